@@ -1,0 +1,1 @@
+"""Data sets: folders of pictures, public sets, and the embedded procedural scenes."""

@@ -1,0 +1,78 @@
+"""A task as plain data: one entry for each state-dict key in which it differs from the shared weights."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from stencilnet.masks.entries import Entry, Replace, Select
+from stencilnet.masks.packing import BitMask
+
+
+class DeltaError(ValueError):
+    """A delta does not fit the weights it is applied to."""
+
+
+@dataclass(frozen=True, eq=False)
+class TaskDelta:
+    """What one task changes.
+
+    Attributes:
+        entries: By state-dict key, in network order.
+    """
+
+    entries: Mapping[str, Entry]
+
+    def apply(self, shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the task's full set of weights; `shared` is read, never written.
+
+        Keys the delta does not mention come through as they are (the same tensors, not copies).
+
+        Raises:
+            DeltaError: If an entry does not fit its shared weight; the message names the key.
+        """
+        weights = dict(shared)
+        for key, entry in self.entries.items():
+            try:
+                weights[key] = entry.apply(shared.get(key))
+            except ValueError as error:
+                raise DeltaError(f"The task's entry for `{key}` does not fit this backbone: {error}") from error
+        return weights
+
+    def check(self, shared: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
+        """Refuse a delta made for other weights: `torch.func.functional_call` would take any name and shape silently.
+
+        Args:
+            shared: State dict of the backbone without its head.
+            head: The backbone's own head; a task's head has the same keys and shapes, but for the output channels.
+
+        Raises:
+            DeltaError: If a key, shape or dtype does not fit, or the head is not there whole.
+        """
+        missing = [key for key in head if key not in self.entries]
+        if missing:
+            raise DeltaError(f"Expected the delta to hold the task's whole head, but {missing} is missing.")
+        for key, entry in self.entries.items():
+            if key not in shared and key not in head:
+                raise DeltaError(
+                    f"The delta has an entry for `{key}`, which this backbone has not. Is it another's task?"
+                )
+            reference = head[key] if key in head else shared[key]
+            free = 1 if key in head else 0  # a head may have any number of output channels
+            if entry.shape[free:] != reference.shape[free:] or len(entry.shape) != reference.dim():
+                raise DeltaError(
+                    f"Expected the delta's `{key}` to have the shape {tuple(reference.shape)}, "
+                    f"but got {tuple(entry.shape)}. Is it another backbone's task?"
+                )
+            if isinstance(entry, Replace) and entry.tensor.dtype != reference.dtype:
+                raise DeltaError(f"Expected the delta's `{key}` to be {reference.dtype}, but got {entry.tensor.dtype}.")
+
+    @property
+    def masks(self) -> dict[str, BitMask]:
+        """The binary masks by key, in network order; empty for a task that selects nothing."""
+        return {key: entry.bits for key, entry in self.entries.items() if isinstance(entry, Select)}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all entries: the task's size on disk, file header aside."""
+        return sum(entry.nbytes for entry in self.entries.values())

@@ -1,0 +1,122 @@
+"""What a task says about one state-dict key. Frozen and pure; each kind names itself for the file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, Self
+
+import torch
+from torch import Tensor
+
+from stencilnet.masks.packing import BitMask
+
+
+class Entry(Protocol):
+    """One key's part of a delta. A further kind is a further frozen class with these members.
+
+    Attributes:
+        KIND: Name of the kind in the file.
+    """
+
+    KIND: ClassVar[str]
+
+    def apply(self, weight: Tensor | None) -> Tensor:
+        """Return the task's own tensor, given the shared one (None where the shared net has no such key)."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what has to be stored, by part name."""
+        ...
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+        """Rebuild the entry from its stored parts and the shape of the task's tensor."""
+        ...
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the task's tensor."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all stored parts."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Replace:
+    """The task has a tensor of its own: head, decoder, norm, running statistics, a whole scratch net."""
+
+    KIND: ClassVar[str] = "replace"
+    tensor: Tensor
+
+    def apply(self, weight: Tensor | None) -> Tensor:
+        """Return the task's tensor, on the shared weight's device where there is one."""
+        return self.tensor if weight is None else self.tensor.to(weight.device)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the tensor under the part name ``tensor``."""
+        return {"tensor": self.tensor}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+        """Rebuild from the stored tensor.
+
+        Raises:
+            ValueError: If the tensor is not of the declared shape.
+        """
+        tensor = tensors["tensor"]
+        if tensor.shape != shape:
+            raise ValueError(f"Expected a stored tensor of shape {tuple(shape)}, but got {tuple(tensor.shape)}.")
+        return cls(tensor)
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the tensor."""
+        return self.tensor.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensor."""
+        return self.tensor.numel() * self.tensor.element_size()
+
+
+@dataclass(frozen=True, eq=False)
+class Select:
+    """The task keeps the shared weights whose bit is one: ``where(bits, W, 0)`` (Mallya et al. 2018, Sec. 3)."""
+
+    KIND: ClassVar[str] = "select"
+    bits: BitMask
+
+    def apply(self, weight: Tensor | None) -> Tensor:
+        """Return the selected weights.
+
+        Raises:
+            ValueError: If the shared net has no weight to select from, or one of another shape.
+        """
+        if weight is None or weight.shape != self.bits.shape:
+            got = "none" if weight is None else f"one of shape {tuple(weight.shape)}"
+            raise ValueError(
+                f"Expected a shared weight of shape {tuple(self.bits.shape)} to select from, but got {got}."
+            )
+        zero = torch.zeros((), dtype=weight.dtype, device=weight.device)
+        return torch.where(self.bits.to(weight.device).unpack(), weight, zero)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the packed bits under the part name ``bits``."""
+        return {"bits": self.bits.packed}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+        """Rebuild from packed bits; `BitMask` checks that they fit the shape."""
+        return cls(BitMask(tensors["bits"], shape))
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the masked weight."""
+        return self.bits.shape
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed bits."""
+        return self.bits.nbytes

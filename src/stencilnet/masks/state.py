@@ -1,0 +1,49 @@
+"""The network and everything it has learned, as a value."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from stencilnet.masks.delta import DeltaError, TaskDelta
+
+
+@dataclass(frozen=True, eq=False)
+class NetState:
+    """Shared weights and the tasks' deltas. Learning returns a new state; an older one stays what it was.
+
+    Attributes:
+        shared: State dict of the backbone without its head (every task has a head of its own).
+        deltas: By task name, in the order of learning.
+    """
+
+    shared: Mapping[str, Tensor]
+    deltas: Mapping[str, TaskDelta] = field(default_factory=dict)
+
+    def add(self, task: str, delta: TaskDelta) -> "NetState":
+        """Return the state with one more task.
+
+        Raises:
+            DeltaError: If a task of that name is there: what was learned is never written over.
+        """
+        if task in self.deltas:
+            raise DeltaError(f"Task `{task}` has been learned already. Remove it first, or use another name.")
+        return replace(self, deltas={**self.deltas, task: delta})
+
+    def remove(self, task: str) -> "NetState":
+        """Return the state without a task; the others keep their outputs bit for bit."""
+        return replace(self, deltas={name: delta for name, delta in self.deltas.items() if name != task})
+
+    def move(self, shared: Mapping[str, Tensor]) -> "NetState":
+        """Return the state over new shared weights; earlier tasks then run on weights they were not trained with."""
+        return replace(self, shared=dict(shared))
+
+    def weights(self, task: str) -> dict[str, Tensor]:
+        """Return the full weights of one task.
+
+        Raises:
+            DeltaError: If there is no such task.
+        """
+        if task not in self.deltas:
+            raise DeltaError(f"No task `{task}`. Learned so far: {', '.join(self.deltas) or 'none'}.")
+        return self.deltas[task].apply(self.shared)

@@ -1,0 +1,177 @@
+"""What a method trains: parameters that turn into effective weights on the way in and into a delta at the end."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from stencilnet.masks.binarize import INITIAL, binarize, select
+from stencilnet.masks.delta import TaskDelta
+from stencilnet.masks.entries import Entry, Replace, Select
+from stencilnet.masks.packing import BitMask
+
+
+class Trainable(nn.Module, ABC):
+    """The parameters of one training, over shared weights that it never writes.
+
+    Frozen weights are Parameters without gradient rather than buffers, so that distributed training does not send
+    them round at every step. Buffers of the network (batch-norm statistics) are copied: training mode updates the
+    copies, and the delta carries what changed.
+
+    Args:
+        shared: State dict of the backbone without its head.
+        buffers: Those of its keys that are buffers.
+        head: The task's fresh head, by state-dict key.
+    """
+
+    def __init__(self, shared: Mapping[str, Tensor], buffers: Iterable[str], head: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        own = set(buffers)
+        self._buffer_names = tuple(name for name in shared if name in own)
+        self._frozen_names = tuple(name for name in shared if name not in own)
+        self._head_names = tuple(head)
+        self._frozen = nn.ParameterList(
+            nn.Parameter(shared[n].detach(), requires_grad=False) for n in self._frozen_names
+        )
+        self._head = nn.ParameterList(nn.Parameter(tensor.detach().clone()) for tensor in head.values())
+        self._before = {name: shared[name].detach() for name in self._buffer_names}
+        for position, name in enumerate(self._buffer_names):
+            self.register_buffer(f"_buffer_{position}", shared[name].detach().clone())
+
+    @abstractmethod
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the trained parameters by role: ``mask``, ``weight``, ``head``. Learning rates go by role."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """Return effective weights for every state-dict key, differentiable in the trained parameters alone."""
+
+    @abstractmethod
+    def delta(self) -> TaskDelta:
+        """Return the task as it stands now; ``delta().apply(shared)`` is bit-equal to `weights`."""
+
+    @abstractmethod
+    def shared(self) -> dict[str, Tensor]:
+        """Return the shared weights as this training leaves them, on the CPU (unchanged unless it moves them)."""
+
+    def _frozen_weights(self) -> dict[str, Tensor]:
+        return dict(zip(self._frozen_names, self._frozen, strict=True))
+
+    def _own_tensors(self) -> dict[str, Tensor]:
+        buffers = dict(self.named_buffers(recurse=False))
+        running = {name: buffers[f"_buffer_{position}"] for position, name in enumerate(self._buffer_names)}
+        return running | dict(zip(self._head_names, self._head, strict=True))
+
+    def _own_entries(self) -> dict[str, Entry]:
+        return {name: Replace(_stored(tensor)) for name, tensor in self._own_tensors().items()}
+
+    def _kept_shared(self) -> dict[str, Tensor]:
+        return {name: _stored(tensor) for name, tensor in (self._frozen_weights() | self._before).items()}
+
+
+class Masks(Trainable):
+    """A real mask over each named weight, and the head (the paper, Sec. 3).
+
+    Real masks are float32 whatever the weights are: near 0.01 a step of Adam is lost in half precision.
+
+    Args:
+        shared: State dict of the backbone without its head.
+        buffers: Those of its keys that are buffers.
+        head: The task's fresh head, by state-dict key.
+        masked: Keys of the weights to mask.
+    """
+
+    def __init__(
+        self,
+        shared: Mapping[str, Tensor],
+        buffers: Iterable[str],
+        head: Mapping[str, Tensor],
+        masked: Iterable[str],
+    ) -> None:
+        super().__init__(shared, buffers, head)
+        self._masked_names = tuple(masked)
+        self._real = nn.ParameterList(
+            nn.Parameter(torch.full(shared[name].shape, INITIAL, dtype=torch.float32)) for name in self._masked_names
+        )
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the real masks (``mask``) and the head (``head``)."""
+        return {"mask": list(self._real), "head": list(self._head)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return selected weights, frozen biases and the task's own tensors."""
+        weights = self._frozen_weights()
+        for name, real in zip(self._masked_names, self._real, strict=True):
+            weights[name] = select(weights[name], real)
+        return weights | self._own_tensors()
+
+    def delta(self) -> TaskDelta:
+        """Return one packed mask a weight, and the task's own tensors."""
+        entries: dict[str, Entry] = {
+            name: Select(BitMask.pack(binarize(real.detach()).cpu()))
+            for name, real in zip(self._masked_names, self._real, strict=True)
+        }
+        return TaskDelta(entries | self._own_entries())
+
+    def shared(self) -> dict[str, Tensor]:
+        """Return the shared weights, which this training does not touch."""
+        return self._kept_shared()
+
+    def zeros(self) -> int:
+        """Return how many weights the mask switches off now."""
+        return sum(int((~binarize(real.detach())).sum()) for real in self._real)
+
+
+class Weights(Trainable):
+    """Plain training of the named weights and the head: scratch, fine-tuning, a decoder.
+
+    Args:
+        shared: State dict of the backbone without its head, where training starts.
+        buffers: Those of its keys that are buffers.
+        head: The task's fresh head, by state-dict key.
+        trained: Keys of the weights to train; the others are frozen.
+    """
+
+    def __init__(
+        self,
+        shared: Mapping[str, Tensor],
+        buffers: Iterable[str],
+        head: Mapping[str, Tensor],
+        trained: Iterable[str],
+    ) -> None:
+        super().__init__(shared, buffers, head)
+        self._trained_names = tuple(trained)
+        self._trained = nn.ParameterList(nn.Parameter(shared[name].detach().clone()) for name in self._trained_names)
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the trained weights (``weight``) and the head (``head``)."""
+        return {"weight": list(self._trained), "head": list(self._head)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return trained and frozen weights and the task's own tensors."""
+        return self._frozen_weights() | self._moved() | self._own_tensors()
+
+    def delta(self) -> TaskDelta:
+        """Return the trained weights whole, and the task's own tensors."""
+        entries: dict[str, Entry] = {name: Replace(_stored(tensor)) for name, tensor in self._moved().items()}
+        return TaskDelta(entries | self._own_entries())
+
+    def shared(self) -> dict[str, Tensor]:
+        """Return the shared weights with the trained ones, and the running statistics, put in."""
+        return self._kept_shared() | {
+            name: _stored(tensor) for name, tensor in self.weights().items() if name not in self._head_names
+        }
+
+    def head_delta(self) -> TaskDelta:
+        """Return the head alone: what a task keeps for itself when its weights become the shared ones."""
+        return TaskDelta(
+            {name: Replace(_stored(t)) for name, t in self._own_tensors().items() if name in self._head_names}
+        )
+
+    def _moved(self) -> dict[str, Tensor]:
+        return dict(zip(self._trained_names, self._trained, strict=True))
+
+
+def _stored(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().clone().contiguous()

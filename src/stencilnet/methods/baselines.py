@@ -1,0 +1,50 @@
+"""The paper's three baselines (Sec. 4.1, Fig. 3)."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from stencilnet.masks import NetState, Weights
+from stencilnet.methods.method import Fit, Fresh
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scratch:
+    """Trains a whole network of its own for each task, from random weights."""
+
+    name: ClassVar[str] = "scratch"
+    moves_shared: ClassVar[bool] = False
+
+    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state with a delta that holds every tensor of the network."""
+        trained = fit(Weights(fresh.shared, fresh.layout.buffers, fresh.head, fresh.layout.parameters))
+        return state.add(task, trained.delta())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Goes on training the one shared network; every task's head is kept, so that old tasks can be re-tested."""
+
+    name: ClassVar[str] = "finetune"
+    moves_shared: ClassVar[bool] = True
+
+    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state over moved shared weights, with the task's head."""
+        trained = fit(Weights(state.shared, fresh.layout.buffers, fresh.head, fresh.layout.parameters))
+        return state.move(trained.shared()).add(task, trained.head_delta())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """Trains a decoder of its own for each task over the first task's frozen encoder, from random weights."""
+
+    name: ClassVar[str] = "decoder"
+    moves_shared: ClassVar[bool] = False
+
+    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state with a delta that holds the decoder and the head."""
+        decoder = fresh.layout.decoder
+        if not decoder:
+            raise ValueError("Expected a backbone with a decoder, but its `decoder` prefixes are empty. Name them.")
+        start = {**state.shared, **{name: fresh.shared[name] for name in decoder}}
+        trained = fit(Weights(start, fresh.layout.buffers, fresh.head, decoder))
+        return state.add(task, trained.delta())

@@ -1,0 +1,111 @@
+"""Which of a backbone's tensors are what: masked weights, decoder, buffers, head. And fresh ones to start from."""
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from torch import Tensor, nn
+
+_MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """State-dict keys of a backbone by role, each tuple in network order.
+
+    Attributes:
+        masked: Convolution, transposed-convolution and linear weights outside the head. Not biases, not norms.
+        decoder: Parameters of the decoder, biases and norms included.
+        parameters: All parameters outside the head.
+        buffers: Buffers outside the head (batch-norm statistics).
+        head: Keys of the head.
+    """
+
+    masked: tuple[str, ...]
+    decoder: tuple[str, ...]
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+    head: tuple[str, ...]
+
+
+def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
+    """Read a backbone's layout.
+
+    Args:
+        backbone: Any network.
+        head: Name of its last layer, a `torch.nn.Conv2d` or `torch.nn.Linear`.
+        decoder: Prefixes of the decoder's keys; may be empty.
+
+    Raises:
+        ValueError: If there is no such head, or a decoder prefix names nothing.
+        TypeError: If the head is not one convolution or linear layer.
+    """
+    _head_module(backbone, head)
+    prefixes = tuple(decoder)
+    trunk = [name for name, _ in backbone.named_parameters() if not name.startswith(f"{head}.")]
+    for prefix in prefixes:
+        if not any(name.startswith(prefix) for name in trunk):
+            raise ValueError(
+                f"Expected the decoder prefix `{prefix}` to name parameters of {type(backbone).__name__}, "
+                "but none starts so."
+            )
+    layers = {name: module for name, module in backbone.named_modules() if isinstance(module, _MASKABLE)}
+    masked = {f"{name}.weight" for name in layers}
+    persistent = set(backbone.state_dict())
+    return Layout(
+        masked=tuple(name for name in trunk if name in masked),
+        decoder=tuple(name for name in trunk if name.startswith(prefixes)),
+        parameters=tuple(trunk),
+        buffers=tuple(n for n, _ in backbone.named_buffers() if n in persistent and not n.startswith(f"{head}.")),
+        head=tuple(name for name, _ in backbone.named_parameters() if name.startswith(f"{head}.")),
+    )
+
+
+def fresh_head(backbone: nn.Module, head: str, channels: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw a new head of the backbone's kind with the given output channels, by state-dict key.
+
+    The distribution is PyTorch's own for the layer: uniform in +-1/sqrt(fan in).
+    """
+    layer = _head_module(backbone, head)
+    shape = (channels, *layer.weight.shape[1:])
+    bound = 1 / sqrt(layer.weight[0].numel())
+    tensors = {f"{head}.weight": torch.empty(shape).uniform_(-bound, bound, generator=generator)}
+    if layer.bias is not None:
+        tensors[f"{head}.bias"] = torch.empty(channels).uniform_(-bound, bound, generator=generator)
+    return tensors
+
+
+def fresh_weights(backbone: nn.Module, head: str, seed: int) -> dict[str, Tensor]:
+    """Draw new weights for the whole backbone but its head, by state-dict key, each layer by its own rule.
+
+    Raises:
+        TypeError: If a layer with parameters or buffers of its own has no ``reset_parameters``.
+    """
+    fresh = copy.deepcopy(backbone).cpu()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, module in fresh.named_modules():
+            if not [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
+                continue
+            reset = getattr(module, "reset_parameters", None)  # PyTorch's own convention, not on nn.Module's interface
+            if reset is None:
+                raise TypeError(
+                    f"Expected layer `{name}` ({type(module).__name__}) to have `reset_parameters`. Give it one."
+                )
+            reset()
+    return {name: tensor for name, tensor in fresh.state_dict().items() if not name.startswith(f"{head}.")}
+
+
+def _head_module(backbone: nn.Module, head: str) -> nn.Conv2d | nn.Linear:
+    modules = dict(backbone.named_modules())
+    if head not in modules:
+        raise ValueError(
+            f"Expected `head` to name a layer of {type(backbone).__name__}, but got {head!r}. "
+            f"Layers: {', '.join(filter(None, modules))}."
+        )
+    module = modules[head]
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        raise TypeError(f"Expected the head `{head}` to be a Conv2d or a Linear, but got {type(module).__name__}.")
+    return module

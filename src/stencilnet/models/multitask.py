@@ -1,0 +1,131 @@
+"""One backbone, many tasks: run any of them, or fold one into a plain module."""
+
+import copy
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from stencilnet.masks import DeltaError, NetState, TaskDelta
+from stencilnet.models.layout import Layout, fresh_head, fresh_weights, layout_of
+from stencilnet.models.record import TaskRecord
+from stencilnet.models.unet import DECODER
+
+
+class MultiTaskNet(nn.Module):
+    """A frozen backbone and its tasks. The backbone knows nothing of masks or tasks.
+
+    Not for several threads on one object: `torch.func.functional_call` swaps the module's tensors while it runs.
+    Materialise a task for that.
+
+    Args:
+        backbone: Any network ``(N, 3, H, W) -> (N, C, ...)``; taken over and frozen, not copied.
+        head: Name of its last layer, which every task replaces by its own.
+        decoder: Prefixes of the decoder's keys, for the decoder baseline.
+        deltas: Tasks learned so far, by name, in order; may load lazily.
+        records: Their descriptions, by name.
+
+    Raises:
+        ValueError: If `head` or `decoder` do not fit the backbone.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        head: str = "head",
+        decoder: Iterable[str] = DECODER,
+        deltas: Mapping[str, TaskDelta] | None = None,
+        records: Mapping[str, TaskRecord] | None = None,
+    ) -> None:
+        super().__init__()
+        self.layout: Layout = layout_of(backbone, head, decoder)
+        self.backbone = backbone.requires_grad_(False).eval()
+        self.head = head
+        self.decoder = tuple(decoder)
+        self.deltas: Mapping[str, TaskDelta] = deltas or {}
+        self.records: Mapping[str, TaskRecord] = records or {}
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the learned tasks, in order."""
+        return tuple(self.deltas)
+
+    @property
+    def state(self) -> NetState:
+        """The network as a value; its tensors are the backbone's own, not copies."""
+        head = set(self.layout.head)
+        return NetState({n: t for n, t in self.backbone.state_dict().items() if n not in head}, self.deltas)
+
+    def with_state(self, state: NetState, records: Mapping[str, TaskRecord]) -> "MultiTaskNet":
+        """Return a net over the same kind of backbone in another state; this one stays as it is."""
+        backbone = copy.deepcopy(self.backbone)
+        backbone.load_state_dict(dict(state.shared), strict=False)
+        return MultiTaskNet(backbone, head=self.head, decoder=self.decoder, deltas=state.deltas, records=records)
+
+    def fresh_head(self, channels: int, generator: torch.Generator) -> dict[str, Tensor]:
+        """Draw a new head with the given output channels, by state-dict key."""
+        return fresh_head(self.backbone, self.head, channels, generator)
+
+    def fresh_weights(self, seed: int) -> dict[str, Tensor]:
+        """Draw new weights for everything but the head, by state-dict key."""
+        return fresh_weights(self.backbone, self.head, seed)
+
+    def check(self, delta: TaskDelta) -> None:
+        """Refuse a delta that does not fit this backbone.
+
+        Raises:
+            DeltaError: If a key, shape or dtype does not fit, or the head is not there whole.
+        """
+        own = self.backbone.state_dict()
+        delta.check(self.state.shared, {name: own[name] for name in self.layout.head})
+
+    def forward(self, x: Tensor, task: str) -> Tensor:
+        """Run one task.
+
+        Args:
+            x: Images ``(N, 3, H, W)`` in [0, 1], any H and W.
+            task: Name of a learned task.
+
+        Returns:
+            Raw outputs ``(N, C, H, W)`` of the task.
+
+        Raises:
+            DeltaError: If there is no such task, or its delta does not fit.
+            ValueError: If `x` is not a batch of three-channel images.
+        """
+        if x.dim() != 4 or x.shape[1] != 3:
+            raise ValueError(f"Expected argument `x` to be images (N, 3, H, W), but got shape {tuple(x.shape)}.")
+        weights = self._checked_weights(task)
+        self.backbone.eval()  # net.train() must not let a finished task's running statistics move
+        output: Tensor = torch.func.functional_call(self.backbone, weights, (x,))
+        return output
+
+    def materialize(self, task: str) -> nn.Module:
+        """Fold a task into a plain module: the same outputs bit for bit, at the plain network's speed.
+
+        Raises:
+            DeltaError: If there is no such task, or its delta does not fit.
+        """
+        weights = self._checked_weights(task)
+        module = copy.deepcopy(self.backbone)
+        for name, tensor in weights.items():
+            owner, _, leaf = name.rpartition(".")
+            own = module.get_submodule(owner)
+            if leaf in own._parameters:
+                setattr(own, leaf, nn.Parameter(tensor.clone(), requires_grad=False))
+            else:
+                setattr(own, leaf, tensor.clone())
+        head = module.get_submodule(self.head)
+        channels = weights[self.layout.head[0]].shape[0]
+        if isinstance(head, nn.Conv2d):
+            head.out_channels = channels
+        elif isinstance(head, nn.Linear):
+            head.out_features = channels
+        return module.eval()
+
+    def _checked_weights(self, task: str) -> dict[str, Tensor]:
+        if task not in self.deltas:
+            raise DeltaError(f"No task `{task}`. Learned so far: {', '.join(self.tasks) or 'none'}.")
+        self.check(self.deltas[task])
+        return self.state.weights(task)

@@ -1,0 +1,90 @@
+"""The paper's U-Net, pinned by the sizes of its Table 2 (56.4 MB whole, 20.5 MB decoder, 1.8 MB a mask)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from stencilnet.models.padding import crop, pad
+
+DECODER = ("up6", "conv6", "up7", "conv7", "up8", "conv8", "up9", "conv9")
+"""Prefixes of the decoder's state-dict keys."""
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel_size=3, padding=1)
+
+
+def _up(channels: int) -> nn.ConvTranspose2d:
+    return nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
+
+
+def _norm_relu(x: Tensor) -> Tensor:
+    # No affine and no running statistics: the same in training and evaluation, at any batch size (the paper, Sec. 3).
+    return F.relu(F.instance_norm(x))
+
+
+class UNet(nn.Module):
+    """Encoder of five levels, decoder of four, skips by concatenation, instance normalisation before every ReLU.
+
+    At width 64 it is the only U-Net found that gives all three sizes of the paper's Table 2. State-dict keys
+    (``conv1_1`` ... ``conv9_2``, ``up6`` ... ``up9``, ``head``) are part of the public surface.
+
+    Args:
+        width: Channels of the first level; the paper's is 64.
+        channels: Output channels of the head.
+
+    Raises:
+        ValueError: If `width` or `channels` is not positive.
+    """
+
+    def __init__(self, width: int = 64, channels: int = 81) -> None:
+        super().__init__()
+        if width < 1 or channels < 1:
+            raise ValueError(f"Expected `width` and `channels` to be at least 1, but got {width} and {channels}.")
+        self.width = width
+        w1, w2, w4, w8 = width, 2 * width, 4 * width, 8 * width
+        self.conv1_1, self.conv1_2 = _conv(3, w1), _conv(w1, w1)
+        self.conv2_1, self.conv2_2 = _conv(w1, w2), _conv(w2, w2)
+        self.conv3_1, self.conv3_2 = _conv(w2, w4), _conv(w4, w4)
+        self.conv4_1, self.conv4_2 = _conv(w4, w8), _conv(w8, w8)
+        self.conv5_1, self.conv5_2 = _conv(w8, w8), _conv(w8, w8)
+        self.up6, self.conv6_1, self.conv6_2 = _up(w8), _conv(2 * w8, w4), _conv(w4, w4)
+        self.up7, self.conv7_1, self.conv7_2 = _up(w4), _conv(2 * w4, w2), _conv(w2, w2)
+        self.up8, self.conv8_1, self.conv8_2 = _up(w2), _conv(2 * w2, w1), _conv(w1, w1)
+        self.up9, self.conv9_1, self.conv9_2 = _up(w1), _conv(2 * w1, w1), _conv(w1, w1)
+        self.head = nn.Conv2d(w1, channels, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Run the network.
+
+        Args:
+            x: Images ``(N, 3, H, W)`` in [0, 1], any H and W.
+
+        Returns:
+            Raw outputs ``(N, channels, H, W)``: no activation.
+        """
+        height, width = x.shape[2:]
+        *skips, x = self.encode(pad(x))
+        level1, level2, level3, level4 = skips
+        x = torch.cat([level4, self.up6(x)], dim=1)
+        x = _norm_relu(self.conv6_2(_norm_relu(self.conv6_1(x))))
+        x = torch.cat([level3, self.up7(x)], dim=1)
+        x = _norm_relu(self.conv7_2(_norm_relu(self.conv7_1(x))))
+        x = torch.cat([level2, self.up8(x)], dim=1)
+        x = _norm_relu(self.conv8_2(_norm_relu(self.conv8_1(x))))
+        x = torch.cat([level1, self.up9(x)], dim=1)
+        x = _norm_relu(self.conv9_2(_norm_relu(self.conv9_1(x))))
+        return crop(self.head(x), height, width)
+
+    def encode(self, x: Tensor) -> list[Tensor]:
+        """Return the features of the five encoder levels, finest first, each ``(N, channels, H / 2^k, W / 2^k)``.
+
+        Args:
+            x: Images ``(N, 3, H, W)`` in [0, 1]; sides multiples of 16, at least 32 (see `padding.pad`).
+        """
+        level1 = _norm_relu(self.conv1_2(_norm_relu(self.conv1_1(x))))
+        level2 = _norm_relu(self.conv2_2(_norm_relu(self.conv2_1(F.max_pool2d(level1, 2)))))
+        level3 = _norm_relu(self.conv3_2(_norm_relu(self.conv3_1(F.max_pool2d(level2, 2)))))
+        level4 = _norm_relu(self.conv4_2(_norm_relu(self.conv4_1(F.max_pool2d(level3, 2)))))
+        level5 = _norm_relu(self.conv5_2(_norm_relu(self.conv5_1(F.max_pool2d(level4, 2)))))
+        return [level1, level2, level3, level4, level5]

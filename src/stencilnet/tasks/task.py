@@ -1,0 +1,176 @@
+"""The interface of a task kind, and the plain data that passes through it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from PIL import Image
+from torch import Tensor, nn
+
+VOID = 255
+"""Label value of pixels that count neither in a loss nor in a metric."""
+
+Sample = Mapping[str, Tensor]
+"""One training example as the network sees it, or a batch of them: ``input`` (3, H, W) float32 in [0, 1], and what
+the task's loss and metrics need beside it (``target``, ...). Batches have a leading N."""
+
+Predictor = Callable[[Sample], Tensor]
+"""From a batch to raw outputs ``(N, C, H, W)``: a trained network, or a trivial baseline."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Example:
+    """One stored example, before any task looks at it.
+
+    Attributes:
+        name: Where it is from (a file name), for error messages.
+        image: ``(3, H, W)`` uint8 RGB.
+        label: ``(H, W)`` uint8 class indices, 255 is void; None where there are none.
+        target: ``(3, H, W)`` uint8 RGB, the other half of a pair; None where there is none.
+    """
+
+    name: str
+    image: Tensor
+    label: Tensor | None = None
+    target: Tensor | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A number that a task reports.
+
+    Attributes:
+        name: As in tables (``mIoU``, ``MSE``, ...).
+        higher_is_better: Its direction.
+        note: What exactly is measured: range, window, units, the network of a perceptual loss.
+    """
+
+    name: str
+    higher_is_better: bool
+    note: str = ""
+
+
+class Scores(Protocol):
+    """Accumulates a task's metrics over a split; one fresh object a pass."""
+
+    def update(self, output: Tensor, sample: Sample) -> None:
+        """Take in a batch of raw outputs ``(N, C, H, W)`` and its sample (both on one device)."""
+        ...
+
+    def compute(self) -> dict[str, float]:
+        """Return every metric of `Task.metrics` over all batches so far.
+
+        Raises:
+            ValueError: If nothing was taken in.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a task is trained.
+
+    Attributes:
+        steps: Optimiser steps.
+        batch: Examples a step.
+        lr: Learning rate of weights and head (Adam). A mask's comes from the method.
+        betas: Adam's betas.
+        schedule: ``constant``, ``cosine`` to zero, or ``linear`` decay to zero over the second half (Isola et al.).
+    """
+
+    steps: int = 1000
+    batch: int = 8
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: str = "cosine"
+
+    def __post_init__(self) -> None:
+        problems = [
+            *([] if self.steps >= 1 else [f"`steps` to be at least 1, but got {self.steps}"]),
+            *([] if self.batch >= 1 else [f"`batch` to be at least 1, but got {self.batch}"]),
+            *([] if self.lr > 0 else [f"`lr` to be positive, but got {self.lr}"]),
+            *([] if all(0 <= b < 1 for b in self.betas) else [f"`betas` to lie in [0, 1), but got {self.betas}"]),
+            *(
+                []
+                if self.schedule in SCHEDULES
+                else [f"`schedule` to be one of {SCHEDULES}, but got {self.schedule!r}"]
+            ),
+        ]
+        if problems:
+            raise ValueError("Expected " + "; ".join(problems) + ".")
+
+
+SCHEDULES = ("constant", "cosine", "linear")
+
+
+class Task(Protocol):
+    """A task kind with its settings: a frozen dataclass that a config file can spell out.
+
+    Attributes:
+        kind: Name of the kind in configs and bundles.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def channels(self) -> int:
+        """Output channels of the head."""
+        ...
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """What is reported, the headline (by which a step is selected) first."""
+        ...
+
+    @property
+    def trivial(self) -> str:
+        """Name of the trivial baseline (``majority``, ``gray``, ``identity``, ...)."""
+        ...
+
+    def recipe(self) -> Recipe:
+        """Return the kind's default recipe."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Return, as JSON data, all that `to_input` and `to_image` need: ``type(task)(**settings)`` rebuilds them."""
+        ...
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Turn a stored example (already cropped and flipped) into the network's input and the loss's target.
+
+        Raises:
+            ValueError: If the example lacks what the task needs, naming the example and the remedy.
+        """
+        ...
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
+        """Return the weighted terms of the loss on raw outputs ``(N, C, H, W)``; their sum is minimised."""
+        ...
+
+    def critic(self) -> nn.Module | None:
+        """Return a fresh critic for adversarial training, or None. It is in checkpoints, never in bundles."""
+        ...
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:
+        """Return the critic's own loss; `output` comes detached."""
+        ...
+
+    def scores(self) -> Scores:
+        """Return fresh accumulators for `metrics`."""
+        ...
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:
+        """Fit the trivial baseline on (unbatched) training samples; it answers batches with raw outputs."""
+        ...
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Turn an RGB photo into the network's input ``(3, H, W)``, float32 in [0, 1]."""
+        ...
+
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
+        """Turn one raw output ``(C, H, W)`` and its input ``(3, H, W)`` into a picture (RGB, or indexed)."""
+        ...
+
+    def target_image(self, sample: Sample) -> Image.Image | None:
+        """Return what a perfect output of this (unbatched) sample would look like; None where nobody knows."""
+        ...
