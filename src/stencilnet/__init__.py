@@ -1,1 +1,75 @@
-"""x"""
+"""One network, many image-to-image tasks: each new task costs one bit per weight and never changes the old ones.
+
+Names are loaded at first use, so that importing the package loads no torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stencilnet.bundle import BundleError, load, save
+    from stencilnet.data.transforms import View
+    from stencilnet.experiment.learning import Learning, Splits, learn
+    from stencilnet.masks import BitMask, DeltaError
+    from stencilnet.models import MultiTaskNet, UNet
+    from stencilnet.runtime import Engine
+    from stencilnet.tasks.colorization import Colorization
+    from stencilnet.tasks.edges2photo import Edges2Photo
+    from stencilnet.tasks.restoration import Restoration
+    from stencilnet.tasks.segmentation import Segmentation
+    from stencilnet.tasks.style import StyleTransfer
+    from stencilnet.tasks.task import Example, Recipe
+
+_HOMES = {
+    "BitMask": "masks",
+    "BundleError": "bundle",
+    "Colorization": "tasks.colorization",
+    "DeltaError": "masks",
+    "Edges2Photo": "tasks.edges2photo",
+    "Engine": "runtime",
+    "Example": "tasks.task",
+    "Learning": "experiment.learning",
+    "MultiTaskNet": "models",
+    "Recipe": "tasks.task",
+    "Restoration": "tasks.restoration",
+    "Segmentation": "tasks.segmentation",
+    "Splits": "experiment.learning",
+    "StyleTransfer": "tasks.style",
+    "UNet": "models",
+    "View": "data.transforms",
+    "learn": "experiment.learning",
+    "load": "bundle",
+    "save": "bundle",
+}
+
+__all__ = [
+    "BitMask",
+    "BundleError",
+    "Colorization",
+    "DeltaError",
+    "Edges2Photo",
+    "Engine",
+    "Example",
+    "Learning",
+    "MultiTaskNet",
+    "Recipe",
+    "Restoration",
+    "Segmentation",
+    "Splits",
+    "StyleTransfer",
+    "UNet",
+    "View",
+    "learn",
+    "load",
+    "save",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'stencilnet' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"stencilnet.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

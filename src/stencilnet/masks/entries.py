@@ -108,8 +108,19 @@ class Select:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
-        """Rebuild from packed bits; `BitMask` checks that they fit the shape."""
-        return cls(BitMask(tensors["bits"], shape))
+        """Rebuild from packed bits.
+
+        Raises:
+            ValueError: If they do not fit the shape, or an unused bit of the last byte is set.
+        """
+        bits = BitMask(tensors["bits"], shape)
+        used = bits.numel % 8
+        if used and int(bits.packed[-1]) >> used:
+            raise ValueError(
+                f"Expected the {8 - used} unused bits of a {tuple(shape)} mask's last byte to be zero, "
+                f"but got {int(bits.packed[-1]):#010b}. Were the bits packed most significant first?"
+            )
+        return cls(bits)
 
     @property
     def shape(self) -> torch.Size:

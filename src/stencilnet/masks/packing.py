@@ -70,7 +70,7 @@ class BitMask:
     @property
     def zero_ratio(self) -> float:
         """Share of weights switched off, in [0, 1] (the paper's "ratio of 0", Figs. 9-13)."""
-        return 1.0 - int(self.unpack().sum()) / self.numel if self.numel else 0.0
+        return (self.numel - int(self.unpack().sum())) / self.numel if self.numel else 0.0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BitMask):

@@ -31,7 +31,12 @@ class NetState:
         return replace(self, deltas={**self.deltas, task: delta})
 
     def remove(self, task: str) -> "NetState":
-        """Return the state without a task; the others keep their outputs bit for bit."""
+        """Return the state without a task; the others keep their outputs bit for bit.
+
+        Raises:
+            DeltaError: If there is no such task.
+        """
+        self._known(task)
         return replace(self, deltas={name: delta for name, delta in self.deltas.items() if name != task})
 
     def move(self, shared: Mapping[str, Tensor]) -> "NetState":
@@ -44,6 +49,9 @@ class NetState:
         Raises:
             DeltaError: If there is no such task.
         """
+        self._known(task)
+        return self.deltas[task].apply(self.shared)
+
+    def _known(self, task: str) -> None:
         if task not in self.deltas:
             raise DeltaError(f"No task `{task}`. Learned so far: {', '.join(self.deltas) or 'none'}.")
-        return self.deltas[task].apply(self.shared)

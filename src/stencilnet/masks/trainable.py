@@ -23,19 +23,26 @@ class Trainable(nn.Module, ABC):
         shared: State dict of the backbone without its head.
         buffers: Those of its keys that are buffers.
         head: The task's fresh head, by state-dict key.
+        trained: Those of its keys that are trained as they are, and so need no frozen weight beside them.
     """
 
-    def __init__(self, shared: Mapping[str, Tensor], buffers: Iterable[str], head: Mapping[str, Tensor]) -> None:
+    def __init__(
+        self,
+        shared: Mapping[str, Tensor],
+        buffers: Iterable[str],
+        head: Mapping[str, Tensor],
+        trained: Iterable[str] = (),
+    ) -> None:
         super().__init__()
-        own = set(buffers)
-        self._buffer_names = tuple(name for name in shared if name in own)
-        self._frozen_names = tuple(name for name in shared if name not in own)
+        running, moving = set(buffers), set(trained)
+        self._shared_names = tuple(shared)
+        self._buffer_names = tuple(name for name in shared if name in running)
+        self._frozen_names = tuple(name for name in shared if name not in running | moving)
         self._head_names = tuple(head)
         self._frozen = nn.ParameterList(
             nn.Parameter(shared[n].detach(), requires_grad=False) for n in self._frozen_names
         )
         self._head = nn.ParameterList(nn.Parameter(tensor.detach().clone()) for tensor in head.values())
-        self._before = {name: shared[name].detach() for name in self._buffer_names}
         for position, name in enumerate(self._buffer_names):
             self.register_buffer(f"_buffer_{position}", shared[name].detach().clone())
 
@@ -66,9 +73,6 @@ class Trainable(nn.Module, ABC):
     def _own_entries(self) -> dict[str, Entry]:
         return {name: Replace(_stored(tensor)) for name, tensor in self._own_tensors().items()}
 
-    def _kept_shared(self) -> dict[str, Tensor]:
-        return {name: _stored(tensor) for name, tensor in (self._frozen_weights() | self._before).items()}
-
 
 class Masks(Trainable):
     """A real mask over each named weight, and the head (the paper, Sec. 3).
@@ -90,6 +94,7 @@ class Masks(Trainable):
         masked: Iterable[str],
     ) -> None:
         super().__init__(shared, buffers, head)
+        self._before = {name: shared[name].detach() for name in self._buffer_names}
         self._masked_names = tuple(masked)
         self._real = nn.ParameterList(
             nn.Parameter(torch.full(shared[name].shape, INITIAL, dtype=torch.float32)) for name in self._masked_names
@@ -116,7 +121,8 @@ class Masks(Trainable):
 
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights, which this training does not touch."""
-        return self._kept_shared()
+        kept = self._frozen_weights() | self._before
+        return {name: _stored(kept[name]) for name in self._shared_names}
 
     def zeros(self) -> int:
         """Return how many weights the mask switches off now."""
@@ -140,8 +146,9 @@ class Weights(Trainable):
         head: Mapping[str, Tensor],
         trained: Iterable[str],
     ) -> None:
-        super().__init__(shared, buffers, head)
-        self._trained_names = tuple(trained)
+        names = tuple(trained)
+        super().__init__(shared, buffers, head, names)
+        self._trained_names = names
         self._trained = nn.ParameterList(nn.Parameter(shared[name].detach().clone()) for name in self._trained_names)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
@@ -159,9 +166,8 @@ class Weights(Trainable):
 
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights with the trained ones, and the running statistics, put in."""
-        return self._kept_shared() | {
-            name: _stored(tensor) for name, tensor in self.weights().items() if name not in self._head_names
-        }
+        weights = self.weights()
+        return {name: _stored(weights[name]) for name in self._shared_names}
 
     def head_delta(self) -> TaskDelta:
         """Return the head alone: what a task keeps for itself when its weights become the shared ones."""
@@ -174,4 +180,4 @@ class Weights(Trainable):
 
 
 def _stored(tensor: Tensor) -> Tensor:
-    return tensor.detach().cpu().clone().contiguous()
+    return tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)

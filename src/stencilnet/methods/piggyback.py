@@ -25,7 +25,7 @@ class Piggyback:
     lr: float = 1e-4
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
+        if not self.lr > 0:
             raise ValueError(f"Expected the masks' `lr` to be positive, but got {self.lr}.")
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:

@@ -49,7 +49,7 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
         if not any(name.startswith(prefix) for name in trunk):
             raise ValueError(
                 f"Expected the decoder prefix `{prefix}` to name parameters of {type(backbone).__name__}, "
-                "but none starts so."
+                "but none starts so. Name its own, or pass `decoder=()` for a backbone without one."
             )
     layers = {name: module for name, module in backbone.named_modules() if isinstance(module, _MASKABLE)}
     masked = {f"{name}.weight" for name in layers}
@@ -85,7 +85,7 @@ def fresh_weights(backbone: nn.Module, head: str, seed: int) -> dict[str, Tensor
     """
     fresh = copy.deepcopy(backbone).cpu()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed every accelerator, for good
         for name, module in fresh.named_modules():
             if not [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
                 continue

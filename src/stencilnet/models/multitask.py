@@ -43,8 +43,8 @@ class MultiTaskNet(nn.Module):
         self.backbone = backbone.requires_grad_(False).eval()
         self.head = head
         self.decoder = tuple(decoder)
-        self.deltas: Mapping[str, TaskDelta] = deltas or {}
-        self.records: Mapping[str, TaskRecord] = records or {}
+        self.deltas: Mapping[str, TaskDelta] = {} if deltas is None else deltas
+        self.records: Mapping[str, TaskRecord] = {} if records is None else records
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -54,11 +54,22 @@ class MultiTaskNet(nn.Module):
     @property
     def state(self) -> NetState:
         """The network as a value; its tensors are the backbone's own, not copies."""
-        head = set(self.layout.head)
-        return NetState({n: t for n, t in self.backbone.state_dict().items() if n not in head}, self.deltas)
+        return NetState(self._split()[0], self.deltas)
 
     def with_state(self, state: NetState, records: Mapping[str, TaskRecord]) -> "MultiTaskNet":
-        """Return a net over the same kind of backbone in another state; this one stays as it is."""
+        """Return a net over the same kind of backbone in another state; this one stays as it is.
+
+        Raises:
+            DeltaError: If the state's shared weights are not those of such a backbone.
+        """
+        own = {name: (tensor.shape, tensor.dtype) for name, tensor in self._split()[0].items()}
+        given = {name: (tensor.shape, tensor.dtype) for name, tensor in state.shared.items()}
+        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        if wrong:
+            raise DeltaError(
+                f"Expected a state over this backbone's own weights, but {wrong} are missing, foreign, or of another "
+                "shape or dtype. Is it another backbone's state?"
+            )
         backbone = copy.deepcopy(self.backbone)
         backbone.load_state_dict(dict(state.shared), strict=False)
         return MultiTaskNet(backbone, head=self.head, decoder=self.decoder, deltas=state.deltas, records=records)
@@ -77,8 +88,7 @@ class MultiTaskNet(nn.Module):
         Raises:
             DeltaError: If a key, shape or dtype does not fit, or the head is not there whole.
         """
-        own = self.backbone.state_dict()
-        delta.check(self.state.shared, {name: own[name] for name in self.layout.head})
+        delta.check(*self._split())
 
     def forward(self, x: Tensor, task: str) -> Tensor:
         """Run one task.
@@ -127,5 +137,14 @@ class MultiTaskNet(nn.Module):
     def _checked_weights(self, task: str) -> dict[str, Tensor]:
         if task not in self.deltas:
             raise DeltaError(f"No task `{task}`. Learned so far: {', '.join(self.tasks) or 'none'}.")
-        self.check(self.deltas[task])
-        return self.state.weights(task)
+        delta = self.deltas[task]
+        shared, head = self._split()
+        delta.check(shared, head)
+        # A delta rests where it was made or loaded; the head has no shared weight whose device it could follow.
+        devices = {name: tensor.device for name, tensor in (shared | head).items()}
+        return {name: tensor.to(devices[name]) for name, tensor in delta.apply(shared).items()}
+
+    def _split(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        own = dict(self.backbone.state_dict())
+        head = {name: own.pop(name) for name in self.layout.head}
+        return own, head

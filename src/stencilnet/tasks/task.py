@@ -127,7 +127,8 @@ class Task(Protocol):
         """Name of the trivial baseline (``majority``, ``gray``, ``identity``, ...)."""
         ...
 
-    def recipe(self) -> Recipe:
+    @classmethod
+    def recipe(cls) -> Recipe:
         """Return the kind's default recipe."""
         ...
 

@@ -16,6 +16,15 @@ Colour = tuple[float, float, float]
 Point = tuple[float, float]
 
 _CIRCLE: tuple[Point, ...] = tuple((math.cos(math.tau * k / 26), math.sin(math.tau * k / 26)) for k in range(26))
+_BUMPY: tuple[tuple[Point, ...], ...] = tuple(
+    tuple(
+        (c * (1 + bump), s * (1 + bump))
+        for k, (c, s) in enumerate(_CIRCLE)
+        for bump in [0.07 * math.sin(math.tau * 5 * k / 26 + n) + 0.06 * math.sin(math.tau * 9 * k / 26 + 2.3 * n * n)]
+    )
+    for n in range(24)
+)
+"""Circles with bumpy edges."""
 
 
 def rgb(code: str) -> Colour:
@@ -49,6 +58,14 @@ def vary(colour: Colour, rng: Random, amount: float = 0.06) -> Colour:
     )
 
 
+def rounded(points: Sequence[Point]) -> list[Point]:
+    """A closed polygon with its corners cut (one step of Chaikin's scheme)."""
+    cut = []
+    for (ax, ay), (bx, by) in zip(points, [*points[1:], points[0]], strict=True):
+        cut += [(0.75 * ax + 0.25 * bx, 0.75 * ay + 0.25 * by), (0.25 * ax + 0.75 * bx, 0.25 * ay + 0.75 * by)]
+    return cut
+
+
 @dataclass(frozen=True, kw_only=True)
 class Material:
     """What a part is made of."""
@@ -74,6 +91,8 @@ class Sketch:
 
     width: float
     height: float
+    horizon: float
+    """Row where the ground ends and the sky begins."""
     shadow: Point
     """Where the tip of a 1 m pole's shadow lies, in metres (x right, y up)."""
     polygons: list[list[Point]] = field(default_factory=list)
@@ -82,14 +101,20 @@ class Sketch:
 
     def ground(self, points: list[Point], material: Material) -> None:
         """A part that lies on the ground: textured in perspective, takes shadows. World coordinates."""
-        self.add(points, material, (0.0, 0.0, 1.0, 1.0), scale=1.0, haze=-1.0)
+        self.add(points, material, (0.0, 0.0, 1.0, 1.0), (1, 1.0), haze=-1.0)
 
     def add(
-        self, points: list[Point], material: Material, box: tuple[float, float, float, float], scale: float, haze: float
+        self,
+        points: list[Point],
+        material: Material,
+        box: tuple[float, float, float, float],
+        scale: tuple[int, float],
+        haze: float,
     ) -> None:
         """A part with its box (centre and half sides, for texture and shading), all in world coordinates.
 
-        `haze` is the share of haze in front of the part; negative marks the ground, where it follows from the row.
+        `scale` is (-1 if mirrored else 1, world units per metre). `haze` is the share of haze in front of the part;
+        negative marks the ground, where it follows from the row.
         """
         self.polygons.append(points)
         self.rows.append(
@@ -101,8 +126,9 @@ class Sketch:
                 1 / max(box[2], 1e-4),
                 1 / max(box[3], 1e-4),
                 *material.bulge,
-                *material.tilt,
-                1 / (material.grain * scale),
+                material.tilt[0] * scale[0],
+                material.tilt[1],
+                1 / (material.grain * scale[1]),
                 haze,
                 material.glow,
                 material.label,
@@ -129,7 +155,7 @@ class Pen:
         ys = [self.y - self.scale * py for _, py in points]
         left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
         box = ((left + right) / 2, (top + bottom) / 2, (right - left) / 2, (bottom - top) / 2)
-        self.sketch.add(list(zip(xs, ys, strict=True)), material, box, self.scale, self.haze)
+        self.sketch.add(list(zip(xs, ys, strict=True)), material, box, (self.mirror, self.scale), self.haze)
         if casts:
             self.cast(points)
 
@@ -157,12 +183,8 @@ class Pen:
         self, cx: float, cy: float, rx: float, ry: float, material: Material, rng: Random, casts: bool = False
     ) -> None:
         """An ellipse with a bumpy edge (foliage, wool)."""
-        points = []
-        first, second = rng.random() * 26, rng.random() * 26
-        for k, (c, s) in enumerate(_CIRCLE):
-            bump = 1 + 0.07 * math.sin((k + first) * 1.2083) + 0.06 * math.sin((k + second) * 2.1749)
-            points.append((cx + rx * bump * c, cy + ry * bump * s))
-        self.polygon(points, material, casts)
+        outline = _BUMPY[int(rng.random() * len(_BUMPY))]
+        self.polygon([(cx + rx * c, cy + ry * s) for c, s in outline], material, casts)
 
     def line(self, start: Point, end: Point, thickness: float, material: Material, casts: bool = False) -> None:
         """A straight bar of the given thickness."""

@@ -11,7 +11,8 @@ Floats = npt.NDArray[np.float32]
 Pattern = Callable[["Coordinates"], tuple[Floats, Floats]]
 
 _TILE = 512
-_CELLS = 32
+_CLOUD = 170
+_LUMP = 16
 
 
 class Texture(IntEnum):
@@ -45,6 +46,9 @@ class Texture(IntEnum):
     ASPHALT = 25
     WATER = 26
     PAVING = 27
+    SPIKES = 28
+    CLUSTERS = 29
+    LENTICELS = 30
 
 
 class Coordinates:
@@ -75,19 +79,24 @@ def noise_tile(roughness: float, low: int, high: int) -> Floats:
 
 
 def clouds(u: Floats, v: Floats) -> Floats:
-    """Smooth noise with detail at all scales; one unit is the size of the largest lumps."""
-    return _look_up(noise_tile(1.7, 2, 120), u * 64, v * 64)
+    """Smooth noise with detail at all scales; one unit is about the size of the largest lumps. Interpolated."""
+    tile = noise_tile(2.0, 3, 160)
+    u, v = u * _CLOUD, v * _CLOUD
+    du, dv = _fraction(u), _fraction(v)
+    upper = (1 - du) * _look_up(tile, u, v) + du * _look_up(tile, u + 1, v)
+    lower = (1 - du) * _look_up(tile, u, v + 1) + du * _look_up(tile, u + 1, v + 1)
+    return upper + dv * (lower - upper)
 
 
 def lumps(u: Floats, v: Floats) -> Floats:
     """Noise with lumps of about one unit."""
-    return _look_up(noise_tile(0.5, 10, 64), u * _CELLS / 2, v * _CELLS / 2)
+    return _look_up(noise_tile(0.5, 10, 64), u * _LUMP, v * _LUMP)
 
 
 def _look_up(tile: Floats, u: Floats, v: Floats) -> Floats:
     # floor by adding a large multiple of the tile: a plain cast would round towards zero on both sides of the middle
-    column = (u + 64 * _TILE).astype(np.int32) & (_TILE - 1)
-    row = (v + 64 * _TILE).astype(np.int32) & (_TILE - 1)
+    column = (u + 64 * _TILE).astype(np.intp) & (_TILE - 1)
+    row = (v + 64 * _TILE).astype(np.intp) & (_TILE - 1)
     return tile.ravel().take(row * _TILE + column)
 
 
@@ -210,6 +219,26 @@ def _blooms(at: Coordinates) -> tuple[Floats, Floats]:
     return bloom, 1 + (1 - bloom) * (0.14 * lumps(at.u * 1.5, at.v * 1.5) - 0.16 * at.y)
 
 
+def _spikes(at: Coordinates) -> tuple[Floats, Floats]:
+    """Upright flower heads, as of lavender."""
+    column = np.floor(at.u * 2)
+    v = at.v * 0.7 + 0.37 * column * column
+    du, dv = _fraction(at.u * 2) - 0.5, _fraction(v) - 0.5
+    head = (du * du * 1.4 + dv * dv < 0.12).astype(np.float32)
+    return head, 1 + 0.1 * lumps(at.u * 2, at.v) - 0.12 * at.y
+
+
+def _clusters(at: Coordinates) -> tuple[Floats, Floats]:
+    """Irregular clumps of small flowers, as of azaleas."""
+    lump = lumps(at.u, at.v)
+    return _step(lump, 0.1), 1 + 0.1 * lumps(at.u * 3, at.v * 3) - 0.14 * at.y
+
+
+def _lenticels(at: Coordinates) -> tuple[Floats, Floats]:
+    """Dark dashes across the white bark of a birch."""
+    return _step(lumps(at.u * 0.8, at.v * 2.2), 0.85), np.ones_like(at.u)
+
+
 def _stone(at: Coordinates) -> tuple[Floats, Floats]:
     wobble = 0.22 * lumps(at.u * 0.7, at.v * 0.7)
     joints, shade = _courses(Coordinates(at.u + wobble, at.v * 0.8 + 0.5 * wobble, at.x, at.y), 0.12, 0.4)
@@ -228,9 +257,12 @@ def _grass(at: Coordinates) -> tuple[Floats, Floats]:
 
 
 def _specks(at: Coordinates, density: float) -> Floats:
-    u, v = at.u * 5, at.v * 7
-    du, dv = _fraction(u) - 0.5, _fraction(v) - 0.5
-    return ((du * du + dv * dv < 0.11) & (_cell_noise(u, v) < density)).astype(np.float32)
+    v = at.v * 7
+    u = at.u * 5 + 3.7 * np.floor(v) * np.floor(v)
+    chance = _cell_noise(u, v)
+    jitter = 0.5 * _fraction(chance * 97) - 0.25
+    du, dv = _fraction(u) - 0.5 + jitter, _fraction(v) - 0.5 - 0.8 * jitter
+    return ((du * du + dv * dv < 0.08) & (chance < density)).astype(np.float32)
 
 
 def _flowers(at: Coordinates) -> tuple[Floats, Floats]:
@@ -292,5 +324,8 @@ PATTERNS: dict[Texture, Pattern] = {
     Texture.ASPHALT: _asphalt,
     Texture.WATER: _water,
     Texture.PAVING: _paving,
+    Texture.SPIKES: _spikes,
+    Texture.CLUSTERS: _clusters,
+    Texture.LENTICELS: _lenticels,
 }
 """For each texture, the function from coordinates to (share of the second colour, brightness factor), both (N,) float32."""

@@ -1,0 +1,5 @@
+"""``python -m stencilnet`` is ``stencil``."""
+
+from stencilnet.cli import main
+
+main()

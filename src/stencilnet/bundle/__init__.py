@@ -1,0 +1,28 @@
+"""A backbone and its tasks on disk (``docs/format.md``)."""
+
+from stencilnet.bundle.deltas import LazyDeltas
+from stencilnet.bundle.editing import add_task, remove_task, replace_task
+from stencilnet.bundle.format import BundleError
+from stencilnet.bundle.reading import Sizes, TaskSizes, read_config, read_records, sizes
+from stencilnet.bundle.schema import BundleConfig
+from stencilnet.bundle.store import load, save
+from stencilnet.bundle.verify import Finding, Report, verify
+
+__all__ = [
+    "BundleConfig",
+    "BundleError",
+    "Finding",
+    "LazyDeltas",
+    "Report",
+    "Sizes",
+    "TaskSizes",
+    "add_task",
+    "load",
+    "read_config",
+    "read_records",
+    "remove_task",
+    "replace_task",
+    "save",
+    "sizes",
+    "verify",
+]

@@ -1,0 +1,144 @@
+"""From a backbone to its description in ``config.json``, and back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stencilnet.bundle.deltas import Reference
+from stencilnet.bundle.disk import read_file
+from stencilnet.bundle.format import BACKBONE, CONFIG, BundleError, restore, sha256_of
+from stencilnet.bundle.schema import BundleConfig, HeadTensor
+from stencilnet.bundle.tensors import decode_tensors
+from stencilnet.models import MultiTaskNet, UNet, layout_of
+
+UNET = "stencilnet.UNet"
+"""The architecture that a bundle rebuilds by itself, under its public name: its module may move."""
+
+_HEAD_TYPES = {str(t).removeprefix("torch."): t for t in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
+
+
+def describe(net: MultiTaskNet, backbone: str) -> BundleConfig:
+    """Return the config of a network whose backbone's file has the SHA-256 `backbone`."""
+    own = net.backbone.state_dict()
+    return BundleConfig(
+        architecture=class_path(net.backbone),
+        arguments={"width": net.backbone.width} if type(net.backbone) is UNet else None,
+        head=net.head,
+        head_tensors={name: _head_tensor(own[name]) for name in net.layout.head},
+        decoder=net.decoder,
+        backbone=backbone,
+    )
+
+
+def class_path(backbone: nn.Module) -> str:
+    """Return the name that a backbone's class goes by in bundles."""
+    kind = type(backbone)
+    return UNET if kind is UNet else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def reference_of(config: BundleConfig, shared: Mapping[str, Tensor], file: Path) -> Reference:
+    """Return what every delta of a bundle must fit.
+
+    Raises:
+        BundleError: If the config names a number format that a head cannot have.
+    """
+    for spec in config.head_tensors.values():
+        if spec.dtype not in _HEAD_TYPES:
+            expected = f"one of {list(_HEAD_TYPES)}"
+            raise BundleError(file, "not a number format of a head", expected, f"{spec.dtype!r}", restore(file))
+    return Reference(
+        shared={name: tensor.to("meta") for name, tensor in shared.items()},
+        head={
+            name: torch.empty((1, *spec.shape), dtype=_HEAD_TYPES[spec.dtype], device="meta")
+            for name, spec in config.head_tensors.items()
+        },
+    )
+
+
+def read_backbone(root: Path, config: BundleConfig) -> dict[str, Tensor]:
+    """Return the backbone's shared weights, their content checked against the recorded hash.
+
+    Raises:
+        BundleError: If the file is missing or damaged.
+    """
+    file = root / BACKBONE
+    data = read_file(root, file)
+    actual = sha256_of(data)
+    if actual != config.backbone:
+        what = "not the backbone that the bundle was written with"
+        raise BundleError(file, what, f"SHA-256 {config.backbone}", actual, restore(file))
+    return decode_tensors(data, file)
+
+
+def rebuild(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path) -> nn.Module:
+    """Build the bundle's own backbone; its head, which no task uses, has one channel of zeros.
+
+    Raises:
+        BundleError: If the architecture is another than the U-Net, or the weights do not fit it.
+    """
+    file = root / CONFIG
+    if config.architecture != UNET:
+        what = "a backbone that cannot be rebuilt from the bundle alone"
+        remedy = "Build it and pass it as `backbone=`."
+        raise BundleError(file, what, f"the architecture {UNET}", config.architecture, remedy)
+    width = dict(config.arguments or {}).get("width")
+    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= 1 << 16:
+        got = f"{config.arguments}"
+        raise BundleError(file, "not the arguments of a U-Net", "a width of 1 to 65536", got, restore(file))
+    with torch.device("meta"):  # draws nothing from the global generator, and allocates nothing yet
+        backbone = UNet(width=width, channels=1)
+    head = _check(config, backbone, tensors, root)
+    zeros = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in head.items()}
+    backbone.load_state_dict({**tensors, **zeros}, assign=True)
+    return backbone
+
+
+def fill(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path, backbone: nn.Module) -> None:
+    """Copy the bundle's weights into a backbone that the caller built; its head stays as it is.
+
+    Raises:
+        BundleError: If it is of another class, or the weights do not fit it.
+    """
+    expected, got = config.architecture, class_path(backbone)
+    if "__main__" in (expected.partition(".")[0], got.partition(".")[0]):
+        # A script's class is `__main__`'s when it saves, and a module's when another script loads it.
+        expected, got = expected.rpartition(".")[2], got.rpartition(".")[2]
+    if expected != got:
+        remedy = "Pass a backbone of that class."
+        raise BundleError(root / CONFIG, "another architecture", config.architecture, class_path(backbone), remedy)
+    _check(config, backbone, tensors, root)
+    backbone.load_state_dict(dict(tensors), strict=False)
+
+
+def _check(config: BundleConfig, backbone: nn.Module, tensors: Mapping[str, Tensor], root: Path) -> dict[str, Tensor]:
+    """Check names, shapes and types of all weights; return the backbone's own head."""
+    try:
+        head_names = layout_of(backbone, config.head, config.decoder).head
+    except (ValueError, TypeError) as error:
+        expected = f"the head {config.head!r} and the decoder {config.decoder}"
+        remedy = "Pass the backbone that the bundle was saved with."
+        raise BundleError(root / CONFIG, "another architecture", expected, f"this: {error}", remedy) from error
+    own = backbone.state_dict()
+    head = {name: own.pop(name) for name in head_names}
+    _compare(_shapes(own), _shapes(tensors), root / BACKBONE)
+    specs = {name: _head_tensor(tensor) for name, tensor in head.items()}
+    _compare(specs, config.head_tensors, root / CONFIG)
+    return head
+
+
+def _compare(own: Mapping[str, object], stored: Mapping[str, object], file: Path) -> None:
+    for name in sorted({*own, *stored}):
+        if own.get(name) != stored.get(name):
+            expected, got = f"{own.get(name, 'none')}", f"{stored.get(name, 'none')}"
+            remedy = "Pass the same backbone that the bundle was saved with, as `backbone=`, or an intact bundle."
+            raise BundleError(file, f"the weight `{name}` does not fit the backbone", expected, got, remedy)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    return {name: f"{tensor.dtype} of shape {tuple(tensor.shape)}" for name, tensor in tensors.items()}
+
+
+def _head_tensor(tensor: Tensor) -> HeadTensor:
+    return HeadTensor(dtype=str(tensor.dtype).removeprefix("torch."), shape=tuple(tensor.shape[1:]))

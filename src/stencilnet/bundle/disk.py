@@ -1,0 +1,121 @@
+"""Reading inside a bundle's folder, and writing that a crash at any point leaves whole."""
+
+import os
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from stencilnet.bundle.format import GONE, NEW, BundleError, MissingError, restore
+
+
+def read_file(root: Path, file: Path, limit: int | None = None) -> bytes:
+    """Return the content of a regular file of the bundle.
+
+    Raises:
+        MissingError: If it is not there.
+        BundleError: If a link leads out of the bundle, it is not a regular file, or it is larger than `limit` bytes.
+    """
+    inside(root, file)
+    try:
+        with file.open("rb") as stream:
+            data = stream.read() if limit is None else stream.read(limit + 1)
+    except FileNotFoundError as error:
+        raise missing(file) from error
+    if limit is not None and len(data) > limit:
+        raise BundleError(file, "too large", f"at most {limit} bytes", f"{file.stat().st_size} bytes", restore(file))
+    return data
+
+
+def inside(root: Path, file: Path) -> None:
+    """Refuse a path that leads out of the bundle or to something other than a regular file.
+
+    Raises:
+        MissingError: If it is not there.
+        BundleError: As above.
+    """
+    try:
+        real = file.resolve()
+    except RuntimeError as error:
+        got = "links that lead in a circle"
+        raise BundleError(file, "a broken link", "a file", got, "Replace the link by a copy of the file.") from error
+    if not real.is_relative_to(root.resolve()):
+        raise BundleError(
+            file,
+            "a link out of the bundle",
+            f"a file inside {root}",
+            f"a link to {real}",
+            "Replace the link by a copy of the file.",
+        )
+    if not real.exists():
+        raise missing(file)
+    if not real.is_file():
+        raise BundleError(file, "not a file", "a regular file", "something else", restore(file))
+
+
+def missing(file: Path) -> MissingError:
+    """Return the error for a file that is not there."""
+    return MissingError(file, "missing", "a file", "none", restore(file))
+
+
+def write_file(file: Path, data: bytes) -> None:
+    """Put a file in place all at once: readers see the old content or the new, and so does a machine that crashed."""
+    temporary = file.parent / f"{NEW}{secrets.token_hex(8)}"
+    try:
+        _write_through(temporary, data)
+        os.replace(temporary, file)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(file.parent)
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Put a folder with files in place all at once.
+
+    Args:
+        folder: Its place, where there is nothing yet, or an empty folder.
+        files: Contents by path inside the folder, ``/`` between its parts.
+
+    Raises:
+        OSError: Of `errno.EEXIST` or `errno.ENOTEMPTY` if the place is taken.
+    """
+    temporary = folder.parent / f"{NEW}{folder.name}-{secrets.token_hex(8)}"
+    temporary.mkdir()
+    try:
+        for name, data in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            _write_through(temporary / name, data)
+        for written in {(temporary / name).parent for name in files} | {temporary}:
+            sync_folder(written)
+        os.rename(temporary, folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Take a folder out all at once (by its name), then delete it."""
+    gone = folder.parent / f"{GONE}{folder.name}-{secrets.token_hex(8)}"
+    os.rename(folder, gone)
+    sync_folder(folder.parent)
+    shutil.rmtree(gone)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's names last through a crash; not every system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_through(file: Path, data: bytes) -> None:
+    with file.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())

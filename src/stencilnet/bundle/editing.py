@@ -1,0 +1,164 @@
+"""Putting single tasks into a bundle and taking them out."""
+
+import errno
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import Tensor
+
+from stencilnet.bundle.architecture import reference_of
+from stencilnet.bundle.card import write_card
+from stencilnet.bundle.deltas import read_task, read_tasks
+from stencilnet.bundle.disk import remove_folder, sync_folder, write_file, write_folder
+from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, check_name, delta_name, sha256_of
+from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.schema import BundleConfig, TaskFile
+from stencilnet.bundle.tensors import encode_delta, encode_tensors
+from stencilnet.masks import TaskDelta
+from stencilnet.models import TaskRecord
+
+logger = logging.getLogger(__name__)
+
+
+def add_task(
+    path: str | Path, name: str, record: TaskRecord, delta: TaskDelta, *, shared: Mapping[str, Tensor]
+) -> None:
+    """Put one more task into a bundle, all at once: a reader sees it whole or not at all.
+
+    Args:
+        path: The bundle's folder.
+        name: The task's name: 1 to 64 of a-z, 0-9, ``.``, ``_`` and ``-``, the first a letter or digit.
+        record: What the task is.
+        delta: What it changes.
+        shared: The weights that it was learned over (`NetState.shared`): they must be the bundle's, byte for byte.
+
+    Raises:
+        BundleError: If the name is taken or not valid, or the task was learned over other weights.
+        DeltaError: If the delta does not fit the backbone or the record.
+    """
+    root = Path(path)
+    config = _check_shared(root, shared)
+    check_free_name(root, name)
+    reference_of(config, shared, root / CONFIG).check(delta, record.channels)
+    tasks = read_tasks(root, config.backbone)
+    content = encode_delta(delta)
+    task = TaskFile(record=record, order=next_order(tasks), backbone=config.backbone, delta=sha256_of(content))
+    write_new(root, name, task, content)
+    renew_card(root)
+
+
+def replace_task(
+    path: str | Path, name: str, record: TaskRecord, delta: TaskDelta, *, shared: Mapping[str, Tensor]
+) -> None:
+    """Put a task learned anew in the place of an earlier one, all at once; it keeps its place in the order.
+
+    Arguments as for `add_task`.
+
+    Raises:
+        BundleError: If there is no such task, or the new one was learned over other weights.
+        DeltaError: If the delta does not fit the backbone or the record.
+    """
+    root = Path(path)
+    config = _check_shared(root, shared)
+    reference_of(config, shared, root / CONFIG).check(delta, record.channels)
+    folder = root / TASKS / check_name(name)
+    if not (folder / TASK).exists():
+        raise BundleError(folder, "no such task", "a task to replace", "none", "Check the name, or use add_task.")
+    before = read_task(root, name, config.backbone)
+    content = encode_delta(delta)
+    task = TaskFile(record=record, order=before.order, backbone=config.backbone, delta=sha256_of(content))
+    data = task.to_bytes(folder / TASK)
+    write_file(folder / delta_name(task.delta), content)
+    write_file(folder / TASK, data)  # from here on the new task stands
+    for unnamed in folder.glob(delta_name("*")):
+        if unnamed.name != delta_name(task.delta):
+            unnamed.unlink()
+    renew_card(root)
+
+
+def remove_task(path: str | Path, name: str) -> None:
+    """Take a task out of a bundle; the others keep their outputs bit for bit. A damaged task can be removed too.
+
+    Raises:
+        BundleError: If there is no bundle, or no such task.
+    """
+    root = Path(path)
+    read_config(root)
+    folder = root / TASKS / check_name(name)
+    if folder.resolve() != root.resolve() / TASKS / name:
+        raise BundleError(folder, "a link", "a task's folder", f"a link to {folder.resolve()}", "Delete the link.")
+    if not folder.is_dir():
+        raise BundleError(folder, "no such task", "a task's folder", "none", "Check the name.")
+    remove_folder(folder)
+    renew_card(root)
+
+
+def check_free_name(root: Path, name: str) -> None:
+    """Refuse a task name that is not valid, or taken.
+
+    Raises:
+        BundleError: If it is.
+    """
+    folder = root / TASKS / check_name(name)
+    if folder.parent.is_symlink():
+        got = f"a link to {folder.parent.resolve()}"
+        raise BundleError(folder.parent, "a link", "a folder", got, "Replace the link by the folder.")
+    if folder.exists() or folder.is_symlink():
+        got = "a task of that name" if (folder / TASK).exists() else f"a folder without {TASK}, which is no task"
+        raise BundleError(folder, "the name is taken", "a free name", got, "Remove it first, or use another name.")
+
+
+def next_order(tasks: Mapping[str, TaskFile]) -> int:
+    """Return the place of the next task in the order of learning."""
+    return 1 + max((task.order for task in tasks.values()), default=-1)
+
+
+def write_new(root: Path, name: str, task: TaskFile, content: bytes) -> None:
+    """Put a new task's folder in place, all at once.
+
+    Raises:
+        BundleError: If the name was taken since it was checked.
+    """
+    folder = root / TASKS / name
+    if not folder.parent.exists():
+        folder.parent.mkdir(exist_ok=True)
+        sync_folder(root)
+    try:
+        write_folder(folder, task_files(folder, task, content))
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
+        remedy = "Remove it first, or use another name."
+        raise BundleError(folder, "the name was taken meanwhile", "a free name", "a folder", remedy) from error
+
+
+def task_files(folder: Path, task: TaskFile, content: bytes) -> dict[str, bytes]:
+    """Return a task's files by name; `content` is its encoded delta.
+
+    Raises:
+        BundleError: If the record cannot be written.
+    """
+    return {delta_name(task.delta): content, TASK: task.to_bytes(folder / TASK)}
+
+
+def renew_card(root: Path) -> None:
+    """Write ``README.md`` anew; a failure is only logged."""
+    try:
+        write_card(root)
+    except BundleError as error:  # another task is damaged; the page is only for people
+        logger.warning("README.md of the bundle was not renewed: %s", error)
+
+
+def _check_shared(root: Path, shared: Mapping[str, Tensor]) -> BundleConfig:
+    config = read_config(root)
+    actual = sha256_of(encode_tensors(shared))
+    if actual != config.backbone:
+        raise BundleError(
+            root / BACKBONE,
+            "not the backbone that this task was learned over",
+            f"a task learned over {config.backbone}",
+            f"one learned over {actual}",
+            "A method that moves the shared weights needs a bundle of its own: save the network to another folder.",
+        )
+    return config

@@ -1,0 +1,220 @@
+"""What ``config.json`` and ``task.json`` say, as plain data: checked on the way in, canonical on the way out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from stencilnet.bundle.format import NEEDS, BundleError, delta_name, is_sha256, plain, restore, seal, unseal, upgrade
+from stencilnet.models import TaskRecord
+
+IMAGES = {"channels": "RGB", "range": [0, 1], "layout": "NCHW"}
+"""How images enter a network, in every bundle of this version."""
+
+_MOST = 1 << 40
+"""Most elements of a tensor: more is an attack, or a flipped bit."""
+
+_Kinds = Mapping[str, type | tuple[type, ...]]
+_CONFIG: _Kinds = {"architecture": dict, "head": dict, "decoder": list, "images": dict, "backbone": str}
+_ARCHITECTURE: _Kinds = {"class": str, "arguments": (dict, type(None))}
+_HEAD: _Kinds = {"name": str, "tensors": dict}
+_TENSOR: _Kinds = {"dtype": str, "shape": list}
+_RECORD: _Kinds = {
+    "kind": str,
+    "channels": int,
+    "method": str,
+    "settings": dict,
+    "recipe": dict,
+    "metrics": dict,
+    "provenance": dict,
+}
+_TASK: _Kinds = {**_RECORD, "order": int, "backbone": str, "delta": dict}
+_DELTA: _Kinds = {"file": str, "sha256": str}
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadTensor:
+    """What every task's head tensor of one name looks like.
+
+    Attributes:
+        dtype: As PyTorch writes it, without ``torch.``.
+        shape: Without the first dimension, the output channels, which are the task's own.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleConfig:
+    """The content of ``config.json``.
+
+    Attributes:
+        architecture: ``stencilnet.UNet``, or the class path of another backbone.
+        arguments: Arguments to rebuild the backbone with; None where it has to be passed in.
+        head: Name of the head layer.
+        head_tensors: The head's tensors by state-dict key.
+        decoder: Prefixes of the decoder's keys.
+        backbone: SHA-256 of ``model.safetensors``.
+    """
+
+    architecture: str
+    arguments: Mapping[str, Any] | None
+    head: str
+    head_tensors: Mapping[str, HeadTensor]
+    decoder: tuple[str, ...]
+    backbone: str
+
+    def to_bytes(self, file: Path) -> bytes:
+        """Return the file's bytes."""
+        tensors = {
+            name: {"dtype": tensor.dtype, "shape": [None, *tensor.shape]} for name, tensor in self.head_tensors.items()
+        }
+        body = {
+            "architecture": {"class": self.architecture, "arguments": self.arguments},
+            "head": {"name": self.head, "tensors": tensors},
+            "decoder": list(self.decoder),
+            "images": IMAGES,
+            "backbone": self.backbone,
+        }
+        return seal("bundle", body, file)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, file: Path) -> "BundleConfig":
+        """Read the file's bytes.
+
+        Raises:
+            BundleError: If it is damaged, of another version, or not by the schema.
+        """
+        body, needs = unseal("bundle", data, file)
+        fields(body, _CONFIG, file, "the file", needs)
+        architecture = fields(body["architecture"], _ARCHITECTURE, file, "`architecture`", needs)
+        head = fields(body["head"], _HEAD, file, "`head`", needs)
+        if body["images"] != IMAGES:
+            raise BundleError(file, "other image conventions", f"{IMAGES}", f"{body['images']}", upgrade(needs))
+        if not all(isinstance(prefix, str) for prefix in body["decoder"]):
+            raise BundleError(file, "`decoder` is not by the schema", "strings", f"{body['decoder']}", restore(file))
+        return cls(
+            architecture=architecture["class"],
+            arguments=architecture["arguments"],
+            head=head["name"],
+            head_tensors={name: _head_tensor(spec, file, name, needs) for name, spec in head["tensors"].items()},
+            decoder=tuple(body["decoder"]),
+            backbone=_hash(body["backbone"], file, "`backbone`"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskFile:
+    """The content of ``task.json``.
+
+    Attributes:
+        record: What the task is.
+        order: Place in the order of learning; ties go by name.
+        backbone: SHA-256 of the ``model.safetensors`` that the task was learned over.
+        delta: SHA-256 of the delta's file; its first 16 digits are in the file's name.
+        needs: First stencilnet release that reads the task.
+    """
+
+    record: TaskRecord
+    order: int
+    backbone: str
+    delta: str
+    needs: str = NEEDS
+
+    def to_bytes(self, file: Path) -> bytes:
+        """Return the file's bytes."""
+        body = {
+            **record_body(self.record, file),
+            "order": self.order,
+            "backbone": self.backbone,
+            "delta": {"file": delta_name(self.delta), "sha256": self.delta},
+        }
+        return seal("task", body, file)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, file: Path) -> "TaskFile":
+        """Read the file's bytes.
+
+        Raises:
+            BundleError: If it is damaged, of another version, or not by the schema.
+        """
+        body, needs = unseal("task", data, file)
+        fields(body, _TASK, file, "the file", needs)
+        delta = fields(body["delta"], _DELTA, file, "`delta`", needs)
+        sha256 = _hash(delta["sha256"], file, "`delta.sha256`")
+        if delta["file"] != delta_name(sha256):
+            raise BundleError(file, "wrong delta name", delta_name(sha256), f"{delta['file']!a}", restore(file))
+        if body["channels"] < 1 or body["order"] < 0:
+            got = f"{body['channels']} and {body['order']}"
+            raise BundleError(file, "out of range", "`channels` >= 1 and `order` >= 0", got, restore(file))
+        return cls(
+            record=TaskRecord(**{name: body[name] for name in _RECORD}),
+            order=body["order"],
+            backbone=_hash(body["backbone"], file, "`backbone`"),
+            delta=sha256,
+            needs=needs,
+        )
+
+
+def record_body(record: TaskRecord, file: str | Path) -> dict[str, Any]:
+    """Return a record as JSON data.
+
+    Raises:
+        BundleError: If a value of it is not JSON data, naming it by its path.
+    """
+    body = {
+        "kind": record.kind,
+        "channels": record.channels,
+        "method": record.method,
+        "settings": record.settings,
+        "recipe": record.recipe,
+        "metrics": record.metrics,
+        "provenance": record.provenance,
+    }
+    return {name: plain(value, file, name) for name, value in body.items()}
+
+
+def fields(value: object, kinds: _Kinds, file: Path, where: str, needs: str) -> dict[str, Any]:
+    """Return a JSON object that has exactly the given keys, of the given types.
+
+    Raises:
+        BundleError: If it is no such object.
+    """
+    if not isinstance(value, dict) or set(value) != set(kinds):
+        got = sorted(value) if isinstance(value, dict) else type(value).__name__
+        raise BundleError(file, f"{where} has other fields", f"{sorted(kinds)}", f"{got}", upgrade(needs))
+    for name, kind in kinds.items():
+        if not isinstance(value[name], kind) or isinstance(value[name], bool):
+            raise BundleError(
+                file, f"{where} is not by the schema", f"`{name}` to be {kind}", f"{value[name]!r}", restore(file)
+            )
+    return value
+
+
+def shape_of(value: list[Any], file: Path, where: str) -> tuple[int, ...]:
+    """Return a JSON list as a shape.
+
+    Raises:
+        BundleError: If it is none.
+    """
+    sides = [side for side in value if isinstance(side, int) and not isinstance(side, bool) and side >= 0]
+    if len(sides) != len(value) or prod(max(side, 1) for side in sides) > _MOST:
+        raise BundleError(file, f"{where} is not a shape", "a list of sizes", f"{value}", restore(file))
+    return tuple(value)
+
+
+def _head_tensor(spec: object, file: Path, name: str, needs: str) -> HeadTensor:
+    where = f"`head.tensors.{name}`"
+    tensor = fields(spec, _TENSOR, file, where, needs)
+    if not tensor["shape"] or tensor["shape"][0] is not None:
+        got = f"{tensor['shape']}"
+        raise BundleError(file, f"{where} is not a head's shape", "a shape whose first is null", got, restore(file))
+    return HeadTensor(dtype=tensor["dtype"], shape=shape_of(tensor["shape"][1:], file, where))
+
+
+def _hash(value: object, file: Path, where: str) -> str:
+    if not is_sha256(value):
+        raise BundleError(file, f"{where} is not a hash", "64 lower-case hex digits", f"{value!r}", restore(file))
+    return str(value)

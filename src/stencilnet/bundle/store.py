@@ -1,0 +1,148 @@
+"""Saving a network as a bundle, and loading it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from torch import nn
+
+from stencilnet.bundle.architecture import describe, fill, read_backbone, rebuild, reference_of
+from stencilnet.bundle.deltas import LazyDeltas, read_tasks
+from stencilnet.bundle.disk import write_folder
+from stencilnet.bundle.editing import check_free_name, next_order, renew_card, task_files, write_new
+from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, check_name, sha256_of
+from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.schema import BundleConfig, TaskFile, record_body
+from stencilnet.bundle.tensors import encode_delta, encode_tensors
+from stencilnet.models import MultiTaskNet
+
+
+def save(net: MultiTaskNet, path: str | Path) -> None:
+    """Write a network and its tasks as a bundle.
+
+    A new bundle is put in place all at once: after a crash it is there whole or not at all. To a bundle of the same
+    backbone, the tasks that it lacks are added, each all at once. Nothing is ever overwritten or removed: what is
+    there and differs is refused, before anything is written.
+
+    Args:
+        net: The network. Every task needs a record. A backbone of an own class is saved by its weights, and has to be
+            passed to `load`.
+        path: The bundle's folder. If there is none it is made.
+
+    Raises:
+        BundleError: If a task has no record or no valid name, or what is at `path` is not a bundle of this network.
+        DeltaError: If a task does not fit the network.
+    """
+    root = Path(path).resolve()
+    backbone = encode_tensors(net.state.shared)
+    config = describe(net, sha256_of(backbone))
+    if not (root / CONFIG).exists():
+        _check_free(root)
+        files = {BACKBONE: backbone, CONFIG: config.to_bytes(root / CONFIG)}
+        for name, (task, content) in _pending(net, root, config, {}).items():
+            written = task_files(root / TASKS / name, task, content)
+            files |= {f"{TASKS}/{name}/{file}": data for file, data in written.items()}
+        root.parent.mkdir(parents=True, exist_ok=True)
+        write_folder(root, files)
+    else:
+        _check_same(read_config(root), config, root)
+        for name, (task, content) in _pending(net, root, config, read_tasks(root, config.backbone)).items():
+            write_new(root, name, task, content)
+    renew_card(root)
+
+
+def load(path: str | Path, *, backbone: nn.Module | None = None) -> MultiTaskNet:
+    """Open a bundle. Records are read now; a task's delta is read, and its hash checked, at its first use.
+
+    Args:
+        path: The bundle's folder.
+        backbone: For a bundle over another architecture than `UNet`: a network of the class that was saved, built
+            with the same arguments. It is taken over, and its weights are written over by the bundle's.
+
+    Returns:
+        The network, on the CPU (or where `backbone` is), its tasks in the order of learning.
+
+    Raises:
+        BundleError: If there is no bundle, a file is damaged, a task is another backbone's, or `backbone` does not
+            fit; the message names the file and says what to do.
+    """
+    root = Path(path)
+    config = read_config(root)
+    tasks = read_tasks(root, config.backbone)
+    tensors = read_backbone(root, config)
+    if backbone is None:
+        backbone = rebuild(config, tensors, root)
+    else:
+        fill(config, tensors, root, backbone)
+    return MultiTaskNet(
+        backbone,
+        head=config.head,
+        decoder=config.decoder,
+        deltas=LazyDeltas(root, tasks, reference_of(config, tensors, root / CONFIG)),
+        records={name: task.record for name, task in tasks.items()},
+    )
+
+
+def _check_same(stored: BundleConfig, config: BundleConfig, root: Path) -> None:
+    if stored.backbone != config.backbone:
+        raise BundleError(
+            root / BACKBONE,
+            "another backbone is saved here",
+            f"the weights of this network, SHA-256 {config.backbone}",
+            stored.backbone,
+            "Its tasks need it as it is. Save to another folder.",
+        )
+    if stored != config:
+        what = "the same weights are saved here with another architecture, head or decoder"
+        raise BundleError(root / CONFIG, what, f"{config}", f"{stored}", "Save to another folder.")
+
+
+def _check_free(root: Path) -> None:
+    if not root.exists():
+        return
+    got = "a file"
+    if root.is_dir():
+        found = sorted(entry.name for entry in root.iterdir())
+        if not found:
+            return
+        got = f"a folder with {', '.join(found[:5])}"
+    raise BundleError(root, "no place for a bundle", "a bundle, an empty folder or none", got, "Use another folder.")
+
+
+def _pending(
+    net: MultiTaskNet, root: Path, config: BundleConfig, stored: Mapping[str, TaskFile]
+) -> dict[str, tuple[TaskFile, bytes]]:
+    """Return the tasks to write, and make sure that all can be, and that those already there are the same."""
+    reference = reference_of(config, net.state.shared, root / CONFIG)
+    pending: dict[str, tuple[TaskFile, bytes]] = {}
+    for name, delta in net.deltas.items():
+        folder = root / TASKS / check_name(name)
+        if name not in net.records:
+            got = f"records of {list(net.records)}"
+            raise BundleError(folder, "a task without a record", "a record of every task", got, "Pass its record too.")
+        content = encode_delta(delta)
+        record = net.records[name]
+        order = stored[name].order if name in stored else next_order(stored) + len(pending)
+        task = TaskFile(record=record, order=order, backbone=config.backbone, delta=sha256_of(content))
+        task.to_bytes(folder / TASK)  # raises if the record cannot be written
+        if name in stored:
+            _check_equal(stored[name], task, folder / TASK)
+        else:
+            reference.check(delta, record.channels)
+            check_free_name(root, name)
+            pending[name] = (task, content)
+    return pending
+
+
+def _check_equal(stored: TaskFile, task: TaskFile, file: Path) -> None:
+    there, here = record_body(stored.record, file), record_body(task.record, file)
+    differing = [name for name in here if here[name] != there[name]]
+    if stored.delta != task.delta:
+        differing.append("delta")
+    if differing:
+        raise BundleError(
+            file,
+            "another task of this name is saved here",
+            "the same one, or none",
+            f"one with another {', '.join(differing)}",
+            "Save to another folder, remove that task first, or use replace_task.",
+        )

@@ -1,0 +1,46 @@
+"""A bundle at a glance: what it holds, and what each task costs."""
+
+from pathlib import Path
+from typing import Any
+
+from stencilnet.bundle.reading import read_config, read_records, sizes
+
+
+def summary(path: str | Path) -> dict[str, Any]:
+    """Return, as JSON data, the bundle's backbone and its tasks in the order of learning, with their bytes on disk.
+
+    No tensor is read.
+
+    Raises:
+        BundleError: If there is no bundle, or a record is damaged.
+    """
+    config, measured = read_config(path), sizes(path)
+    return {
+        "architecture": config.architecture,
+        "arguments": dict(config.arguments or {}),
+        "backbone": config.backbone,
+        "backbone_bytes": measured["backbone"],
+        "tasks": {
+            name: {
+                "kind": record.kind,
+                "channels": record.channels,
+                "method": record.method,
+                "metrics": dict(record.metrics),
+                "bytes": sum(measured["tasks"][name].values()),
+            }
+            for name, record in read_records(path).items()
+        },
+    }
+
+
+def summary_text(path: str | Path) -> str:
+    """Return `summary` as plain text, a line a task."""
+    known = summary(path)
+    arguments = ", ".join(f"{key} {value}" for key, value in known["arguments"].items())
+    lines = [f"{known['architecture']} ({arguments}), {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
+    for name, task in known["tasks"].items():
+        share = task["bytes"] / known["backbone_bytes"]
+        lines.append(
+            f"  {name:<24} {task['kind']:<14} {task['method']:<12} {task['bytes']:>12,} bytes  {share:6.1%} of the backbone"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,119 @@
+"""Tensors and deltas as safetensors bytes, and back, with every doubt an error."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from stencilnet.bundle.format import NEEDS, VERSION, BundleError, canonical, parse, restore, upgrade
+from stencilnet.bundle.schema import fields, shape_of
+from stencilnet.masks import Entry, Replace, Select, TaskDelta
+
+KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in (Replace, Select)}
+"""Entry kinds that this code reads, by their names in the file."""
+
+RAW = "raw"
+"""The one coding of stored parts so far: tensors as they are, bits packed at one a weight."""
+
+METADATA = "stencilnet"
+"""The one metadata key: with several, the bytes of a safetensors file are not stable."""
+
+
+def encode_tensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """Return tensors as the bytes of a safetensors file: the same tensors, the same bytes."""
+    # Copies: the format refuses views and tied weights, which share memory.
+    copies = {
+        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, tensor in tensors.items()
+    }
+    return safetensors.torch.save(copies, metadata)
+
+
+def decode_tensors(data: bytes, file: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, on the CPU.
+
+    Raises:
+        BundleError: If it is damaged.
+    """
+    try:
+        return safetensors.torch.load(data)
+    except (SafetensorError, KeyError) as error:  # KeyError: a number format that PyTorch has not
+        got = f"{type(error).__name__}: {error}"
+        raise BundleError(file, "not a valid safetensors file", "tensors", got, restore(file)) from error
+
+
+def encode_delta(delta: TaskDelta) -> bytes:
+    """Return a delta as the bytes of its file."""
+    parts = {
+        f"{key}:{part}": tensor for key, entry in delta.entries.items() for part, tensor in entry.tensors().items()
+    }
+    entries = [
+        {"key": key, "kind": entry.KIND, "coding": RAW, "shape": list(entry.shape)}
+        for key, entry in delta.entries.items()
+    ]
+    metadata = {"format": "stencilnet delta", "version": VERSION, "entries": entries}
+    return encode_tensors(parts, {METADATA: canonical(metadata).decode()})
+
+
+def decode_delta(data: bytes, file: Path, needs: str = NEEDS) -> TaskDelta:
+    """Return a delta, given the bytes of its file.
+
+    Args:
+        data: The bytes.
+        file: Where they are from, for error messages.
+        needs: Release that the task's record names, for error messages.
+
+    Raises:
+        BundleError: If it is damaged, or of a version, kind or coding that this code does not know.
+    """
+    parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, tensor in decode_tensors(data, file).items():
+        key, _, part = name.rpartition(":")
+        parts[key][part] = tensor
+    entries: dict[str, Entry] = {}
+    for declared in _declared(data, file, needs):
+        key = declared["key"]
+        if key in entries:
+            raise BundleError(file, f"`{key}` is declared twice", "one entry a key", "two", restore(file))
+        entries[key] = _entry(declared, parts.pop(key, {}), file, needs)
+    if parts:
+        got = f"tensors of {sorted(parts)} too"
+        raise BundleError(file, "undeclared tensors", f"tensors of {list(entries)}", got, restore(file))
+    return TaskDelta(entries)
+
+
+def _declared(data: bytes, file: Path, needs: str) -> list[dict[str, Any]]:
+    header = parse(data[8 : 8 + int.from_bytes(data[:8], "little")], file)  # whole: decode_tensors has seen it
+    text = header.get("__metadata__", {}).get(METADATA)
+    if text is None:
+        raise BundleError(file, "not a task's delta", f"metadata under `{METADATA}`", "none", restore(file))
+    metadata = parse(text.encode(), file)
+    if metadata.get("version") != VERSION:
+        got = f"version {metadata.get('version')!r}"
+        raise BundleError(file, "another format version", f"format version {VERSION}", got, upgrade(needs))
+    fields(metadata, {"format": str, "version": int, "entries": list}, file, "the metadata", needs)
+    kinds = {"key": str, "kind": str, "coding": str, "shape": list}
+    return [fields(entry, kinds, file, "an entry", needs) for entry in metadata["entries"]]
+
+
+def _entry(declared: dict[str, Any], parts: Mapping[str, Tensor], file: Path, needs: str) -> Entry:
+    key, kind, coding = declared["key"], declared["kind"], declared["coding"]
+    if kind not in KINDS:
+        raise BundleError(file, f"`{key}` is of an unknown kind", f"one of {list(KINDS)}", f"{kind!r}", upgrade(needs))
+    if coding != RAW:
+        raise BundleError(file, f"`{key}` is of an unknown coding", f"{RAW!r}", f"{coding!r}", upgrade(needs))
+    shape = shape_of(declared["shape"], file, f"the shape of `{key}`")
+    try:
+        entry = KINDS[kind].from_tensors(parts, torch.Size(shape))
+    except (KeyError, ValueError) as error:
+        got = f"{sorted(parts)} ({error})"
+        raise BundleError(file, f"`{key}` is not whole", f"the parts of a {kind!r}", got, restore(file)) from error
+    if set(entry.tensors()) != set(parts):
+        got = f"{sorted(parts)}"
+        raise BundleError(file, f"`{key}` has other parts", f"{sorted(entry.tensors())}", got, restore(file))
+    return entry

@@ -1,0 +1,127 @@
+"""Hash everything, decode everything, and say what is wrong, all of it."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from stencilnet.bundle.architecture import read_backbone, reference_of
+from stencilnet.bundle.deltas import Reference, read_delta, read_task
+from stencilnet.bundle.format import BACKBONE, CONFIG, GONE, NEW, TASK, TASKS, BundleError, delta_name
+from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.schema import BundleConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing that is not as it should be.
+
+    Attributes:
+        file: Where.
+        what: What is wrong.
+        expected: What should have been there.
+        got: What is there.
+        remedy: What to do about it.
+        leftover: Whether it is only something that nothing reads (a crash can leave it) and may be deleted.
+    """
+
+    file: str
+    what: str
+    expected: str
+    got: str
+    remedy: str
+    leftover: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}. Expected {self.expected}, but got {self.got}. {self.remedy}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What `verify` saw.
+
+    Attributes:
+        checked: The files whose content was read and hashed, and is right.
+        findings: What is wrong, and leftovers.
+    """
+
+    checked: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the bundle is whole; leftovers do not count."""
+        return all(finding.leftover for finding in self.findings)
+
+
+def verify(path: str | Path) -> Report:
+    """Read a bundle whole: every file against its hash, every delta against the backbone.
+
+    Outputs are not compared: they differ in the last bits from processor to processor, and the weights, which are
+    compared exactly, determine them.
+
+    Args:
+        path: The bundle's folder.
+
+    Returns:
+        Everything found, not only the first.
+    """
+    root = Path(path)
+    log = _Log()
+    config = log.attempt(lambda: read_config(root), root / CONFIG)
+    reference = None
+    if config is not None:
+        known = config
+        reference = log.attempt(lambda: reference_of(known, read_backbone(root, known), root / CONFIG), root / BACKBONE)
+    log.findings += _leftovers(root, (NEW,))
+    if (root / TASKS).is_dir():
+        log.findings += _leftovers(root / TASKS, (NEW, GONE))
+        for folder in sorted(entry for entry in (root / TASKS).iterdir() if not entry.name.startswith(".")):
+            _verify_task(root, folder, config, reference, log)
+    return Report(checked=tuple(log.checked), findings=tuple(log.findings))
+
+
+class _Log:
+    def __init__(self) -> None:
+        self.checked: list[str] = []
+        self.findings: list[Finding] = []
+
+    def attempt(self, read: Callable[[], T], file: Path) -> T | None:
+        try:
+            value = read()
+        except BundleError as error:
+            self.findings.append(
+                Finding(file=error.file, what=error.what, expected=error.expected, got=error.got, remedy=error.remedy)
+            )
+            return None
+        self.checked.append(str(file))
+        return value
+
+
+def _verify_task(root: Path, folder: Path, config: BundleConfig | None, reference: Reference | None, log: _Log) -> None:
+    name = folder.name
+    if not os.path.lexists(folder / TASK):
+        log.findings.append(_leftover(folder, f"a folder without {TASK} is no task"))
+        return
+    task = log.attempt(lambda: read_task(root, name, config.backbone if config else None), folder / TASK)
+    if task is None:
+        return
+    delta = delta_name(task.delta)
+    log.attempt(lambda: read_delta(root, name, task, reference), folder / delta)
+    log.findings += _leftovers(folder, (NEW, "delta-"), named=delta)
+
+
+def _leftovers(folder: Path, prefixes: tuple[str, ...], named: str = "") -> list[Finding]:
+    if not folder.is_dir():
+        return []
+    found = sorted(entry for entry in folder.iterdir() if entry.name.startswith(prefixes) and entry.name != named)
+    return [_leftover(entry, "nothing reads it") for entry in found]
+
+
+def _leftover(file: Path, what: str) -> Finding:
+    return Finding(
+        file=str(file), what=what, expected="nothing", got="a leftover", remedy="It may be deleted.", leftover=True
+    )

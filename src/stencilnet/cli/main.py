@@ -1,0 +1,49 @@
+"""Entry point: the group of verbs, and how failures become messages and exit codes."""
+
+import os
+import sys
+
+import click
+
+from stencilnet.cli.learning import add, compare, config, demo, train
+from stencilnet.cli.shipping import analyze, evaluate, info, remove, run, verify
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(package_name="stencilnet")
+def stencil() -> None:
+    """One network, many image tasks: each new task costs one bit per weight and never changes the old ones."""
+
+
+for verb in (demo, train, add, remove, run, evaluate, compare, analyze, info, verify, config):
+    stencil.add_command(verb)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 the work failed, 2 the words are wrong."""
+    try:
+        stencil.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(_say("interrupted"))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
+        if os.environ.get("STENCIL_TRACEBACK"):
+            raise
+        sys.exit(_say(str(error)) if not _wrong_words(error) else _say(str(error), code=2))
+
+
+def _wrong_words(error: BaseException) -> bool:
+    from stencilnet.experiment.folder import RunError
+    from stencilnet.experiment.reading import ConfigError
+
+    return isinstance(error, ConfigError | RunError)
+
+
+def _say(message: str, code: int = 1) -> int:
+    click.echo(f"stencil: {message}", err=True)
+    return code

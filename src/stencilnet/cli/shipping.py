@@ -1,0 +1,105 @@
+"""Verbs on a bundle: run, info, verify, remove, evaluate, analyze."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+_bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+
+
+@click.command()
+@_bundle
+@click.argument("task")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="File (for one input) or folder.")
+@click.option("--input", "kind", type=click.Choice(["photo", "edges"]), default="photo", help="edges: a drawing as it is.")
+@click.option("--device", default="cpu", show_default=True)
+def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str) -> None:
+    """Run TASK of BUNDLE on INPUTS: images, folders or patterns."""
+    from stencilnet.cli.console import use_all_cores
+    from stencilnet.runtime import Engine
+    from stencilnet.runtime.files import plan_outputs, run_files
+
+    use_all_cores()
+    planned = plan_outputs(inputs, out)
+    failed = 0
+    for source, problem in run_files(Engine(bundle, device=device), task, planned, drawing=kind == "edges"):
+        if problem is None:
+            click.echo(planned[source])
+        else:
+            failed += 1
+            click.echo(f"stencil: {source}: {problem}", err=True)
+    if failed:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@_bundle
+@_json
+def info(bundle: Path, as_json: bool) -> None:
+    """Show what BUNDLE holds: its tasks, their kinds, methods and sizes."""
+    from stencilnet.bundle.summary import summary, summary_text
+
+    click.echo(json.dumps(summary(bundle), indent=2) if as_json else summary_text(bundle))
+
+
+@click.command()
+@_bundle
+@_json
+def verify(bundle: Path, as_json: bool) -> None:
+    """Read every file of BUNDLE and check it against the recorded hashes."""
+    from stencilnet.bundle import verify as check
+
+    report = check(bundle)
+    if as_json:
+        click.echo(json.dumps({"ok": report.ok, **asdict(report)}, indent=2))
+    else:
+        click.echo("\n".join([*map(str, report.findings), f"{bundle}: {_verdict(report.ok, len(report.checked))}"]))
+    if not report.ok:
+        raise click.exceptions.Exit(1)
+
+
+def _verdict(ok: bool, checked: int) -> str:
+    return f"{checked} files are as recorded" if ok else "damaged; what is named above must be restored"
+
+
+@click.command()
+@_bundle
+@click.argument("task")
+def remove(bundle: Path, task: str) -> None:
+    """Remove TASK from BUNDLE; the other tasks stay as they are, bit for bit."""
+    from stencilnet.bundle import remove_task
+
+    remove_task(bundle, task)
+    click.echo(f"{task} removed from {bundle}")
+
+
+@click.command()
+@_bundle
+@click.argument("config")
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. trainer.device=cpu.")
+@_json
+def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Measure every task of BUNDLE on CONFIG's test data, trivial baselines beside it."""
+    from stencilnet.cli.console import console, log_to, use_all_cores
+    from stencilnet.experiment.evaluating import as_plain, as_text, evaluate_bundle
+
+    log_to(console())
+    use_all_cores()
+    measured = evaluate_bundle(bundle, config, root=root, overrides=overrides)
+    click.echo(json.dumps(as_plain(measured), indent=2) if as_json else as_text(measured))
+
+
+@click.command()
+@_bundle
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+def analyze(bundle: Path, out: Path) -> None:
+    """Analyse BUNDLE's masks: ratio of 0 per layer, agreement and kappa between tasks."""
+    from stencilnet.experiment.analyzing import analyze_bundle
+
+    for path in analyze_bundle(bundle, out):
+        click.echo(path)

@@ -1,0 +1,144 @@
+"""Examples as a task sees them: map-style data sets for torch's loader."""
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from stencilnet.data.transforms import View, evaluation_view, training_view
+from stencilnet.tasks.task import Example, Task
+
+CACHE_BYTES = 256 * 2**20
+"""Default limit of each `Cache`; 256 MiB hold about 550 examples of 481x321 pixels."""
+_SEED_LIMIT = 2**64
+
+
+class Cache:
+    """Keeps examples in memory once they are read, so that files are decoded only once.
+
+    The first examples read stay until the limit is reached and nothing is evicted: passes over data in random order
+    gain nothing from eviction. Each loader worker fills a cache of its own. What it returns is shared: do not change it
+    in place.
+
+    Args:
+        source: Where examples come from.
+        limit: Most bytes of pixels to keep; 0 keeps nothing.
+
+    Raises:
+        ValueError: If `limit` is negative.
+    """
+
+    def __init__(self, source: Sequence[Example], limit: int = CACHE_BYTES) -> None:
+        if limit < 0:
+            raise ValueError(f"Expected argument `limit` to be a number of bytes, but got {limit}. 0 keeps nothing.")
+        self.source = source
+        self.limit = limit
+        self._kept: dict[int, Example] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> Example:
+        if index in self._kept:
+            return self._kept[index]
+        example = self.source[index]
+        size = _bytes_of(example)
+        if self._bytes + size <= self.limit:
+            self._kept[index] = example
+            self._bytes += size
+        return example
+
+    def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple[Sequence[Example], int]]:
+        """Leave the examples behind when a loader worker is given a copy."""
+        return Cache, (self.source, self.limit)
+
+
+class TrainingSamples(Dataset[dict[str, Tensor]]):
+    """Random views of examples, as samples of a task; keys are (epoch, index).
+
+    What is drawn is a pure function of (seed, epoch, index): the same whatever the number of workers, the order of
+    asking, and the state of any global generator.
+
+    Args:
+        source: The examples.
+        view: How they are resized, cropped and flipped.
+        task: Turns an example into a sample.
+        seed: Of the draws, from 0 to 2^64 - 1.
+        cache: Most bytes of decoded examples to keep in each process; 0 keeps nothing.
+
+    Raises:
+        ValueError: If `source` is empty or `seed` is out of range.
+    """
+
+    def __init__(
+        self, source: Sequence[Example], view: View, task: Task, seed: int, *, cache: int = CACHE_BYTES
+    ) -> None:
+        _check_source(source)
+        if not 0 <= seed < _SEED_LIMIT:
+            raise ValueError(f"Expected argument `seed` to lie in 0 ... 2^64 - 1, but got {seed}.")
+        self.examples = Cache(source, cache)
+        self.view = view
+        self.task = task
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        epoch, index = key
+        generator = torch.Generator().manual_seed(sample_seed(self.seed, epoch, index))
+        return self.task.sample(training_view(self.examples[index], self.view, generator))
+
+
+class EvaluationSamples(Dataset[dict[str, Tensor]]):
+    """Fixed views of examples, as samples of a task; keys are indices.
+
+    Args:
+        source: The examples.
+        view: How they are resized and cropped.
+        task: Turns an example into a sample.
+        whole: Whether images are kept whole (of different sizes: load them one by one) or cropped to one size.
+        cache: Most bytes of decoded examples to keep in each process; 0 keeps nothing.
+
+    Raises:
+        ValueError: If `source` is empty.
+    """
+
+    def __init__(
+        self, source: Sequence[Example], view: View, task: Task, whole: bool, *, cache: int = CACHE_BYTES
+    ) -> None:
+        _check_source(source)
+        self.examples = Cache(source, cache)
+        self.view = view
+        self.task = task
+        self.whole = whole
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return self.task.sample(evaluation_view(self.examples[index], self.view, self.whole))
+
+
+def sample_seed(seed: int, epoch: int, index: int) -> int:
+    """Return the 64-bit seed of one draw, the same on every machine; neighbours are unrelated.
+
+    Args:
+        seed: The run's seed, from 0 to 2^64 - 1.
+        epoch: Which pass over the data, from 0.
+        index: Which example, from 0.
+    """
+    key = b"".join(number.to_bytes(8, "little") for number in (seed, epoch, index))
+    return int.from_bytes(blake2b(key, digest_size=8).digest(), "little")
+
+
+def _bytes_of(example: Example) -> int:
+    return sum(part.nbytes for part in (example.image, example.label, example.target) if part is not None)
+
+
+def _check_source(source: Sequence[Example]) -> None:
+    if len(source) == 0:
+        raise ValueError("Expected argument `source` to hold at least one example, but got none. Check its settings.")

@@ -1,0 +1,142 @@
+"""What part of an example is seen, and at what scale: image, label and target always share one geometry."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from stencilnet.tasks.task import Example
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """How examples are resized, cropped and flipped.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    crop: int = 256
+    """Side of the square crop, in pixels. Smaller images are enlarged until their shorter side fits."""
+    resize: int | None = None
+    """Shorter side of the whole image before cropping, in pixels; None keeps the stored size."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Range of the random factor that is applied, in training, after `resize`."""
+    flip: bool = True
+    """Whether training examples are mirrored left to right half of the time."""
+    test: Literal["whole", "crop"] = "whole"
+    """What the final evaluation sees: whole images, or their centre crops."""
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        problems = [
+            *([] if self.crop >= 1 else [f"`crop` to be at least 1, but got {self.crop}"]),
+            *(
+                []
+                if self.resize is None or self.resize >= 1
+                else [f"`resize` to be at least 1 or none, but got {self.resize}"]
+            ),
+            *([] if 0 < low <= high else [f"`scale` to be positive and in order, but got {self.scale}"]),
+            *([] if self.test in ("whole", "crop") else [f"`test` to be 'whole' or 'crop', but got {self.test!r}"]),
+        ]
+        if problems:
+            raise ValueError("Expected " + "; ".join(problems) + ".")
+
+
+def training_view(example: Example, view: View, generator: torch.Generator) -> Example:
+    """Return a random crop of an example, ``(3, crop, crop)``, scaled and mirrored at random.
+
+    Scale, place and mirroring are uniform. Images are resized bilinearly with antialiasing, labels to the nearest
+    pixel centre.
+
+    Args:
+        example: The stored example, of any size.
+        view: Sizes and ranges.
+        generator: The only source of randomness; four numbers are always drawn from it.
+
+    Raises:
+        ValueError: If the example's parts differ in size.
+    """
+    _check(example)
+    zoom, down, across, mirror = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
+    low, high = view.scale
+    shorter = max(view.crop, _shorter(example, view) * (low + (high - low) * zoom))
+    resized = _resize(example, shorter)
+    height, width = resized.image.shape[1:]
+    top, left = int(down * (height - view.crop + 1)), int(across * (width - view.crop + 1))
+    cropped = _crop(resized, view.crop, top, left)
+    return _map(cropped, lambda part: part.flip(-1)) if view.flip and mirror < 0.5 else cropped
+
+
+def evaluation_view(example: Example, view: View, whole: bool) -> Example:
+    """Return an example as evaluated: resized if the view says so, then whole or as its centre crop.
+
+    Without `View.resize` a whole example is at its stored size, and so are the metrics.
+
+    Args:
+        example: The stored example, of any size.
+        view: Sizes; its random parts do not apply.
+        whole: Whether to keep the whole image ``(3, H, W)``, or crop it to ``(3, crop, crop)``.
+
+    Raises:
+        ValueError: If the example's parts differ in size.
+    """
+    _check(example)
+    if whole:
+        return _resize(example, _shorter(example, view))
+    resized = _resize(example, max(view.crop, _shorter(example, view)))
+    height, width = resized.image.shape[1:]
+    return _crop(resized, view.crop, (height - view.crop) // 2, (width - view.crop) // 2)
+
+
+def _shorter(example: Example, view: View) -> int:
+    return min(example.image.shape[1:]) if view.resize is None else view.resize
+
+
+def _check(example: Example) -> None:
+    sizes = {part.shape[-2:] for part in (example.image, example.label, example.target) if part is not None}
+    if len(sizes) > 1:
+        found = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
+        raise ValueError(
+            f"Expected image, label and target of the example {example.name} to have one size, but got {found} "
+            "(height x width). Resize them alike before."
+        )
+
+
+def _resize(example: Example, shorter: float) -> Example:
+    """Resize so that the shorter side is `shorter`, rounded."""
+    from torchvision.transforms.v2 import InterpolationMode, functional
+
+    old = tuple(example.image.shape[1:])
+    new = tuple(max(1, round(side * shorter / min(old))) for side in old)
+    if new == old:
+        return example
+
+    def picture(part: Tensor) -> Tensor:
+        resized: Tensor = functional.resize(part, list(new), InterpolationMode.BILINEAR, antialias=True)
+        return resized
+
+    def label(part: Tensor) -> Tensor:
+        # NEAREST_EXACT shares the pixel centres of bilinear resizing; NEAREST is off by up to half a pixel.
+        resized: Tensor = functional.resize(part.unsqueeze(0), list(new), InterpolationMode.NEAREST_EXACT)
+        return resized.squeeze(0)
+
+    return _map(example, picture, label)
+
+
+def _crop(example: Example, side: int, top: int, left: int) -> Example:
+    return _map(example, lambda part: part[..., top : top + side, left : left + side])
+
+
+def _map(
+    example: Example, picture: Callable[[Tensor], Tensor], label: Callable[[Tensor], Tensor] | None = None
+) -> Example:
+    """Apply a change to all parts, to the label by its own function where one is given."""
+    return replace(
+        example,
+        image=picture(example.image),
+        label=None if example.label is None else (label or picture)(example.label),
+        target=None if example.target is None else picture(example.target),
+    )

@@ -1,0 +1,102 @@
+"""One pass of a predictor over a split: trained networks and trivial baselines are measured by the same function."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from stencilnet.tasks.task import Predictor, Sample, Task
+
+OnBatch = Callable[[int, int], None]
+"""Told after every batch how many samples are done, and how many there are."""
+
+
+class Samples(Protocol):
+    """A split: a map-style dataset, or a list, of unbatched samples ``{name: (..., H, W)}``."""
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Sample:
+        """Return one sample."""
+        ...
+
+
+def evaluate(
+    predict: Predictor,
+    task: Task,
+    samples: Samples,
+    *,
+    batch: int = 1,
+    device: torch.device | str = "cpu",
+    on_batch: OnBatch | None = None,
+) -> dict[str, float]:
+    """Measure a predictor on a whole split.
+
+    A trivial baseline goes through the same door: pass ``task.baseline(training_samples)``.
+
+    Args:
+        predict: From a batched sample to raw outputs ``(N, C, H, W)``.
+        task: Whose metrics are computed.
+        samples: The split, read in order. Whole images may differ in size: only neighbours of one size share a batch.
+        batch: Most samples a forward pass.
+        device: Where samples are moved to; the predictor has to be there already.
+        on_batch: Progress.
+
+    Returns:
+        Every metric of `task`, by name.
+
+    Raises:
+        ValueError: If there are no samples, `batch` is not positive, or outputs are not ``(N, task.channels, ...)``.
+    """
+    if batch < 1:
+        raise ValueError(f"Expected argument `batch` to be at least 1, but got {batch}.")
+    total = len(samples)
+    if total == 0:
+        raise ValueError(
+            f"Expected at least one sample to evaluate the {task.kind} task on, but the split is empty. "
+            "Check the folder, and the share that is held out."
+        )
+    scores, done = task.scores(), 0
+    # Not inference_mode: what a task builds lazily in here (a perceptual network) may be trained through later.
+    with torch.no_grad():
+        for stacked in _batches(samples, batch):
+            sample = {name: tensor.to(device) for name, tensor in stacked.items()}
+            output = predict(sample)
+            count = len(sample["input"])
+            _check(output, count, task)
+            scores.update(output, sample)
+            done += count
+            if on_batch is not None:
+                on_batch(done, total)
+        return scores.compute()
+
+
+def _batches(samples: Samples, batch: int) -> Iterator[dict[str, Tensor]]:
+    """Stack neighbours of one shape, at most `batch` of them, in order."""
+    waiting: list[Sample] = []
+    for index in range(len(samples)):
+        sample = samples[index]
+        if waiting and (len(waiting) == batch or _shapes(sample) != _shapes(waiting[0])):
+            yield _stack(waiting)
+            waiting = []
+        waiting.append(sample)
+    yield _stack(waiting)
+
+
+def _shapes(sample: Sample) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in sample.items()}
+
+
+def _stack(samples: list[Sample]) -> dict[str, Tensor]:
+    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+
+
+def _check(output: Tensor, count: int, task: Task) -> None:
+    if output.dim() < 2 or output.shape[:2] != (count, task.channels):
+        raise ValueError(
+            f"Expected the {task.kind} task's outputs to be ({count}, {task.channels}, ...) for a batch of {count}, "
+            f"but got {tuple(output.shape)}. Is it another task's network?"
+        )

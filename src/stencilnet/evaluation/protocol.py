@@ -1,0 +1,97 @@
+"""The order of learning (the paper, Sec. 4.1): which state each task's training starts from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+BACKBONE = "backbone"
+"""The first task's method: it trains the backbone, once for all methods."""
+
+TRIVIAL = "trivial"
+"""The method name of trivial baselines, which learn nothing and have no state."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One training of the sequence, and after it one test of every task that its state holds.
+
+    Attributes:
+        method: Name of the method; `BACKBONE` for the first task.
+        task: Name of the task that is learned.
+        index: Its place in the sequence, from 0.
+        parent: The task after whose stage this one starts; None for the first.
+        moves_shared: Whether the training may change the shared weights.
+    """
+
+    method: str
+    task: str
+    index: int
+    parent: str | None
+    moves_shared: bool
+
+
+def plan(
+    tasks: Sequence[str], method: str, moves_shared: bool, parents: Mapping[str, str] | None = None
+) -> tuple[Stage, ...]:
+    """Lay out the stages of one method.
+
+    A method that moves the shared weights learns in a chain: each task starts from the state after its predecessor, or
+    after the task that `parents` names (the paper's fine-tuning learns Task 5 from Task 3's state; Task 6 then goes on
+    from Task 5's). For other methods every task starts from the first one's frozen weights, in one growing bundle.
+    The first stage is the same for all methods.
+
+    Args:
+        tasks: Names in the order of learning; the first trains the backbone.
+        method: Name of the method.
+        moves_shared: Whether it may change the shared weights.
+        parents: By task, the earlier task whose state it starts from instead.
+
+    Raises:
+        ValueError: If there is no task or one comes twice, or `parents` names an unknown task, one that is not
+            earlier, or anything at all for a method that leaves the shared weights alone.
+    """
+    parents = parents or {}
+    _check(tasks, method, moves_shared, parents)
+    stages = [Stage(method=BACKBONE, task=tasks[0], index=0, parent=None, moves_shared=True)]
+    for index, task in enumerate(tasks[1:], start=1):
+        parent = parents.get(task, tasks[index - 1]) if moves_shared else tasks[0]
+        stages.append(Stage(method=method, task=task, index=index, parent=parent, moves_shared=moves_shared))
+    return tuple(stages)
+
+
+def tasks_of_state(stages: Sequence[Stage], task: str) -> tuple[str, ...]:
+    """Return the tasks that the state after learning `task` holds, in the order of learning: what is re-tested there.
+
+    A task on another branch is not among them: the paper's "Task 4 after Task 5" is "-".
+
+    Raises:
+        ValueError: If no stage learns `task`.
+    """
+    by_task = {stage.task: stage for stage in stages}
+    if task not in by_task:
+        raise ValueError(f"Expected argument `task` to be one of {', '.join(by_task)}, but got {task!r}.")
+    stage = by_task[task]
+    if not stage.moves_shared:  # one growing bundle
+        return tuple(earlier.task for earlier in stages if earlier.index <= stage.index)
+    chain = [task]
+    while (parent := by_task[chain[0]].parent) is not None:
+        chain.insert(0, parent)
+    return tuple(chain)
+
+
+def _check(tasks: Sequence[str], method: str, moves_shared: bool, parents: Mapping[str, str]) -> None:
+    if not tasks or len(set(tasks)) != len(tasks):
+        raise ValueError(f"Expected argument `tasks` to be different names, at least one, but got {list(tasks)}.")
+    if parents and not moves_shared:
+        raise ValueError(
+            f"Expected no `parents` for {method}, which leaves the shared weights alone, but got {dict(parents)}. "
+            "Every one of its tasks starts from the first task's weights."
+        )
+    order = {task: index for index, task in enumerate(tasks)}
+    for child, parent in parents.items():
+        if child not in order or parent not in order:
+            raise ValueError(f"Expected `parents` to name tasks of {', '.join(tasks)}, but got {child}: {parent}.")
+        if order[parent] >= order[child]:
+            raise ValueError(
+                f"Expected the parent of {child} in {method} to be learned before it, but got {parent}. "
+                f"The order is {', '.join(tasks)}."
+            )

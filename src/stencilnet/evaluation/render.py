@@ -1,0 +1,162 @@
+"""A table as plain data, and the four ways to show it."""
+
+import html
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+DASH = "-"
+"""Where nothing was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One cell.
+
+    Attributes:
+        text: What is shown.
+        value: The number behind it; None for words and for what was not measured.
+        best: Whether it is the best of its row.
+    """
+
+    text: str
+    value: float | None = None
+    best: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A table.
+
+    Attributes:
+        title: Heading.
+        columns: Column heads.
+        rows: Cells, as many in a row as there are columns.
+        words: How many columns, from the left, hold words; the others hold numbers.
+        notes: Footnotes.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    words: int = 1
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"Expected the rows of table {self.title!r} to have {len(self.columns)} cells, but got {len(row)}."
+                )
+
+
+def words(*texts: str) -> tuple[Cell, ...]:
+    """Return cells that hold words."""
+    return tuple(Cell(text=text) for text in texts)
+
+
+def number_texts(values: Sequence[float | None]) -> tuple[str, ...]:
+    """Write comparable numbers with the same count of decimals: about four digits of the largest one.
+
+    A number that these decimals would round to zero keeps two digits of its own.
+    """
+    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    largest = max(finite, default=0.0)
+    decimals = next((d for limit, d in ((1000, 0), (10, 2), (1, 3)) if largest >= limit), 4)
+    return tuple(_number_text(value, decimals) for value in values)
+
+
+def number_cells(values: Sequence[float | None]) -> tuple[Cell, ...]:
+    """Return cells of comparable numbers."""
+    texts = number_texts(values)
+    return tuple(Cell(text=text, value=value) for text, value in zip(texts, values, strict=True))
+
+
+def _number_text(value: float | None, decimals: int) -> str:
+    if value is None:
+        return DASH
+    if not math.isfinite(value):
+        return str(value)
+    text = f"{value:,.{decimals}f}"
+    if value != 0 and not re.search("[1-9]", text):
+        return f"{value:.2g}".replace("-", "−")
+    return text.replace("-", "−") if re.search("[1-9]", text) else text.lstrip("-")
+
+
+def to_markdown(table: Table) -> str:
+    """Return a GitHub-flavoured Markdown table under a bold title, its notes below."""
+    heads = [_markdown(column) for column in table.columns]
+    rules = [":---" if place < table.words else "---:" for place in range(len(table.columns))]
+    body = [
+        [f"**{_markdown(cell.text)}**" if cell.best else _markdown(cell.text) for cell in row] for row in table.rows
+    ]
+    lines = [_pipes(line) for line in (heads, rules, *body)]
+    notes = [f"- {_markdown(note)}" for note in table.notes]
+    return "\n".join([f"**{_markdown(table.title)}**", "", *lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def to_html(table: Table) -> str:
+    """Return a ``<figure>`` that scrolls sideways where it is too wide; everything is escaped."""
+    heads = "".join(
+        f'<th scope="col"{_class(place, table)}>{html.escape(column)}</th>'
+        for place, column in enumerate(table.columns)
+    )
+    body = "\n".join(f"<tr>{''.join(_html_cell(c, p, table) for p, c in enumerate(row))}</tr>" for row in table.rows)
+    items = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    notes = f'<ul class="notes">{items}</ul>' if items else ""
+    return (
+        f'<figure class="table"><figcaption>{html.escape(table.title)}</figcaption>\n'
+        f'<div class="scroll" tabindex="0"><table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n'
+        f"</table></div>\n{notes}</figure>"
+    )
+
+
+def to_text(table: Table) -> str:
+    """Return the table as plain text, columns aligned, the best of a row marked by a star."""
+    lines = [[*table.columns], *([f"{cell.text}*" if cell.best else cell.text for cell in row] for row in table.rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
+    aligned = [
+        "  ".join(
+            text.ljust(width) if place < table.words else text.rjust(width)
+            for place, (text, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    ]
+    rule = "-" * max((len(line) for line in aligned), default=0)
+    return "\n".join([table.title, rule, aligned[0], rule, *aligned[1:], *table.notes]) + "\n"
+
+
+def to_json(table: Table) -> dict[str, Any]:
+    """Return the table as JSON data: numbers unrounded, null where nothing was measured."""
+    return {
+        "title": table.title,
+        "columns": list(table.columns),
+        "rows": [[{"text": c.text, "value": _finite(c.value), "best": c.best} for c in row] for row in table.rows],
+        "notes": list(table.notes),
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _class(place: int, table: Table) -> str:
+    return "" if place < table.words else ' class="number"'
+
+
+def _html_cell(cell: Cell, place: int, table: Table) -> str:
+    text = html.escape(cell.text)
+    if place == 0:
+        return f'<th scope="row">{text}</th>'
+    return f"<td{_class(place, table)}>{f'<strong>{text}</strong>' if cell.best else text}</td>"
+
+
+def _pipes(texts: Sequence[str]) -> str:
+    return "| " + " | ".join(texts) + " |"
+
+
+def _markdown(text: str) -> str:
+    """Escape what Markdown or the table would take as its own."""
+    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", " ".join(text.split()))

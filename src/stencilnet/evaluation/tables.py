@@ -1,0 +1,253 @@
+"""The paper's Tables 1-3, made from results alone."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix
+from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.evaluation.render import DASH, Cell, Table, number_cells, number_texts, words
+from stencilnet.evaluation.results import StageResult, TaskCard
+from stencilnet.tasks.task import Metric
+
+MIB = 2**20
+
+_TITLES = {BACKBONE: "backbone", "finetune": "fine-tune", "piggyback": "Piggyback"}
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def method_title(method: str) -> str:
+    """Return a method's name as the paper writes it."""
+    return _TITLES.get(method, method)
+
+
+def task_title(card: TaskCard) -> str:
+    """Return a task's number and title: ``Task 2 · VOC``."""
+    return f"Task {card.number} · {card.title}"
+
+
+def metric_title(metric: Metric) -> str:
+    """Return a metric's name and the direction in which it improves: ``MSE ↓``."""
+    return f"{metric.name.replace('_', ' ')} {'↑' if metric.higher_is_better else '↓'}"
+
+
+class Footnotes:
+    """Numbers what the metrics mean, each said once."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, int] = {}
+
+    def mark(self, metric: Metric) -> str:
+        """Return the metric's title with the number of its footnote."""
+        if not metric.note:
+            return metric_title(metric)
+        number = self._texts.setdefault(f"{metric.name.replace('_', ' ')}: {metric.note}", len(self._texts) + 1)
+        return f"{metric_title(metric)} {_superscript(number)}"
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The footnotes, in the order of their numbers."""
+        return tuple(f"{_superscript(number)} {text}" for text, number in self._texts.items())
+
+
+def _superscript(number: int) -> str:
+    return str(number).translate(_SUPERSCRIPTS)
+
+
+def table1(comparison: Comparison) -> Table:
+    """The tasks (the paper, Table 1), with what goes in and out and how it is trained and measured."""
+    footnotes = Footnotes()
+    rows = [
+        words(
+            task_title(card),
+            card.category,
+            card.data,
+            card.input,
+            card.output,
+            card.loss,
+            ", ".join(footnotes.mark(metric) for metric in card.metrics),
+        )
+        for card in comparison.cards
+    ]
+    columns = ("", "category", "data", "input", "output", "loss", "metric")
+    return Table(
+        title="Table 1. The tasks, in the order of learning",
+        columns=columns,
+        rows=tuple(rows),
+        words=len(columns),
+        notes=footnotes.texts,
+    )
+
+
+def table2(comparison: Comparison) -> Table:
+    """Each task right after it was learned, then after the next one, then sizes (the paper, Table 2).
+
+    The best method of a row is marked; the trivial baseline beside them is not a method and never is.
+    """
+    footnotes = Footnotes()
+    matrices = [comparison.matrix(method) for method in comparison.methods]
+    own, beaten = _own_rows(comparison, matrices, footnotes)
+    after = _after_rows(comparison, matrices, footnotes)
+    sizes = _size_rows(comparison)
+    notes = [
+        *footnotes.texts,
+        "Bold (or *): the best method of the row, where they differ. -: not run, or not in that state.",
+    ]
+    if comparison.cards and all(result.method == BACKBONE for result in _firsts(comparison)):
+        notes.append("Task 1 trains the shared network, once; every method starts from it.")
+    if beaten:
+        notes.append(f"The trivial baseline is at least as good as every method in: {', '.join(beaten)}.")
+    if sizes:
+        notes.append(
+            "MiB (2^20 bytes, the paper's MB) of stored weights. Model size: what keeps every task as it was learned, "
+            "shared + deltas; a method that moves the shared weights needs a snapshot a task. Its one moving network "
+            "with all heads, which the rows above re-test, is the last row."
+        )
+    notes += dict.fromkeys(note for result in comparison.results for note in result.notes)
+    return Table(
+        title="Table 2. Results of continual learning",
+        columns=("", "metric", *(method_title(method) for method in comparison.methods), "trivial"),
+        rows=(*own, *after, *sizes),
+        words=2,
+        notes=tuple(notes),
+    )
+
+
+def _firsts(comparison: Comparison) -> list[StageResult]:
+    return [stages[0] for method in comparison.methods if (stages := comparison.stages(method))]
+
+
+def _own_rows(
+    comparison: Comparison, matrices: Sequence[ResultMatrix], footnotes: Footnotes
+) -> tuple[list[tuple[Cell, ...]], list[str]]:
+    rows, beaten = [], []
+    for card in comparison.cards:
+        baseline = comparison.trivial(card.name)
+        for metric in card.metrics:
+            column = Column(task=card.name, metric=metric)
+            trivial = baseline.metrics[card.name].get(metric.name) if baseline else None
+            values = [matrix.learned(column) for matrix in matrices]
+            *cells, last = number_cells([*values, trivial])
+            if trivial is not None:
+                last = Cell(text=f"{last.text} ({card.trivial})", value=trivial)
+                if _is_beaten(values, trivial, metric):
+                    beaten.append(f"Task {card.number} {metric.name}")
+            label = words(task_title(card), footnotes.mark(metric))
+            rows.append((*label, *_mark_best(cells, higher_is_better=metric.higher_is_better), last))
+    return rows, beaten
+
+
+def _after_rows(
+    comparison: Comparison, matrices: Sequence[ResultMatrix], footnotes: Footnotes
+) -> list[tuple[Cell, ...]]:
+    rows = []
+    cards = comparison.cards
+    for card, following in pairwise(cards):
+        for metric in card.metrics:
+            column = Column(task=card.name, metric=metric)
+            cells = number_cells([matrix.after_next(column, following.name) for matrix in matrices])
+            label = words(f"Task {card.number} after Task {following.number}", footnotes.mark(metric))
+            rows.append((*label, *_mark_best(cells, higher_is_better=metric.higher_is_better), Cell(text=DASH)))
+    return rows
+
+
+def _size_rows(comparison: Comparison) -> list[tuple[Cell, ...]]:
+    kept, moving = [], []
+    for method in comparison.methods:
+        stages = comparison.stages(method)
+        moves = any(result.moves_shared for result in stages if result.method != BACKBONE)
+        kept.append(_kept_size(stages, moves=moves, tasks=len(comparison.cards)))
+        moving.append(_network_size(stages) if moves else Cell(text=DASH))
+    if all(cell.text == DASH for cell in kept):
+        return []
+    dash = Cell(text=DASH)
+    complete = [cell.value is not None for cell in kept]
+    best = _mark_best(kept, higher_is_better=False) if all(complete) else kept
+    rows = [(*words("Model size", "MiB ↓"), *best, dash)]
+    if any(cell.value is not None for cell in moving):
+        rows.append((*words("One network + all heads", "MiB ↓"), *moving, dash))
+    return rows
+
+
+def _kept_size(stages: Sequence[StageResult], *, moves: bool, tasks: int) -> Cell:
+    """Return what keeps every task as it was learned; without a value where the method has not learned all tasks."""
+    network, deltas = network_bytes(stages), sum(result.sizes.delta for result in stages)
+    total = sum(result.sizes.snapshot for result in stages) if moves else network + deltas
+    if total == 0:
+        return Cell(text=DASH)
+    size, *parts = number_texts([count / MIB for count in (total, network, deltas)])
+    how = f"{len(stages)} snapshots" if moves else " + ".join(parts)
+    if len(stages) < tasks:
+        return Cell(text=f"{size} ({how}; {len(stages)} of {tasks} tasks)")
+    return Cell(text=f"{size} ({how})", value=total / MIB)
+
+
+def _network_size(stages: Sequence[StageResult]) -> Cell:
+    total = network_bytes(stages) + sum(result.sizes.delta for result in stages)
+    return number_cells([total / MIB if total else None])[0]
+
+
+def network_bytes(stages: Sequence[StageResult]) -> int:
+    """Return the bytes of the shared weights in a method's last state."""
+    return stages[-1].sizes.shared if stages else 0
+
+
+def table3(
+    cards: Sequence[TaskCard],
+    agreement: Mapping[tuple[str, str], float],
+    kappa: Mapping[tuple[str, str], float],
+) -> tuple[Table, Table]:
+    """How alike the masks are (the paper, Table 3), raw and beyond chance.
+
+    Args:
+        cards: The first task, which keeps every weight, then the masked ones.
+        agreement: By pair of task names, the earlier first: share of weights on which the masks agree, in [0, 1].
+        kappa: By the same pairs: Cohen's kappa, in [-1, 1]; none is shown for the first task.
+
+    Returns:
+        The table of agreement, as in the paper, and the table of kappa.
+    """
+    raw = _triangle(
+        "Table 3. Similarity of the masks: share of weights on which two masks agree",
+        cards,
+        agreement,
+        (
+            "The paper calls this XOR; a higher value means more alike, so it is the share of equal bits (XNOR).",
+            "Task 1 keeps every weight: its column is the share of ones in each mask.",
+            "Two unrelated masks with half their bits set agree on half of the weights: read kappa beside it.",
+        ),
+    )
+    beyond = _triangle(
+        "Table 3b. Similarity of the masks beyond chance: Cohen's kappa",
+        cards[1:],
+        kappa,
+        ("0: no more alike than unrelated masks of the same densities; 1: equal (Cohen 1960).",),
+    )
+    return raw, beyond
+
+
+def _triangle(
+    title: str, cards: Sequence[TaskCard], values: Mapping[tuple[str, str], float], notes: tuple[str, ...]
+) -> Table:
+    rows = []
+    for place, card in enumerate(cards[1:], start=1):
+        found = [values[earlier.name, card.name] if n < place else None for n, earlier in enumerate(cards[:-1])]
+        texts = [DASH if value is None else f"{value:.4f}".replace("-", "−") for value in found]
+        rows.append((Cell(text=task_title(card)), *(Cell(text=t, value=v) for t, v in zip(texts, found, strict=True))))
+    return Table(
+        title=title, columns=("", *(f"Task {card.number}" for card in cards[:-1])), rows=tuple(rows), notes=notes
+    )
+
+
+def _mark_best(cells: Sequence[Cell], *, higher_is_better: bool) -> tuple[Cell, ...]:
+    """Mark the best values, all that look the same in print; none where there is nothing to tell apart."""
+    values = [cell.value for cell in cells if cell.value is not None and cell.value == cell.value]
+    if len({cell.text for cell in cells if cell.value is not None}) < 2 or not values:
+        return tuple(cells)
+    top = max(values) if higher_is_better else min(values)
+    best = {cell.text for cell in cells if cell.value == top}
+    return tuple(Cell(text=cell.text, value=cell.value, best=cell.text in best) for cell in cells)
+
+
+def _is_beaten(values: Sequence[float | None], trivial: float, metric: Metric) -> bool:
+    found = [value for value in values if value is not None]
+    return bool(found) and all(trivial >= value if metric.higher_is_better else trivial <= value for value in found)

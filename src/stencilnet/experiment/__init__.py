@@ -1,0 +1,1 @@
+"""Runs a whole experiment: learn, save, re-test, resume, report."""

@@ -1,0 +1,178 @@
+"""The one schema of a config file. Each section is the frozen dataclass of the room that reads it."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from stencilnet.data.sources import HoldOut, Source
+from stencilnet.data.transforms import View
+from stencilnet.methods import Decoder, Finetune, Piggyback, Scratch
+from stencilnet.tasks.colorization import Colorization
+from stencilnet.tasks.edges2photo import Edges2Photo
+from stencilnet.tasks.restoration import Restoration
+from stencilnet.tasks.segmentation import Segmentation
+from stencilnet.tasks.style import StyleTransfer
+from stencilnet.tasks.task import Recipe
+from stencilnet.training.settings import Settings
+
+Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration
+AnyMethod = Piggyback | Scratch | Finetune | Decoder
+
+TASK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """The network that the first task trains."""
+
+    width: int = 64
+    """Channels of the U-Net's first level; the paper's is 64."""
+
+    def __post_init__(self) -> None:
+        if self.width < 1:
+            raise ValueError(f"Expected `width` to be at least 1, but got {self.width}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Perceptual:
+    """The network that style losses look through."""
+
+    source: Literal["vgg", "standin"] = "vgg"
+    """``vgg``: torchvision's ImageNet weights. ``standin``: built from the backbone, for machines without them."""
+    weights: str = "cache"
+    """For ``vgg``: ``cache`` (torch's own), ``download``, or a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where a task's examples are."""
+
+    about: str
+    """The data in words, for the table of tasks."""
+    train: Source
+    """Examples to learn from."""
+    validation: Source | None = None
+    """Examples that choose the step and every setting; without it, `holdout` of the training examples."""
+    test: Source
+    """Examples used once, for the tables."""
+    holdout: HoldOut = field(default_factory=HoldOut)
+    """Which part of the training examples is set aside where there is no `validation`."""
+    drop_gray: bool = False
+    """Leave out photos without colour: for colouring. How many is logged."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPlan:
+    """One task of the sequence."""
+
+    name: str
+    """Its name in the bundle: lower case, digits, ``.``, ``_``, ``-``."""
+    title: str
+    """Its name in tables and pictures."""
+    task: Kind
+    """Task kind and settings."""
+    data: Data
+    """Where its examples are."""
+    view: View = field(default_factory=View)
+    """Crop, scale and flip."""
+    recipe: Recipe = field(default_factory=Recipe)
+    """How it is trained; what is left out is the task kind's default."""
+
+    def __post_init__(self) -> None:
+        if not TASK_NAME.fullmatch(self.name):
+            raise ValueError(f"Expected `name` to match {TASK_NAME.pattern}, but got {self.name!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodPlan:
+    """One method of the comparison."""
+
+    method: AnyMethod
+    """The method and its settings."""
+    tasks: tuple[str, ...] = ()
+    """Names of the tasks it learns after the first; empty for all."""
+    parents: dict[str, str] = field(default_factory=dict)
+    """For a method that moves the shared weights: a task and the earlier task whose state it starts from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A whole config file."""
+
+    title: str
+    """Heading of the report."""
+    seed: int = 0
+    """Of weights, data order, crops, everything."""
+    backbone: Backbone = field(default_factory=Backbone)
+    """The network."""
+    perceptual: Perceptual = field(default_factory=Perceptual)
+    """What style losses look through."""
+    trainer: Settings = field(default_factory=Settings)
+    """Device, precision, how often to evaluate and save."""
+    methods: tuple[MethodPlan, ...]
+    """Methods in order; the first one's bundle is the run's own."""
+    tasks: tuple[TaskPlan, ...]
+    """Tasks in order; the first one trains the backbone."""
+    pictures: int = 4
+    """Test examples shown in the report."""
+
+    def __post_init__(self) -> None:
+        problems = [*_name_problems(self.tasks, self.methods), *_method_problems(self.tasks, self.methods)]
+        if self.pictures < 0:
+            problems.append(f"`pictures` to be at least 0, but got {self.pictures}")
+        if problems:
+            raise ValueError("Expected " + "; ".join(problems) + ".")
+
+    def plan(self, task: str) -> TaskPlan:
+        """Return a task's plan by name."""
+        return next(plan for plan in self.tasks if plan.name == task)
+
+    def learned_by(self, method: MethodPlan) -> tuple[str, ...]:
+        """Return the names of the tasks after the first that a method learns, in order."""
+        return tuple(plan.name for plan in self.tasks[1:] if not method.tasks or plan.name in method.tasks)
+
+
+def _name_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...]) -> list[str]:
+    names = [plan.name for plan in tasks]
+    kinds = [plan.method.name for plan in methods]
+    return [
+        *([] if tasks else ["`tasks` to hold at least one task"]),
+        *([] if methods else ["`methods` to hold at least one method"]),
+        *(["the first task to be no style transfer: its losses look through a finished backbone"] if _style_first(tasks) else []),
+        *([] if len(set(names)) == len(names) else [f"task names to differ, but got {names}"]),
+        *([] if len(set(kinds)) == len(kinds) else [f"methods to differ, but got {kinds}"]),
+    ]
+
+
+def _style_first(tasks: tuple[TaskPlan, ...]) -> bool:
+    return bool(tasks) and isinstance(tasks[0].task, StyleTransfer)
+
+
+def _method_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...]) -> list[str]:
+    order = {plan.name: position for position, plan in enumerate(tasks)}
+    later = list(order)[1:]
+    problems = []
+    for plan in methods:
+        name = plan.method.name
+        problems += [f"{name}'s tasks to be among {later}, but got {task!r}" for task in plan.tasks if task not in later]
+        if plan.parents and not plan.method.moves_shared:
+            problems.append(f"{name} to have no `parents`: it never moves the shared weights")
+        problems += [
+            f"{name}'s parent of {child!r} to be an earlier task, but got {parent!r}"
+            for child, parent in plan.parents.items()
+            if order.get(parent, len(order)) >= order.get(child, -1)
+        ]
+    return problems
+
+
+def sources(plan: TaskPlan) -> dict[str, Source]:
+    """Return a task's sources by config key."""
+    named = {"train": plan.data.train, "validation": plan.data.validation, "test": plan.data.test}
+    return {key: source for key, source in named.items() if source is not None}
+
+
+def shipped() -> dict[str, Path]:
+    """Return the configs that come with the package, by name."""
+    folder = Path(__file__).parent / "configs"
+    return {str(path.relative_to(folder).with_suffix("")): path for path in sorted(folder.rglob("*.yaml"))}

@@ -1,0 +1,92 @@
+"""Where a run keeps what: every path of a run folder, in one place."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.reading import to_plain
+
+
+class RunError(ValueError):
+    """A run folder that cannot be used as asked."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths of one run.
+
+    Attributes:
+        path: The folder.
+        main: Name of the method whose bundle is the run's own.
+    """
+
+    path: Path
+    main: str
+
+    @property
+    def config(self) -> Path:
+        """The resolved config, which a resumed run must share."""
+        return self.path / "config.json"
+
+    @property
+    def backbone(self) -> Path:
+        """Bundle that holds the first task alone: where every method starts."""
+        return self.path / BACKBONE / "bundle"
+
+    @property
+    def perceptual(self) -> Path:
+        """The stand-in that style losses look through, the same for every method."""
+        return self.path / "perceptual.safetensors"
+
+    def stage(self, method: str, task: str) -> Path:
+        """Folder of one training: checkpoints, curves, sample pictures, result."""
+        return self.path / method / task
+
+    def result(self, method: str, task: str) -> Path:
+        """What the tables are made from; written last, so its presence means the stage is done."""
+        return self.stage(method, task) / "result.json"
+
+    def bundle(self, method: str, task: str, *, moves_shared: bool) -> Path:
+        """Bundle that holds a stage's state: one growing bundle, or one a stage where the shared weights move."""
+        if moves_shared:
+            return self.stage(method, task) / "bundle"
+        return self.path / "bundle" if method == self.main else self.path / method / "bundle"
+
+    def pictures(self, task: str) -> Path:
+        """Folder of a task's test pictures: input, target, each method's output."""
+        return self.path / "pictures" / task
+
+
+def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
+    """Make the run folder, or check that it may be gone on with.
+
+    Raises:
+        RunError: If it holds a run and `resume` is false, or a run of another config.
+    """
+    mine = to_plain(experiment)
+    if not folder.config.exists():
+        folder.path.mkdir(parents=True, exist_ok=True)
+        folder.config.write_text(json.dumps(mine, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        return
+    if not resume:
+        raise RunError(f"{folder.path} holds a run already. Go on with it by --resume, or choose another --out.")
+    theirs = json.loads(folder.config.read_text(encoding="utf-8"))
+    changed = sorted(_differences(json.loads(json.dumps(mine)), theirs, ""))
+    if changed:
+        raise RunError(
+            f"{folder.path} holds a run of another config; it differs in {', '.join(changed[:6])}"
+            f"{' and more' if len(changed) > 6 else ''}. Choose another --out, or the old config."
+        )
+
+
+def _differences(mine: Any, theirs: Any, path: str) -> list[str]:
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        keys = mine.keys() | theirs.keys()
+        return [d for key in keys for d in _differences(mine.get(key), theirs.get(key), f"{path}.{key}".strip("."))]
+    if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
+        pairs = enumerate(zip(mine, theirs, strict=True))
+        return [d for position, (a, b) in pairs for d in _differences(a, b, f"{path}.{position}")]
+    return [] if mine == theirs else [path]

@@ -1,0 +1,156 @@
+"""Learns one task into a network: what `train`, `add`, `compare`, `demo` and the Python API all call."""
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stencilnet.data.samples import EvaluationSamples, TrainingSamples
+from stencilnet.data.transforms import View
+from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.experiment.provenance import provenance
+from stencilnet.methods import Decoder, Finetune, Fresh, Method, Piggyback, Scratch, learn_first
+from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.tasks.task import Example, Recipe, Task
+from stencilnet.training.fit import Job, make_fit
+from stencilnet.training.settings import Settings, resolve
+from stencilnet.training.sinks import Sink
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Splits:
+    """A task's examples, opened.
+
+    Attributes:
+        train: To learn from.
+        validation: To select the step by. Never the test examples.
+    """
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Learning:
+    """How to learn one task.
+
+    Attributes:
+        view: Crop, scale and flip.
+        recipe: Steps, batch, learning rate; None for the task kind's default.
+        trainer: Device, precision, how often to evaluate and save.
+        seed: Of the head, the data order and the crops. Tasks of one seed differ by their names.
+        folder: Where checkpoints and curves go, and what `resume` goes on from; None for a temporary one.
+        sinks: Further places for curves and progress, beside the folder's files.
+        resume: Go on from the folder's checkpoint, if there is one.
+        stop: Asked at every step; true ends the training in a resumable state.
+    """
+
+    view: View = field(default_factory=View)
+    recipe: Recipe | None = None
+    trainer: Settings = field(default_factory=Settings)
+    seed: int = 0
+    folder: Path | None = None
+    sinks: Sequence[Sink] = ()
+    resume: bool = False
+    stop: Callable[[], bool] = bool
+
+
+METHODS: dict[str, Method] = {method.name: method for method in (Piggyback(), Scratch(), Finetune(), Decoder())}
+"""Methods with their default settings, by name."""
+
+
+def learn(
+    net: MultiTaskNet,
+    task: Task,
+    data: Splits,
+    *,
+    name: str | None = None,
+    method: str | Method = "piggyback",
+    config: Learning | None = None,
+) -> MultiTaskNet:
+    """Learn a task and return a network that has it; the network passed in stays as it is.
+
+    The first task of an empty network trains its backbone, whatever the method; every later one is learned by it.
+
+    Args:
+        net: The network so far.
+        task: What to learn.
+        data: Its examples.
+        name: The task's name in the network; its kind if None.
+        method: A method, or the name of one with its default settings.
+        config: How to train; defaults if None.
+
+    Raises:
+        ValueError: If the method is unknown, the name is taken, or the data do not fit the task.
+    """
+    config = config or Learning()
+    name = name or task.kind
+    if name in net.tasks:
+        raise ValueError(f"Expected a new task name, but {name!r} has been learned already. Pass another `name`.")
+    if config.folder is None:
+        with tempfile.TemporaryDirectory() as folder:
+            return _learn(net, task, data, name, _method(method), config, Path(folder))
+    return _learn(net, task, data, name, _method(method), config, config.folder)
+
+
+def task_seed(seed: int, name: str) -> int:
+    """Return a task's own seed: the same for every method, so that all start from the same head and data order."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:6], "big")
+
+
+def _learn(
+    net: MultiTaskNet, task: Task, data: Splits, name: str, method: Method, config: Learning, folder: Path
+) -> MultiTaskNet:
+    seed = task_seed(config.seed, name)
+    recipe = config.recipe or task.recipe()
+    label = method.name if net.tasks else BACKBONE
+    resolved = resolve(config.trainer)
+    job = Job(
+        name=f"{label}/{name}",
+        folder=folder,
+        task=task,
+        recipe=recipe,
+        mask_lr=method.lr if isinstance(method, Piggyback) else recipe.lr,
+        seed=seed,
+        train=TrainingSamples(data.train, config.view, task, seed),
+        validation=EvaluationSamples(data.validation, config.view, task, whole=False),
+    )
+    fit = make_fit(net.backbone, job, resolved, config.sinks, resume=config.resume, stop=config.stop)
+    fresh = Fresh(
+        layout=net.layout,
+        head=net.fresh_head(task.channels, torch.Generator().manual_seed(seed)),
+        shared=net.fresh_weights(seed),
+    )
+    started = time.monotonic()
+    state = method.learn(net.state, name, fresh, fit) if net.tasks else learn_first(name, fresh, fit)
+    record = TaskRecord(
+        kind=task.kind,
+        channels=task.channels,
+        method=label,
+        settings=task.settings(),
+        recipe={**asdict(recipe), "view": asdict(config.view)},
+        metrics=_selected(folder),
+        provenance=provenance(seed=config.seed, seconds=time.monotonic() - started),
+    )
+    return net.with_state(state, {**net.records, name: record})
+
+
+def _selected(folder: Path) -> dict[str, Any]:
+    """Return the last training's selected step and its validation metrics, as `make_fit` leaves them."""
+    last = max(folder.glob("fit-*/selected.json"), key=lambda path: int(path.parent.name.removeprefix("fit-")))
+    selected: dict[str, Any] = json.loads(last.read_text(encoding="utf-8"))
+    return selected
+
+
+def _method(method: str | Method) -> Method:
+    if not isinstance(method, str):
+        return method
+    if method not in METHODS:
+        raise ValueError(f"Expected `method` to be one of {', '.join(METHODS)}, but got {method!r}.")
+    return METHODS[method]

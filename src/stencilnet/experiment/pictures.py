@@ -1,0 +1,42 @@
+"""Test pictures on disk: the input and target of a few examples, and every method's output for them."""
+
+from pathlib import Path
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.task import Predictor, Task
+
+INPUT, TARGET = "input", "target"
+
+
+def spread(count: int, total: int) -> list[int]:
+    """Return the positions of `count` examples spread evenly over `total`."""
+    return [position * total // count for position in range(min(count, total))] if count else []
+
+
+def save_pictures(
+    folder: Path, label: str, predict: Predictor, task: Task, samples: "Dataset[dict[str, Tensor]]", positions: list[int]
+) -> None:
+    """Write ``<position>-<label>.png`` for each position; and its input and target, once."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for position in positions:
+        sample = samples[position]
+        if not _path(folder, position, INPUT).exists():
+            target = task.target_image(sample)
+            if target is not None:
+                target.save(_path(folder, position, TARGET))
+            to_picture(sample["input"]).save(_path(folder, position, INPUT))
+        batch = {name: tensor.unsqueeze(0) for name, tensor in sample.items()}
+        output = predict(batch)[0].float().cpu()
+        task.to_image(output, sample["input"]).save(_path(folder, position, label))
+
+
+def saved(folder: Path, label: str) -> dict[int, Path]:
+    """Return a label's pictures by position."""
+    return {int(path.name.partition("-")[0]): path for path in sorted(folder.glob(f"*-{label}.png"))}
+
+
+def _path(folder: Path, position: int, label: str) -> Path:
+    return folder / f"{position:05d}-{label}.png"

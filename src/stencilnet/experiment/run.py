@@ -1,0 +1,149 @@
+"""Runs the protocol of a config: learn each task by each method, save, re-test, go on after an interruption."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from stencilnet.bundle import add_task, load, save
+from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan
+from stencilnet.evaluation.results import StageResult, read_result, write_result
+from stencilnet.experiment.config import Experiment, MethodPlan
+from stencilnet.experiment.folder import RunFolder, claim
+from stencilnet.experiment.learning import Learning, Splits, learn
+from stencilnet.experiment.opening import TaskData, open_data
+from stencilnet.experiment.styles import bind_styles
+from stencilnet.experiment.testing import Tester
+from stencilnet.models import MultiTaskNet, UNet
+from stencilnet.tasks.task import Task
+from stencilnet.training.sinks import Sink
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """How a run is carried out, beside what its config says.
+
+    Attributes:
+        out: The run folder.
+        root: Where the config's relative data folders are.
+        resume: Go on with what the folder holds.
+        only: Names of the tasks to learn after the first; empty for all.
+        sinks: Progress display.
+        stop: Asked at every step; true ends the run in a resumable state.
+        announce: Told each stage before it starts.
+    """
+
+    out: Path
+    root: Path
+    resume: bool = False
+    only: tuple[str, ...] = ()
+    sinks: Sequence[Sink] = ()
+    stop: Callable[[], bool] = bool
+    announce: Callable[[str], None] = logger.info
+
+
+class Run:
+    """A run folder being filled. Every finished training and test is on disk before the next begins.
+
+    Args:
+        experiment: What to do.
+        session: How to carry it out.
+
+    Raises:
+        RunError: If the folder holds a run and is not to be resumed, or one of another config.
+    """
+
+    def __init__(self, experiment: Experiment, session: Session) -> None:
+        self.experiment = experiment
+        self.session = session
+        self.folder = RunFolder(session.out, experiment.methods[0].method.name)
+        claim(self.folder, experiment, resume=session.resume)
+        self._data: dict[str, TaskData] = {}
+
+    @property
+    def first(self) -> str:
+        """Name of the first task."""
+        return self.experiment.tasks[0].name
+
+    @cached_property
+    def tasks(self) -> dict[str, Task]:
+        """Tasks by name, style tasks bound to their image and perceptual network; needs the finished backbone."""
+        return bind_styles(self.experiment, self.folder, self.session.root, self.data(self.first).train)
+
+    def data(self, name: str) -> TaskData:
+        """Return a task's data, opened once."""
+        if name not in self._data:
+            self._data[name] = open_data(self.experiment.plan(name), self.session.root)
+        return self._data[name]
+
+    def compare(self) -> None:
+        """Learn every task by every method of the config."""
+        for method in self.experiment.methods:
+            self.learn(method)
+
+    def learn(self, method: MethodPlan) -> None:
+        """Learn every task by one method; stages that the folder holds already are not done again."""
+        self._first()
+        name, moves = method.method.name, method.method.moves_shared
+        for stage in plan((self.first, *self.experiment.learned_by(method)), name, moves, method.parents)[1:]:
+            wanted = not self.session.only or stage.task in self.session.only
+            if wanted and not self.folder.result(name, stage.task).exists():
+                self._further(stage, method)
+
+    def _first(self) -> None:
+        if not self.folder.backbone.exists():
+            self.session.announce(f"{BACKBONE}: {self.first}")
+            empty = MultiTaskNet(UNet(width=self.experiment.backbone.width))
+            net = self._learned(empty, BACKBONE, self.first, self.experiment.methods[0])
+            save(net, self.folder.backbone)
+        if not self.folder.result(BACKBONE, self.first).exists():
+            stage = Stage(method=BACKBONE, task=self.first, index=0, parent=None, moves_shared=True)
+            self._test(stage, load(self.folder.backbone))
+
+    def _further(self, stage: Stage, method: MethodPlan) -> None:
+        self.session.announce(f"{stage.method}: {stage.task}")
+        bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
+        if stage.moves_shared and not bundle.exists():
+            save(self._learned(load(self._parent(stage)), stage.method, stage.task, method), bundle)
+        elif not bundle.exists():
+            save(load(self.folder.backbone), bundle)
+        net = load(bundle)
+        if stage.task not in net.tasks:
+            net = self._learned(net, stage.method, stage.task, method)
+            add_task(bundle, stage.task, net.records[stage.task], net.deltas[stage.task], shared=net.state.shared)
+        self._test(stage, load(bundle))
+
+    def _parent(self, stage: Stage) -> Path:
+        if stage.parent is None or stage.parent == self.first:
+            return self.folder.backbone
+        return self.folder.bundle(stage.method, stage.parent, moves_shared=True)
+
+    def _learned(self, net: MultiTaskNet, label: str, name: str, method: MethodPlan) -> MultiTaskNet:
+        task_plan, data = self.experiment.plan(name), self.data(name)
+        config = Learning(
+            view=task_plan.view,
+            recipe=task_plan.recipe,
+            trainer=self.experiment.trainer,
+            seed=self.experiment.seed,
+            folder=self.folder.stage(label, name),
+            sinks=self.session.sinks,
+            resume=self.session.resume,
+            stop=self.session.stop,
+        )
+        splits = Splits(train=data.train, validation=data.validation)
+        task = self.tasks[name] if net.tasks else task_plan.task
+        return learn(net, task, splits, name=name, method=method.method, config=config)
+
+    def _test(self, stage: Stage, net: MultiTaskNet) -> None:
+        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, folder=self.folder)
+        trivial = self.folder.result(TRIVIAL, stage.task)
+        if not trivial.exists():
+            write_result(trivial, tester.trivial(stage))
+        write_result(self.folder.result(stage.method, stage.task), tester.result(stage, net, self.results()))
+
+    def results(self) -> list[StageResult]:
+        """Return every finished stage of the folder, trivial baselines among them."""
+        return [read_result(path) for path in sorted(self.folder.path.glob("*/*/result.json"))]

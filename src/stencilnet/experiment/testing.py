@@ -1,0 +1,152 @@
+"""Tests a state on test data, once for every set of weights, and describes the stage it belongs to."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stencilnet.data.samples import EvaluationSamples
+from stencilnet.evaluation.evaluate import evaluate
+from stencilnet.evaluation.protocol import TRIVIAL, Stage
+from stencilnet.evaluation.results import Sizes, StageResult
+from stencilnet.experiment.cards import card
+from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.folder import RunFolder
+from stencilnet.experiment.opening import TaskData
+from stencilnet.experiment.pictures import save_pictures, spread
+from stencilnet.experiment.provenance import provenance
+from stencilnet.masks import TaskDelta
+from stencilnet.models import MultiTaskNet
+from stencilnet.tasks.task import Predictor, Sample, Task
+from stencilnet.training.settings import resolve
+
+_BATCH = 16
+_FITTING = 200
+"""Training examples that a trivial baseline is fitted to, at most."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Tester:
+    """What testing needs, whatever the stage.
+
+    Attributes:
+        experiment: The config.
+        tasks: Tasks by name, style tasks bound.
+        data: Opens a task's data.
+        folder: Where pictures go.
+    """
+
+    experiment: Experiment
+    tasks: Mapping[str, Task]
+    data: Callable[[str], TaskData]
+    folder: RunFolder
+
+    def result(self, stage: Stage, net: MultiTaskNet, done: Sequence[StageResult]) -> StageResult:
+        """Test every task of a state, save the newest one's pictures, and return the stage's result.
+
+        Args:
+            stage: What was learned.
+            net: The state after it.
+            done: Results so far. Equal weights give equal outputs: what they measured is not measured again.
+        """
+        known = {(task, digest): result.metrics[task] for result in done for task, digest in result.digests.items()}
+        digests = {task: weights_digest(net.state.weights(task)) for task in net.tasks}
+        metrics = {
+            task: known.get((task, digest)) or self._measured(task, self._network(net, task))
+            for task, digest in digests.items()
+        }
+        self._save_pictures(stage.task, stage.method, self._network(net, stage.task))
+        record = net.records[stage.task]
+        return StageResult(
+            method=stage.method,
+            task=stage.task,
+            card=card(self.experiment, self.tasks[stage.task], stage.task),
+            parent=stage.parent,
+            moves_shared=stage.moves_shared,
+            metrics=metrics,
+            digests=digests,
+            validation=record.metrics["scores"][self.tasks[stage.task].metrics[0].name],
+            selected_step=record.metrics["step"],
+            seconds=record.provenance["seconds"],
+            sizes=measure_sizes(net, stage.task),
+            zero_ratio=_zero_ratio(net.deltas[stage.task]),
+            **self._origin(),
+        )
+
+    def trivial(self, stage: Stage) -> StageResult:
+        """Test the trivial baseline of a stage's task."""
+        task, plan = self.tasks[stage.task], self.experiment.plan(stage.task)
+        training = EvaluationSamples(self.data(stage.task).train, plan.view, task, whole=False)
+        baseline = task.baseline(training[index] for index in spread(_FITTING, len(training)))
+        return StageResult(
+            method=TRIVIAL,
+            task=stage.task,
+            card=card(self.experiment, task, stage.task),
+            moves_shared=False,
+            metrics={stage.task: self._measured(stage.task, baseline)},
+            **self._origin(),
+        )
+
+    def _measured(self, name: str, predict: Predictor) -> dict[str, float]:
+        return evaluate(predict, self.tasks[name], self._samples(name), batch=_BATCH, device=self._device)
+
+    def _samples(self, name: str) -> EvaluationSamples:
+        plan = self.experiment.plan(name)
+        return EvaluationSamples(self.data(name).test, plan.view, self.tasks[name], whole=plan.view.test == "whole")
+
+    def _network(self, net: MultiTaskNet, name: str) -> Predictor:
+        module = net.materialize(name).to(self._device)
+
+        def predict(sample: Sample) -> Tensor:
+            output: Tensor = module(sample["input"].to(self._device))
+            return output
+
+        return predict
+
+    def _save_pictures(self, name: str, label: str, predict: Predictor) -> None:
+        samples = self._samples(name)
+        positions = spread(self.experiment.pictures, len(samples))
+        with torch.no_grad():
+            save_pictures(self.folder.pictures(name), label, predict, self.tasks[name], samples, positions)
+
+    @property
+    def _device(self) -> str:
+        return resolve(self.experiment.trainer).device
+
+    def _origin(self) -> dict[str, object]:
+        origin = provenance()
+        hardware = f"{origin['cpu']}, {origin['cores']} cores" + (f", {origin['accelerator']}" if origin["accelerator"] else "")
+        return {
+            "seed": self.experiment.seed,
+            "commit": origin["commit"] or "",
+            "hardware": hardware,
+            "versions": {name: str(origin[name]) for name in ("stencilnet", "python", "torch")},
+            "date": origin["date"],
+        }
+
+
+def weights_digest(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of a task's effective weights: equal digests, equal outputs."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def measure_sizes(net: MultiTaskNet, task: str) -> Sizes:
+    """Return the bytes of a task's delta, of the shared weights, and of a whole network for this task alone."""
+    state = net.state
+    return Sizes(
+        delta=state.deltas[task].nbytes,
+        shared=sum(tensor.nbytes for tensor in state.shared.values()),
+        snapshot=sum(tensor.nbytes for tensor in state.weights(task).values()),
+    )
+
+
+def _zero_ratio(delta: TaskDelta) -> float | None:
+    masks = delta.masks.values()
+    weights = sum(mask.numel for mask in masks)
+    return sum(mask.zero_ratio * mask.numel for mask in masks) / weights if weights else None

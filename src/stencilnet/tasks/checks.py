@@ -1,0 +1,109 @@
+"""What all task kinds check alike: their settings, and the examples they are given."""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stencilnet.tasks.images import to_tensor
+from stencilnet.tasks.task import Example
+
+
+def refuse(kind: str, problems: Sequence[str]) -> None:
+    """Report all of a task's wrong settings at once.
+
+    Raises:
+        ValueError: If there are problems.
+    """
+    if problems:
+        raise ValueError(f"Expected right settings for the task kind `{kind}`, but: {'; '.join(problems)}.")
+
+
+def refuse_critic(kind: str) -> NoReturn:
+    """Refuse to train a critic that a task does not have.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise TypeError(f"Expected no critic: the task kind `{kind}` is not adversarial, and its `critic()` is None.")
+
+
+def refuse_missing_critic(kind: str) -> NoReturn:
+    """Refuse the loss of an adversarial task without its critic.
+
+    Raises:
+        TypeError: Always.
+    """
+    raise TypeError(
+        f"Expected a critic for the loss of the task kind `{kind}`, but got None. Pass one made by `critic()`."
+    )
+
+
+def unit_image(image: Image.Image) -> Tensor:
+    """Turn an RGB picture into ``(3, H, W)`` float32 in [0, 1]."""
+    return to_tensor(image).float() / 255
+
+
+def photo_of(example: Example) -> Tensor:
+    """Return an example's image, ``(3, H, W)`` float32 in [0, 1].
+
+    Raises:
+        ValueError: If it is not a uint8 RGB image.
+    """
+    return _unit(example.name, "image", example.image)
+
+
+def target_of(example: Example) -> Tensor:
+    """Return the other half of a pair, ``(3, H, W)`` float32 in [0, 1].
+
+    Raises:
+        ValueError: If there is none, it is not a uint8 RGB image, or its size is not the image's.
+    """
+    if example.target is None:
+        raise ValueError(
+            f"Example `{example.name}`: expected a pair of images, but it has no target. "
+            "Give data with targets (sources `pairs` or `side_by_side`)."
+        )
+    target = _unit(example.name, "target", example.target)
+    _same_size(example, "target", target)
+    return target
+
+
+def label_of(example: Example) -> Tensor:
+    """Return an example's labels, ``(H, W)`` int64.
+
+    Raises:
+        ValueError: If there are none, they are not uint8 indices, or their size is not the image's.
+    """
+    label = example.label
+    if label is None:
+        raise ValueError(
+            f"Example `{example.name}`: expected labels, but it has none. Give labelled data (source `labelled`)."
+        )
+    if label.dtype != torch.uint8 or label.dim() != 2:
+        raise ValueError(
+            f"Example `{example.name}`: expected its labels to be uint8 class indices (H, W), "
+            f"but got {label.dtype} of shape {tuple(label.shape)}. Read them as indices, not as RGB."
+        )
+    _same_size(example, "label", label)
+    return label.long()
+
+
+def _unit(name: str, part: str, image: Tensor) -> Tensor:
+    if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
+        raise ValueError(
+            f"Example `{name}`: expected its {part} to be uint8 RGB (3, H, W), "
+            f"but got {image.dtype} of shape {tuple(image.shape)}. Convert it to 8-bit RGB."
+        )
+    return image.float() / 255
+
+
+def _same_size(example: Example, part: str, other: Tensor) -> None:
+    height, width = example.image.shape[-2:]
+    if other.shape[-2:] != (height, width):
+        raise ValueError(
+            f"Example `{example.name}`: expected its {part} to be as large as its image, {width}x{height} px, "
+            f"but got {other.shape[-1]}x{other.shape[-2]} px. Pair each image with its own {part}."
+        )

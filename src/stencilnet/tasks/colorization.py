@@ -1,0 +1,123 @@
+"""Colouring of gray images: luma in, the two chromas out (the paper, Task 3)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from stencilnet.tasks.checks import photo_of, refuse_critic, unit_image
+from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
+from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.ycbcr import luma, rgb_to_ycbcr, ycbcr_to_rgb
+
+GRAY_SPREAD = 4
+"""Levels by which the channels of a gray photo may differ: what JPEG makes of one that was stored in colour."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Colorization:
+    """Predicts colour from brightness: L2 on (CbCr - 128) / 128, joined with the input's own luma.
+
+    YCbCr is full-range BT.601 (JFIF). The output is linear; only pictures are clamped. The metrics are taken on the
+    joined RGB, clamped to 0-255 and not rounded.
+    """
+
+    kind: ClassVar[str] = "colorization"
+
+    @property
+    def channels(self) -> int:
+        """Cb and Cr."""
+        return 2
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Mean squared error and structural similarity of the joined RGB, and mean squared error of CbCr."""
+        note = "CbCr, 0-255, mean over pixels, channels and images"
+        return MSE, SSIM, Metric(name="MSE_CbCr", higher_is_better=False, note=note)
+
+    @property
+    def trivial(self) -> str:
+        """No colour."""
+        return "gray"
+
+    @classmethod
+    def recipe(cls) -> Recipe:
+        """Adam 1e-4, batch 8, cosine; the paper does not say."""
+        return Recipe()
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing: there is one way to colour."""
+        return {}
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W), luma thrice, ``target`` (2, H, W) in [-1, 1], and the photo as ``image``.
+
+        Raises:
+            ValueError: If the image is not uint8 RGB.
+        """
+        photo = photo_of(example)
+        return {"input": _thrice(luma(photo)), "target": _chroma(photo), "image": photo}
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
+        """Mean squared error of the scaled chromas (the paper, Sec. 4.1: "L2 loss")."""
+        return {"l2": F.mse_loss(output.float(), sample["target"])}
+
+    def critic(self) -> None:
+        """There is none."""
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
+        """Refused: there is no critic."""
+        refuse_critic(self.kind)
+
+    def scores(self) -> MeanOverImages:
+        """Return fresh accumulators."""
+        return MeanOverImages(_measure)
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
+        """Answer with no colour (Cb = Cr = 128): the gray input itself."""
+        return lambda sample: torch.zeros_like(sample["input"][:, : self.channels])
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Return the photo's luma thrice, ``(3, H, W)`` in [0, 1]; of a gray photo, its levels."""
+        return _thrice(luma(unit_image(image)))
+
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
+        """Join predicted chroma ``(2, H, W)`` with the input's luma."""
+        return to_picture(_join(output, image))
+
+    def target_image(self, sample: Sample) -> Image.Image:
+        """Return the photo."""
+        return to_picture(sample["image"])
+
+
+def is_gray(example: Example) -> bool:
+    """Tell whether a photo has no colour to learn from, so that a data set can drop and count it.
+
+    True if no pixel's channels differ by more than `GRAY_SPREAD` levels.
+    """
+    return bool((example.image.amax(dim=0) - example.image.amin(dim=0)).max() <= GRAY_SPREAD)
+
+
+def _thrice(gray: Tensor) -> Tensor:
+    return gray.repeat(3, 1, 1)
+
+
+def _chroma(rgb: Tensor) -> Tensor:
+    return (rgb_to_ycbcr(255 * rgb)[..., 1:, :, :] - 128) / 128
+
+
+def _join(chroma: Tensor, image: Tensor) -> Tensor:
+    """Join scaled chroma ``(..., 2, H, W)`` with the luma of an input ``(..., 3, H, W)`` to RGB in [0, 1]."""
+    levels = 128 + 128 * chroma.float()
+    return (ycbcr_to_rgb(torch.cat([255 * image[..., :1, :, :], levels], dim=-3)) / 255).clamp(0, 1)
+
+
+def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
+    coloured, photo = _join(output, sample["input"]), sample["image"]
+    chroma = (128 * (output.float() - sample["target"])).square().mean(dim=(1, 2, 3))
+    return {"MSE": mse(coloured, photo), "SSIM": ssim(coloured, photo), "MSE_CbCr": chroma}

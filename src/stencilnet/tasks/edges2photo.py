@@ -1,0 +1,188 @@
+"""Edge drawings to photos with a conditional GAN (the paper, Task 6; pix2pix, Isola et al. 2017)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from stencilnet.tasks.checks import photo_of, refuse, refuse_missing_critic, target_of, unit_image
+from stencilnet.tasks.critic import FIELDS, PatchCritic, critic_loss, fooling_loss
+from stencilnet.tasks.edges import find_edges
+from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
+from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.ycbcr import luma
+
+_NEARLY_ONE = 1 - 1e-6
+"""tanh reaches its ends only at infinity."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edges2Photo:
+    """Paints a photo over its edges: GAN + 100 L1; the output goes through tanh, which is RGB in [-1, 1].
+
+    An example with a target is a pair: its image is the drawing, taken as it is, and its target the photo. Of an
+    example without one the image is the photo, and the drawing is made from it: black lines on white, one pixel wide.
+
+    Raises:
+        ValueError: If settings are wrong, naming all that are.
+    """
+
+    kind: ClassVar[str] = "edges2photo"
+
+    l1_weight: float = 100.0
+    """Weight of the L1 term on [-1, 1] against the GAN term's 1 (Isola et al. 2017, Sec. 4.2)."""
+
+    critic_layers: int = 3
+    """Size of the patches that the critic judges: 1, 2 or 3 for 16, 34 or 70 px. 70 is the original's, at 256 px."""
+
+    critic_width: int = 64
+    """Channels of the critic's first layer; the original's is 64."""
+
+    edge_sigma: float = 1.4
+    """Smoothing before edges are found in a photo, in pixels."""
+
+    edge_low: float = 0.05
+    """Contrast, from 0 to 1, down to which an edge is followed."""
+
+    edge_high: float = 0.1
+    """Contrast, from 0 to 1, from which an edge is begun."""
+
+    def __post_init__(self) -> None:
+        numbers = (self.l1_weight, self.edge_sigma, self.edge_low, self.edge_high)
+        refuse(
+            self.kind,
+            [
+                *([] if all(map(isfinite, numbers)) else [f"all numbers should be finite, got {numbers}"]),
+                *([] if self.l1_weight >= 0 else [f"`l1_weight` should not be negative, got {self.l1_weight}"]),
+                *([] if self.critic_layers in FIELDS else [f"`critic_layers` should be 1-3, got {self.critic_layers}"]),
+                *([] if self.critic_width >= 1 else [f"`critic_width` should be at least 1, got {self.critic_width}"]),
+                *([] if self.edge_sigma > 0 else [f"`edge_sigma` should be positive, got {self.edge_sigma}"]),
+                *(
+                    []
+                    if 0 < self.edge_low <= self.edge_high
+                    else [
+                        "`edge_low` should be positive and not above `edge_high`, "
+                        f"got {self.edge_low} and {self.edge_high}"
+                    ]
+                ),
+            ],
+        )
+
+    @property
+    def channels(self) -> int:
+        """R, G and B before tanh."""
+        return 3
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Mean squared error and structural similarity to the photo."""
+        return MSE, SSIM
+
+    @property
+    def trivial(self) -> str:
+        """The mean colour of the training photos."""
+        return "mean colour"
+
+    @classmethod
+    def recipe(cls) -> Recipe:
+        """Adam 2e-4, betas (0.5, 0.999), batch 4, linear decay in the second half (Isola et al. 2017)."""
+        return Recipe(batch=4, lr=2e-4, betas=(0.5, 0.999), schedule="linear")
+
+    def settings(self) -> dict[str, Any]:
+        """How edges are found."""
+        return {"edge_sigma": self.edge_sigma, "edge_low": self.edge_low, "edge_high": self.edge_high}
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Return ``input``, the drawing thrice, and ``target``, the photo: (3, H, W) in [0, 1].
+
+        Raises:
+            ValueError: If an image is not uint8 RGB, or a pair's sizes differ.
+        """
+        image = photo_of(example)
+        if example.target is None:
+            return {"input": self._draw(image), "target": image}
+        return {"input": _thrice(luma(image)), "target": target_of(example)}
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
+        """How little the critic is fooled, and `l1_weight` times the L1 distance on [-1, 1].
+
+        Raises:
+            TypeError: If there is no critic.
+        """
+        if critic is None:
+            refuse_missing_critic(self.kind)
+        output = output.float()
+        distance = F.l1_loss(output.tanh(), 2 * sample["target"] - 1)
+        fake = critic(sample["input"], _rgb(output))
+        return {"gan": fooling_loss(fake), "l1": self.l1_weight * distance}
+
+    def critic(self) -> PatchCritic:
+        """Return a fresh critic; its weights come from PyTorch's global random generator."""
+        return PatchCritic(layers=self.critic_layers, width=self.critic_width)
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:
+        """(real + fake) / 2. Both in one pass: instance normalisation keeps images apart."""
+        judged = torch.cat([sample["target"], _rgb(output)])
+        real, fake = critic(torch.cat([sample["input"], sample["input"]]), judged).chunk(2)
+        return critic_loss(real, fake)
+
+    def scores(self) -> MeanOverImages:
+        """Return fresh accumulators."""
+        return MeanOverImages(_measure)
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:
+        """Answer with the mean colour of the training photos, everywhere.
+
+        Raises:
+            ValueError: If there is no training sample.
+        """
+        total, pixels = torch.zeros(3, dtype=torch.float64), 0
+        for sample in training:
+            photo = sample["target"]
+            total += photo.sum(dim=(1, 2), dtype=torch.float64).cpu()
+            pixels += photo[0].numel()
+        if pixels == 0:
+            raise ValueError("Expected training samples to find their mean colour, but got none.")
+        raw = torch.atanh((2 * total / pixels - 1).clamp(-_NEARLY_ONE, _NEARLY_ONE)).float().view(1, 3, 1, 1)
+        return lambda sample: raw.to(sample["input"].device).expand_as(sample["input"])
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Return a drawing of the photo's edges, thrice, ``(3, H, W)``, lines 0 and the rest 1."""
+        return self._draw(unit_image(image))
+
+    def drawing_to_input(self, image: Image.Image) -> Tensor:
+        """Return a picture that is a drawing already (dark lines on white) as it is, its luma thrice, ``(3, H, W)``."""
+        return _thrice(luma(unit_image(image)))
+
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
+        """Return the photo that was painted."""
+        return to_picture(_rgb(output))
+
+    def target_image(self, sample: Sample) -> Image.Image:
+        """Return the photo that the drawing is of."""
+        return to_picture(sample["target"])
+
+    def _draw(self, photo: Tensor) -> Tensor:
+        gray = luma(photo)[0].cpu().numpy()
+        lines = find_edges(gray, sigma=self.edge_sigma, low=self.edge_low, high=self.edge_high)
+        return _thrice(1 - torch.from_numpy(lines).float()[None])
+
+
+def _thrice(gray: Tensor) -> Tensor:
+    return gray.repeat(3, 1, 1)
+
+
+def _rgb(output: Tensor) -> Tensor:
+    """Turn raw outputs into RGB in [0, 1]."""
+    return (output.float().tanh() + 1) / 2
+
+
+def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
+    photo, target = _rgb(output), sample["target"]
+    return {"MSE": mse(photo, target), "SSIM": ssim(photo, target)}

@@ -1,0 +1,223 @@
+"""What tasks are measured by: pure functions on batches, and the shells that add them up over a split.
+
+Measures of pictures are taken image by image and averaged over images, so neither batch nor image size matters.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from stencilnet.tasks.task import VOID, Metric, Sample
+
+MSE = Metric(name="MSE", higher_is_better=False, note="RGB, 0-255, mean over pixels, channels and images")
+
+SSIM = Metric(
+    name="SSIM",
+    higher_is_better=True,
+    note=(
+        "RGB, 0-255, 11x11 Gaussian window, sigma 1.5, K1 0.01, K2 0.03, population covariance, 5-pixel border left "
+        "out, mean over pixels, channels and images (Wang et al. 2004)"
+    ),
+)
+
+PSNR = Metric(
+    name="PSNR", higher_is_better=True, note="dB, RGB, peak 255, mean over images; infinite where an image is exact"
+)
+
+_SSIM_BORDER = 5
+
+
+def mse(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Return the mean squared error of each image, ``(N,)``, on the scale 0-255.
+
+    Args:
+        prediction: RGB ``(N, 3, H, W)`` in [0, 1].
+        truth: The same.
+    """
+    return (255 * (prediction.float() - truth.float())).square().mean(dim=(1, 2, 3))
+
+
+def psnr(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Return the peak signal-to-noise ratio of each image in dB, ``(N,)``: ``10 log10(255^2 / MSE)``.
+
+    Args:
+        prediction: RGB ``(N, 3, H, W)`` in [0, 1].
+        truth: The same.
+    """
+    return 10 * torch.log10(255**2 / mse(prediction, truth))
+
+
+def ssim(prediction: Tensor, truth: Tensor) -> Tensor:
+    """Return the structural similarity of each image, ``(N,)``, at most 1 (Wang et al. 2004, with their settings).
+
+    11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, range 255, population covariance, on R, G and B, without
+    the 5-pixel border where the window hangs over the edge.
+
+    Args:
+        prediction: RGB ``(N, 3, H, W)`` in [0, 1], sides of at least 11.
+        truth: The same.
+
+    Raises:
+        ValueError: If an image is smaller than the window.
+    """
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    if min(prediction.shape[-2:]) <= 2 * _SSIM_BORDER:
+        raise ValueError(
+            f"Expected images of at least 11x11 px, the window of SSIM, "
+            f"but got {prediction.shape[-1]}x{prediction.shape[-2]} px. Evaluate larger images."
+        )
+    # Squares of 255 minus squares of means: bf16 and a GPU's TF32 convolutions would lose the variance in rounding.
+    precise = torch.float32 if prediction.device.type == "mps" else torch.float64
+    with torch.autocast(prediction.device.type, enabled=False):
+        _, whole = structural_similarity_index_measure(
+            255 * prediction.to(precise),
+            255 * truth.to(precise),
+            gaussian_kernel=True,
+            sigma=1.5,
+            kernel_size=11,
+            k1=0.01,
+            k2=0.03,
+            data_range=255.0,
+            reduction="none",
+            return_full_image=True,
+        )
+    # torchmetrics reflects the images at their edges and counts the border.
+    inner: Tensor = whole[..., _SSIM_BORDER:-_SSIM_BORDER, _SSIM_BORDER:-_SSIM_BORDER]
+    return inner.mean(dim=(1, 2, 3))
+
+
+class MeanOverImages:
+    """Averages per-image measures over all images of a split.
+
+    Args:
+        measure: From raw outputs ``(N, C, H, W)`` and their sample to measures ``(N,)`` by metric name.
+    """
+
+    def __init__(self, measure: Callable[[Tensor, Sample], Mapping[str, Tensor]]) -> None:
+        self._measure = measure
+        self._sums: dict[str, float] = {}
+        self._images = 0
+
+    def update(self, output: Tensor, sample: Sample) -> None:
+        """Take in a batch."""
+        with torch.no_grad():
+            measures = self._measure(output, sample)
+        for name, values in measures.items():
+            self._sums[name] = self._sums.get(name, 0.0) + sum(values.tolist())
+        self._images += output.shape[0]
+
+    def compute(self) -> dict[str, float]:
+        """Return the means.
+
+        Raises:
+            ValueError: If nothing was taken in.
+        """
+        if self._images == 0:
+            raise ValueError("Expected at least one image to measure, but got none. Give a split with examples.")
+        return {name: total / self._images for name, total in self._sums.items()}
+
+
+class Confusion:
+    """One confusion matrix over a whole split, void pixels left out.
+
+    Args:
+        classes: Number of classes, at most 255.
+    """
+
+    def __init__(self, classes: int) -> None:
+        from torchmetrics.classification import MulticlassJaccardIndex
+
+        # Processes of a distributed run evaluate alone: a hidden exchange would hang those that do not.
+        self._matrix = MulticlassJaccardIndex(
+            classes, average="macro", ignore_index=VOID, validate_args=False, sync_on_compute=False
+        )
+        self._taken = False
+
+    def update(self, predicted: Tensor, label: Tensor) -> None:
+        """Take in predicted and true class indices, both ``(N, H, W)`` int64."""
+        self._matrix.to(predicted.device).update(predicted, label)
+        self._taken = True
+
+    def mean_iou(self) -> float:
+        """Return the mean intersection over union in percent.
+
+        A class that is in neither predictions nor labels is left out; one predicted but in no label counts 0.
+
+        Raises:
+            ValueError: If no labelled pixel was taken in.
+        """
+        self._check()
+        return 100 * float(self._matrix.compute())
+
+    def accuracy(self) -> float:
+        """Return the share of labelled pixels whose class is right, in percent.
+
+        Raises:
+            ValueError: If no labelled pixel was taken in.
+        """
+        self._check()
+        matrix = self._matrix.confmat
+        return 100 * int(matrix.diag().sum()) / int(matrix.sum())
+
+    def _check(self) -> None:
+        if not self._taken or int(self._matrix.confmat.sum()) == 0:
+            raise ValueError(
+                "Expected at least one labelled pixel to measure, but got none. "
+                "Give a split with examples whose labels are not all void."
+            )
+
+
+class BoundaryF1:
+    """F1 of boundary pixels with a tolerance, over a whole split.
+
+    Precision is the share of predicted boundary pixels that have a true one within `tolerance` pixels (Euclidean, on
+    the same image), recall the share of true boundary pixels that have a predicted one so near, and F1 their harmonic
+    mean. Lines are neither thinned nor matched one to one, so the number is not the benchmark F of Martin et al. 2004:
+    a predicted line as wide as the tolerance allows costs nothing. A split with no boundary, predicted or true, scores
+    100.
+
+    Args:
+        tolerance: Distance in pixels that still counts as a hit, at least 0.
+    """
+
+    def __init__(self, tolerance: int) -> None:
+        self._tolerance = tolerance
+        self._near_true = 0
+        self._predicted = 0
+        self._near_predicted = 0
+        self._true = 0
+
+    def update(self, predicted: Tensor, true: Tensor, labelled: Tensor) -> None:
+        """Take in boundary maps.
+
+        Args:
+            predicted: ``(N, H, W)`` bool, true on predicted boundaries.
+            true: ``(N, H, W)`` bool, true on true boundaries.
+            labelled: ``(N, H, W)`` bool, false on void pixels, whose predictions do not count.
+        """
+        predicted = predicted & labelled
+        self._near_true += int((predicted & within(true, self._tolerance)).sum())
+        self._predicted += int(predicted.sum())
+        self._near_predicted += int((true & within(predicted, self._tolerance)).sum())
+        self._true += int(true.sum())
+
+    def compute(self) -> float:
+        """Return F1 in percent."""
+        if self._predicted == 0 and self._true == 0:
+            return 100.0
+        if self._near_true == 0 or self._near_predicted == 0:
+            return 0.0
+        precision, recall = self._near_true / self._predicted, self._near_predicted / self._true
+        return 100 * 2 * precision * recall / (precision + recall)
+
+
+def within(marked: Tensor, distance: int) -> Tensor:
+    """Return where a marked pixel is at most `distance` pixels away (Euclidean): bool ``(N, H, W)`` to the same."""
+    reach = torch.arange(-distance, distance + 1, device=marked.device)
+    disk = (reach[:, None].square() + reach.square() <= distance**2).float()
+    with torch.autocast(marked.device.type, enabled=False):
+        counts = F.conv2d(marked[:, None].float(), disk[None, None], padding=distance)
+    return counts[:, 0] > 0.5

@@ -1,0 +1,108 @@
+"""Image to image by example: a damaged or altered image in, its other half out (denoising, deblurring, retouching)."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from stencilnet.tasks.checks import photo_of, refuse, refuse_critic, target_of, unit_image
+from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr, ssim
+from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+
+DISTANCES = ("l1", "l2")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restoration:
+    """Learns one image of a pair from the other: L1 or L2 on RGB in [0, 1].
+
+    The output is linear, so that black and white can be reached exactly; only pictures and metrics clamp it. Not in
+    the paper.
+
+    Raises:
+        ValueError: If settings are wrong, naming all that are.
+    """
+
+    kind: ClassVar[str] = "restoration"
+
+    distance: str = "l1"
+    """What is minimised: ``l1`` (mean absolute error, sharper) or ``l2`` (mean squared error, highest PSNR)."""
+
+    def __post_init__(self) -> None:
+        refuse(
+            self.kind,
+            [] if self.distance in DISTANCES else [f"`distance` should be one of {DISTANCES}, got {self.distance!r}"],
+        )
+
+    @property
+    def channels(self) -> int:
+        """R, G and B."""
+        return 3
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Mean squared error, peak signal-to-noise ratio and structural similarity to the target."""
+        return MSE, PSNR, SSIM
+
+    @property
+    def trivial(self) -> str:
+        """The input as it is."""
+        return "identity"
+
+    @classmethod
+    def recipe(cls) -> Recipe:
+        """Adam 1e-4, batch 8, cosine."""
+        return Recipe()
+
+    def settings(self) -> dict[str, Any]:
+        """Nothing: inputs and pictures do not depend on the loss."""
+        return {}
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Return ``input`` and ``target``, both (3, H, W) in [0, 1].
+
+        Raises:
+            ValueError: If the example is no pair of uint8 RGB images of one size.
+        """
+        return {"input": photo_of(example), "target": target_of(example)}
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
+        """Mean absolute or squared error."""
+        measure = F.l1_loss if self.distance == "l1" else F.mse_loss
+        return {self.distance: measure(output.float(), sample["target"])}
+
+    def critic(self) -> None:
+        """There is none."""
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
+        """Refused: there is no critic."""
+        refuse_critic(self.kind)
+
+    def scores(self) -> MeanOverImages:
+        """Return fresh accumulators."""
+        return MeanOverImages(_measure)
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
+        """Answer with the input as it is."""
+        return lambda sample: sample["input"]
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
+
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
+        """Return the output, clamped to [0, 1]."""
+        return to_picture(output)
+
+    def target_image(self, sample: Sample) -> Image.Image:
+        """Return the other half of the pair."""
+        return to_picture(sample["target"])
+
+
+def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
+    restored, target = output.float().clamp(0, 1), sample["target"]
+    return {"MSE": mse(restored, target), "PSNR": psnr(restored, target), "SSIM": ssim(restored, target)}

@@ -1,0 +1,266 @@
+"""Semantic segmentation: an RGB image in, class logits out (the paper, Tasks 1 and 2)."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from stencilnet.tasks.checks import label_of, photo_of, refuse, refuse_critic, unit_image
+from stencilnet.tasks.metrics import BoundaryF1, Confusion
+from stencilnet.tasks.task import VOID, Example, Metric, Predictor, Recipe, Sample
+
+Colour = tuple[int, int, int]
+
+_BOUNDARY = 1
+"""Index of the boundary class in a boundary task."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmentation:
+    """Labels every pixel with a class: cross-entropy on logits ``(N, K, H, W)``, void pixels left out.
+
+    Raises:
+        ValueError: If settings are wrong, naming all that are.
+    """
+
+    kind: ClassVar[str] = "segmentation"
+
+    classes: tuple[str, ...]
+    """Names of the K classes in the order of their indices, 2 to 255 of them, background included."""
+
+    palette: tuple[Colour, ...] = ()
+    """Colour of each class in pictures, (R, G, B) in 0-255; PASCAL VOC's colour map if empty."""
+
+    class_weights: tuple[float, ...] = ()
+    """Weight of each class's pixels in the loss; all the same if empty."""
+
+    boundary_tolerance: int | None = None
+    """For a task of two classes, not boundary and boundary: also report boundary F1 at this many pixels, first."""
+
+    def __post_init__(self) -> None:
+        refuse(
+            self.kind,
+            [
+                *_class_problems(self.classes),
+                *_palette_problems(self.palette, len(self.classes)),
+                *_weight_problems(self.class_weights, len(self.classes)),
+                *_tolerance_problems(self.boundary_tolerance, len(self.classes)),
+            ],
+        )
+        # JSON knows no tuples.
+        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "palette", tuple((red, green, blue) for red, green, blue in self.palette))
+        object.__setattr__(self, "class_weights", tuple(self.class_weights))
+
+    @property
+    def channels(self) -> int:
+        """One logit a class."""
+        return len(self.classes)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Mean intersection over union and pixel accuracy in percent; before them boundary F1, if asked for."""
+        iou = Metric(
+            name="mIoU",
+            higher_is_better=True,
+            note=(
+                f"%, {self.channels} classes, one confusion matrix over the split, void left out, "
+                "classes in neither labels nor predictions left out"
+            ),
+        )
+        accuracy = Metric(name="pixel_accuracy", higher_is_better=True, note="%, void left out")
+        if self.boundary_tolerance is None:
+            return iou, accuracy
+        note = f"%, within {self.boundary_tolerance} px, over the split, lines not thinned"
+        return Metric(name="boundary_F1", higher_is_better=True, note=note), iou, accuracy
+
+    @property
+    def trivial(self) -> str:
+        """The commonest class."""
+        return "majority"
+
+    @classmethod
+    def recipe(cls) -> Recipe:
+        """Adam 1e-4, batch 8, cosine; the paper does not say."""
+        return Recipe()
+
+    def settings(self) -> dict[str, Any]:
+        """Classes and their colours."""
+        return {"classes": list(self.classes), "palette": [list(colour) for colour in self._colours()]}
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W) and ``target`` (H, W) int64 class indices, 255 where void.
+
+        Raises:
+            ValueError: If there are no labels, or one is neither a class index nor 255.
+        """
+        label = label_of(example)
+        wrong = label[(label >= self.channels) & (label != VOID)]
+        if wrong.numel():
+            raise ValueError(
+                f"Example `{example.name}`: expected labels to be indices below {self.channels} "
+                f"({self.classes[0]} ... {self.classes[-1]}) or {VOID} (void), but got {int(wrong[0])} in "
+                f"{wrong.numel()} of {label.numel()} pixels (the first such value). Map the labels to these classes, "
+                "name the missing classes, or set the values to void."
+            )
+        return {"input": photo_of(example), "target": label}
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
+        """Cross-entropy, the mean over labelled pixels (by weight); 0 if all pixels are void."""
+        target = sample["target"]
+        weights = torch.tensor(self.class_weights or (1.0,) * self.channels, device=output.device)
+        # Reduced here: PyTorch's own reduction is NaN without a labelled pixel and not reproducible on GPUs.
+        per_pixel = F.cross_entropy(output.float(), target, weights, ignore_index=VOID, reduction="none")
+        labelled = target != VOID
+        total = (weights[target.where(labelled, 0)] * labelled).sum()
+        return {"cross_entropy": per_pixel.sum() / total.where(total > 0, 1)}
+
+    def critic(self) -> None:
+        """There is none."""
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
+        """Refused: there is no critic."""
+        refuse_critic(self.kind)
+
+    def scores(self) -> "SegmentationScores":
+        """Return fresh accumulators."""
+        return SegmentationScores(self.channels, self.boundary_tolerance)
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:
+        """Answer with the commonest class of the training labels, everywhere.
+
+        Raises:
+            ValueError: If the training samples hold no labelled pixel.
+        """
+        counts = torch.zeros(self.channels, dtype=torch.int64)
+        for sample in training:
+            target = sample["target"]
+            counts += torch.bincount(target[target != VOID].cpu(), minlength=self.channels)
+        if not counts.any():
+            raise ValueError(
+                "Expected labelled pixels to find the commonest class, but the training samples hold none."
+            )
+        return _constant(F.one_hot(counts.argmax(), self.channels).float())
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Return the photo itself, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
+
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
+        """Return the likeliest classes as an indexed picture: its pixels are class indices, its palette the colours."""
+        return self._indexed(output.argmax(dim=0))
+
+    def target_image(self, sample: Sample) -> Image.Image:
+        """Return the labels as an indexed picture, 255 where void."""
+        return self._indexed(sample["target"])
+
+    def _colours(self) -> tuple[Colour, ...]:
+        return self.palette or tuple(voc_colour(index) for index in range(self.channels))
+
+    def _indexed(self, label: Tensor) -> Image.Image:
+        picture = Image.fromarray(label.to(torch.uint8).cpu().numpy())
+        colours = [*self._colours(), *(voc_colour(index) for index in range(self.channels, 256))]
+        picture.putpalette([level for colour in colours for level in colour])
+        return picture
+
+
+class SegmentationScores:
+    """Adds up the metrics of `Segmentation`.
+
+    Args:
+        classes: Number of classes.
+        boundary_tolerance: As the setting of that name.
+    """
+
+    def __init__(self, classes: int, boundary_tolerance: int | None) -> None:
+        self._confusion = Confusion(classes)
+        self._boundary = None if boundary_tolerance is None else BoundaryF1(boundary_tolerance)
+
+    def update(self, output: Tensor, sample: Sample) -> None:
+        """Take in a batch of logits ``(N, K, H, W)``."""
+        predicted, label = output.argmax(dim=1), sample["target"]
+        self._confusion.update(predicted, label)
+        if self._boundary is not None:
+            self._boundary.update(predicted == _BOUNDARY, label == _BOUNDARY, label != VOID)
+
+    def compute(self) -> dict[str, float]:
+        """Return the metrics by name.
+
+        Raises:
+            ValueError: If no labelled pixel was taken in.
+        """
+        scores = {"mIoU": self._confusion.mean_iou(), "pixel_accuracy": self._confusion.accuracy()}
+        if self._boundary is None:
+            return scores
+        return {"boundary_F1": self._boundary.compute(), **scores}
+
+
+def voc_colour(index: int) -> Colour:
+    """Return the colour of an index in 0-255 in PASCAL VOC's colour map: its bits, spread over R, G and B."""
+    levels = [0, 0, 0]
+    for bit in range(8):
+        levels[bit % 3] |= ((index >> bit) & 1) << (7 - bit // 3)
+    return levels[0], levels[1], levels[2]
+
+
+def _constant(logits: Tensor) -> Callable[[Sample], Tensor]:
+    def predict(sample: Sample) -> Tensor:
+        images = sample["input"]
+        count, _, height, width = images.shape
+        return logits.to(images.device).view(1, -1, 1, 1).expand(count, -1, height, width)
+
+    return predict
+
+
+def _class_problems(classes: Sequence[str]) -> list[str]:
+    problems = []
+    if not 2 <= len(classes) <= VOID:
+        problems.append(f"`classes` should name 2 to {VOID} classes, got {len(classes)}")
+    if not all(classes):
+        problems.append("`classes` should have no empty name")
+    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
+    if twice:
+        problems.append(f"`classes` should differ, got more than one {', '.join(map(repr, twice))}")
+    return problems
+
+
+def _palette_problems(palette: Sequence[Colour], classes: int) -> list[str]:
+    problems = []
+    if palette and len(palette) != classes:
+        problems.append(
+            f"`palette` should have a colour for each of the {classes} classes or be empty, got {len(palette)}"
+        )
+    wrong = [colour for colour in palette if len(colour) != 3 or not all(0 <= level <= 255 for level in colour)]
+    if wrong:
+        problems.append(f"`palette` should hold (R, G, B) in 0-255, got {', '.join(map(str, wrong))}")
+    return problems
+
+
+def _weight_problems(weights: Sequence[float], classes: int) -> list[str]:
+    problems = []
+    if weights and len(weights) != classes:
+        problems.append(
+            f"`class_weights` should have one for each of the {classes} classes or be empty, got {len(weights)}"
+        )
+    if weights and not (all(isfinite(weight) and weight >= 0 for weight in weights) and any(weights)):
+        problems.append(f"`class_weights` should be finite, not negative and not all zero, got {tuple(weights)}")
+    return problems
+
+
+def _tolerance_problems(tolerance: int | None, classes: int) -> list[str]:
+    if tolerance is None:
+        return []
+    problems = []
+    if tolerance < 0:
+        problems.append(f"`boundary_tolerance` should be at least 0 px, got {tolerance}")
+    if classes != 2:
+        problems.append(
+            f"`boundary_tolerance` is for two classes (not boundary, boundary), got {classes}; leave it out"
+        )
+    return problems

@@ -1,0 +1,1 @@
+"""Training: one loop for every method and task, resumable to the byte."""

@@ -1,0 +1,196 @@
+"""Checkpoints: private, for resuming alone. Plain tensors, numbers, lists and dicts in one file, replaced as a whole.
+
+format       1
+fingerprint  what has to be the same to go on: job, recipe, task, data sizes, precision, hash of the first tensors
+environment  what should be the same for the same bytes: device, threads, PyTorch
+step         steps done
+evaluated    last step with an evaluation
+best         step, score, scores and trained tensors of the selected step; None before the first evaluation
+finished     true: nothing of the following is kept
+trained      trained parameters and running statistics, by name within the trainable
+optimizer    its state dict
+critic       None, or the state dicts ``module`` and ``optimizer``
+"""
+
+import logging
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from stencilnet.masks import Trainable
+from stencilnet.training.settings import Resolved
+from stencilnet.training.step import Learner
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be gone on with."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Selected:
+    """The best step so far.
+
+    Attributes:
+        step: Number of steps done then.
+        score: The headline metric on validation data.
+        scores: All metrics.
+        tensors: The trained tensors, copied to the CPU.
+    """
+
+    step: int
+    score: float
+    scores: dict[str, float]
+    tensors: dict[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Progress:
+    """How far a training is.
+
+    Attributes:
+        step: Steps done.
+        evaluated: Last step with an evaluation.
+        best: The selected step; None before the first evaluation.
+    """
+
+    step: int = 0
+    evaluated: int = 0
+    best: Selected | None = None
+
+
+def trained_tensors(trainable: Trainable) -> dict[str, Tensor]:
+    """Return what training moves, by name: parameters with gradients, and running statistics. Not copies."""
+    parameters = {name: tensor.data for name, tensor in trainable.named_parameters() if tensor.requires_grad}
+    return parameters | dict(trainable.named_buffers())
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies on the CPU."""
+    return {name: tensor.to("cpu", copy=True) for name, tensor in tensors.items()}
+
+
+def put_back(trainable: Trainable, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors of `trained_tensors` into a trainable of the same make; frozen ones are not touched."""
+    own = trained_tensors(trainable)
+    assert own.keys() == tensors.keys(), "the fingerprint lets other trainables through"
+    for name, tensor in own.items():
+        tensor.copy_(tensors[name])
+
+
+def environment(resolved: Resolved) -> dict[str, Any]:
+    """Return what the bytes of a result hang on beside its config."""
+    return {"device": resolved.device, "threads": resolved.threads, "torch": resolved.version}
+
+
+def save(path: Path, learner: Learner, progress: Progress, fingerprint: Mapping[str, Any]) -> None:
+    """Write a checkpoint to go on from."""
+    critic = learner.critic
+    moving = {
+        "finished": False,
+        "trained": trained_tensors(learner.trainable),
+        "optimizer": learner.optimizer.state_dict(),
+        "critic": None
+        if critic is None
+        else {"module": dict(critic.module.state_dict()), "optimizer": critic.optimizer.state_dict()},
+    }
+    record = _common(learner.resolved, progress, fingerprint) | moving
+    replace_file(path, lambda file: torch.save(record, file))
+
+
+def save_finished(path: Path, resolved: Resolved, progress: Progress, fingerprint: Mapping[str, Any]) -> None:
+    """Write the selected step alone: there is nothing to go on with."""
+    record = _common(resolved, progress, fingerprint) | {"finished": True}
+    replace_file(path, lambda file: torch.save(record, file))
+
+
+def load(path: Path, fingerprint: Mapping[str, Any], resolved: Resolved) -> dict[str, Any]:
+    """Read a checkpoint of the same job.
+
+    Raises:
+        CheckpointError: If the file is damaged, of another format, or of another config; the message says what differs.
+    """
+    try:
+        record: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise CheckpointError(
+            f"Expected a checkpoint in {path}, but it cannot be read ({type(error).__name__}): it is damaged. "
+            "Delete its folder to train anew."
+        ) from error
+    if record.get("format") != FORMAT:
+        raise CheckpointError(
+            f"Expected a checkpoint of format {FORMAT} in {path}, but got {record.get('format')}. "
+            "Go on with the version of stencilnet that wrote it, or delete its folder to train anew."
+        )
+    _refuse_other(path, record["fingerprint"], fingerprint)
+    for name, value in environment(resolved).items():
+        if record["environment"][name] != value:
+            logger.warning(
+                "%s was written with %s = %s, this run has %s: the result may differ in its last bits from an "
+                "uninterrupted one.",
+                path,
+                name,
+                record["environment"][name],
+                value,
+            )
+    return record
+
+
+def restore(learner: Learner, record: Mapping[str, Any]) -> None:
+    """Put an unfinished checkpoint's tensors back into a fresh learner."""
+    put_back(learner.trainable, record["trained"])
+    learner.optimizer.load_state_dict(record["optimizer"])
+    if learner.critic is not None:
+        learner.critic.module.load_state_dict(record["critic"]["module"])
+        learner.critic.optimizer.load_state_dict(record["critic"]["optimizer"])
+
+
+def progress_of(record: Mapping[str, Any]) -> Progress:
+    """Return how far a checkpoint is."""
+    best = None if record["best"] is None else Selected(**record["best"])
+    return Progress(step=record["step"], evaluated=record["evaluated"], best=best)
+
+
+def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file as a whole or not at all: a temporary file, fsync, then the rename that commits it."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _common(resolved: Resolved, progress: Progress, fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    best = progress.best
+    return {
+        "format": FORMAT,
+        "fingerprint": dict(fingerprint),
+        "environment": environment(resolved),
+        "step": progress.step,
+        "evaluated": progress.evaluated,
+        "best": None if best is None else dict(vars(best)),
+    }
+
+
+def _refuse_other(path: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    absent = "absent"
+    changed = [
+        f"`{name}` was {theirs.get(name, absent)!r}, is {mine.get(name, absent)!r}"
+        for name in sorted(theirs.keys() | mine.keys())
+        if theirs.get(name, absent) != mine.get(name, absent)
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{path} is a checkpoint of another training: {'; '.join(changed)}. "
+            "Resume with the old config, or train anew in another folder."
+        )

@@ -1,0 +1,153 @@
+"""Training as a method sees it: a trainable in, its selected step out."""
+
+import copy
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+from torch import nn
+
+from stencilnet.masks import Trainable
+from stencilnet.methods import Fit
+from stencilnet.training.checkpoint import (
+    CheckpointError,
+    Progress,
+    load,
+    progress_of,
+    put_back,
+    replace_file,
+    restore,
+    save_finished,
+)
+from stencilnet.training.job import Job, fingerprint
+from stencilnet.training.loop import DivergedError, Interrupted, Loop
+from stencilnet.training.sampling import Order
+from stencilnet.training.seeds import CRITIC, derived_seed, forked
+from stencilnet.training.settings import Resolved
+from stencilnet.training.sinks import Files, Run, Sink
+from stencilnet.training.step import Learner, make_learner
+
+__all__ = ["CheckpointError", "DivergedError", "Interrupted", "Job", "make_fit"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Trainable)
+
+
+def make_fit(
+    backbone: nn.Module,
+    job: Job,
+    resolved: Resolved,
+    sinks: Sequence[Sink] = (),
+    *,
+    resume: bool = False,
+    stop: Callable[[], bool] = bool,
+) -> Fit:
+    """Return the training that a method is handed.
+
+    Its n-th call keeps all its files in ``<job.folder>/fit-<n>``: ``checkpoint.pt``, ``metrics.jsonl``,
+    ``metrics.csv``, ``samples/step-<n>.png``, and, when it is done, ``selected.json`` with the selected step and its
+    validation scores. A call that was finished before returns its selected step at once.
+
+    Args:
+        backbone: Any network; a copy of it is used, and of that only the graph.
+        job: What to train.
+        resolved: Device, precision, how often to evaluate and save.
+        sinks: Where values and pictures go beside the files.
+        resume: Go on from the checkpoints in the folder; where there is none, start.
+        stop: Asked before every step and batch of validation; true ends the training in a resumable state.
+
+    Raises:
+        CheckpointError: By a call, if there is a checkpoint and `resume` is false, or one of another config.
+        Interrupted: By a call, if it was stopped; also instead of KeyboardInterrupt.
+        DivergedError: By a call, if a loss, a trained tensor or the headline metric is no finite number.
+    """
+    return _Fit(
+        backbone=backbone, job=job, resolved=resolved, sinks=(Files(), *sinks), resume=resume, stop=stop, calls=count()
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Fit:
+    backbone: nn.Module
+    job: Job
+    resolved: Resolved
+    sinks: Sequence[Sink]
+    resume: bool
+    stop: Callable[[], bool]
+    calls: Iterator[int]
+
+    def __call__(self, trainable: T) -> T:
+        call = next(self.calls)
+        folder = self.job.folder / f"fit-{call}"
+        path = folder / "checkpoint.pt"
+        mark = fingerprint(self.job, self.resolved, trainable)
+        if path.exists() and not self.resume:
+            raise CheckpointError(
+                f"{path} holds an earlier training of {self.job.name}. Resume it (`--resume`), or train in another "
+                "folder."
+            )
+        record = load(path, mark, self.resolved) if path.exists() else None
+        progress = Progress() if record is None else progress_of(record)
+        if record is None or not record["finished"]:
+            folder.mkdir(parents=True, exist_ok=True)
+            learner = self._learner(trainable, call)
+            if record is not None:
+                restore(learner, record)
+            progress = self._train(learner, progress, folder, derived_seed(self.job.seed, call), mark)
+        assert progress.best is not None, "the last step is evaluated"
+        put_back(trainable, progress.best.tensors)
+        trainable.zero_grad(set_to_none=True)
+        trainable.cpu()
+        return trainable
+
+    def _learner(self, trainable: Trainable, call: int) -> Learner:
+        with forked("cpu", self.job.seed, CRITIC, call):
+            critic = self.job.task.critic()
+        return make_learner(
+            copy.deepcopy(self.backbone),
+            trainable,
+            critic,
+            task=self.job.task,
+            recipe=self.job.recipe,
+            mask_lr=self.job.mask_lr,
+            resolved=self.resolved,
+        )
+
+    def _train(
+        self, learner: Learner, progress: Progress, folder: Path, seed: int, mark: Mapping[str, Any]
+    ) -> Progress:
+        recipe, headline = self.job.recipe, self.job.task.metrics[0].name
+        loop = Loop(
+            job=self.job,
+            learner=learner,
+            order=Order(seed=seed, size=len(self.job.train), batch=recipe.batch, steps=recipe.steps),
+            progress=progress,
+            sinks=self.sinks,
+            stop=self.stop,
+            path=folder / "checkpoint.pt",
+            fingerprint=mark,
+        )
+        run = Run(
+            name=self.job.name,
+            folder=folder,
+            first=progress.step,
+            steps=recipe.steps,
+            headline=f"validation/{headline}",
+        )
+        try:
+            for sink in self.sinks:
+                sink.start(run)
+            best = loop.run()
+        finally:
+            for sink in self.sinks:
+                sink.end()
+        chosen = {"step": best.step, "steps": recipe.steps, "scores": best.scores}
+        logger.info("%s: selected step %d of %d, %s = %.6g.", run.name, best.step, run.steps, headline, best.score)
+        replace_file(folder / "selected.json", lambda file: file.write(f"{json.dumps(chosen, indent=2)}\n".encode()))
+        save_finished(folder / "checkpoint.pt", self.resolved, loop.progress, mark)
+        return loop.progress

@@ -1,0 +1,95 @@
+"""What is to be trained: plain data, and what of it must be the same when a training is resumed."""
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from stencilnet.tasks.task import Recipe, Task
+from stencilnet.training.sampling import TrainingData, ValidationData
+from stencilnet.training.settings import Resolved
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Job:
+    """One method's training of one task.
+
+    Attributes:
+        name: Of method and task (``piggyback/gogh``), for people.
+        folder: The n-th training of the job keeps its files in its subfolder ``fit-<n>``, n from 0.
+        task: What is learned.
+        recipe: Steps, batch, learning rate.
+        mask_lr: Learning rate of real masks.
+        seed: Of the order of examples, the critic, and whatever draws in a step (dropout). Not negative.
+        train: Training examples by (epoch, index).
+        validation: Examples that select the step. Never the ones that are reported on.
+    """
+
+    name: str
+    folder: Path
+    task: Task
+    recipe: Recipe
+    mask_lr: float
+    seed: int
+    train: TrainingData
+    validation: ValidationData
+
+    def __post_init__(self) -> None:
+        problems = [
+            *([] if self.seed >= 0 else [f"`seed` to be at least 0, but got {self.seed}"]),
+            *([] if self.mask_lr > 0 else [f"`mask_lr` to be positive, but got {self.mask_lr}"]),
+            *([] if len(self.train) else ["training examples, but there are none. Look at the data's `train`"]),
+            *([] if len(self.validation) else ["validation examples, but there are none. Look at the data's split"]),
+        ]
+        if problems:
+            raise ValueError(f"{self.name}: expected " + "; ".join(problems) + ".")
+
+
+def fingerprint(job: Job, resolved: Resolved, start: nn.Module) -> dict[str, Any]:
+    """Return all that decides a training's result, flat, by the names a person knows it by.
+
+    Args:
+        job: The job.
+        resolved: Its settings; of these only what changes the result is taken.
+        start: The trainable as it is before training.
+    """
+    return {
+        "job": job.name,
+        "seed": job.seed,
+        "mask_lr": job.mask_lr,
+        **{f"recipe.{name}": value for name, value in dataclasses.asdict(job.recipe).items()},
+        "task.kind": job.task.kind,
+        **{f"task.{name}": value for name, value in _plain_fields(job.task).items()},
+        "training examples": len(job.train),
+        "validation examples": len(job.validation),
+        "precision": resolved.settings.precision,
+        "evaluate_every": resolved.settings.evaluate_every,
+        "starting tensors (SHA-256)": _hash(start),
+    }
+
+
+def _hash(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        stored = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}".encode())
+        digest.update(stored.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _plain_fields(task: object) -> dict[str, Any]:
+    if not dataclasses.is_dataclass(task):
+        raise TypeError(f"Expected the task {type(task).__name__} to be a frozen dataclass. Decorate it.")
+    values = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
+    return {name: value for name, value in values.items() if _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    # A task may carry what no checkpoint can compare, such as a perceptual network.
+    if isinstance(value, list | tuple):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, str | int | float)

@@ -1,0 +1,203 @@
+"""The loop: steps, evaluations, selection, checkpoints, and an orderly stop."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import isfinite, isnan
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stencilnet.masks import Masks, Trainable
+from stencilnet.training.checkpoint import Progress, Selected, copied, save, trained_tensors
+from stencilnet.training.job import Job
+from stencilnet.training.sampling import Order, training_loader, validation_loader
+from stencilnet.training.seeds import STEP, forked
+from stencilnet.training.sinks import Sink
+from stencilnet.training.step import Learner, train_step
+from stencilnet.training.validation import Stopped, validate
+
+logger = logging.getLogger(__name__)
+
+
+class Interrupted(Exception):  # noqa: N818 -- not an error: somebody asked
+    """A training was stopped and can be gone on with.
+
+    Attributes:
+        step: Steps done in the checkpoint; 0 if there is none.
+        path: The checkpoint.
+    """
+
+    def __init__(self, message: str, *, step: int, path: Path) -> None:
+        super().__init__(message)
+        self.step = step
+        self.path = path
+
+
+class DivergedError(ValueError):
+    """A loss, a tensor or a metric is no finite number."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Loop:
+    """A training under way.
+
+    Attributes:
+        job: What is trained.
+        learner: Its moving parts.
+        order: Which examples a step sees.
+        progress: How far it is.
+        sinks: Where values and pictures go; started and ended by the caller.
+        stop: Asked before every step; true ends the training in a resumable state.
+        path: The checkpoint.
+        fingerprint: What the checkpoint must share with a run that goes on with it.
+    """
+
+    job: Job
+    learner: Learner
+    order: Order
+    progress: Progress
+    sinks: Sequence[Sink]
+    stop: Callable[[], bool]
+    path: Path
+    fingerprint: Mapping[str, Any]
+    _saved: int = field(init=False)
+    _whole: bool = field(init=False, default=True)
+    _timed: tuple[float, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._saved = self.progress.step
+        self._ready()
+
+    def run(self) -> Selected:
+        """Train to the end and return the selected step.
+
+        Raises:
+            Interrupted: If `stop` says so, or on KeyboardInterrupt; the checkpoint is written before.
+            DivergedError: If a number is not finite; the last checkpoint stays as it was.
+        """
+        try:
+            self._go_on()
+        except (Stopped, KeyboardInterrupt) as reason:
+            raise self._interrupted() from reason
+        assert self.progress.best is not None, "the last step is evaluated"
+        return self.progress.best
+
+    def _go_on(self) -> None:
+        settings = self.learner.resolved.settings
+        device = self.learner.resolved.device
+        validation = validation_loader(self.job.validation, workers=settings.workers)
+        self._evaluate_if_due(validation)  # a run may have been stopped between a step and its evaluation
+        order = replace(self.order, first=self.progress.step)
+        for batch in training_loader(self.job.train, order, workers=settings.workers, device=device):
+            if self.stop():
+                raise Stopped
+            self._step({name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()})
+            self._evaluate_if_due(validation)
+            if self.progress.step % settings.checkpoint_every == 0:
+                self._save()
+
+    def _step(self, batch: Mapping[str, Tensor]) -> None:
+        done = self.progress.step
+        self._whole = False
+        with forked(self.learner.resolved.device, self.order.seed, STEP, done):
+            scalars = train_step(self.learner, batch, done)
+        values = dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
+        if not all(isfinite(value) for value in values.values()):
+            raise self._diverged(values)
+        self.progress = replace(self.progress, step=done + 1)
+        self._whole = True
+        if (done + 1) % self.learner.resolved.settings.log_every == 0 or done + 1 in (1, self.order.steps):
+            self._log(values | self._rates() | self._speed() | zeros_share(self.learner.trainable))
+
+    def _evaluate_if_due(self, samples: Any) -> None:
+        step, settings = self.progress.step, self.learner.resolved.settings
+        due = step > 0 and (step % settings.evaluate_every == 0 or step == self.order.steps)
+        if not due or step == self.progress.evaluated:
+            return
+        self._check_tensors()
+        found = validate(self.learner, samples, shown=settings.samples, stop=self.stop)
+        headline = self.job.task.metrics[0]
+        score = found.scores[headline.name]
+        if isnan(score):
+            raise DivergedError(
+                f"Expected a number for `{headline.name}` on validation data, by which {self.job.name} selects a "
+                f"step, but got nan at step {step}. Are all validation examples void?"
+            )
+        best = self.progress.best
+        if best is None or (score > best.score if headline.higher_is_better else score < best.score):
+            tensors = copied(trained_tensors(self.learner.trainable))
+            best = Selected(step=step, score=score, scores=dict(found.scores), tensors=tensors)
+        self.progress = replace(self.progress, evaluated=step, best=best)
+        self._log({f"validation/{name}": value for name, value in found.scores.items()})
+        if found.sheet is not None:
+            for sink in self.sinks:
+                sink.picture(step, found.sheet)
+        self._ready()
+
+    def _ready(self) -> None:
+        self.learner.backbone.train()
+        self._timed = time.perf_counter(), self.progress.step
+
+    def _save(self) -> None:
+        self._check_tensors()
+        save(self.path, self.learner, self.progress, self.fingerprint)
+        self._saved = self.progress.step
+
+    def _check_tensors(self) -> None:
+        # A real mask that is no number gives the bit 0, and the loss stays finite: nobody would notice.
+        tensors = trained_tensors(self.learner.trainable)
+        bad = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+        if bad:
+            raise DivergedError(
+                f"Expected finite parameters, but after step {self.progress.step} of {self.job.name} {bad[:3]} are "
+                f"not. {self._remedy()}"
+            )
+
+    def _interrupted(self) -> Interrupted:
+        if self._whole and self.progress.step > 0:  # stopped within a step, the tensors are neither before nor after it
+            self._save()
+        where = f"at step {self.progress.step} of {self.order.steps} of {self.job.name}"
+        kept = f"Saved up to step {self._saved} in {self.path}" if self._saved else "Nothing was saved yet"
+        message = f"Stopped {where}. {kept}; the same call with resume (`--resume`) goes on."
+        return Interrupted(message, step=self._saved, path=self.path)
+
+    def _diverged(self, values: Mapping[str, float]) -> DivergedError:
+        done = self.progress.step
+        shown = ", ".join(f"{name} = {value:.6g}" for name, value in values.items())
+        examples = ", ".join(str(index) for _, index in self.order.keys(done))
+        return DivergedError(
+            f"Expected a finite loss, but step {done + 1} of {self.order.steps} of {self.job.name} got {shown} on "
+            f"training examples {examples} (by index). {self._remedy()}"
+        )
+
+    def _remedy(self) -> str:
+        kept = f"The checkpoint of step {self._saved} ({self.path}) is untouched. " if self._saved else ""
+        return (
+            f"{kept}Lower the learning rate (the recipe's `lr` is {self.job.recipe.lr:g}, the masks' is "
+            f"{self.job.mask_lr:g}), use precision float32, or look at these examples."
+        )
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        for sink in self.sinks:
+            sink.log(self.progress.step, values)
+
+    def _rates(self) -> dict[str, float]:
+        return {f"lr/{group['name']}": group["lr"] for group in self.learner.optimizer.param_groups}
+
+    def _speed(self) -> dict[str, float]:
+        since, first = self._timed
+        now, done = time.perf_counter(), self.progress.step
+        self._timed = now, done
+        return {"examples_per_second": (done - first) * self.order.batch / max(now - since, 1e-9)}
+
+
+def zeros_share(trainable: Trainable) -> dict[str, float]:
+    """Return the share of weights that a mask switches off: all were on at first, so these have flipped."""
+    if not isinstance(trainable, Masks):
+        return {}
+    total = sum(real.numel() for real in trainable.groups()["mask"])
+    return {"mask/zeros": trainable.zeros() / total}

@@ -1,0 +1,117 @@
+"""Which examples a step sees: a pure function of the seed, so training goes on from any step with the same bytes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from stencilnet.tasks.task import Sample
+from stencilnet.training.seeds import ORDER, derived_seed
+
+Key = tuple[int, int]
+"""Epoch and index of a training example: its augmentation is a function of both."""
+
+
+class TrainingData(Protocol):
+    """Training examples; what is random in them is a pure function of the key (and of their own seed)."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def __getitem__(self, key: Key, /) -> Mapping[str, Tensor]:
+        """Return the sample of (epoch, index)."""
+        ...
+
+
+class ValidationData(Protocol):
+    """Validation examples, always the same."""
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Tensor]:
+        """Return a sample."""
+        ...
+
+
+@lru_cache(maxsize=4)
+def permutation(seed: int, epoch: int, size: int) -> tuple[int, ...]:
+    """Return an epoch's order of the indices below `size`."""
+    generator = torch.Generator().manual_seed(derived_seed(seed, ORDER, epoch))
+    return tuple(torch.randperm(size, generator=generator).tolist())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A batch sampler: one endless stream of permutations, cut into batches.
+
+    A batch may span two epochs (or more, of data smaller than a batch): every example is seen equally often, none
+    is dropped.
+
+    Attributes:
+        seed: Of the permutations.
+        size: Examples there are.
+        batch: Examples a step.
+        steps: Steps of the whole training.
+        first: Step to start from: the number of steps done.
+    """
+
+    seed: int
+    size: int
+    batch: int
+    steps: int
+    first: int = 0
+
+    def keys(self, step: int) -> list[Key]:
+        """Return the keys of a step's examples; steps count from 0."""
+        places = (divmod(place, self.size) for place in range(step * self.batch, (step + 1) * self.batch))
+        return [(epoch, permutation(self.seed, epoch, self.size)[offset]) for epoch, offset in places]
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        return (self.keys(step) for step in range(self.first, self.steps))
+
+    def __len__(self) -> int:
+        return self.steps - self.first
+
+
+def training_loader(data: TrainingData, order: Order, *, workers: int, device: str) -> DataLoader[dict[str, Tensor]]:
+    """Return a loader of the order's batches ``{name: (N, ...)}``, on the CPU."""
+    dataset = cast("Dataset[dict[str, Tensor]]", data)
+    # A generator of its own: the loader would else draw its workers' base seed from the global one.
+    return DataLoader(
+        dataset, batch_sampler=order, num_workers=workers, pin_memory=device == "cuda", generator=torch.Generator()
+    )
+
+
+def validation_loader(data: ValidationData, *, workers: int) -> DataLoader[dict[str, Tensor]]:
+    """Return a loader of single samples in order; its workers live on between two evaluations."""
+    dataset = cast("Dataset[dict[str, Tensor]]", data)
+    return DataLoader(
+        dataset, batch_size=None, num_workers=workers, persistent_workers=workers > 0, generator=torch.Generator()
+    )
+
+
+def batched(samples: Iterator[Sample], limit: int) -> Iterator[dict[str, Tensor]]:
+    """Stack consecutive samples of equal shapes into batches of at most `limit`: whole pictures differ in size."""
+    group: list[Sample] = []
+    for sample in samples:
+        if group and (len(group) == limit or _shapes(group[0]) != _shapes(sample)):
+            yield _stacked(group)
+            group = []
+        group.append(sample)
+    if group:
+        yield _stacked(group)
+
+
+def _shapes(sample: Sample) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in sample.items()}
+
+
+def _stacked(group: list[Sample]) -> dict[str, Tensor]:
+    return {name: torch.stack([sample[name] for sample in group]) for name in group[0]}

@@ -1,0 +1,107 @@
+"""The `trainer` section of a config, and what it comes to on this machine."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["float32", "bf16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How to train, whatever the task. What decides the result beside `precision` is in the task's recipe."""
+
+    device: Device = "auto"
+    """``auto`` takes CUDA, else Apple's MPS, else the CPU."""
+    precision: Precision = "float32"
+    """``bf16``: the network's forward pass runs under bfloat16 autocast. Real masks, optimiser states and losses
+    stay float32."""
+    workers: int = 0
+    """Processes that load training examples, and as many for validation; 0 loads in the training process. The
+    result is the same bytes with any number."""
+    evaluate_every: int = 200
+    """Steps between two evaluations on validation data (and one at the end): the best of them is what is kept."""
+    checkpoint_every: int = 200
+    """Steps between two checkpoints."""
+    log_every: int = 10
+    """Steps between two rows of training values in the metrics files."""
+    samples: int = 4
+    """Validation examples in the contact sheet that each evaluation writes; 0 writes none."""
+
+    def __post_init__(self) -> None:
+        least = {"workers": 0, "evaluate_every": 1, "checkpoint_every": 1, "log_every": 1, "samples": 0}
+        values = {
+            "workers": self.workers,
+            "evaluate_every": self.evaluate_every,
+            "checkpoint_every": self.checkpoint_every,
+            "log_every": self.log_every,
+            "samples": self.samples,
+        }
+        problems = [
+            f"`{name}` to be at least {least[name]}, but got {value}"
+            for name, value in values.items()
+            if value < least[name]
+        ]
+        for name, value, allowed in (
+            ("device", self.device, get_args(Device)),
+            ("precision", self.precision, get_args(Precision)),
+        ):
+            if value not in allowed:
+                problems.append(f"`{name}` to be one of {', '.join(allowed)}, but got {value!r}")
+        if problems:
+            raise ValueError("Expected " + "; ".join(problems) + ".")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolved:
+    """Settings on a machine: no `auto` left, and all that the bytes of a result hang on.
+
+    Attributes:
+        settings: What was asked for.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        threads: Threads of torch's CPU operations.
+        version: Of PyTorch.
+    """
+
+    settings: Settings
+    device: str
+    threads: int
+    version: str
+
+    def autocast(self) -> torch.autocast:
+        """Return a fresh context for the network's forward pass; it does nothing in float32."""
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16")
+
+
+def resolve(settings: Settings) -> Resolved:
+    """Find what the settings come to here.
+
+    Raises:
+        ValueError: If this machine lacks the device, or the device lacks bfloat16.
+    """
+    device = _auto() if settings.device == "auto" else settings.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "Expected a CUDA device for `device: cuda`, but PyTorch sees none. "
+            "Set it to `auto` or `cpu`, or install the driver and a CUDA build of torch."
+        )
+    if device == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("Expected Apple's MPS for `device: mps`, but PyTorch sees none. Set it to `auto` or `cpu`.")
+    if (
+        settings.precision == "bf16"
+        and device == "cuda"
+        and not torch.cuda.is_bf16_supported(including_emulation=False)
+    ):
+        raise ValueError(
+            f"Expected a device with bfloat16 for `precision: bf16`, but {torch.cuda.get_device_name()} has none. "
+            "Set it to `float32`."
+        )
+    return Resolved(settings=settings, device=device, threads=torch.get_num_threads(), version=str(torch.__version__))
+
+
+def _auto() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"

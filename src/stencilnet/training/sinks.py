@@ -1,0 +1,160 @@
+"""Where numbers and pictures of a training go."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from PIL import Image
+
+from stencilnet.training.checkpoint import replace_file
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training, as a sink sees it.
+
+    Attributes:
+        name: Of method and task, for people.
+        folder: Where its files go.
+        first: Steps done before: 0, or where a resumed run goes on.
+        steps: Steps of the whole training.
+        headline: Name of the value by which a step is selected (``validation/mIoU``).
+    """
+
+    name: str
+    folder: Path
+    first: int
+    steps: int
+    headline: str
+
+
+class Sink(Protocol):
+    """A place for values and pictures. Steps count from 1: the step just done."""
+
+    def start(self, run: Run) -> None:
+        """Begin, or go on: what an interrupted run sent after step `Run.first` comes again."""
+        ...
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Take values of a step, by name; the names differ from row to row."""
+        ...
+
+    def picture(self, step: int, sheet: Image.Image) -> None:
+        """Take the contact sheet of an evaluation."""
+        ...
+
+    def end(self) -> None:
+        """Close; also called when training was stopped or failed."""
+        ...
+
+
+class Files:
+    """Plain files in the run's folder.
+
+    ``metrics.jsonl`` has an object a row, with its ``step``; ``metrics.csv`` has ``step,name,value``, a line a value,
+    since names differ from row to row; ``samples/step-<n>.png`` are contact sheets. JSON has no infinity: such a value
+    is null there, and ``inf`` or ``nan`` in the CSV file.
+    """
+
+    def __init__(self) -> None:
+        self._folder = Path()
+
+    def start(self, run: Run) -> None:
+        """Drop rows and pictures after the step that a resumed run goes on from."""
+        self._folder = run.folder
+        (run.folder / "samples").mkdir(parents=True, exist_ok=True)
+        _keep(self._json, lambda line: int(json.loads(line)["step"]) <= run.first)
+        _keep(self._csv, lambda line: line.startswith("step,") or int(line.partition(",")[0]) <= run.first)
+        if not self._csv.exists():
+            _append(self._csv, "step,name,value\n")
+        for path in (run.folder / "samples").glob("step-*.png"):
+            if int(path.stem.removeprefix("step-")) > run.first:
+                path.unlink()
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Append a row to both files."""
+        plain = {name: value if isfinite(value) else None for name, value in values.items()}
+        _append(self._json, json.dumps({"step": step, **plain}) + "\n")
+        lines = io.StringIO()
+        csv.writer(lines, lineterminator="\n").writerows((step, name, repr(value)) for name, value in values.items())
+        _append(self._csv, lines.getvalue())
+
+    def picture(self, step: int, sheet: Image.Image) -> None:
+        """Write the sheet."""
+        sheet.save(self._folder / "samples" / f"step-{step:06d}.png")
+
+    def end(self) -> None:
+        """Do nothing: every row is on disk already."""
+
+    @property
+    def _json(self) -> Path:
+        return self._folder / "metrics.jsonl"
+
+    @property
+    def _csv(self) -> Path:
+        return self._folder / "metrics.csv"
+
+
+class TensorBoard:
+    """Event files for TensorBoard, in the folder ``tensorboard`` of the run's."""
+
+    def __init__(self) -> None:
+        self._writer: SummaryWriter | None = None
+
+    def start(self, run: Run) -> None:
+        """Open the event file; steps that come again replace the old ones.
+
+        Raises:
+            ValueError: If TensorBoard is not installed.
+        """
+        if not tensorboard_installed():
+            raise ValueError("Expected TensorBoard for its sink, but it is not installed: pip install tensorboard.")
+        from torch.utils.tensorboard import SummaryWriter
+
+        purge = run.first + 1 if run.first else None
+        self._writer = SummaryWriter(run.folder / "tensorboard", purge_step=purge)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Write scalars."""
+        assert self._writer is not None, "start comes first"
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def picture(self, step: int, sheet: Image.Image) -> None:
+        """Write the sheet as an image."""
+        assert self._writer is not None, "start comes first"
+        self._writer.add_image("samples", np.asarray(sheet), step, dataformats="HWC")
+
+    def end(self) -> None:
+        """Close the event file."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def tensorboard_installed() -> bool:
+    """Return whether the `TensorBoard` sink can be used."""
+    return find_spec("tensorboard") is not None
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
+    if not path.exists():
+        return
+    whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+    kept = "".join(line for line in whole if wanted(line))  # a last line without its end was cut off by a crash
+    replace_file(path, lambda file: file.write(kept.encode()))

@@ -1,0 +1,99 @@
+"""One pass over validation data: the task's scores, and a contact sheet."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stencilnet.tasks.task import Sample, Task
+from stencilnet.training.sampling import batched
+from stencilnet.training.step import Learner, forward
+
+CELL = 192
+GAP = 2
+
+
+class Stopped(Exception):  # noqa: N818 -- not an error: somebody asked
+    """Raised where a stop was asked for, between two batches."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Validation:
+    """What a pass found.
+
+    Attributes:
+        scores: The task's metrics by name.
+        sheet: Input, target (where there is one) and output of the first examples, a row each; None if none was
+            asked for.
+    """
+
+    scores: dict[str, float]
+    sheet: Image.Image | None
+
+
+def validate(learner: Learner, samples: Iterable[Sample], *, shown: int, stop: Callable[[], bool]) -> Validation:
+    """Score the network as it stands; leaves the backbone in evaluation mode.
+
+    Args:
+        learner: What is trained.
+        samples: Unbatched validation samples.
+        shown: Examples in the sheet.
+        stop: Asked before every batch.
+
+    Raises:
+        Stopped: If `stop` says so.
+    """
+    learner.backbone.eval()
+    scores = learner.task.scores()
+    rows: list[list[Image.Image]] = []
+    with torch.no_grad():
+        weights = learner.trainable.weights()
+        for batch in batched(iter(samples), learner.recipe.batch):
+            if stop():
+                raise Stopped
+            batch = {name: tensor.to(learner.resolved.device) for name, tensor in batch.items()}
+            output = forward(learner, weights, batch["input"])
+            scores.update(output, batch)
+            rows += _rows(learner.task, output, batch, shown - len(rows))
+    return Validation(scores=scores.compute(), sheet=contact_sheet(rows) if rows else None)
+
+
+def _rows(task: Task, output: Tensor, batch: Sample, count: int) -> list[list[Image.Image]]:
+    rows = []
+    for position in range(min(count, len(output))):
+        sample = {name: tensor[position].cpu() for name, tensor in batch.items()}
+        target = task.target_image(sample)
+        rows.append(
+            [
+                _to_picture(sample["input"]),
+                *([] if target is None else [target]),
+                task.to_image(output[position].cpu(), sample["input"]),
+            ]
+        )
+    return rows
+
+
+def contact_sheet(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
+    """Lay out rows of pictures on white; a larger one is shrunk to `CELL` pixels."""
+    cells = [[_thumbnail(picture) for picture in row] for row in rows]
+    width = max(cell.width for row in cells for cell in row)
+    height = max(cell.height for row in cells for cell in row)
+    columns = max(len(row) for row in cells)
+    sheet = Image.new("RGB", (columns * (width + GAP) - GAP, len(cells) * (height + GAP) - GAP), "white")
+    for down, row in enumerate(cells):
+        for across, cell in enumerate(row):
+            sheet.paste(cell, (across * (width + GAP), down * (height + GAP)))
+    return sheet
+
+
+def _thumbnail(picture: Image.Image) -> Image.Image:
+    copy = picture.convert("RGB")
+    copy.thumbnail((CELL, CELL))
+    return copy
+
+
+def _to_picture(image: Tensor) -> Image.Image:
+    levels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())

@@ -1,0 +1,66 @@
+"""Makes the bundle of format version 1 that every later release must load: ``python tests/bundle/make_golden.py``.
+
+It is committed; run this only to see how it was made. Values are closed forms, so that a test can work them out anew.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stencilnet.bundle import save
+from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+
+FOLDER = Path(__file__).parent / "golden" / "v1"
+
+
+def ramp(shape: torch.Size, start: int) -> Tensor:
+    """Return exact float32 values that look like weights: (37 i + start) mod 101, shifted and scaled."""
+    steps = (torch.arange(shape.numel()) * 37 + start) % 101
+    return ((steps - 50).float() / 128).reshape(shape)
+
+
+def bits(shape: torch.Size, start: int) -> BitMask:
+    """Return a mask that keeps 4 of 7 weights."""
+    return BitMask.pack(((torch.arange(shape.numel()) * 5 + start) % 7 < 4).reshape(shape))
+
+
+def head(channels: int, start: int) -> dict[str, Entry]:
+    """Return a head over the two channels of the first level."""
+    weight, bias = torch.Size((channels, 2, 1, 1)), torch.Size((channels,))
+    return {"head.weight": Replace(ramp(weight, start)), "head.bias": Replace(ramp(bias, start))}
+
+
+def golden_net() -> MultiTaskNet:
+    """Return a network of width 2 with three tasks: a head alone, masks, a decoder."""
+    backbone = UNet(width=2, channels=3)
+    shapes = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
+    backbone.load_state_dict({name: ramp(shape, start) for start, (name, shape) in enumerate(shapes.items())})
+    net = MultiTaskNet(backbone)
+    masks: dict[str, Entry] = {name: Select(bits(shapes[name], i)) for i, name in enumerate(net.layout.masked)}
+    decoder: dict[str, Entry] = {name: Replace(ramp(shapes[name], 7 + i)) for i, name in enumerate(net.layout.decoder)}
+    deltas = {
+        "shapes": TaskDelta(head(3, 1)),
+        "colour": TaskDelta(masks | head(2, 2)),
+        "clean": TaskDelta(decoder | head(3, 3)),
+    }
+    classes, palette = ["sky", "tree", "sun"], [[0, 0, 0], [0, 128, 0], [255, 220, 0]]
+    records = {
+        "shapes": TaskRecord(
+            kind="segmentation",
+            channels=3,
+            method="backbone",
+            settings={"classes": classes, "palette": palette},
+            recipe={"steps": 10, "lr": 1e-4, "betas": [0.9, 0.999]},
+            metrics={"mIoU": 33.3},
+            provenance={"seed": 0, "note": "é, not trained"},
+        ),
+        "colour": TaskRecord(kind="colorization", channels=2, method="piggyback"),
+        "clean": TaskRecord(kind="restoration", channels=3, method="decoder"),
+    }
+    return MultiTaskNet(backbone, deltas=deltas, records=records)
+
+
+if __name__ == "__main__":
+    save(golden_net(), FOLDER)

@@ -1,0 +1,87 @@
+"""What several test folders share: bytes to compare, untrained tensors to start from, and a real, tiny training."""
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stencilnet.masks import Trainable
+from stencilnet.methods import Fresh
+from stencilnet.models import fresh_head, fresh_weights, layout_of
+
+torch.set_num_threads(1)
+
+T = TypeVar("T", bound=Trainable)
+TensorBytes = tuple[torch.dtype, tuple[int, ...], bytes]
+
+
+@pytest.fixture(scope="session")
+def as_bytes() -> Callable[[Mapping[str, Tensor]], dict[str, TensorBytes]]:
+    """Tensors as values: equal only if every dtype, shape and byte is (NaN equals NaN, 0.0 is not -0.0)."""
+
+    def convert(tensors: Mapping[str, Tensor]) -> dict[str, TensorBytes]:
+        return {
+            name: (t.dtype, tuple(t.shape), t.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+            for name, t in tensors.items()
+        }
+
+    return convert
+
+
+@pytest.fixture(scope="session")
+def make_fresh() -> Callable[..., Fresh]:
+    """A task's untrained tensors over a backbone, drawn from a seed."""
+
+    def make(backbone: nn.Module, *, channels: int, seed: int, head: str, decoder: tuple[str, ...]) -> Fresh:
+        return Fresh(
+            layout=layout_of(backbone, head, decoder),
+            head=fresh_head(backbone, head, channels, torch.Generator().manual_seed(seed)),
+            shared=fresh_weights(backbone, head, seed),
+        )
+
+    return make
+
+
+class TinyFit:
+    """A few steps on a fixed regression problem: the targets are a seeded linear mix of the images' channels."""
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        *,
+        seed: int = 0,
+        steps: int = 4,
+        lr: float = 1e-2,
+        optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
+    ) -> None:
+        self.backbone = copy.deepcopy(backbone)
+        self.images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(7))
+        self.seed, self.steps, self.lr, self.optimizer = seed, steps, lr, optimizer
+
+    def target(self, output: Tensor) -> Tensor:
+        mix = torch.randn(output.shape[1], 3, generator=torch.Generator().manual_seed(self.seed))
+        images = self.images if output.dim() == 4 else self.images.mean(dim=(2, 3))
+        return torch.einsum("ck,nk...->nc...", mix, images)
+
+    def loss(self, output: Tensor) -> Tensor:
+        return torch.nn.functional.mse_loss(output, self.target(output))
+
+    def __call__(self, trainable: T) -> T:
+        """Train it, batch statistics moving, as `stencilnet.methods.Fit` asks."""
+        network = self.backbone.train()
+        optimizer = self.optimizer([p for group in trainable.groups().values() for p in group], lr=self.lr)
+        for _ in range(self.steps):
+            optimizer.zero_grad()
+            output = torch.func.functional_call(network, trainable.weights(), (self.images,))
+            self.loss(output).backward()
+            optimizer.step()
+        return trainable
+
+
+@pytest.fixture(scope="session")
+def make_fit() -> type[TinyFit]:
+    """The class itself: ``make_fit(backbone, seed=..., steps=..., lr=...)`` is a `stencilnet.methods.Fit`."""
+    return TinyFit

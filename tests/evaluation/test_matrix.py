@@ -1,0 +1,136 @@
+"""Hand-computed: three tasks, one whose metric rises and two where it falls."""
+
+import pytest
+
+from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix, gain
+from stencilnet.evaluation.results import StageResult
+from stencilnet.tasks.task import Metric
+
+MIOU = Metric(name="mIoU", higher_is_better=True, note="%")
+MSE = Metric(name="MSE", higher_is_better=False, note="RGB, 0-255")
+SSIM = Metric(name="SSIM", higher_is_better=True)
+TOTAL = Metric(name="total_loss", higher_is_better=False, note="VGG16")
+
+COCO, VOC = Column(task="coco", metric=MIOU), Column(task="voc", metric=MIOU)
+COLOUR_MSE, COLOUR_SSIM = Column(task="colour", metric=MSE), Column(task="colour", metric=SSIM)
+GOGH_TOTAL, MUNCH, BAGS = (
+    Column(task="gogh", metric=TOTAL),
+    Column(task="munch", metric=TOTAL),
+    Column(task="handbags", metric=MSE),
+)
+
+
+@pytest.fixture
+def chain(build) -> ResultMatrix:
+    return Comparison.of(
+        [
+            build("backbone", "coco", {"coco": (20.0,)}, parent=None, moves_shared=True),
+            build("finetune", "voc", {"coco": (25.0,), "voc": (60.0,)}),
+            build("finetune", "colour", {"coco": (5.0,), "voc": (61.0,), "colour": (240.0, 0.9)}, parent="voc"),
+        ]
+    ).matrix("finetune")
+
+
+def test_the_matrix_holds_each_metric_in_each_state(chain: ResultMatrix) -> None:
+    assert chain.columns == (COCO, VOC, COLOUR_MSE, COLOUR_SSIM)
+    assert [row.task for row in chain.rows] == ["coco", "voc", "colour"]
+    assert [row.parent for row in chain.rows] == [None, "coco", "voc"]
+    assert [row.values for row in chain.rows] == [
+        (20.0, None, None, None),
+        (25.0, 60.0, None, None),
+        (5.0, 61.0, 240.0, 0.9),
+    ]
+    assert chain.learned(VOC) == 60.0
+    assert chain.after_next(VOC, "colour") == 61.0
+    assert chain.after_next(COLOUR_MSE, "gogh") is None
+
+
+def test_forgetting_is_against_the_best_and_transfer_against_the_first(chain: ResultMatrix) -> None:
+    assert chain.forgetting(COCO) == 20.0  # 25 - 5: it was at its best after task 2
+    assert chain.backward_transfer(COCO) == -15.0  # 5 - 20
+    assert chain.forgetting(VOC) == -1.0
+    assert chain.backward_transfer(VOC) == 1.0
+
+
+def test_the_last_task_has_had_no_time_to_forget(chain: ResultMatrix) -> None:
+    assert chain.forgetting(COLOUR_MSE) is None
+    assert chain.backward_transfer(COLOUR_MSE) is None
+
+
+def test_positive_means_forgot_whatever_the_direction(paper: list[StageResult]) -> None:
+    matrix = Comparison.of(paper).matrix("finetune")
+    assert matrix.forgetting(COLOUR_MSE) == pytest.approx(950.0 - 237.92)
+    assert matrix.forgetting(COLOUR_SSIM) == pytest.approx(0.9148 - 0.45)
+    assert matrix.backward_transfer(COLOUR_MSE) == pytest.approx(237.92 - 950.0)
+    assert matrix.forgetting(MUNCH) == pytest.approx(2e6 - 490490)
+    assert matrix.forgetting(BAGS) is None
+
+
+def test_a_task_on_another_branch_is_not_called_forgotten(paper: list[StageResult]) -> None:
+    matrix = Comparison.of(paper).matrix("finetune")
+    assert matrix.after_next(GOGH_TOTAL, "munch") is None
+    assert matrix.forgetting(GOGH_TOTAL) is None
+    assert matrix.backward_transfer(GOGH_TOTAL) is None
+
+
+def test_a_better_value_on_another_branch_is_not_the_past_of_the_final_state(build) -> None:
+    results = [
+        build("backbone", "coco", {"coco": (20.0,)}, parent=None, moves_shared=True),
+        build("finetune", "voc", {"coco": (90.0,), "voc": (60.0,)}),
+        build("finetune", "colour", {"coco": (15.0,), "colour": (240.0, 0.9)}, parent="coco"),
+    ]
+    assert Comparison.of(results).matrix("finetune").forgetting(COCO) == 5.0
+
+
+def test_a_method_that_keeps_everything_forgets_exactly_nothing(paper: list[StageResult]) -> None:
+    matrix = Comparison.of(paper).matrix("piggyback")
+    assert [matrix.forgetting(c) for c in matrix.columns if c.task != "handbags"] == [0.0] * 7
+    assert [matrix.backward_transfer(c) for c in matrix.columns if c.task != "handbags"] == [0.0] * 7
+
+
+def test_gain_points_to_better() -> None:
+    assert gain(MIOU, 10.0, 12.0) == 2.0
+    assert gain(MSE, 10.0, 12.0) == -2.0
+
+
+def test_the_papers_methods_come_in_its_order_then_others(build) -> None:
+    first = build("backbone", "coco", {"coco": (20.0,)}, parent=None, moves_shared=True)
+    assert Comparison.of([first]).methods == ("backbone",)
+    others = [build(m, "voc", {"voc": (1.0,)}) for m in ("packnet", "piggyback", "ewc", "scratch", "finetune")]
+    comparison = Comparison.of([*others, first])
+    assert comparison.methods == ("scratch", "finetune", "piggyback", "packnet", "ewc")
+    assert [card.name for card in comparison.cards] == ["coco", "voc"]
+
+
+def test_a_method_with_a_first_task_of_its_own_shows_that(build) -> None:
+    first = build("backbone", "coco", {"coco": (20.0,)}, parent=None, moves_shared=True)
+    pruned = build("packnet", "coco", {"coco": (18.0,)}, parent=None, moves_shared=True)
+    comparison = Comparison.of([first, pruned, build("piggyback", "voc", {"coco": (20.0,), "voc": (60.0,)})])
+    assert comparison.matrix("packnet").learned(COCO) == 18.0
+    assert comparison.matrix("piggyback").learned(COCO) == 20.0
+
+
+def test_a_stage_that_comes_twice_is_refused(build) -> None:
+    twice = [build("piggyback", "voc", {"voc": (1.0,)})] * 2
+    with pytest.raises(ValueError, match="one result a stage, but piggyback's task 'voc' comes twice"):
+        Comparison.of(twice)
+
+
+def test_results_of_two_experiments_are_refused(build) -> None:
+    from dataclasses import replace
+
+    one = build("piggyback", "voc", {"voc": (1.0,)})
+    other = build("scratch", "voc", {"voc": (1.0,)})
+    changed = replace(other, card=replace(other.card, data="other data"))
+    with pytest.raises(ValueError, match="agree on task 'voc', but scratch's card is another"):
+        Comparison.of([one, changed])
+    clash = replace(build("scratch", "coco", {"coco": (1.0,)}), card=replace(one.card, name="coco"))
+    with pytest.raises(ValueError, match=r"a number of its own, but got \[2, 2\]"):
+        Comparison.of([one, replace(clash, card=replace(clash.card, metrics=(MIOU,)))])
+
+
+def test_nothing_measured_is_a_comparison_too() -> None:
+    comparison = Comparison.of([])
+    assert comparison.cards == ()
+    matrix = comparison.matrix("piggyback")
+    assert matrix.rows == ()

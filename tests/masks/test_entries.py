@@ -1,0 +1,86 @@
+"""What a task says about one key."""
+
+import numpy as np
+import pytest
+import torch
+
+from stencilnet.masks import BitMask, Entry, Replace, Select
+
+BITS = torch.tensor([[True, False, True], [False, True, True]])
+
+
+def entries() -> list[Entry]:
+    return [Replace(torch.arange(6.0).view(2, 3)), Select(BitMask.pack(BITS))]
+
+
+def test_kinds_are_the_names_in_the_file() -> None:
+    assert [entry.KIND for entry in entries()] == ["replace", "select"]
+
+
+@pytest.mark.parametrize("entry", entries(), ids=["replace", "select"])
+def test_stored_parts_rebuild_the_entry(entry: Entry) -> None:
+    rebuilt = type(entry).from_tensors(entry.tensors(), entry.shape)
+    weight = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(rebuilt.apply(weight), entry.apply(weight))
+    assert rebuilt.shape == entry.shape == torch.Size([2, 3])
+    assert rebuilt.nbytes == entry.nbytes == sum(part.numpy().nbytes for part in entry.tensors().values())
+
+
+def test_part_names() -> None:
+    assert [list(entry.tensors()) for entry in entries()] == [["tensor"], ["bits"]]
+
+
+def test_replace_gives_its_own_tensor() -> None:
+    own = torch.tensor([3.0, -0.0])
+    assert Replace(own).apply(None) is own
+    assert Replace(own).apply(torch.ones(2)) is own
+
+
+def test_replace_follows_the_shared_weights_device() -> None:
+    assert Replace(torch.ones(2)).apply(torch.ones(2, device="meta")).device.type == "meta"
+
+
+def test_select_against_numpy() -> None:
+    weight = torch.tensor([[-1.0, np.inf, -0.0], [np.nan, 2.0, -np.inf]])
+    selected = Select(BitMask.pack(BITS)).apply(weight)
+    expected = np.where(BITS.numpy(), weight.numpy(), np.float32(0))
+    assert selected.numpy().tobytes() == expected.tobytes()
+
+
+def test_select_keeps_the_weights_dtype() -> None:
+    assert Select(BitMask.pack(BITS)).apply(torch.ones(2, 3, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_select_does_not_write_the_shared_weight() -> None:
+    weight = torch.ones(2, 3)
+    Select(BitMask.pack(BITS)).apply(weight).add_(5)
+    assert torch.equal(weight, torch.ones(2, 3))
+
+
+def test_select_needs_a_weight() -> None:
+    with pytest.raises(ValueError, match=r"Expected a shared weight of shape \(2, 3\) to select from, but got none\."):
+        Select(BitMask.pack(BITS)).apply(None)
+
+
+def test_select_needs_a_weight_of_its_shape() -> None:
+    expected = r"Expected a shared weight of shape \(2, 3\) to select from, but got one of shape \(3, 2\)\."
+    with pytest.raises(ValueError, match=expected):
+        Select(BitMask.pack(BITS)).apply(torch.ones(3, 2))
+
+
+def test_stored_tensor_must_have_the_declared_shape() -> None:
+    with pytest.raises(ValueError, match=r"Expected a stored tensor of shape \(3,\), but got \(2,\)\."):
+        Replace.from_tensors({"tensor": torch.ones(2)}, torch.Size([3]))
+
+
+def test_stored_bits_must_fit_the_declared_shape() -> None:
+    with pytest.raises(ValueError, match=r"packed bits of a \(9,\) mask to be uint8 of shape \(2,\)"):
+        Select.from_tensors({"bits": torch.ones(1, dtype=torch.uint8)}, torch.Size([9]))
+
+
+def test_unused_stored_bits_must_be_zero() -> None:
+    expected = (
+        r"the 5 unused bits of a \(3,\) mask's last byte to be zero, but got 0b10000111\. Were the bits packed most"
+    )
+    with pytest.raises(ValueError, match=expected):
+        Select.from_tensors({"bits": torch.tensor([0b10000111], dtype=torch.uint8)}, torch.Size([3]))

@@ -1,0 +1,189 @@
+"""One table of methods, one set of laws; a new method is one more row."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stencilnet.masks import DeltaError, NetState
+from stencilnet.methods import Decoder, Finetune, Fresh, Method, Piggyback, Scratch, learn_first
+from stencilnet.models import MultiTaskNet, UNet
+from stencilnet.models.unet import DECODER
+
+METHODS: tuple[Method, ...] = (Piggyback(lr=1e-2), Scratch(), Finetune(), Decoder())
+FIXED = tuple(method for method in METHODS if not method.moves_shared)
+MOVING = tuple(method for method in METHODS if method.moves_shared)
+
+CHANNELS = {"first": 3, "a": 2, "b": 4, "c": 1}
+SEEDS = {"first": 1, "a": 2, "b": 3, "c": 4}
+AsBytes = Callable[[Mapping[str, Tensor]], Any]
+
+
+def by_name(methods: Sequence[Method]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("method", methods, ids=[method.name for method in methods])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """A tiny U-Net that has learned its first task, and what the next tasks need."""
+
+    backbone: nn.Module
+    fits: Mapping[str, Any]
+    fresh: Mapping[str, Fresh]
+    first: NetState
+    image: Tensor = field(default_factory=lambda: torch.linspace(0, 1, 3 * 40 * 33).view(1, 3, 40, 33))
+
+    def learn(self, method: Method, state: NetState, *tasks: str) -> NetState:
+        for task in tasks:
+            state = method.learn(state, task, self.fresh[task], self.fits[task])
+        return state
+
+    def output(self, state: NetState, task: str) -> Tensor:
+        output: Tensor = torch.func.functional_call(self.backbone.eval(), state.weights(task), (self.image,))
+        return output
+
+    def loss(self, state: NetState, task: str) -> float:
+        fit = self.fits[task]
+        output = torch.func.functional_call(self.backbone.eval(), state.weights(task), (fit.images,))
+        return float(fit.loss(output))
+
+
+@pytest.fixture(scope="module")
+def lab(make_fit: Any, make_fresh: Any) -> Lab:
+    torch.manual_seed(0)
+    backbone = UNet(width=2)
+    fits = {t: make_fit(backbone, seed=seed, steps=40 if t == "first" else 6, lr=2e-2) for t, seed in SEEDS.items()}
+    fresh = {
+        task: make_fresh(backbone, channels=count, seed=SEEDS[task], head="head", decoder=DECODER)
+        for task, count in CHANNELS.items()
+    }
+    return Lab(backbone=backbone, fits=fits, fresh=fresh, first=learn_first("first", fresh["first"], fits["first"]))
+
+
+def everything(state: NetState, as_bytes: AsBytes) -> dict[str, Any]:
+    """A whole state as bytes, in order."""
+    tasks = {task: as_bytes(delta.apply(state.shared)) for task, delta in state.deltas.items()}
+    parts = {
+        f"{task}/{name}": as_bytes(entry.tensors())
+        for task, delta in state.deltas.items()
+        for name, entry in delta.entries.items()
+    }
+    return {"shared": as_bytes(state.shared), "tasks": tasks, "order": list(tasks), "parts": parts}
+
+
+def test_names_and_promises_are_pinned() -> None:
+    assert {method.name: method.moves_shared for method in METHODS} == {
+        "piggyback": False,
+        "scratch": False,
+        "finetune": True,
+        "decoder": False,
+    }
+
+
+def test_the_first_task_becomes_the_shared_weights_and_a_head(lab: Lab) -> None:
+    assert list(lab.first.deltas) == ["first"]
+    assert list(lab.first.deltas["first"].entries) == ["head.weight", "head.bias"]
+    assert list(lab.first.shared) == [n for n in lab.backbone.state_dict() if not n.startswith("head.")]
+    start = NetState(lab.fresh["first"].shared).add("first", lab.first.deltas["first"])
+    assert not torch.equal(start.shared["conv1_1.weight"], lab.first.shared["conv1_1.weight"])
+    assert lab.loss(lab.first, "first") < 0.6 * lab.loss(start, "first")
+
+
+@by_name(METHODS)
+def test_learning_leaves_the_passed_state_and_the_fresh_tensors_alone(
+    method: Method, lab: Lab, as_bytes: AsBytes
+) -> None:
+    before = everything(lab.first, as_bytes)
+    fresh = as_bytes(lab.fresh["a"].head), as_bytes(lab.fresh["a"].shared)
+    state = lab.learn(method, lab.first, "a")
+    after_a = everything(state, as_bytes)
+    lab.learn(method, state, "b")
+    assert everything(lab.first, as_bytes) == before
+    assert everything(state, as_bytes) == after_a
+    assert (as_bytes(lab.fresh["a"].head), as_bytes(lab.fresh["a"].shared)) == fresh
+
+
+@by_name(METHODS)
+def test_each_delta_fits_the_backbone_with_the_tasks_own_head(method: Method, lab: Lab) -> None:
+    state = lab.learn(method, lab.first, "a", "b")
+    net = MultiTaskNet(copy.deepcopy(lab.backbone)).with_state(state, {})
+    assert net.tasks == ("first", "a", "b")
+    for task in net.tasks:
+        net.check(net.deltas[task])
+        assert net.deltas[task].entries["head.weight"].shape == (CHANNELS[task], 2, 1, 1)
+        assert net.deltas[task].entries["head.bias"].shape == (CHANNELS[task],)
+        assert torch.equal(net(lab.image, task), lab.output(state, task))
+        assert torch.equal(net.materialize(task)(lab.image), lab.output(state, task))
+
+
+@by_name(METHODS)
+def test_the_task_is_learned(method: Method, lab: Lab) -> None:
+    before = method.learn(lab.first, "a", lab.fresh["a"], lambda trainable: trainable)
+    after = lab.learn(method, lab.first, "a")
+    assert lab.loss(after, "a") < 0.8 * lab.loss(before, "a")
+
+
+@by_name(METHODS)
+def test_the_trained_weights_are_the_states(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
+    """What the fit selected is, bit for bit, what the task runs on."""
+    trained = []
+
+    def fit(trainable: Any) -> Any:
+        trained.append(as_bytes(lab.fits["b"](trainable).weights()))
+        return trainable
+
+    state = method.learn(lab.first, "b", lab.fresh["b"], fit)
+    assert trained == [as_bytes(state.weights("b"))]
+
+
+@by_name(FIXED)
+@pytest.mark.parametrize("order", list(permutations("abc")), ids="".join)
+def test_fixed_shared_weights_and_no_forgetting_in_any_order(
+    method: Method, order: tuple[str, ...], lab: Lab, as_bytes: AsBytes
+) -> None:
+    state, outputs = lab.first, {"first": lab.output(lab.first, "first")}
+    for task in order:
+        state = lab.learn(method, state, task)
+        outputs[task] = lab.output(state, task)
+        assert as_bytes(state.shared) == as_bytes(lab.first.shared)
+        assert all(torch.equal(lab.output(state, earlier), output) for earlier, output in outputs.items())
+    for task in ("first", order[1]):
+        state = state.remove(task)
+        assert all(torch.equal(lab.output(state, left), outputs[left]) for left in state.deltas)
+    assert list(state.deltas) == [order[0], order[2]]
+
+
+@by_name(FIXED)
+def test_what_a_task_becomes_does_not_depend_on_the_tasks_before_it(
+    method: Method, lab: Lab, as_bytes: AsBytes
+) -> None:
+    alone, last = lab.learn(method, lab.first, "c"), lab.learn(method, lab.first, "a", "b", "c")
+    assert as_bytes(alone.weights("c")) == as_bytes(last.weights("c"))
+
+
+@by_name(FIXED)
+def test_fixed_shared_weights_are_the_same_tensors(method: Method, lab: Lab) -> None:
+    state = lab.learn(method, lab.first, "a", "b")
+    assert all(state.shared[name] is tensor for name, tensor in lab.first.shared.items())
+
+
+@by_name(MOVING)
+def test_moving_the_shared_weights_forgets(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
+    """The test of the test: what the laws above rule out is large enough to be seen."""
+    state = lab.learn(method, lab.first, "a")
+    assert as_bytes(state.shared) != as_bytes(lab.first.shared)
+    assert lab.loss(state, "first") > 1.3 * lab.loss(lab.first, "first")
+    assert not torch.equal(lab.output(state, "first"), lab.output(lab.first, "first"))
+    assert state.deltas["first"] is lab.first.deltas["first"]
+
+
+@by_name(METHODS)
+def test_a_task_is_never_written_over(method: Method, lab: Lab) -> None:
+    state = lab.learn(method, lab.first, "a")
+    with pytest.raises(DeltaError, match=r"Task `a` has been learned already\."):
+        lab.learn(method, state, "a")

@@ -1,0 +1,300 @@
+"""Laws of all task kinds: one table, one set of laws. A new kind is one row."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from stencilnet.tasks.catalog import KINDS, task_from_record
+from stencilnet.tasks.colorization import Colorization
+from stencilnet.tasks.edges2photo import Edges2Photo
+from stencilnet.tasks.restoration import Restoration
+from stencilnet.tasks.segmentation import Segmentation
+from stencilnet.tasks.task import VOID, Example, Predictor, Sample, Task
+
+SIZES = [(37, 53), (32, 48)]
+OPTIMA = {
+    "mIoU": 100.0,
+    "pixel_accuracy": 100.0,
+    "boundary_F1": 100.0,
+    "MSE": 0.0,
+    "MSE_CbCr": 0.0,
+    "SSIM": 1.0,
+}
+
+
+def photo(height: int, width: int, seed: int) -> Tensor:
+    """Coloured blobs with some noise, uint8."""
+    generator = torch.Generator().manual_seed(seed)
+    blobs = F.interpolate(torch.rand(1, 3, 5, 6, generator=generator), (height, width), mode="bilinear")[0]
+    noise = 0.05 * torch.rand(3, height, width, generator=generator)
+    return (255 * (0.9 * blobs + noise)).to(torch.uint8)
+
+
+def plain(height: int, width: int, seed: int) -> Example:
+    return Example(name=f"plain-{seed}.png", image=photo(height, width, seed))
+
+
+def labelled(classes: int) -> Callable[[int, int, int], Example]:
+    def make(height: int, width: int, seed: int) -> Example:
+        label = torch.zeros(height, width, dtype=torch.uint8)
+        for index in range(classes):
+            label[6 * index + seed % 3 + 2 : 6 * index + seed % 3 + 5] = index
+        label[:, :3] = VOID
+        return replace(plain(height, width, seed), label=label)
+
+    return make
+
+
+def paired(height: int, width: int, seed: int) -> Example:
+    return replace(plain(height, width, seed), target=photo(height, width, seed + 100))
+
+
+def perfect_logits(sample: Sample, channels: int) -> Tensor:
+    target = sample["target"]
+    return 9 * F.one_hot(target.where(target != VOID, 0), channels).movedim(-1, 1).float()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind, its data, what a perfect network would say, and the data that it must refuse."""
+
+    task: Task
+    example: Callable[[int, int, int], Example]
+    perfect: Callable[[Sample], Tensor]
+    lacking: Callable[[int, int, int], Example] | None = None
+    mode: str = "RGB"
+
+    def batch(self, height: int, width: int, seed: int = 0, count: int = 2) -> dict[str, Tensor]:
+        samples = [self.task.sample(self.example(height, width, seed + i)) for i in range(count)]
+        collated: dict[str, Tensor] = default_collate(samples)
+        return collated
+
+
+TABLE = {
+    "segmentation": Row(
+        Segmentation(classes=("sky", "sea", "sand", "tree")), labelled(4), lambda s: perfect_logits(s, 4), plain, "P"
+    ),
+    "segmentation-weighted": Row(
+        Segmentation(classes=("sky", "sea", "sand"), class_weights=(0.5, 1.0, 2.0), palette=((9, 8, 7),) * 3),
+        labelled(3),
+        lambda s: perfect_logits(s, 3),
+        plain,
+        "P",
+    ),
+    "segmentation-boundary": Row(
+        Segmentation(classes=("flat", "boundary"), boundary_tolerance=2),
+        labelled(2),
+        lambda s: perfect_logits(s, 2),
+        plain,
+        "P",
+    ),
+    "colorization": Row(Colorization(), plain, lambda s: s["target"]),
+    "edges2photo": Row(
+        Edges2Photo(critic_layers=1, critic_width=4), plain, lambda s: (2 * s["target"] - 1).mul(1 - 1e-6).atanh()
+    ),
+    "edges2photo-pairs": Row(
+        Edges2Photo(critic_layers=2, critic_width=4, edge_sigma=1.0),
+        paired,
+        lambda s: (2 * s["target"] - 1).mul(1 - 1e-6).atanh(),
+    ),
+    "restoration": Row(Restoration(), paired, lambda s: s["target"], plain),
+    "restoration-l2": Row(Restoration(distance="l2"), paired, lambda s: s["target"], plain),
+}
+
+rows = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
+sizes = pytest.mark.parametrize(("height", "width"), SIZES)
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """Critics start from the global generator."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+def raw_output(row: Row, batch: Sample, seed: int = 3) -> Tensor:
+    count, _, height, width = batch["input"].shape
+    return torch.randn(count, row.task.channels, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def scored(row: Row, predict: Predictor, batches: list[dict[str, Tensor]]) -> dict[str, float]:
+    scores = row.task.scores()
+    for batch in batches:
+        scores.update(predict(batch), batch)
+    return scores.compute()
+
+
+def test_every_kind_has_a_row() -> None:
+    assert {row.task.kind for row in TABLE.values()} == set(KINDS)
+    assert all(KINDS[row.task.kind] is type(row.task) for row in TABLE.values())
+
+
+@rows
+@sizes
+def test_samples_are_unit_images_of_the_examples_size(row: Row, height: int, width: int) -> None:
+    sample = row.task.sample(row.example(height, width, 0))
+    assert sample["input"].shape == (3, height, width)
+    assert all(part.shape[-2:] == (height, width) for part in sample.values())
+    for name in {"input", "image"} & set(sample):
+        assert sample[name].dtype == torch.float32
+        assert 0 <= float(sample[name].min()) < float(sample[name].max()) <= 1
+
+
+@rows
+@sizes
+def test_loss_is_finite_and_differentiable(row: Row, height: int, width: int) -> None:
+    batch = row.batch(height, width)
+    output = raw_output(row, batch).requires_grad_()
+    terms = row.task.loss(output, batch, row.task.critic())
+    assert all(term.shape == () and term.isfinite() for term in terms.values())
+    (gradient,) = torch.autograd.grad(sum(terms.values(), torch.zeros(())), output)
+    assert gradient.isfinite().all()
+    assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all()
+
+
+@rows
+def test_loss_is_float32_whatever_the_network_computed_in(row: Row) -> None:
+    batch, critic = row.batch(37, 53), row.task.critic()
+    output = raw_output(row, batch).bfloat16()
+    with torch.no_grad():
+        half, single = row.task.loss(output, batch, critic), row.task.loss(output.float(), batch, critic)
+    assert half.keys() == single.keys()
+    for name, term in half.items():
+        assert term.dtype == torch.float32
+        assert float(term) == float(single[name])
+
+
+@rows
+def test_perfect_prediction_has_less_loss_than_noise(row: Row) -> None:
+    batch, critic = row.batch(37, 53), row.task.critic()
+    with torch.no_grad():
+        perfect = row.task.loss(row.perfect(batch), batch, critic)
+        noise = row.task.loss(raw_output(row, batch), batch, critic)
+    assert sum(map(float, perfect.values())) < sum(map(float, noise.values()))
+
+
+@rows
+@sizes
+def test_perfect_prediction_reaches_every_metrics_optimum(row: Row, height: int, width: int) -> None:
+    found = scored(row, row.perfect, [row.batch(height, width), row.batch(height, width, seed=5)])
+    assert list(found) == [metric.name for metric in row.task.metrics]
+    for name, value in found.items():
+        if name == "PSNR":
+            assert value > 100
+        else:
+            assert value == pytest.approx(OPTIMA[name], abs=1e-4)
+
+
+@rows
+@sizes
+def test_baseline_is_beaten_by_the_perfect_prediction(row: Row, height: int, width: int) -> None:
+    training = [row.task.sample(row.example(height, width, seed)) for seed in range(10, 14)]
+    predict, batch = row.task.baseline(training), row.batch(height, width)
+    assert predict(batch).shape == (2, row.task.channels, height, width)
+    best, trivial = scored(row, row.perfect, [batch]), scored(row, predict, [batch])
+    for metric in row.task.metrics:
+        better = best[metric.name] - trivial[metric.name]
+        assert (better if metric.higher_is_better else -better) > 0, metric.name
+    assert row.task.trivial
+
+
+@rows
+def test_scores_do_not_depend_on_the_batches(row: Row) -> None:
+    whole = row.batch(37, 53, count=3)
+    single = [{name: part[i : i + 1] for name, part in whole.items()} for i in range(3)]
+    predict = row.task.baseline([row.task.sample(row.example(37, 53, 7))])
+    together, apart = scored(row, predict, [whole]), scored(row, predict, single)
+    assert together == pytest.approx(apart, rel=1e-6)
+
+
+@rows
+def test_scores_of_nothing_are_refused(row: Row) -> None:
+    with pytest.raises(ValueError, match=r"but got none. Give a split with examples"):
+        row.task.scores().compute()
+
+
+@rows
+@sizes
+def test_pictures_are_8_bit_and_of_the_inputs_size(row: Row, height: int, width: int) -> None:
+    batch = row.batch(height, width)
+    picture = row.task.to_image(raw_output(row, batch)[0], batch["input"][0])
+    assert (picture.mode, picture.size) == (row.mode, (width, height))
+    assert np.asarray(picture).dtype == np.uint8
+
+
+@rows
+def test_a_perfect_output_looks_like_the_target(row: Row) -> None:
+    batch = row.batch(37, 53)
+    sample = {name: part[0] for name, part in batch.items()}
+    wanted = row.task.target_image(sample)
+    shown = row.task.to_image(row.perfect(batch)[0], sample["input"])
+    assert wanted is not None
+    assert wanted.mode == shown.mode
+    counts = np.asarray(wanted) != VOID if row.mode == "P" else np.ones((37, 53), dtype=bool)
+    difference = np.abs(np.asarray(wanted).astype(int) - np.asarray(shown).astype(int))
+    assert difference[counts].max() <= (0 if row.mode == "P" else 1)
+
+
+@rows
+def test_settings_are_json_and_rebuild_inputs_and_pictures(row: Row) -> None:
+    settings = row.task.settings()
+    rebuilt = task_from_record(row.task.kind, json.loads(json.dumps(settings)))
+    assert json.loads(json.dumps(settings)) == settings
+    assert rebuilt.settings() == settings
+    assert rebuilt.channels == row.task.channels
+    image = Image.fromarray(photo(37, 53, 1).permute(1, 2, 0).numpy())
+    given, again = row.task.to_input(image), rebuilt.to_input(image)
+    assert torch.equal(given, again)
+    output = raw_output(row, row.batch(37, 53))[0]
+    first, second = row.task.to_image(output, given), rebuilt.to_image(output, again)
+    assert (first.mode, first.tobytes(), first.getpalette()) == (second.mode, second.tobytes(), second.getpalette())
+
+
+@rows
+@sizes
+def test_inputs_of_photos_are_unit_images(row: Row, height: int, width: int) -> None:
+    given = row.task.to_input(Image.fromarray(photo(height, width, 1).permute(1, 2, 0).numpy()))
+    assert given.shape == (3, height, width)
+    assert given.dtype == torch.float32
+    assert 0 <= float(given.min()) < float(given.max()) <= 1
+
+
+@rows
+def test_examples_that_lack_something_are_named(row: Row) -> None:
+    if row.lacking is not None:
+        with pytest.raises(ValueError, match=r"Example `plain-4.png`: expected .* it has n.* Give "):
+            row.task.sample(row.lacking(37, 53, 4))
+    broken = replace(row.example(37, 53, 4), image=torch.rand(3, 37, 53))
+    with pytest.raises(ValueError, match=r"Example `plain-4.png`: expected its image to be uint8 RGB .* torch.float32"):
+        row.task.sample(broken)
+
+
+@rows
+def test_critics_learn_and_other_tasks_refuse_one(row: Row) -> None:
+    critic, batch = row.task.critic(), row.batch(37, 53)
+    output = raw_output(row, batch)
+    if critic is None:
+        with pytest.raises(TypeError, match=rf"the task kind `{row.task.kind}` is not adversarial"):
+            row.task.critic_loss(nn.Identity(), output, batch)
+        return
+    loss = row.task.critic_loss(critic, output, batch)
+    assert loss.isfinite()
+    gradients = torch.autograd.grad(loss, list(critic.parameters()))
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0
+
+
+@rows
+def test_recipes_are_their_kinds_own(row: Row) -> None:
+    assert row.task.recipe() == type(row.task).recipe()
+    assert len({metric.name for metric in row.task.metrics}) == len(row.task.metrics)
+    assert hash(row.task) == hash(replace(row.task))  # type: ignore[type-var]
