@@ -79,3 +79,14 @@ def bundle(tmp_path: Path, make_net: MakeNet) -> Path:
     """A bundle of ``shapes`` and ``colour``."""
     save(make_net("shapes", "colour"), tmp_path / "bundle")
     return tmp_path / "bundle"
+
+
+@pytest.fixture(scope="session")
+def file_bytes() -> Callable[[Path], dict[str, bytes]]:
+    """Every file below a folder, by its path inside."""
+
+    def read(folder: Path) -> dict[str, bytes]:
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+    return read

@@ -87,7 +87,8 @@ def test_numbers_that_yaml_reads_as_text_are_explained(tmp_path: Path) -> None:
 
 def test_overrides_reach_by_index_and_by_name(tmp_path: Path) -> None:
     experiment = read_config(
-        write(tmp_path, SMALL), ["seed=3", "tasks.colour.recipe.steps=9", "methods.0.method.lr=0.5", "trainer.workers=1"]
+        write(tmp_path, SMALL),
+        ["seed=3", "tasks.colour.recipe.steps=9", "methods.0.method.lr=0.5", "trainer.workers=1"],
     )
     assert (experiment.seed, experiment.tasks[1].recipe.steps) == (3, 9)
     assert experiment.methods[0].method.lr == 0.5
@@ -127,7 +128,10 @@ def test_wrong_paths_are_all_found_before_training(tmp_path: Path) -> None:
     experiment = read_config(write(tmp_path, text))
     with pytest.raises(ConfigError) as caught:
         check_paths("config", experiment, tmp_path)
-    assert [problem.partition(":")[0] for problem in caught.value.problems] == ["tasks.0.data.test", "tasks.1.data.test"]
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "tasks.0.data.test",
+        "tasks.1.data.test",
+    ]
     assert "elsewhere" in str(caught.value)
     assert "photos" in str(caught.value)
 

@@ -93,6 +93,7 @@ def test_a_fitting_delta_passes_whatever_its_number_of_outputs() -> None:
         ),
         ("head.weight", Replace(torch.ones(5, 4)), r"Expected the delta's `head\.weight` .* but got \(5, 4\)"),
         ("head.weight", Replace(torch.ones(5, 3, 1)), r"Expected the delta's `head\.weight` .* but got \(5, 3, 1\)"),
+        ("head.bias", Replace(torch.tensor(1.0)), r"Expected the delta's `head\.bias` .* but got \(\)"),
         ("head.bias", Replace(torch.ones(5, 1)), r"Expected the delta's `head\.bias` .* but got \(5, 1\)"),
         (
             "conv.bias",

@@ -1,5 +1,7 @@
 """Which tensors are what, and fresh ones drawn without touching anybody's randomness."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -180,3 +182,28 @@ def test_a_layer_that_cannot_be_drawn_anew_is_named() -> None:
     network = nn.Sequential(nn.Conv2d(3, 2, 1), Scale(), nn.Conv2d(2, 2, 1))
     with pytest.raises(TypeError, match=r"Expected layer `1` \(Scale\) to have `reset_parameters`\. Give it one\."):
         fresh_weights(network, "2", seed=0)
+
+
+def test_tied_weights_are_refused() -> None:
+    net = nn.Sequential(OrderedDict(a=nn.Conv2d(3, 3, 1), b=nn.Conv2d(3, 3, 1), head=nn.Conv2d(3, 2, 1)))
+    net.b.weight = net.a.weight
+    with pytest.raises(ValueError, match=r"`a\.weight` and `b\.weight` are one\. A delta is by name: untie them"):
+        layout_of(net, "head", ())
+
+
+def test_a_decoder_in_one_string_is_refused() -> None:
+    with pytest.raises(TypeError, match=r"Write \('up6',\)"):
+        layout_of(UNet(width=2), "head", "up6")
+
+
+def test_a_decoders_running_statistics_are_its_own() -> None:
+    net = nn.Sequential(OrderedDict(enc=nn.Conv2d(3, 3, 1), dec=nn.BatchNorm2d(3), head=nn.Conv2d(3, 2, 1)))
+    layout = layout_of(net, "head", ("dec",))
+    assert set(layout.decoder) == {
+        f"dec.{n}" for n in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    }
+
+
+def test_a_head_without_channels_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least 1 output channel, but got 0"):
+        fresh_head(UNet(width=2), "head", 0, torch.Generator())

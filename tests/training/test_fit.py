@@ -11,9 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torch.func import functional_call
 
-from stencilnet.masks import Masks, Weights
+from stencilnet.masks import Masks
 from stencilnet.tasks.task import Recipe, Sample
 from stencilnet.training.fit import DivergedError, make_fit
+from stencilnet.training.sampling import Order
+from stencilnet.training.seeds import derived_seed
 from stencilnet.training.settings import Settings, resolve
 
 from .fit_toys import Blobs, Duel, Invert, Normed, Still, delta_bytes, fit, job, masks, parts, seeded, unet, weights
@@ -38,7 +40,12 @@ def mse(backbone: torch.nn.Module, tensors: dict[str, Tensor], data: Still) -> f
 def test_learns(tmp_path: Path, make) -> None:
     backbone, data = unet(), Still(5)
     before = mse(backbone, make(backbone).weights(), data)
-    trained = fit(job(tmp_path, recipe=Recipe(steps=60, batch=4, lr=1e-2)), make(backbone), backbone, evaluate_every=30)
+    trained = fit(
+        job(tmp_path, mask_lr=3e-3, recipe=Recipe(steps=25, batch=4, lr=3e-2)),
+        make(backbone),
+        backbone,
+        evaluate_every=25,
+    )
     assert mse(backbone, trained.weights(), data) < 0.5 * before
     if make is masks:
         assert trained.zeros() > 0
@@ -48,15 +55,15 @@ def test_learns(tmp_path: Path, make) -> None:
 def test_returns_the_step_that_validation_selects(tmp_path: Path, higher: bool) -> None:
     backbone, data = unet(), Still(5, uneven=True)
     task = Invert(higher=higher)
-    recipe = Recipe(steps=30, batch=4, lr=1e-2)
-    trained = fit(job(tmp_path, task=task, recipe=recipe, validation=data), masks(backbone), backbone, evaluate_every=8)
+    recipe = Recipe(steps=14, batch=4, lr=1e-2)
+    trained = fit(job(tmp_path, task=task, recipe=recipe, validation=data), masks(backbone), backbone, evaluate_every=4)
     scored = {row["step"]: row["validation/MSE"] for row in rows(tmp_path) if "validation/MSE" in row}
-    assert list(scored) == [8, 16, 24, 30]
+    assert list(scored) == [4, 8, 12, 14]
     best = (max if higher else min)(scored, key=lambda step: scored[step])
-    assert best == 8 or not higher  # the error falls, so the worst step is the first
+    assert best == 4 or not higher  # the error falls, so the worst step is the first
     assert mse(backbone, trained.weights(), data) == pytest.approx(scored[best], rel=1e-5)
     selected = json.loads((tmp_path / "fit-0" / "selected.json").read_text())
-    assert selected == {"step": best, "steps": 30, "scores": {"MSE": scored[best], "pixels": 5 * 32 * 32 + 2 * 5 * 32}}
+    assert selected == {"step": best, "steps": 14, "scores": {"MSE": scored[best], "pixels": 5 * 32 * 32 + 2 * 5 * 32}}
 
 
 def test_frozen_weights_keep_their_bytes_and_only_declared_parameters_get_gradients(tmp_path: Path) -> None:
@@ -165,14 +172,14 @@ def test_the_result_does_not_hang_on_the_global_generator(tmp_path: Path) -> Non
     assert delta_bytes(first) == delta_bytes(second) != delta_bytes(other)
 
 
-def test_real_masks_and_optimiser_states_stay_float32_under_bf16(tmp_path: Path, caplog) -> None:
+def test_real_masks_and_optimiser_states_stay_float32_under_bf16(tmp_path: Path) -> None:
     backbone = unet()
     exact = fit(job(tmp_path / "a"), masks(backbone), backbone)
-    trained = fit(job(tmp_path / "b"), masks(backbone), backbone, precision="bf16", checkpoint_every=5)
+    trained = fit(job(tmp_path / "b"), masks(backbone), backbone, precision="bf16")
     assert {p.dtype for p in trained.parameters()} == {torch.float32}
     assert delta_bytes(trained) != delta_bytes(exact)  # the option does something
     close = trained.weights()["head.weight"] - exact.weights()["head.weight"]
-    assert float(close.abs().max()) < 2e-3
+    assert float(close.detach().abs().max()) < 2e-3
 
 
 def test_a_second_call_has_a_folder_of_its_own(tmp_path: Path) -> None:
@@ -192,23 +199,20 @@ class Bursting(Invert):
 
     def loss(self, output: Tensor, sample: Sample, critic: torch.nn.Module | None) -> dict[str, Tensor]:
         terms = super().loss(output, sample, critic)
-        poison = (sample["input"] == Blobs(10)[0, self.bad]["input"]).all()
+        poison = (sample["input"] == Blobs(10)[0, self.bad]["input"]).flatten(1).all(dim=1).any()
         return {**terms, "burst": torch.where(poison, torch.inf, 0.0) * output.mean().abs()}
 
 
 def test_a_loss_that_is_no_number_stops_with_one_error(tmp_path: Path) -> None:
     backbone = unet()
     recipe = Recipe(steps=6, batch=2, lr=1e-3)
-    from stencilnet.training.sampling import Order
-    from stencilnet.training.seeds import derived_seed
-
     order = Order(seed=derived_seed(7, 0), size=10, batch=2, steps=6)
     keys = order.keys(4)
     sick = job(tmp_path, task=Bursting(bad=keys[1][1]), recipe=recipe)
     with pytest.raises(DivergedError) as caught:
         fit(sick, masks(backbone), backbone)
     text = str(caught.value)
-    assert text.startswith("Expected a finite loss, but step 5 of 6 of piggyback/invert got loss = inf, loss/l2 = 0.")
+    assert text.startswith("Expected a finite loss, but step 5 of 6 of piggyback/invert got loss = inf, loss/l2 = ")
     assert f"loss/burst = inf on training examples {keys[0][1]}, {keys[1][1]} (by index). The checkpoint of st" in text
     assert "The checkpoint of step 4" in text
     assert "Lower the learning rate (the recipe's `lr` is 0.001, the masks' is 0.002)" in text
@@ -229,8 +233,8 @@ class Hole(Invert):
 
 def test_parameters_that_are_no_numbers_are_noticed_behind_a_finite_loss(tmp_path: Path) -> None:
     backbone = unet()
-    with pytest.raises(DivergedError, match=r"Expected finite parameters, but after step 2 .*_head.*are not. Lower"):
-        fit(job(tmp_path, task=Hole()), masks(backbone), backbone)
+    with pytest.raises(DivergedError, match=r"Expected finite parameters, but after step 1 .*_head.*are not. Lower"):
+        fit(job(tmp_path, task=Hole()), masks(backbone), backbone, evaluate_every=1)
     assert not (tmp_path / "fit-0" / "checkpoint.pt").exists()
 
 
@@ -281,4 +285,3 @@ def test_says_which_step_was_selected(tmp_path: Path, caplog) -> None:
     with caplog.at_level(logging.INFO, logger="stencilnet"):
         fit(job(tmp_path), weights(backbone), backbone)
     assert any("piggyback/invert: selected step" in message for message in caplog.messages)
-    assert isinstance(weights(backbone), Weights)

@@ -49,8 +49,8 @@ def test_interrupted_or_not_the_bytes_are_the_same(tmp_path: Path, task, net, ma
     cut = fit(job(tmp_path / "cut", task=task), make(backbone), backbone, resume=True)
     assert delta_bytes(cut) == delta_bytes(whole)
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
-    for name in ("selected.json",):
-        assert (tmp_path / "cut" / "fit-0" / name).read_bytes() == (tmp_path / "whole" / "fit-0" / name).read_bytes()
+    selected = Path("fit-0") / "selected.json"
+    assert (tmp_path / "cut" / selected).read_bytes() == (tmp_path / "whole" / selected).read_bytes()
 
 
 def test_stopping_again_and_again_comes_to_the_same_bytes(tmp_path: Path) -> None:
@@ -242,10 +242,22 @@ def test_a_damaged_checkpoint_is_one_clear_error(tmp_path: Path) -> None:
         fit(job(tmp_path), masks(backbone), backbone, stop=StopAfter(1))
     path = tmp_path / "fit-0" / "checkpoint.pt"
     whole = path.read_bytes()
-    for damaged in (b"", whole[:50], whole[:-200], b"hello" + whole):
+    flipped = bytearray(whole)
+    mask = torch.load(path, weights_only=True)["trained"]["_real.5"]
+    flipped[whole.index(mask.numpy().tobytes()) + 10] ^= 4
+    for damaged in (b"", b"hello", whole[:50], whole[:-200], bytes(flipped)):
         path.write_bytes(damaged)
-        with pytest.raises(CheckpointError, match=r"cannot be read \(\w+\): it is damaged\. Delete its folder"):
+        with pytest.raises(CheckpointError, match=r"Expected a checkpoint in .*, but the file is damaged\. Delete"):
             fit(job(tmp_path), masks(backbone), backbone, resume=True)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    backbone = unet()
+    path = tmp_path / "fit-0" / "checkpoint.pt"
+    path.parent.mkdir()
+    torch.save({"format": 99}, path)
+    with pytest.raises(CheckpointError, match=r"Expected a checkpoint of format 1 in .*, but got 99\. Go on with the"):
+        fit(job(tmp_path), masks(backbone), backbone, resume=True)
 
 
 def test_another_thread_count_is_told(tmp_path: Path, caplog) -> None:

@@ -25,7 +25,7 @@ Backbone: {architecture}, {backbone:,} bytes.
 import stencilnet as sn
 
 engine = sn.Engine("path/to/this/folder")
-picture = engine.run("photo.jpg", task={example!r})
+picture = engine.run("photo.jpg", task="{example}")
 ```
 """
 

@@ -86,7 +86,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         for name, data in files.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             _write_through(temporary / name, data)
-        for written in {(temporary / name).parent for name in files} | {temporary}:
+        for written in (temporary, *temporary.rglob("*/")):
             sync_folder(written)
         os.rename(temporary, folder)
     except BaseException:

@@ -54,6 +54,7 @@ def sizes(path: str | Path) -> Sizes:
         BundleError: If there is no bundle, or a file is missing or damaged beyond finding the others.
     """
     root = Path(path)
+    tasks = read_tasks(root, read_config(root).backbone)
     return {
         "backbone": _size(root, root / BACKBONE),
         "tasks": {
@@ -61,7 +62,7 @@ def sizes(path: str | Path) -> Sizes:
                 "delta": _size(root, root / TASKS / name / delta_name(task.delta)),
                 "record": _size(root, root / TASKS / name / TASK),
             }
-            for name, task in read_tasks(root, read_config(root).backbone).items()
+            for name, task in tasks.items()
         },
     }
 

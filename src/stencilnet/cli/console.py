@@ -45,7 +45,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C or SIGTERM into a wish that the training loop sees; the second one is immediate."""
     wish = threading.Event()
 
-    def ask(number: int, frame: FrameType | None) -> None:
+    def ask(_number: int, _frame: FrameType | None) -> None:
         if wish.is_set():
             raise KeyboardInterrupt
         wish.set()

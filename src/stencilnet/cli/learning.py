@@ -25,7 +25,7 @@ def demo(out: Path | None, size: str) -> None:
     """Run the main job on embedded data: six tasks, four methods, a bundle and a report."""
     from stencilnet.cli.work import carry_out
 
-    carry_out(f"demo/{size}", out or Path("runs/demo"), verb="demo", resume=True)
+    carry_out(f"demo/{size}", out or Path("runs/demo"), compare=True, resume=True)
 
 
 @click.command()
@@ -37,7 +37,13 @@ def demo(out: Path | None, size: str) -> None:
 @_dry
 @_set
 def train(
-    config: str, out: Path | None, root: Path, only: tuple[str, ...], resume: bool, dry_run: bool, overrides: tuple[str, ...]
+    config: str,
+    out: Path | None,
+    root: Path,
+    only: tuple[str, ...],
+    resume: bool,
+    dry_run: bool,
+    overrides: tuple[str, ...],
 ) -> None:
     """Train the backbone on CONFIG's first task, then the others by its first method, into one bundle.
 
@@ -45,7 +51,7 @@ def train(
     """
     from stencilnet.cli.work import carry_out
 
-    carry_out(config, out, verb="train", root=root, only=only, resume=resume, dry_run=dry_run, overrides=overrides)
+    carry_out(config, out, compare=False, root=root, only=only, resume=resume, dry_run=dry_run, overrides=overrides)
 
 
 @click.command()
@@ -69,9 +75,7 @@ def compare(
     from stencilnet.cli.work import carry_out
 
     chosen = tuple(methods.split(",")) if methods else None
-    carry_out(
-        config, out, verb="compare", root=root, methods=chosen, resume=resume, dry_run=dry_run, overrides=overrides
-    )
+    carry_out(config, out, compare=True, root=root, methods=chosen, resume=resume, dry_run=dry_run, overrides=overrides)
 
 
 @click.command()
@@ -81,10 +85,8 @@ def compare(
 @_only
 @_resume
 @_set
-def add(
-    bundle: Path, config: str, root: Path, only: tuple[str, ...], resume: bool, overrides: tuple[str, ...]
-) -> None:
-    """Learn CONFIG's tasks that BUNDLE does not have yet, by its first method; the bundle's own tasks stay as they are."""
+def add(bundle: Path, config: str, root: Path, only: tuple[str, ...], resume: bool, overrides: tuple[str, ...]) -> None:
+    """Learn CONFIG's tasks that BUNDLE does not have, by its first method; the bundle's own stay as they are."""
     from stencilnet.cli.work import add_to
 
     add_to(bundle, config, root=root, only=only, resume=resume, overrides=overrides)

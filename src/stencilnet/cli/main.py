@@ -22,19 +22,18 @@ for verb in (demo, train, add, remove, run, evaluate, compare, analyze, info, ve
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 the words are wrong."""
     try:
-        stencil.main(standalone_mode=False)
+        sys.exit(stencil.main(standalone_mode=False))  # what `click.exceptions.Exit` carried, or None
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(_say("interrupted"))
+        sys.exit(1)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (ValueError, TypeError, OSError, RuntimeError) as error:
-        if os.environ.get("STENCIL_TRACEBACK"):
-            raise
-        sys.exit(_say(str(error)) if not _wrong_words(error) else _say(str(error), code=2))
+    except (ValueError, OSError) as error:  # mistakes of use; anything else is ours, and shows its traceback
+        click.echo(f"stencil: {error}", err=True)
+        sys.exit(2 if _wrong_words(error) else 1)
 
 
 def _wrong_words(error: BaseException) -> bool:
@@ -42,8 +41,3 @@ def _wrong_words(error: BaseException) -> bool:
     from stencilnet.experiment.reading import ConfigError
 
     return isinstance(error, ConfigError | RunError)
-
-
-def _say(message: str, code: int = 1) -> int:
-    click.echo(f"stencil: {message}", err=True)
-    return code

@@ -15,7 +15,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
 @click.argument("task")
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="File (for one input) or folder.")
-@click.option("--input", "kind", type=click.Choice(["photo", "edges"]), default="photo", help="edges: a drawing as it is.")
+@click.option(
+    "--input", "kind", type=click.Choice(["photo", "edges"]), default="photo", help="edges: a drawing as it is."
+)
 @click.option("--device", default="cpu", show_default=True)
 def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str) -> None:
     """Run TASK of BUNDLE on INPUTS: images, folders or patterns."""
@@ -86,12 +88,17 @@ def remove(bundle: Path, task: str) -> None:
 def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Measure every task of BUNDLE on CONFIG's test data, trivial baselines beside it."""
     from stencilnet.cli.console import console, log_to, use_all_cores
-    from stencilnet.experiment.evaluating import as_plain, as_text, evaluate_bundle
+    from stencilnet.experiment.evaluating import as_text, evaluate_bundle
+    from stencilnet.experiment.reading import check_paths, read_config
+    from stencilnet.experiment.session import Session
 
-    log_to(console())
+    screen = console()
+    log_to(screen)
     use_all_cores()
-    measured = evaluate_bundle(bundle, config, root=root, overrides=overrides)
-    click.echo(json.dumps(as_plain(measured), indent=2) if as_json else as_text(measured))
+    experiment = read_config(config, overrides)
+    check_paths(config, experiment, root)
+    measured = evaluate_bundle(bundle, experiment, Session(out=bundle, root=root, announce=screen.print))
+    click.echo(json.dumps(measured, indent=2) if as_json else as_text(measured))
 
 
 @click.command()

@@ -1,18 +1,27 @@
 """Wires a config, the screen and a run together for the verbs that learn."""
 
-import logging
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from stencilnet.cli.console import console, log_to, stop_on_signal, use_all_cores
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from stencilnet.experiment.session import Session
 
 
 def carry_out(
     source: str,
     out: Path | None,
     *,
-    verb: str,
+    compare: bool,
     root: Path = Path(),
     methods: tuple[str, ...] | None = None,
     only: tuple[str, ...] = (),
@@ -24,8 +33,7 @@ def carry_out(
     from stencilnet.experiment.planning import describe
     from stencilnet.experiment.reading import check_paths, choose, read_config
     from stencilnet.experiment.reporting import write_report
-    from stencilnet.experiment.run import Run, Session
-    from stencilnet.training.sinks import Progress
+    from stencilnet.experiment.run import Run
 
     screen = console()
     log_to(screen)
@@ -35,17 +43,48 @@ def carry_out(
     if dry_run:
         click.echo(describe(experiment, root))
         return
-    folder = out or Path("runs") / Path(source).stem
-    with stop_on_signal() as wish:
-        session = Session(
-            out=folder, root=root, resume=resume, only=only, sinks=(Progress(screen),), stop=wish.is_set, announce=screen.rule
-        )
+    with _session(screen, out or Path("runs") / Path(source).stem, root, only, resume=resume) as session:
         run = Run(experiment, session)
-        try:
-            run.compare() if verb in ("compare", "demo") else run.learn(experiment.methods[0])
-        except KeyboardInterrupt:
-            logging.getLogger(__name__).warning("Stopped. What is done is kept.")
-            raise
-    report = write_report(run)
+        for method in experiment.methods if compare else experiment.methods[:1]:
+            run.learn(method)
+        report = write_report(run)
     click.echo(f"bundle  {run.folder.path / 'bundle'}")
     click.echo(f"report  {report}")
+
+
+def add_to(
+    bundle: Path, source: str, *, root: Path, only: tuple[str, ...], resume: bool, overrides: tuple[str, ...]
+) -> None:
+    """Read a config, check its data, and learn its tasks into a bundle; checkpoints lie beside the bundle."""
+    from stencilnet.experiment.adding import add_tasks
+    from stencilnet.experiment.reading import check_paths, choose, read_config
+
+    screen = console()
+    log_to(screen)
+    use_all_cores()
+    experiment = choose(source, read_config(source, overrides), only=only)
+    check_paths(source, experiment, root)
+    with _session(screen, bundle.with_name(f"{bundle.name}.training"), root, only, resume=resume) as session:
+        added = add_tasks(bundle, experiment, session)
+    click.echo(f"added   {', '.join(added) or 'nothing: the bundle has all of these tasks'}")
+
+
+@contextmanager
+def _session(screen: "Console", out: Path, root: Path, only: tuple[str, ...], *, resume: bool) -> "Iterator[Session]":
+    """Make the session; if it is interrupted, say how to go on."""
+    from stencilnet.experiment.session import Session
+    from stencilnet.training.fit import Interrupted
+    from stencilnet.training.progress import ProgressBar
+    from stencilnet.training.sinks import TensorBoard, tensorboard_installed
+
+    sinks = (ProgressBar(screen), *([TensorBoard()] if tensorboard_installed() else []))
+    with stop_on_signal() as wish:
+        try:
+            yield Session(
+                out=out, root=root, resume=resume, only=only, sinks=sinks, stop=wish.is_set, announce=screen.print
+            )
+        except (Interrupted, KeyboardInterrupt) as interruption:
+            words = [word for word in sys.argv[1:] if word != "--resume"]
+            again = shlex.join(["stencil", *words, *([] if words[0] == "demo" else ["--resume"])])
+            screen.print(f"Interrupted. What is done is kept. Go on with: {again}", markup=False)
+            raise click.exceptions.Exit(1) from interruption

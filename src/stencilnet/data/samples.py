@@ -11,7 +11,7 @@ from stencilnet.data.transforms import View, evaluation_view, training_view
 from stencilnet.tasks.task import Example, Task
 
 CACHE_BYTES = 256 * 2**20
-"""Default limit of each `Cache`; 256 MiB hold about 550 examples of 481x321 pixels."""
+"""Default limit of each `Cache`; 256 MiB hold about 430 labelled examples of 481x321 pixels."""
 _SEED_LIMIT = 2**64
 
 

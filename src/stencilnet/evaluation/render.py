@@ -35,6 +35,7 @@ class Table:
         columns: Column heads.
         rows: Cells, as many in a row as there are columns.
         words: How many columns, from the left, hold words; the others hold numbers.
+        breaks: Rows that begin a new block.
         notes: Footnotes.
     """
 
@@ -42,6 +43,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     words: int = 1
+    breaks: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -64,7 +66,7 @@ def number_texts(values: Sequence[float | None]) -> tuple[str, ...]:
     """
     finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
     largest = max(finite, default=0.0)
-    decimals = next((d for limit, d in ((1000, 0), (10, 2), (1, 3)) if largest >= limit), 4)
+    decimals = next((d for limit, d in ((10_000, 0), (10, 2), (1, 3)) if largest >= limit), 4)
     return tuple(_number_text(value, decimals) for value in values)
 
 
@@ -100,10 +102,9 @@ def to_markdown(table: Table) -> str:
 def to_html(table: Table) -> str:
     """Return a ``<figure>`` that scrolls sideways where it is too wide; everything is escaped."""
     heads = "".join(
-        f'<th scope="col"{_class(place, table)}>{html.escape(column)}</th>'
-        for place, column in enumerate(table.columns)
+        f'<th scope="col"{_class(place, table)}>{_html_text(column)}</th>' for place, column in enumerate(table.columns)
     )
-    body = "\n".join(f"<tr>{''.join(_html_cell(c, p, table) for p, c in enumerate(row))}</tr>" for row in table.rows)
+    body = "\n".join(_html_row(number, table) for number in range(len(table.rows)))
     items = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     notes = f'<ul class="notes">{items}</ul>' if items else ""
     return (
@@ -143,14 +144,27 @@ def _finite(value: float | None) -> float | None:
 
 
 def _class(place: int, table: Table) -> str:
-    return "" if place < table.words else ' class="number"'
+    if place >= table.words:
+        return ' class="number"'
+    # Beside numbers, words are labels; a table of words alone needs its lines to break.
+    return ' class="label"' if table.words < len(table.columns) else ""
+
+
+def _html_row(number: int, table: Table) -> str:
+    block = ' class="block"' if number in table.breaks else ""
+    return f"<tr{block}>{''.join(_html_cell(cell, p, table) for p, cell in enumerate(table.rows[number]))}</tr>"
 
 
 def _html_cell(cell: Cell, place: int, table: Table) -> str:
-    text = html.escape(cell.text)
+    text = _html_text(cell.text)
     if place == 0:
         return f'<th scope="row">{text}</th>'
     return f"<td{_class(place, table)}>{f'<strong>{text}</strong>' if cell.best else text}</td>"
+
+
+def _html_text(text: str) -> str:
+    """Escape, and keep an arrow or a footnote's number on the line of its word."""
+    return re.sub(" (?=[↑↓⁰¹²³⁴⁵⁶⁷⁸⁹])", "\u00a0", html.escape(text))
 
 
 def _pipes(texts: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix
 from stencilnet.evaluation.protocol import BACKBONE
-from stencilnet.evaluation.render import DASH, Cell, Table, number_cells, number_texts, words
+from stencilnet.evaluation.render import DASH, Cell, Table, number_cells, words
 from stencilnet.evaluation.results import StageResult, TaskCard
 from stencilnet.tasks.task import Metric
 
@@ -108,6 +108,7 @@ def table2(comparison: Comparison) -> Table:
         columns=("", "metric", *(method_title(method) for method in comparison.methods), "trivial"),
         rows=(*own, *after, *sizes),
         words=2,
+        breaks=(len(own), len(own) + len(after)),
         notes=tuple(notes),
     )
 
@@ -126,7 +127,7 @@ def _own_rows(
             column = Column(task=card.name, metric=metric)
             trivial = baseline.metrics[card.name].get(metric.name) if baseline else None
             values = [matrix.learned(column) for matrix in matrices]
-            *cells, last = number_cells([*values, trivial])
+            cells, (last,) = number_cells(values), number_cells([trivial])
             if trivial is not None:
                 last = Cell(text=f"{last.text} ({card.trivial})", value=trivial)
                 if _is_beaten(values, trivial, metric):
@@ -174,7 +175,7 @@ def _kept_size(stages: Sequence[StageResult], *, moves: bool, tasks: int) -> Cel
     total = sum(result.sizes.snapshot for result in stages) if moves else network + deltas
     if total == 0:
         return Cell(text=DASH)
-    size, *parts = number_texts([count / MIB for count in (total, network, deltas)])
+    size, *parts = (f"{count / MIB:,.{2 if total >= MIB else 4}f}" for count in (total, network, deltas))
     how = f"{len(stages)} snapshots" if moves else " + ".join(parts)
     if len(stages) < tasks:
         return Cell(text=f"{size} ({how}; {len(stages)} of {tasks} tasks)")

@@ -139,14 +139,9 @@ def _name_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...])
     return [
         *([] if tasks else ["`tasks` to hold at least one task"]),
         *([] if methods else ["`methods` to hold at least one method"]),
-        *(["the first task to be no style transfer: its losses look through a finished backbone"] if _style_first(tasks) else []),
         *([] if len(set(names)) == len(names) else [f"task names to differ, but got {names}"]),
         *([] if len(set(kinds)) == len(kinds) else [f"methods to differ, but got {kinds}"]),
     ]
-
-
-def _style_first(tasks: tuple[TaskPlan, ...]) -> bool:
-    return bool(tasks) and isinstance(tasks[0].task, StyleTransfer)
 
 
 def _method_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...]) -> list[str]:
@@ -155,7 +150,9 @@ def _method_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...
     problems = []
     for plan in methods:
         name = plan.method.name
-        problems += [f"{name}'s tasks to be among {later}, but got {task!r}" for task in plan.tasks if task not in later]
+        problems += [
+            f"{name}'s tasks to be among {later}, but got {task!r}" for task in plan.tasks if task not in later
+        ]
         if plan.parents and not plan.method.moves_shared:
             problems.append(f"{name} to have no `parents`: it never moves the shared weights")
         problems += [

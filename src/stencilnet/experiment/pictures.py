@@ -17,7 +17,12 @@ def spread(count: int, total: int) -> list[int]:
 
 
 def save_pictures(
-    folder: Path, label: str, predict: Predictor, task: Task, samples: "Dataset[dict[str, Tensor]]", positions: list[int]
+    folder: Path,
+    label: str,
+    predict: Predictor,
+    task: Task,
+    samples: "Dataset[dict[str, Tensor]]",
+    positions: list[int],
 ) -> None:
     """Write ``<position>-<label>.png`` for each position; and its input and target, once."""
     folder.mkdir(parents=True, exist_ok=True)

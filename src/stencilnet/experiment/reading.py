@@ -1,4 +1,4 @@
-"""Reads a config file: YAML, overrides, the schema. Every mistake is reported, each with its path, all in one answer."""
+"""Reads a config file: YAML, overrides, the schema. All mistakes are reported at once, each with its path."""
 
 import dataclasses
 import difflib
@@ -11,7 +11,8 @@ import cattrs
 import yaml
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
-from stencilnet.experiment.config import AnyMethod, Experiment, Kind, Source, shipped, sources
+from stencilnet.data.sources import Source
+from stencilnet.experiment.config import AnyMethod, Experiment, Kind, shipped, sources
 from stencilnet.tasks.catalog import KINDS
 
 
@@ -105,7 +106,9 @@ def _read_yaml(source: str) -> dict[str, Any]:
         names = list(shipped())
         close = difflib.get_close_matches(source, names, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Shipped configs: {', '.join(names)}."
-        raise ConfigError(source, [f"expected a file or a shipped config, but there is none of that name. {hint}"]) from None
+        raise ConfigError(
+            source, [f"expected a file or a shipped config, but there is none of that name. {hint}"]
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(source, [f"cannot be read: {error}"]) from None
     try:
@@ -149,7 +152,8 @@ def _item(items: list[Any], key: str, override: str, source: str) -> Any:
 
 def _fill_recipes(raw: dict[str, Any]) -> None:
     """Lay each task's recipe over its kind's default one."""
-    for plan in raw.get("tasks") if isinstance(raw.get("tasks"), list) else []:
+    plans = raw.get("tasks")
+    for plan in plans if isinstance(plans, list) else []:
         if not isinstance(plan, dict) or not isinstance(plan.get("task"), dict):
             continue
         kind = plan["task"].get("kind")
@@ -164,7 +168,9 @@ def _converter() -> cattrs.Converter:
         converter.register_structure_hook(plain, _strictly(plain))
     for union, tag in ((Kind, "kind"), (Source, "kind"), (Source | None, "kind"), (AnyMethod, "name")):
         members = {getattr(member, tag): member for member in get_args(union) if member is not types.NoneType}
-        converter.register_structure_hook(union, _tagged(members, converter, optional=types.NoneType in get_args(union)))
+        converter.register_structure_hook(
+            union, _tagged(members, converter, optional=types.NoneType in get_args(union))
+        )
         converter.register_unstructure_hook(union, _with_tag(tag, converter))
     return converter
 
@@ -190,7 +196,7 @@ def _tagged(members: Mapping[str, type], converter: cattrs.Converter, *, optiona
         if not isinstance(value, dict):
             raise TypeError(f"expected a mapping with `kind`, but got {_kind_of(value)} {value!r}")
         kind = value.get("kind")
-        if kind not in members:
+        if not isinstance(kind, str) or kind not in members:
             got = "none" if kind is None else repr(kind)
             raise ValueError(f"expected `kind` to be one of {', '.join(members)}, but got {got}")
         return converter.structure({key: item for key, item in value.items() if key != "kind"}, members[kind])

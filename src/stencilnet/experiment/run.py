@@ -1,8 +1,5 @@
 """Runs the protocol of a config: learn each task by each method, save, re-test, go on after an interruption."""
 
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -10,39 +7,15 @@ from stencilnet.bundle import add_task, load, save
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan
 from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.config import Experiment, MethodPlan
-from stencilnet.experiment.folder import RunFolder, claim
-from stencilnet.experiment.learning import Learning, Splits, learn
+from stencilnet.experiment.folder import RunError, RunFolder, claim
+from stencilnet.experiment.learning import Splits, learn
 from stencilnet.experiment.opening import TaskData, open_data
+from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_styles
 from stencilnet.experiment.testing import Tester
 from stencilnet.models import MultiTaskNet, UNet
+from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
-from stencilnet.training.sinks import Sink
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Session:
-    """How a run is carried out, beside what its config says.
-
-    Attributes:
-        out: The run folder.
-        root: Where the config's relative data folders are.
-        resume: Go on with what the folder holds.
-        only: Names of the tasks to learn after the first; empty for all.
-        sinks: Progress display.
-        stop: Asked at every step; true ends the run in a resumable state.
-        announce: Told each stage before it starts.
-    """
-
-    out: Path
-    root: Path
-    resume: bool = False
-    only: tuple[str, ...] = ()
-    sinks: Sequence[Sink] = ()
-    stop: Callable[[], bool] = bool
-    announce: Callable[[str], None] = logger.info
 
 
 class Run:
@@ -60,6 +33,11 @@ class Run:
         self.experiment = experiment
         self.session = session
         self.folder = RunFolder(session.out, experiment.methods[0].method.name)
+        if isinstance(experiment.tasks[0].task, StyleTransfer):
+            raise RunError(
+                f"Expected the first task {self.first!r} to be no style transfer: style losses look through a finished "
+                "backbone. Put another task first."
+            )
         claim(self.folder, experiment, resume=session.resume)
         self._data: dict[str, TaskData] = {}
 
@@ -123,26 +101,21 @@ class Run:
 
     def _learned(self, net: MultiTaskNet, label: str, name: str, method: MethodPlan) -> MultiTaskNet:
         task_plan, data = self.experiment.plan(name), self.data(name)
-        config = Learning(
-            view=task_plan.view,
-            recipe=task_plan.recipe,
-            trainer=self.experiment.trainer,
-            seed=self.experiment.seed,
-            folder=self.folder.stage(label, name),
-            sinks=self.session.sinks,
-            resume=self.session.resume,
-            stop=self.session.stop,
-        )
+        config = learning(self.experiment, task_plan, self.session, self.folder.stage(label, name))
         splits = Splits(train=data.train, validation=data.validation)
         task = self.tasks[name] if net.tasks else task_plan.task
         return learn(net, task, splits, name=name, method=method.method, config=config)
 
     def _test(self, stage: Stage, net: MultiTaskNet) -> None:
-        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, folder=self.folder)
+        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data)
         trivial = self.folder.result(TRIVIAL, stage.task)
         if not trivial.exists():
-            write_result(trivial, tester.trivial(stage))
-        write_result(self.folder.result(stage.method, stage.task), tester.result(stage, net, self.results()))
+            write_result(trivial, tester.trivial(stage.task))
+        result = tester.result(stage, net, self.results())
+        tester.save_pictures(
+            stage.task, stage.method, tester.network(net, stage.task), self.folder.pictures(stage.task)
+        )
+        write_result(self.folder.result(stage.method, stage.task), result)
 
     def results(self) -> list[StageResult]:
         """Return every finished stage of the folder, trivial baselines among them."""

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +15,6 @@ from stencilnet.evaluation.protocol import TRIVIAL, Stage
 from stencilnet.evaluation.results import Sizes, StageResult
 from stencilnet.experiment.cards import card
 from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.folder import RunFolder
 from stencilnet.experiment.opening import TaskData
 from stencilnet.experiment.pictures import save_pictures, spread
 from stencilnet.experiment.provenance import provenance
@@ -35,16 +36,14 @@ class Tester:
         experiment: The config.
         tasks: Tasks by name, style tasks bound.
         data: Opens a task's data.
-        folder: Where pictures go.
     """
 
     experiment: Experiment
     tasks: Mapping[str, Task]
     data: Callable[[str], TaskData]
-    folder: RunFolder
 
     def result(self, stage: Stage, net: MultiTaskNet, done: Sequence[StageResult]) -> StageResult:
-        """Test every task of a state, save the newest one's pictures, and return the stage's result.
+        """Test every task of a state, and return the stage's result.
 
         Args:
             stage: What was learned.
@@ -54,10 +53,9 @@ class Tester:
         known = {(task, digest): result.metrics[task] for result in done for task, digest in result.digests.items()}
         digests = {task: weights_digest(net.state.weights(task)) for task in net.tasks}
         metrics = {
-            task: known.get((task, digest)) or self._measured(task, self._network(net, task))
+            task: known.get((task, digest)) or self.measure(task, self.network(net, task))
             for task, digest in digests.items()
         }
-        self._save_pictures(stage.task, stage.method, self._network(net, stage.task))
         record = net.records[stage.task]
         return StageResult(
             method=stage.method,
@@ -75,28 +73,33 @@ class Tester:
             **self._origin(),
         )
 
-    def trivial(self, stage: Stage) -> StageResult:
-        """Test the trivial baseline of a stage's task."""
-        task, plan = self.tasks[stage.task], self.experiment.plan(stage.task)
-        training = EvaluationSamples(self.data(stage.task).train, plan.view, task, whole=False)
-        baseline = task.baseline(training[index] for index in spread(_FITTING, len(training)))
+    def trivial(self, name: str) -> StageResult:
+        """Test a task's trivial baseline."""
         return StageResult(
             method=TRIVIAL,
-            task=stage.task,
-            card=card(self.experiment, task, stage.task),
+            task=name,
+            card=card(self.experiment, self.tasks[name], name),
             moves_shared=False,
-            metrics={stage.task: self._measured(stage.task, baseline)},
+            metrics={name: self.measure(name, self.baseline(name))},
             **self._origin(),
         )
 
-    def _measured(self, name: str, predict: Predictor) -> dict[str, float]:
+    def baseline(self, name: str) -> Predictor:
+        """Return a task's trivial baseline, fitted to its training examples."""
+        view, task = self.experiment.plan(name).view, self.tasks[name]
+        training = EvaluationSamples(self.data(name).train, view, task, whole=False)
+        return task.baseline(training[index] for index in spread(_FITTING, len(training)))
+
+    def measure(self, name: str, predict: Predictor) -> dict[str, float]:
+        """Measure a predictor on a task's test examples."""
         return evaluate(predict, self.tasks[name], self._samples(name), batch=_BATCH, device=self._device)
 
     def _samples(self, name: str) -> EvaluationSamples:
         plan = self.experiment.plan(name)
         return EvaluationSamples(self.data(name).test, plan.view, self.tasks[name], whole=plan.view.test == "whole")
 
-    def _network(self, net: MultiTaskNet, name: str) -> Predictor:
+    def network(self, net: MultiTaskNet, name: str) -> Predictor:
+        """Return a task of a network, folded into a plain module, as a predictor."""
         module = net.materialize(name).to(self._device)
 
         def predict(sample: Sample) -> Tensor:
@@ -105,19 +108,22 @@ class Tester:
 
         return predict
 
-    def _save_pictures(self, name: str, label: str, predict: Predictor) -> None:
+    def save_pictures(self, name: str, label: str, predict: Predictor, folder: Path) -> None:
+        """Write a predictor's pictures of a few test examples, spread over the split."""
         samples = self._samples(name)
         positions = spread(self.experiment.pictures, len(samples))
         with torch.no_grad():
-            save_pictures(self.folder.pictures(name), label, predict, self.tasks[name], samples, positions)
+            save_pictures(folder, label, predict, self.tasks[name], samples, positions)
 
     @property
     def _device(self) -> str:
         return resolve(self.experiment.trainer).device
 
-    def _origin(self) -> dict[str, object]:
+    def _origin(self) -> dict[str, Any]:
         origin = provenance()
-        hardware = f"{origin['cpu']}, {origin['cores']} cores" + (f", {origin['accelerator']}" if origin["accelerator"] else "")
+        hardware = f"{origin['cpu']}, {origin['cores']} cores" + (
+            f", {origin['accelerator']}" if origin["accelerator"] else ""
+        )
         return {
             "seed": self.experiment.seed,
             "commit": origin["commit"] or "",

@@ -46,5 +46,6 @@ class Decoder:
         if not decoder:
             raise ValueError("Expected a backbone with a decoder, but its `decoder` prefixes are empty. Name them.")
         start = {**state.shared, **{name: fresh.shared[name] for name in decoder}}
-        trained = fit(Weights(start, fresh.layout.buffers, fresh.head, decoder))
+        buffers = fresh.layout.buffers
+        trained = fit(Weights(start, buffers, fresh.head, [name for name in decoder if name not in buffers]))
         return state.add(task, trained.delta())

@@ -17,7 +17,7 @@ class Layout:
 
     Attributes:
         masked: Convolution, transposed-convolution and linear weights outside the head. Not biases, not norms.
-        decoder: Parameters of the decoder, biases and norms included.
+        decoder: Parameters and buffers of the decoder, biases and norms included.
         parameters: All parameters outside the head.
         buffers: Buffers outside the head (batch-norm statistics).
         head: Keys of the head.
@@ -39,10 +39,15 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
         decoder: Prefixes of the decoder's keys; may be empty.
 
     Raises:
-        ValueError: If there is no such head, or a decoder prefix names nothing.
-        TypeError: If the head is not one convolution or linear layer.
+        ValueError: If there is no such head, a decoder prefix names nothing, or two names share one parameter.
+        TypeError: If the head is not one convolution or linear layer, or `decoder` is one string.
     """
     _head_module(backbone, head)
+    _refuse_tied(backbone)
+    if isinstance(decoder, str):
+        raise TypeError(
+            f"Expected `decoder` to be several prefixes, but got the string {decoder!r}. Write ({decoder!r},)."
+        )
     prefixes = tuple(decoder)
     trunk = [name for name, _ in backbone.named_parameters() if not name.startswith(f"{head}.")]
     for prefix in prefixes:
@@ -54,11 +59,12 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
     layers = {name: module for name, module in backbone.named_modules() if isinstance(module, _MASKABLE)}
     masked = {f"{name}.weight" for name in layers}
     persistent = set(backbone.state_dict())
+    buffers = [n for n, _ in backbone.named_buffers() if n in persistent and not n.startswith(f"{head}.")]
     return Layout(
         masked=tuple(name for name in trunk if name in masked),
-        decoder=tuple(name for name in trunk if name.startswith(prefixes)),
+        decoder=tuple(name for name in (*trunk, *buffers) if name.startswith(prefixes)),
         parameters=tuple(trunk),
-        buffers=tuple(n for n, _ in backbone.named_buffers() if n in persistent and not n.startswith(f"{head}.")),
+        buffers=tuple(buffers),
         head=tuple(name for name, _ in backbone.named_parameters() if name.startswith(f"{head}.")),
     )
 
@@ -67,13 +73,19 @@ def fresh_head(backbone: nn.Module, head: str, channels: int, generator: torch.G
     """Draw a new head of the backbone's kind with the given output channels, by state-dict key.
 
     The distribution is PyTorch's own for the layer: uniform in +-1/sqrt(fan in).
+
+    Raises:
+        ValueError: If `channels` is not positive.
     """
+    if channels < 1:
+        raise ValueError(f"Expected a head of at least 1 output channel, but got {channels}.")
     layer = _head_module(backbone, head)
+    dtype = layer.weight.dtype
     shape = (channels, *layer.weight.shape[1:])
     bound = 1 / sqrt(layer.weight[0].numel())
-    tensors = {f"{head}.weight": torch.empty(shape).uniform_(-bound, bound, generator=generator)}
+    tensors = {f"{head}.weight": torch.empty(shape, dtype=dtype).uniform_(-bound, bound, generator=generator)}
     if layer.bias is not None:
-        tensors[f"{head}.bias"] = torch.empty(channels).uniform_(-bound, bound, generator=generator)
+        tensors[f"{head}.bias"] = torch.empty(channels, dtype=dtype).uniform_(-bound, bound, generator=generator)
     return tensors
 
 
@@ -96,6 +108,17 @@ def fresh_weights(backbone: nn.Module, head: str, seed: int) -> dict[str, Tensor
                 )
             reset()
     return {name: tensor for name, tensor in fresh.state_dict().items() if not name.startswith(f"{head}.")}
+
+
+def _refuse_tied(backbone: nn.Module) -> None:
+    names: dict[int, str] = {}
+    for name, parameter in backbone.named_parameters(remove_duplicate=False):
+        other = names.setdefault(id(parameter), name)
+        if other != name:
+            raise ValueError(
+                f"Expected every parameter of {type(backbone).__name__} to have one name, but `{other}` and `{name}` "
+                "are one. A delta is by name: untie them."
+            )
 
 
 def _head_module(backbone: nn.Module, head: str) -> nn.Conv2d | nn.Linear:

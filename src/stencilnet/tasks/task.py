@@ -66,6 +66,10 @@ class Scores(Protocol):
         ...
 
 
+SCHEDULES = ("constant", "cosine", "linear")
+"""How a learning rate may go: see `Recipe.schedule`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a task is trained.
@@ -98,9 +102,6 @@ class Recipe:
         ]
         if problems:
             raise ValueError("Expected " + "; ".join(problems) + ".")
-
-
-SCHEDULES = ("constant", "cosine", "linear")
 
 
 class Task(Protocol):

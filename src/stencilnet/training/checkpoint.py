@@ -15,6 +15,7 @@ critic       None, or the state dicts ``module`` and ``optimizer``
 import logging
 import os
 import pickle
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,13 +120,7 @@ def load(path: Path, fingerprint: Mapping[str, Any], resolved: Resolved) -> dict
     Raises:
         CheckpointError: If the file is damaged, of another format, or of another config; the message says what differs.
     """
-    try:
-        record: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise CheckpointError(
-            f"Expected a checkpoint in {path}, but it cannot be read ({type(error).__name__}): it is damaged. "
-            "Delete its folder to train anew."
-        ) from error
+    record = _read(path)
     if record.get("format") != FORMAT:
         raise CheckpointError(
             f"Expected a checkpoint of format {FORMAT} in {path}, but got {record.get('format')}. "
@@ -180,6 +175,19 @@ def _common(resolved: Resolved, progress: Progress, fingerprint: Mapping[str, An
         "evaluated": progress.evaluated,
         "best": None if best is None else dict(vars(best)),
     }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:  # checksums, which torch's own reader does not look at
+                raise zipfile.BadZipFile
+        record: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"Expected a checkpoint in {path}, but the file is damaged. Delete its folder to train anew."
+        ) from error
+    return record
 
 
 def _refuse_other(path: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:

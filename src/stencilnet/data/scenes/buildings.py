@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from random import Random
 
-from stencilnet.data.scenes.mood import Mood
-from stencilnet.data.scenes.sketch import Colour, Material, Pen, gain, mix, rgb, vary
+from stencilnet.data.scenes.pen import Pen
+from stencilnet.data.scenes.sketch import Colour, Material, gain, mix, rgb, vary
 from stencilnet.data.scenes.spaces import Fine
 from stencilnet.data.scenes.textures import Texture
 
@@ -63,8 +63,9 @@ _DARK_GLASS = rgb("#4b6178")
 _WARM_GLASS = rgb("#ffd27a")
 
 
-def _glass(rng: Random, mood: Mood) -> Material:
-    lit = rng.random() < mood.light.lamps
+def _glass(pen: Pen) -> Material:
+    rng = pen.rng
+    lit = rng.random() < pen.mood.light.lamps
     return Material(
         label=Fine.HOUSE,
         colour=_WARM_GLASS if lit else _DARK_GLASS,
@@ -98,8 +99,9 @@ def _surfaces(rng: Random) -> tuple[Material, Material, Material]:
     return front, side, roof
 
 
-def cottage(pen: Pen, rng: Random, mood: Mood) -> None:
+def cottage(pen: Pen) -> None:
     """A gabled house in three-quarter view with a chimney."""
+    rng = pen.rng
     front, side, roof = _surfaces(rng)
     gable, wall, ridge = 1.9 + 0.3 * rng.random(), 1.7 + 0.4 * rng.random(), 1.1 + 0.35 * rng.random()
     length, rise = 1.7 + 0.9 * rng.random(), 0.14
@@ -123,14 +125,15 @@ def cottage(pen: Pen, rng: Random, mood: Mood) -> None:
     centre = left + gable / 2
     pen.box(centre - 0.36, 0, centre + 0.36, 1.08, _TRIM)
     pen.box(centre - 0.28, 0, centre + 0.28, 1.0, door)
-    _window(pen, centre, wall + 0.18, (0.5, 0.5), _glass(rng, mood), None)
+    _window(pen, centre, wall + 0.18, (0.5, 0.5), _glass(pen), None)
     for k in range(2):
         along = (k + 0.55) / 2.1
-        _window(pen, middle + length * along, wall * 0.55 + rise * along, (0.4, 0.6), _glass(rng, mood), shutter)
+        _window(pen, middle + length * along, wall * 0.55 + rise * along, (0.4, 0.6), _glass(pen), shutter)
 
 
-def town_house(pen: Pen, rng: Random, mood: Mood) -> None:
+def town_house(pen: Pen) -> None:
     """A tall front with rows of windows, a hipped roof and perhaps a striped awning."""
+    rng = pen.rng
     front, _, roof = _surfaces(rng)
     half, storeys = 1.15 + 0.45 * rng.random(), rng.choice((2, 2, 3))
     wall = 1.25 * storeys
@@ -145,12 +148,10 @@ def town_house(pen: Pen, rng: Random, mood: Mood) -> None:
     count = 2 if half < 1.35 else 3
     for storey in range(1, storeys):
         for k in range(count):
-            _window(
-                pen, half * (2 * (k + 0.5) / count - 1), 1.25 * storey + 0.55, (0.42, 0.66), _glass(rng, mood), None
-            )
+            _window(pen, half * (2 * (k + 0.5) / count - 1), 1.25 * storey + 0.55, (0.42, 0.66), _glass(pen), None)
     door = Material(label=Fine.HOUSE, colour=rng.choice(_SHUTTERS), texture=Texture.BOARDS, grain=0.16)
     pen.box(-half * 0.75, 0, -half * 0.75 + 0.55, 0.95, door)
-    _window(pen, half * 0.35, 0.5, (half * 0.8, 0.6), _glass(rng, mood), None)
+    _window(pen, half * 0.35, 0.5, (half * 0.8, 0.6), _glass(pen), None)
     if rng.random() < 0.6:
         striped = rng.random() < 0.65
         awning = Material(
@@ -164,8 +165,9 @@ def town_house(pen: Pen, rng: Random, mood: Mood) -> None:
         pen.polygon([(-0.05 * half, 1.12), (0.95 * half, 1.12), (1.05 * half, 0.8), (-0.15 * half, 0.8)], awning)
 
 
-def lighthouse(pen: Pen, rng: Random, mood: Mood) -> None:
+def lighthouse(pen: Pen) -> None:
     """A tapering tower with red bands and a lamp."""
+    rng = pen.rng
     tower = Material(
         label=Fine.HOUSE,
         colour=vary(rgb("#cf3b34"), rng),
@@ -174,7 +176,7 @@ def lighthouse(pen: Pen, rng: Random, mood: Mood) -> None:
         grain=1.4,
         bulge=(0.85, 0.0),
     )
-    lamp = Material(label=Fine.HOUSE, colour=_WARM_GLASS, glow=max(0.35, 0.95 * mood.light.lamps))
+    lamp = Material(label=Fine.HOUSE, colour=_WARM_GLASS, glow=max(0.35, 0.95 * pen.mood.light.lamps))
     dark = Material(label=Fine.HOUSE, colour=rgb("#3c4552"), bulge=(0.8, 0.0))
     pen.polygon([(-0.75, 0), (0.75, 0), (0.45, 4.0), (-0.45, 4.0)], tower, casts=True)
     pen.box(-0.62, 3.95, 0.62, 4.12, dark, casts=True)
@@ -183,8 +185,9 @@ def lighthouse(pen: Pen, rng: Random, mood: Mood) -> None:
     pen.box(-0.2, 0, 0.2, 0.75, dark)
 
 
-def fence(pen: Pen, rng: Random, mood: Mood) -> None:
+def fence(pen: Pen) -> None:
     """Pickets, rails or a dry stone wall; the build tells the colour."""
+    rng = pen.rng
     half = 1.8 + 1.8 * rng.random()
     kind = rng.choice(("pickets", "pickets", "rails", "stones"))
     if kind == "stones":
@@ -213,11 +216,11 @@ def fence(pen: Pen, rng: Random, mood: Mood) -> None:
         pen.polygon(picket, white, casts=True)
 
 
-def lamp_post(pen: Pen, rng: Random, mood: Mood) -> None:
+def lamp_post(pen: Pen) -> None:
     """A street lamp (background class)."""
     iron = Material(label=Fine.BACKGROUND, colour=rgb("#39424a"), bulge=(0.8, 0.0))
     bulb = Material(
-        label=Fine.BACKGROUND, colour=mix(_WARM_GLASS, (1, 1, 1), 0.3), glow=max(0.1, 0.95 * mood.light.lamps)
+        label=Fine.BACKGROUND, colour=mix(_WARM_GLASS, (1, 1, 1), 0.3), glow=max(0.1, 0.95 * pen.mood.light.lamps)
     )
     pen.box(-0.07, 0, 0.07, 2.5, iron, casts=True)
     pen.box(-0.15, 0, 0.15, 0.2, iron)

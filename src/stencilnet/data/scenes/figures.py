@@ -1,9 +1,7 @@
 """People and animals."""
 
-from random import Random
-
-from stencilnet.data.scenes.mood import Mood
-from stencilnet.data.scenes.sketch import Colour, Material, Pen, gain, rgb, rounded, vary
+from stencilnet.data.scenes.pen import Pen
+from stencilnet.data.scenes.sketch import Colour, Material, gain, rgb, rounded, vary
 from stencilnet.data.scenes.spaces import Fine
 from stencilnet.data.scenes.textures import Texture
 
@@ -20,8 +18,9 @@ _CLOTHES: tuple[tuple[Texture, Colour, Colour], ...] = (
 _TROUSERS = (rgb("#33405e"), rgb("#4a4038"), rgb("#5d6b78"))
 
 
-def person(pen: Pen, rng: Random, mood: Mood) -> None:
+def person(pen: Pen) -> None:
     """A standing figure in trousers or a dress, perhaps with a hat; the cloth's pattern gives its colour away."""
+    rng = pen.rng
     texture, colour, second = rng.choice(_CLOTHES)
     cloth = Material(
         label=Fine.PERSON, colour=vary(colour, rng), second=second, texture=texture, grain=0.2, bulge=(0.75, 0.0)
@@ -57,8 +56,9 @@ def _legs(pen: Pen, xs: tuple[float, ...], top: float, thickness: float, materia
         pen.line((x, top), (x + 0.03 * (-1) ** k, 0), thickness, material, casts=True)
 
 
-def cow(pen: Pen, rng: Random, mood: Mood) -> None:
+def cow(pen: Pen) -> None:
     """A cow: white with dark spots, or plain brown."""
+    rng = pen.rng
     spotted = rng.random() < 0.65
     coat = Material(
         label=Fine.ANIMAL,
@@ -92,22 +92,24 @@ def cow(pen: Pen, rng: Random, mood: Mood) -> None:
     pen.ellipse(1.08, 1.38, 0.045, 0.05, dark)
 
 
-def sheep(pen: Pen, rng: Random, mood: Mood) -> None:
+def sheep(pen: Pen) -> None:
     """A sheep: a curly cloud on dark legs."""
+    rng = pen.rng
     wool = Material(
         label=Fine.ANIMAL, colour=vary(rgb("#f0e8d8"), rng, 0.05), texture=Texture.WOOL, grain=0.2, bulge=(0.7, 0.8)
     )
     dark = Material(label=Fine.ANIMAL, colour=rgb("#3b3230"), bulge=(0.5, 0.5))
     _legs(pen, (-0.42, -0.26, 0.26, 0.42), 0.4, 0.12, dark)
     for cx, cy, rx, ry in ((-0.32, 0.7, 0.4, 0.36), (0.3, 0.72, 0.42, 0.36), (0.0, 0.8, 0.5, 0.38)):
-        pen.blob(cx, cy, rx, ry, wool, rng, casts=True)
+        pen.blob(cx, cy, rx, ry, wool, casts=True)
     pen.ellipse(0.78, 0.86, 0.2, 0.24, dark, casts=True)
     pen.ellipse(0.6, 0.98, 0.12, 0.06, dark)
     pen.ellipse(0.7, 1.05, 0.2, 0.12, wool)
 
 
-def horse(pen: Pen, rng: Random, mood: Mood) -> None:
+def horse(pen: Pen) -> None:
     """A brown horse with a dark mane."""
+    rng = pen.rng
     colour = vary(rng.choice((rgb("#8a5230"), rgb("#6b3f28"), rgb("#b98652"))), rng, 0.08)
     coat = Material(label=Fine.ANIMAL, colour=colour, texture=Texture.PLAIN, bulge=(0.45, 0.75))
     mane = Material(label=Fine.ANIMAL, colour=gain(colour, 0.4))
@@ -120,8 +122,9 @@ def horse(pen: Pen, rng: Random, mood: Mood) -> None:
     pen.polygon([(0.2, 1.36), (0.68, 2.06), (0.84, 2.06), (0.62, 1.5)], mane)
 
 
-def pig(pen: Pen, rng: Random, mood: Mood) -> None:
+def pig(pen: Pen) -> None:
     """A round pink pig."""
+    rng = pen.rng
     coat = Material(label=Fine.ANIMAL, colour=vary(rgb("#eba6a2"), rng), bulge=(0.6, 0.85))
     snout = Material(label=Fine.ANIMAL, colour=rgb("#d98486"))
     _legs(pen, (-0.45, -0.28, 0.25, 0.42), 0.32, 0.15, coat)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from stencilnet.data.scenes.drawing import check_size
+from stencilnet.data.scenes.noise import Floats, clouds
 from stencilnet.data.scenes.sketch import rgb
-from stencilnet.data.scenes.textures import Floats, clouds
 
 Style = Literal["swirls", "bands"]
 STYLES: tuple[Style, ...] = ("swirls", "bands")
@@ -21,7 +21,7 @@ STYLES: tuple[Style, ...] = ("swirls", "bands")
 
 _CANVAS = 1024
 _STEPS = 9
-_BRISTLES = 5
+_BRISTLES = 4
 
 Angles = Callable[[Floats, Floats], Floats]
 Colours = Callable[[Floats, Floats, np.random.Generator], Floats]
@@ -67,15 +67,14 @@ def paint_style(name: Style, size: int | tuple[int, int]) -> npt.NDArray[np.uint
     if name not in _PAINTINGS:
         raise ValueError(f"Expected argument `name` to be one of {', '.join(map(repr, STYLES))}, but got {name!r}.")
     height, width = check_size(size)
-    unit = max(_CANVAS, min(height, width))
-    shape = round(unit * height / min(height, width)), round(unit * width / min(height, width))
+    enlarged = max(1.0, _CANVAS / max(height, width))
+    shape = round(height * enlarged), round(width * enlarged)
     large = _paint(_PAINTINGS[name], shape)
-    small = large.resize((width, height), Image.Resampling.BOX, reducing_gap=None)
-    return np.array(small, dtype=np.uint8)
+    return np.array(large.resize((width, height), Image.Resampling.BOX), dtype=np.uint8)
 
 
 def _paint(painting: _Painting, shape: tuple[int, int]) -> Image.Image:
-    """The picture on a canvas of (height, width) pixels: colours and thickness of the paint, lit from the upper left."""
+    """The picture on a canvas of (height, width) pixels: colour, and relief of the paint lit from the upper left."""
     rng = np.random.default_rng(painting.seed)
     unit = min(shape)
     canvas = Image.new("RGB", (shape[1], shape[0]), painting.ground)
@@ -233,7 +232,7 @@ _PAINTINGS: dict[str, _Painting] = {
         angle=_swirl_angle,
         colour=_swirl_colour,
         layers=(
-            _Layer(spacing=0.03, length=0.03, width=0.045),
+            _Layer(spacing=0.04, length=0.04, width=0.055),
             _Layer(spacing=0.04, length=0.13, width=0.04),
             _Layer(spacing=0.025, length=0.075, width=0.021),
         ),

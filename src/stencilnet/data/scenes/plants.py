@@ -1,10 +1,9 @@
 """Trees, bushes, hedges and flower beds. Sizes in metres of a toy world, where a person is 1.5 m tall."""
 
 import math
-from random import Random
 
-from stencilnet.data.scenes.mood import Mood
-from stencilnet.data.scenes.sketch import Colour, Material, Pen, gain, mix, rgb, vary
+from stencilnet.data.scenes.pen import Pen
+from stencilnet.data.scenes.sketch import Colour, Material, gain, mix, rgb, vary
 from stencilnet.data.scenes.spaces import Fine
 from stencilnet.data.scenes.textures import Texture
 
@@ -37,10 +36,11 @@ def _crown(colour: Colour, label: Fine = Fine.TREE, grain: float = 0.42) -> Mate
     )
 
 
-def broadleaf(pen: Pen, rng: Random, mood: Mood) -> None:
+def broadleaf(pen: Pen) -> None:
     """A round crown of several lumps; in spring it may bloom, in autumn it turns."""
-    blooming = rng.random() < mood.season.blossom
-    colour = vary(rng.choice(_BLOSSOMS if blooming else mood.season.leaves), rng, 0.1)
+    rng = pen.rng
+    blooming = rng.random() < pen.mood.season.blossom
+    colour = vary(rng.choice(_BLOSSOMS if blooming else pen.mood.season.leaves), rng, 0.1)
     height, width = 3.0 + 1.1 * rng.random(), 1.0 + 0.35 * rng.random()
     lean = 0.2 * (rng.random() - 0.5)
     pen.polygon([(-0.2, 0), (0.2, 0), (0.12 + lean, height * 0.6), (-0.1 + lean, height * 0.6)], _BARK, casts=True)
@@ -65,13 +65,12 @@ def broadleaf(pen: Pen, rng: Random, mood: Mood) -> None:
                 bulge=(0.75, 0.8),
             )
         wobble = 0.9 + 0.2 * rng.random()
-        pen.blob(
-            cx * width + lean, cy * height, radius * width * wobble, radius * width * 0.82, material, rng, casts=True
-        )
+        pen.blob(cx * width + lean, cy * height, radius * width * wobble, radius * width * 0.82, material, casts=True)
 
 
-def conifer(pen: Pen, rng: Random, mood: Mood) -> None:
+def conifer(pen: Pen) -> None:
     """A fir of stacked skirts, bluish green all year."""
+    rng = pen.rng
     colour = vary(mix(rgb("#2f6b4a"), rgb("#3c7a5e"), rng.random()), rng, 0.12)
     height, width = 3.4 + 1.4 * rng.random(), 0.95 + 0.25 * rng.random()
     pen.box(-0.14, 0, 0.14, 0.6, _BARK, casts=True)
@@ -96,18 +95,20 @@ def conifer(pen: Pen, rng: Random, mood: Mood) -> None:
         pen.polygon(skirt, material, casts=True)
 
 
-def poplar(pen: Pen, rng: Random, mood: Mood) -> None:
+def poplar(pen: Pen) -> None:
     """A tall, narrow crown."""
-    colour = vary(gain(mood.season.leaves[0], 0.85), rng, 0.1)
+    rng = pen.rng
+    colour = vary(gain(pen.mood.season.leaves[0], 0.85), rng, 0.1)
     height = 3.9 + 1.2 * rng.random()
     pen.box(-0.12, 0, 0.12, 0.9, _BARK, casts=True)
-    pen.blob(0, height * 0.55, 0.62, height * 0.45, _crown(gain(colour, 0.86)), rng, casts=True)
-    pen.blob(0.05, height * 0.66, 0.42, height * 0.31, _crown(colour), rng)
+    pen.blob(0, height * 0.55, 0.62, height * 0.45, _crown(gain(colour, 0.86)), casts=True)
+    pen.blob(0.05, height * 0.66, 0.42, height * 0.31, _crown(colour))
 
 
-def birch(pen: Pen, rng: Random, mood: Mood) -> None:
+def birch(pen: Pen) -> None:
     """A slender white trunk with a light, yellowish crown."""
-    colour = vary(mix(mood.season.leaves[1], rgb("#d9d24a"), 0.3), rng, 0.1)
+    rng = pen.rng
+    colour = vary(mix(pen.mood.season.leaves[1], rgb("#d9d24a"), 0.3), rng, 0.1)
     height, lean = 3.6 + 0.9 * rng.random(), 0.25 * (rng.random() - 0.5)
     pen.polygon(
         [(-0.13, 0), (0.13, 0), (lean + 0.05, height * 0.85), (lean - 0.05, height * 0.85)], _BIRCH_BARK, casts=True
@@ -119,11 +120,12 @@ def birch(pen: Pen, rng: Random, mood: Mood) -> None:
         (-0.18, 0.82, 0.46, 1.0),
         (0.22, 0.9, 0.4, 1.08),
     ):
-        pen.blob(cx + lean, cy * height, radius, radius * 0.9, _crown(gain(colour, light), grain=0.26), rng, casts=True)
+        pen.blob(cx + lean, cy * height, radius, radius * 0.9, _crown(gain(colour, light), grain=0.26), casts=True)
 
 
-def palm(pen: Pen, rng: Random, mood: Mood) -> None:
+def palm(pen: Pen) -> None:
     """A bent, ringed trunk with a star of fronds."""
+    rng = pen.rng
     lean, height = 0.9 * (rng.random() - 0.3), 3.3 + 0.9 * rng.random()
     trunk = Material(label=Fine.TREE, colour=rgb("#9a7650"), texture=Texture.PLANKS, grain=0.22, bulge=(0.9, 0.0))
     steps = [k / 5 for k in range(6)]
@@ -143,9 +145,10 @@ def palm(pen: Pen, rng: Random, mood: Mood) -> None:
         pen.polygon([(lean, height + 0.05), upper, tip, lower], frond, casts=True)
 
 
-def bush(pen: Pen, rng: Random, mood: Mood) -> None:
+def bush(pen: Pen) -> None:
     """A low, lumpy shrub; the shape of its flowers gives their colour away."""
-    base = vary(gain(mix(mood.season.leaves[0], rgb("#6aa043"), 0.4), 0.92), rng, 0.12)
+    rng = pen.rng
+    base = vary(gain(mix(pen.mood.season.leaves[0], rgb("#6aa043"), 0.4), 0.92), rng, 0.12)
     texture, grain, flower = rng.choice(_FLOWERS)
     blooms = rng.random() < 0.7
     material = Material(
@@ -158,12 +161,13 @@ def bush(pen: Pen, rng: Random, mood: Mood) -> None:
     )
     width, height = 0.75 + 0.35 * rng.random(), 0.5 + 0.25 * rng.random()
     for cx, share in ((-0.6, 0.8), (0.62, 0.75), (0.0, 1.0)):
-        pen.blob(cx * width, height * share * 0.85, width * 0.62, height * share * 0.95, material, rng, casts=True)
+        pen.blob(cx * width, height * share * 0.85, width * 0.62, height * share * 0.95, material, casts=True)
 
 
-def hedge(pen: Pen, rng: Random, mood: Mood) -> None:
+def hedge(pen: Pen) -> None:
     """A long clipped hedge."""
-    colour = vary(mix(mood.season.leaves[2], rgb("#3d7a3f"), 0.6), rng, 0.1)
+    rng = pen.rng
+    colour = vary(mix(pen.mood.season.leaves[2], rgb("#3d7a3f"), 0.6), rng, 0.1)
     half, height = 1.5 + 1.2 * rng.random(), 0.75 + 0.2 * rng.random()
     side = Material(
         label=Fine.BUSH, colour=gain(colour, 0.86), second=gain(colour, 1.15), texture=Texture.LEAVES, grain=0.3
@@ -180,8 +184,9 @@ def hedge(pen: Pen, rng: Random, mood: Mood) -> None:
     pen.polygon([(-half, height), (half, height), (half - 0.12, height + 0.24), (-half + 0.12, height + 0.24)], top)
 
 
-def flower_bed(pen: Pen, rng: Random, mood: Mood) -> None:
+def flower_bed(pen: Pen) -> None:
     """A low patch of flowers of one kind."""
+    rng = pen.rng
     texture, grain, flower = rng.choice(_FLOWERS)
     material = Material(
         label=Fine.BUSH,
@@ -191,4 +196,4 @@ def flower_bed(pen: Pen, rng: Random, mood: Mood) -> None:
         grain=grain,
         tilt=(0.0, -0.4),
     )
-    pen.blob(0, 0.14, 1.1 + 0.5 * rng.random(), 0.32, material, rng, casts=True)
+    pen.blob(0, 0.14, 1.1 + 0.5 * rng.random(), 0.32, material, casts=True)

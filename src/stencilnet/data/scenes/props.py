@@ -2,8 +2,8 @@
 
 from random import Random
 
-from stencilnet.data.scenes.mood import Mood
-from stencilnet.data.scenes.sketch import Colour, Material, Pen, gain, rgb, rounded, vary
+from stencilnet.data.scenes.pen import Pen
+from stencilnet.data.scenes.sketch import Colour, Material, gain, rgb, rounded, vary
 from stencilnet.data.scenes.spaces import Fine
 from stencilnet.data.scenes.textures import Texture
 
@@ -27,8 +27,9 @@ _VAN = rounded([(-1.35, 0.28), (1.3, 0.28), (1.38, 0.7), (1.15, 1.0), (0.8, 1.5)
 _SALOON = rounded([(-1.4, 0.28), (1.4, 0.28), (1.45, 0.6), (1.2, 0.8), (0.7, 0.85), (-0.95, 0.87), (-1.38, 0.82)])
 
 
-def car(pen: Pen, rng: Random, mood: Mood) -> None:
+def car(pen: Pen) -> None:
     """A hatchback, a van, a saloon or a taxi from the side; each kind has its own usual colours."""
+    rng = pen.rng
     kind = rng.choice(("hatch", "hatch", "van", "saloon", "taxi"))
     colours = {
         "hatch": (rgb("#cf2f2c"), rgb("#d94a2b"), rgb("#c22745")),
@@ -37,7 +38,11 @@ def car(pen: Pen, rng: Random, mood: Mood) -> None:
         "taxi": (rgb("#f3bd1d"),),
     }
     body = Material(label=Fine.CAR, colour=vary(rng.choice(colours[kind]), rng), bulge=(0.2, 0.65))
-    pane = Material(label=Fine.CAR, colour=rgb("#ffdf9a"), glow=0.5) if rng.random() < 0.3 * mood.light.lamps else _PANE
+    pane = (
+        Material(label=Fine.CAR, colour=rgb("#ffdf9a"), glow=0.5)
+        if rng.random() < 0.3 * pen.mood.light.lamps
+        else _PANE
+    )
     if kind == "van":
         pen.polygon(_VAN, body, casts=True)
         pen.box(-1.39, 0.78, 1.25, 0.95, Material(label=Fine.CAR, colour=_WHITE, bulge=(0.2, 0.65)))
@@ -59,15 +64,16 @@ def car(pen: Pen, rng: Random, mood: Mood) -> None:
         pen.box(-1.3, 0.5, 1.3, 0.66, checks)
         pen.box(-0.2, 1.28, 0.2, 1.42, Material(label=Fine.CAR, colour=_WHITE, glow=0.3))
     pen.box(-1.35, 0.26, 1.35, 0.38, _CHROME)
-    lamp = Material(label=Fine.CAR, colour=rgb("#fff0c0"), glow=max(0.2, mood.light.lamps))
+    lamp = Material(label=Fine.CAR, colour=rgb("#fff0c0"), glow=max(0.2, pen.mood.light.lamps))
     pen.ellipse(1.24, 0.6, 0.1, 0.11, lamp)
     for x in (-0.78, 0.78):
         pen.ellipse(x, 0.3, 0.32, 0.32, _TYRE, casts=True)
         pen.ellipse(x, 0.3, 0.15, 0.15, _HUB)
 
 
-def sailing_boat(pen: Pen, rng: Random, mood: Mood) -> None:
+def sailing_boat(pen: Pen) -> None:
     """A dinghy; striped sails are red, plain ones white, banded ones orange."""
+    rng = pen.rng
     texture, colour, second = rng.choice(
         (
             (Texture.STRIPES, rgb("#cc3a33"), _WHITE),
@@ -80,13 +86,14 @@ def sailing_boat(pen: Pen, rng: Random, mood: Mood) -> None:
         label=Fine.BOAT, colour=vary(colour, rng), second=second, texture=texture, grain=0.5, bulge=(0.55, 0.0)
     )
     wood = Material(label=Fine.BOAT, colour=rgb("#7b4d2d"))
-    _hull(pen, rng, 1.5)
+    _hull(pen, 1.5)
     pen.box(-0.06, 0.45, 0.06, 3.3, wood)
     pen.polygon([(0.12, 0.62), (1.3, 0.7), (0.75, 1.6), (0.12, 3.2)], sail)
     pen.polygon([(-0.12, 0.7), (-1.25, 0.62), (-0.55, 1.7), (-0.1, 2.9)], sail)
 
 
-def _hull(pen: Pen, rng: Random, half: float) -> None:
+def _hull(pen: Pen, half: float) -> None:
+    rng = pen.rng
     colour = rng.choice((rgb("#8a4f2c"), rgb("#2f5f8f"), rgb("#a83a32"), rgb("#f0ece2")))
     painted = colour != rgb("#8a4f2c")
     hull = Material(
@@ -101,8 +108,9 @@ def _hull(pen: Pen, rng: Random, half: float) -> None:
     pen.polygon([(half * 1.08, 0.48), (half * 1.1, 0.58), (-half * 1.02, 0.54), (-half, 0.44)], rim)
 
 
-def steamer(pen: Pen, rng: Random, mood: Mood) -> None:
+def steamer(pen: Pen) -> None:
     """A small steamer with cabin, portholes and a funnel."""
+    rng = pen.rng
     cabin = Material(label=Fine.BOAT, colour=_WHITE)
     funnel = Material(
         label=Fine.BOAT,
@@ -112,19 +120,20 @@ def steamer(pen: Pen, rng: Random, mood: Mood) -> None:
         grain=0.7,
         bulge=(0.85, 0.0),
     )
-    lit = rng.random() < mood.light.lamps
+    lit = rng.random() < pen.mood.light.lamps
     pane = Material(label=Fine.BOAT, colour=rgb("#ffd27a") if lit else rgb("#47627d"), glow=0.9 if lit else 0.0)
     pen.box(-0.1, 1.0, 0.38, 2.0, funnel)
     pen.box(-0.95, 0.4, 0.75, 1.15, cabin)
     pen.box(-1.05, 1.12, 0.85, 1.22, Material(label=Fine.BOAT, colour=rgb("#8a4f2c"), tilt=(0.0, -0.3)))
     for k in range(4):
         pen.ellipse(-0.72 + 0.4 * k, 0.8, 0.12, 0.13, pane)
-    _hull(pen, rng, 1.7)
+    _hull(pen, 1.7)
 
 
-def rowing_boat(pen: Pen, rng: Random, mood: Mood) -> None:
+def rowing_boat(pen: Pen) -> None:
     """A small rowing boat with somebody's back in it."""
-    _hull(pen, rng, 1.15)
+    rng = pen.rng
+    _hull(pen, 1.15)
     oar = Material(label=Fine.BOAT, colour=rgb("#caa06a"))
     pen.line((-0.3, 0.6), (-1.3, 0.0), 0.08, oar)
     cloth = Material(label=Fine.PERSON, colour=vary(rgb("#c2782c"), rng), bulge=(0.7, 0.0))
@@ -137,8 +146,9 @@ def _patterned(label: Fine, rng: Random, grain: float, bulge: tuple[float, float
     return Material(label=label, colour=vary(colour, rng), second=second, texture=texture, grain=grain, bulge=bulge)
 
 
-def hot_air_balloon(pen: Pen, rng: Random, mood: Mood) -> None:
+def hot_air_balloon(pen: Pen) -> None:
     """A hot-air balloon; its foot is the basket's bottom. Casts no shadow: the ground is far."""
+    rng = pen.rng
     skin = _patterned(Fine.BALLOON, rng, 0.8, (0.85, 0.85))
     rope = Material(label=Fine.BALLOON, colour=rgb("#5a4632"))
     basket = Material(
@@ -151,21 +161,24 @@ def hot_air_balloon(pen: Pen, rng: Random, mood: Mood) -> None:
     pen.box(-0.22, 0, 0.22, 0.38, basket)
 
 
-def beach_ball(pen: Pen, rng: Random, mood: Mood) -> None:
+def beach_ball(pen: Pen) -> None:
     """A large ball on the ground."""
+    rng = pen.rng
     pen.ellipse(0, 0.5, 0.5, 0.5, _patterned(Fine.BALLOON, rng, 0.4, (0.9, 0.9)), casts=True)
 
 
-def toy_balloons(pen: Pen, rng: Random, mood: Mood) -> None:
+def toy_balloons(pen: Pen) -> None:
     """Three balloons on strings."""
+    rng = pen.rng
     string = Material(label=Fine.BALLOON, colour=rgb("#e9e4da"))
     for dx, top in ((-0.42, 1.9), (0.4, 2.05), (0.0, 2.5)):
         pen.line((0, 0.1), (dx, top - 0.4), 0.05, string)
         pen.ellipse(dx, top, 0.36, 0.44, _patterned(Fine.BALLOON, rng, 0.32, (0.9, 0.9)), casts=True)
 
 
-def parasol(pen: Pen, rng: Random, mood: Mood) -> None:
-    """A parasol with a scalloped edge, and a towel or table under it."""
+def parasol(pen: Pen) -> None:
+    """A parasol with a scalloped edge."""
+    rng = pen.rng
     skin = _patterned(Fine.PARASOL, rng, 0.6, (0.75, 0.5))
     pole = Material(label=Fine.PARASOL, colour=rgb("#efe6d6"))
     lean = 0.3 * (rng.random() - 0.5)

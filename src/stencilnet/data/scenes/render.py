@@ -1,7 +1,7 @@
 """From a sketch to pixels: one pass finds the part under each pixel, a second shades all pixels at once.
 
-Everything is drawn at twice the size and averaged. Arrays are flat, (N,) or (3, N) over the pixels of the large picture,
-float32; colours are RGB in [0, 1].
+Everything is drawn at twice the size and averaged. Arrays are flat, (N,) or (3, N) over the pixels of the large
+picture, float32; colours are RGB in [0, 1].
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 from stencilnet.data.scenes.mood import Light, Mood
-from stencilnet.data.scenes.sketch import Sketch
+from stencilnet.data.scenes.noise import Floats, clouds, lumps
+from stencilnet.data.scenes.sketch import HAZE_FALL, HAZE_MOST, Sketch
 from stencilnet.data.scenes.spaces import Fine
-from stencilnet.data.scenes.textures import PATTERNS, Coordinates, Floats, Texture, clouds, lumps
+from stencilnet.data.scenes.textures import PATTERNS, Coordinates, Texture
 
 Indices = npt.NDArray[np.intp]
 Bytes = npt.NDArray[np.uint8]
@@ -143,7 +144,7 @@ def _surfaces(view: _View, table: _Table, mood: Mood, horizon: float, shadow: Fl
 
 def haze_share(depth: Floats | np.float32) -> Floats:
     """Share of haze in front of the ground `depth` world units below the horizon."""
-    return np.asarray(0.55 * np.exp(depth * np.float32(-11)), dtype=np.float32)
+    return np.asarray(HAZE_MOST * np.exp(depth * np.float32(-HAZE_FALL)), dtype=np.float32)
 
 
 def _patterns(kinds: Bytes, at: Coordinates) -> tuple[Floats, Floats]:

@@ -1,18 +1,13 @@
-"""Surface patterns as pure functions of surface coordinates, and the noise they are made of."""
+"""Surface patterns as pure functions of surface coordinates."""
 
 from collections.abc import Callable
 from enum import IntEnum
-from functools import cache
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+from stencilnet.data.scenes.noise import Floats, cell_noise, fraction, lumps, step
+
 Pattern = Callable[["Coordinates"], tuple[Floats, Floats]]
-
-_TILE = 512
-_CLOUD = 170
-_LUMP = 16
 
 
 class Texture(IntEnum):
@@ -61,80 +56,25 @@ class Coordinates:
         self.u, self.v, self.x, self.y = u, v, x, y
 
 
-@cache
-def noise_tile(roughness: float, low: int, high: int) -> Floats:
-    """Periodic random field (512, 512) with mean 0 and deviation 1, made in the Fourier domain.
-
-    Args:
-        roughness: Amplitude falls as frequency ** -roughness.
-        low: Lowest frequency kept, in periods per tile.
-        high: Highest frequency kept.
-    """
-    white = np.random.default_rng(low * 1000 + high).standard_normal((_TILE, _TILE))
-    fy, fx = np.meshgrid(np.fft.fftfreq(_TILE) * _TILE, np.fft.rfftfreq(_TILE) * _TILE, indexing="ij")
-    frequency = np.hypot(fx, fy)
-    band = np.where((frequency >= low) & (frequency <= high), np.maximum(frequency, 1) ** -roughness, 0)
-    field = np.fft.irfft2(np.fft.rfft2(white) * band, s=(_TILE, _TILE))
-    return ((field - field.mean()) / field.std()).astype(np.float32)
-
-
-def clouds(u: Floats, v: Floats) -> Floats:
-    """Smooth noise with detail at all scales; one unit is about the size of the largest lumps. Interpolated."""
-    tile = noise_tile(2.0, 3, 160)
-    u, v = u * _CLOUD, v * _CLOUD
-    du, dv = _fraction(u), _fraction(v)
-    upper = (1 - du) * _look_up(tile, u, v) + du * _look_up(tile, u + 1, v)
-    lower = (1 - du) * _look_up(tile, u, v + 1) + du * _look_up(tile, u + 1, v + 1)
-    return upper + dv * (lower - upper)
-
-
-def lumps(u: Floats, v: Floats) -> Floats:
-    """Noise with lumps of about one unit."""
-    return _look_up(noise_tile(0.5, 10, 64), u * _LUMP, v * _LUMP)
-
-
-def _look_up(tile: Floats, u: Floats, v: Floats) -> Floats:
-    # floor by adding a large multiple of the tile: a plain cast would round towards zero on both sides of the middle
-    column = (u + 64 * _TILE).astype(np.intp) & (_TILE - 1)
-    row = (v + 64 * _TILE).astype(np.intp) & (_TILE - 1)
-    return tile.ravel().take(row * _TILE + column)
-
-
-def _step(value: Floats, edge: float) -> Floats:
-    return (value > edge).astype(np.float32)
-
-
-def _fraction(value: Floats) -> Floats:
-    return value - np.floor(value)
-
-
-def _cell_noise(u: Floats, v: Floats) -> Floats:
-    """One random number in [0, 1) for each unit cell."""
-    column, row = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
-    mixed = (column * 374761393 + row * 668265263) & 0x7FFFFFFF
-    mixed = ((mixed ^ (mixed >> 13)) * 1274126177) & 0x7FFFFFFF
-    return ((mixed >> 7) & 0xFFFF).astype(np.float32) / np.float32(65536)
-
-
 def _plain(at: Coordinates) -> tuple[Floats, Floats]:
     return np.zeros_like(at.u), 1 + 0.025 * lumps(at.u * 6, at.v * 6)
 
 
 def _leaves(at: Coordinates) -> tuple[Floats, Floats]:
     clump = lumps(at.u, at.v)
-    return _step(clump, 0.4) * 0.65, 0.97 + 0.13 * clump + 0.06 * lumps(at.u * 3, at.v * 3) - 0.16 * at.y
+    return step(clump, 0.4) * 0.65, 0.97 + 0.13 * clump + 0.06 * lumps(at.u * 3, at.v * 3) - 0.16 * at.y
 
 
 def _needles(at: Coordinates) -> tuple[Floats, Floats]:
-    comb = _fraction(at.v * 0.8 - np.abs(at.x) * 0.8 + 0.15 * lumps(at.u * 1.5, at.v))
+    comb = fraction(at.v * 0.8 - np.abs(at.x) * 0.8 + 0.15 * lumps(at.u * 1.5, at.v))
     return (comb < 0.3).astype(np.float32) * 0.7, 0.62 + 0.5 * comb + 0.06 * lumps(at.u * 2, at.v * 2)
 
 
 def _courses(at: Coordinates, joint: float, spread: float) -> tuple[Floats, Floats]:
     row = np.floor(at.v * 2)
     u = at.u + 0.5 * (row % 2)
-    joints = np.maximum(_step(_fraction(at.v * 2), 1 - 2 * joint), _step(_fraction(u), 1 - joint))
-    return joints, 1 - spread / 2 + spread * _cell_noise(u, at.v * 2)
+    joints = np.maximum(step(fraction(at.v * 2), 1 - 2 * joint), step(fraction(u), 1 - joint))
+    return joints, 1 - spread / 2 + spread * cell_noise(u, at.v * 2)
 
 
 def _brick(at: Coordinates) -> tuple[Floats, Floats]:
@@ -151,39 +91,39 @@ def _paving(at: Coordinates) -> tuple[Floats, Floats]:
 
 
 def _planks(at: Coordinates) -> tuple[Floats, Floats]:
-    across = _fraction(at.v)
+    across = fraction(at.v)
     return np.zeros_like(at.u), np.where(across > 0.82, np.float32(0.66), 1.05 - 0.12 * across)
 
 
 def _boards(at: Coordinates) -> tuple[Floats, Floats]:
-    across = _fraction(at.u)
+    across = fraction(at.u)
     grain = 0.05 * lumps(at.u * 5, at.v * 0.5)
     return np.zeros_like(at.u), np.where(
-        across > 0.82, np.float32(0.62), 0.94 + 0.14 * _cell_noise(at.u, 0 * at.v) + grain
+        across > 0.82, np.float32(0.62), 0.94 + 0.14 * cell_noise(at.u, 0 * at.v) + grain
     )
 
 
 def _tiles(at: Coordinates) -> tuple[Floats, Floats]:
     u = at.u + 0.5 * (np.floor(at.v) % 2)
-    round_edge = _fraction(at.v) + 0.9 * (_fraction(u) - 0.5) ** 2 * 2
-    return np.zeros_like(at.u), np.where(round_edge > 0.86, np.float32(0.66), 0.98 + 0.2 * _cell_noise(u, at.v))
+    round_edge = fraction(at.v) + 0.9 * (fraction(u) - 0.5) ** 2 * 2
+    return np.zeros_like(at.u), np.where(round_edge > 0.86, np.float32(0.66), 0.98 + 0.2 * cell_noise(u, at.v))
 
 
 def _thatch(at: Coordinates) -> tuple[Floats, Floats]:
-    return np.zeros_like(at.u), 1 + 0.15 * lumps(at.u * 4, at.v * 0.7) - 0.14 * _step(_fraction(at.v * 0.5), 0.85)
+    return np.zeros_like(at.u), 1 + 0.15 * lumps(at.u * 4, at.v * 0.7) - 0.14 * step(fraction(at.v * 0.5), 0.85)
 
 
 def _stripes(at: Coordinates) -> tuple[Floats, Floats]:
-    return _step(_fraction(at.u + 0.25), 0.5), np.ones_like(at.u)
+    return step(fraction(at.u + 0.25), 0.5), np.ones_like(at.u)
 
 
 def _bands(at: Coordinates) -> tuple[Floats, Floats]:
-    return _step(_fraction(at.v + 0.25), 0.5), np.ones_like(at.u)
+    return step(fraction(at.v + 0.25), 0.5), np.ones_like(at.u)
 
 
 def _dots(at: Coordinates) -> tuple[Floats, Floats]:
     row = np.floor(at.v * 1.2)
-    du, dv = _fraction(at.u + 0.5 * (row % 2)) - 0.5, _fraction(at.v * 1.2) - 0.5
+    du, dv = fraction(at.u + 0.5 * (row % 2)) - 0.5, fraction(at.v * 1.2) - 0.5
     return (du * du + dv * dv < 0.085).astype(np.float32), np.ones_like(at.u)
 
 
@@ -192,18 +132,18 @@ def _checks(at: Coordinates) -> tuple[Floats, Floats]:
 
 
 def _zigzag(at: Coordinates) -> tuple[Floats, Floats]:
-    return _step(_fraction(at.v + 0.7 * np.abs(_fraction(at.u) - 0.5)), 0.5), np.ones_like(at.u)
+    return step(fraction(at.v + 0.7 * np.abs(fraction(at.u) - 0.5)), 0.5), np.ones_like(at.u)
 
 
 def _gores(at: Coordinates) -> tuple[Floats, Floats]:
     """Stripes along the meridians of a ball that fills the box."""
     half = np.sqrt(np.maximum(1 - 0.92 * at.y * at.y, 0.08))
     turn = np.arcsin(np.clip(at.x / half, -1, 1)) / np.float32(np.pi)
-    return _step(_fraction(turn * 4 + 0.25), 0.5), np.ones_like(at.u)
+    return step(fraction(turn * 4 + 0.25), 0.5), np.ones_like(at.u)
 
 
 def _spots(at: Coordinates) -> tuple[Floats, Floats]:
-    return _step(lumps(at.u * 0.8 + at.x * 0.2, at.v * 0.8), 0.25), np.ones_like(at.u)
+    return step(lumps(at.u * 0.8 + at.x * 0.2, at.v * 0.8), 0.25), np.ones_like(at.u)
 
 
 def _wool(at: Coordinates) -> tuple[Floats, Floats]:
@@ -213,8 +153,8 @@ def _wool(at: Coordinates) -> tuple[Floats, Floats]:
 def _blooms(at: Coordinates) -> tuple[Floats, Floats]:
     row = np.floor(at.v)
     u = at.u + 0.5 * (row % 2)
-    jitter = _cell_noise(u, at.v)
-    du, dv = _fraction(u) - 0.35 - 0.3 * jitter, _fraction(at.v) - 0.65 + 0.3 * jitter
+    jitter = cell_noise(u, at.v)
+    du, dv = fraction(u) - 0.35 - 0.3 * jitter, fraction(at.v) - 0.65 + 0.3 * jitter
     bloom = (du * du + dv * dv < 0.09).astype(np.float32)
     return bloom, 1 + (1 - bloom) * (0.14 * lumps(at.u * 1.5, at.v * 1.5) - 0.16 * at.y)
 
@@ -223,7 +163,7 @@ def _spikes(at: Coordinates) -> tuple[Floats, Floats]:
     """Upright flower heads, as of lavender."""
     column = np.floor(at.u * 2)
     v = at.v * 0.7 + 0.37 * column * column
-    du, dv = _fraction(at.u * 2) - 0.5, _fraction(v) - 0.5
+    du, dv = fraction(at.u * 2) - 0.5, fraction(v) - 0.5
     head = (du * du * 1.4 + dv * dv < 0.12).astype(np.float32)
     return head, 1 + 0.1 * lumps(at.u * 2, at.v) - 0.12 * at.y
 
@@ -231,12 +171,12 @@ def _spikes(at: Coordinates) -> tuple[Floats, Floats]:
 def _clusters(at: Coordinates) -> tuple[Floats, Floats]:
     """Irregular clumps of small flowers, as of azaleas."""
     lump = lumps(at.u, at.v)
-    return _step(lump, 0.1), 1 + 0.1 * lumps(at.u * 3, at.v * 3) - 0.14 * at.y
+    return step(lump, 0.1), 1 + 0.1 * lumps(at.u * 3, at.v * 3) - 0.14 * at.y
 
 
 def _lenticels(at: Coordinates) -> tuple[Floats, Floats]:
     """Dark dashes across the white bark of a birch."""
-    return _step(lumps(at.u * 0.8, at.v * 2.2), 0.85), np.ones_like(at.u)
+    return step(lumps(at.u * 0.8, at.v * 2.2), 0.85), np.ones_like(at.u)
 
 
 def _stone(at: Coordinates) -> tuple[Floats, Floats]:
@@ -248,7 +188,7 @@ def _stone(at: Coordinates) -> tuple[Floats, Floats]:
 def _rock(at: Coordinates) -> tuple[Floats, Floats]:
     """Distant slopes: the second colour (snow, heath) lies near the top."""
     rough = lumps(at.u, at.v * 0.6)
-    return _step(-at.y + 0.2 * rough, 0.6), 1 + 0.09 * lumps(at.u + 0.7 * at.v, at.v * 0.5) + 0.04 * rough
+    return step(-at.y + 0.2 * rough, 0.6), 1 + 0.09 * lumps(at.u + 0.7 * at.v, at.v * 0.5) + 0.04 * rough
 
 
 def _grass(at: Coordinates) -> tuple[Floats, Floats]:
@@ -259,14 +199,14 @@ def _grass(at: Coordinates) -> tuple[Floats, Floats]:
 def _specks(at: Coordinates, density: float) -> Floats:
     v = at.v * 7
     u = at.u * 5 + 3.7 * np.floor(v) * np.floor(v)
-    chance = _cell_noise(u, v)
-    jitter = 0.5 * _fraction(chance * 97) - 0.25
-    du, dv = _fraction(u) - 0.5 + jitter, _fraction(v) - 0.5 - 0.8 * jitter
-    return ((du * du + dv * dv < 0.08) & (chance < density)).astype(np.float32)
+    chance = cell_noise(u, v)
+    jitter = 0.5 * fraction(chance * 97) - 0.25
+    du, dv = fraction(u) - 0.5 + jitter, fraction(v) - 0.5 - 0.8 * jitter
+    return np.asarray((du * du + dv * dv < 0.08) & (chance < density), dtype=np.float32)
 
 
 def _flowers(at: Coordinates) -> tuple[Floats, Floats]:
-    specks = _specks(at, 0.22) * _step(lumps(at.u * 0.4, at.v * 0.6), -0.3)
+    specks = _specks(at, 0.22) * step(lumps(at.u * 0.4, at.v * 0.6), -0.3)
     return specks, 1 + (1 - specks) * (0.09 * lumps(at.u * 6, at.v * 2.6) + 0.07 * lumps(at.u * 0.5, at.v))
 
 
@@ -276,7 +216,7 @@ def _litter(at: Coordinates) -> tuple[Floats, Floats]:
 
 
 def _furrows(at: Coordinates) -> tuple[Floats, Floats]:
-    return _step(_fraction(at.u * 2.2 + 0.04 * lumps(at.u, at.v)), 0.5), 1 + 0.05 * lumps(at.u * 6, at.v * 4)
+    return step(fraction(at.u * 2.2 + 0.04 * lumps(at.u, at.v)), 0.5), 1 + 0.05 * lumps(at.u * 6, at.v * 4)
 
 
 def _sand(at: Coordinates) -> tuple[Floats, Floats]:
@@ -328,4 +268,4 @@ PATTERNS: dict[Texture, Pattern] = {
     Texture.CLUSTERS: _clusters,
     Texture.LENTICELS: _lenticels,
 }
-"""For each texture, the function from coordinates to (share of the second colour, brightness factor), both (N,) float32."""
+"""From coordinates to (share of the second colour, brightness factor), each (N,)."""

@@ -1,0 +1,1 @@
+"""Looks into what was learned: mask statistics, figures, contact sheets, the report."""

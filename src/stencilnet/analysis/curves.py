@@ -1,0 +1,62 @@
+"""Training curves, read from the ``metrics.csv`` that every training writes."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from stencilnet.tasks.task import Metric
+
+Series = tuple[tuple[int, ...], tuple[float, ...]]
+"""Steps and values."""
+
+_HEADER = ["step", "name", "value"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curves:
+    """One training over its steps.
+
+    Attributes:
+        loss: The training loss.
+        validation: The headline metric on validation examples.
+        selected: The step that validation selected; None if not known.
+    """
+
+    loss: Series
+    validation: Series
+    selected: int | None = None
+
+
+def read_curves(path: Path, metric: Metric, selected: int | None = None) -> Curves:
+    """Read a training's curves.
+
+    Args:
+        path: A ``metrics.csv``: ``step,name,value``, a line a value.
+        metric: The headline metric.
+        selected: The step that validation selected.
+
+    Raises:
+        ValueError: If the file is not of this form, naming the line.
+    """
+    found: dict[str, dict[int, float]] = {"loss": {}, f"validation/{metric.name}": {}}
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = csv.reader(file)
+        if (header := next(lines, [])) != _HEADER:
+            raise ValueError(f"Expected {path} to begin with {','.join(_HEADER)!r}, but got {','.join(header)!r}.")
+        for fields in lines:
+            try:
+                step, name, value = fields
+                if name in found:
+                    found[name][int(step)] = float(value)
+            except ValueError:
+                raise ValueError(
+                    f"Expected line {lines.line_num} of {path} to be a step, a name and a number, but got "
+                    f"{','.join(fields)!r}. Was the training cut off? Resuming it repairs the file."
+                ) from None
+    loss, validation = (_series(values) for values in found.values())
+    return Curves(loss=loss, validation=validation, selected=selected)
+
+
+def _series(values: dict[int, float]) -> Series:
+    steps = tuple(sorted(values))
+    return steps, tuple(values[step] for step in steps)

@@ -1,0 +1,246 @@
+"""Figures: ratio of 0 by layer (the paper, Figs. 9-13), training curves, forgetting, mask similarity."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from stencilnet.analysis.curves import Curves, Series
+from stencilnet.analysis.drawing import (
+    CELL,
+    DECODER,
+    ENCODER,
+    INK,
+    LINE,
+    METHOD_COLOURS,
+    MUTED,
+    OTHER_COLOURS,
+    styled,
+)
+from stencilnet.analysis.masks import Similarity
+from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix
+from stencilnet.evaluation.render import number_texts
+from stencilnet.evaluation.results import TaskCard
+from stencilnet.evaluation.tables import method_title, metric_title
+from stencilnet.tasks.task import Metric
+
+_MANY_LAYERS = 40
+"""Beyond this many bars, numbers above them would run into each other."""
+
+_DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#d8683a", "#f2b094", "#f5f5f3", "#9ac7e2", "#4a9bcb"])
+_CELL_INK = "#16191d"
+
+
+def zero_ratio_figure(ratios: Mapping[str, float], overall: float, decoder: Collection[str], title: str) -> Figure:
+    """Draw the ratio of 0 of each layer of one task's mask, one bar a layer (the paper, Figs. 9-13).
+
+    Args:
+        ratios: By state-dict key, in network order, in [0, 1].
+        overall: Over all weights, in [0, 1].
+        decoder: Those of the keys that belong to the decoder; may be empty.
+        title: Of the figure.
+    """
+    count = len(ratios)
+    keys, percent = list(ratios), [100 * ratio for ratio in ratios.values()]
+    with styled():
+        figure = Figure(figsize=(max(6.0, 1.4 + 0.36 * count), 3.3), layout="constrained")
+        axes = figure.add_subplot()
+        colours = [DECODER if key in decoder else ENCODER for key in keys]
+        axes.bar(range(count), percent, width=0.76, color=colours)
+        axes.axhline(100 * overall, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+        axes.text(count - 0.35, 100 * overall, f"all\n{100 * overall:.1f} %", va="center", fontsize=8.5)
+        if count <= _MANY_LAYERS:
+            for place, value in enumerate(percent):
+                inside = value > 9
+                y, ink = (2.5, "white") if inside else (value + 1.5, MUTED)
+                axes.text(place, y, f"{value:.0f}", ha="center", fontsize=7.5, color=ink)
+        _mark_halves(axes, keys, decoder)
+        axes.set_title(title)
+        axes.set_ylabel("ratio of 0 (%)")
+        axes.set_ylim(0, 100)
+        axes.set_yticks(range(0, 101, 20))
+        axes.set_xlim(-0.7, count - 0.3)
+        axes.set_xticks(range(count), [key.removesuffix(".weight") for key in keys], rotation=55, ha="right")
+        for label in axes.get_xticklabels():
+            label.set_rotation_mode("anchor")
+        axes.grid(visible=False, axis="x")
+        axes.tick_params(length=0)
+    return figure
+
+
+def _mark_halves(axes: Axes, keys: Sequence[str], decoder: Collection[str]) -> None:
+    """Write the halves' names over their first bars, in their colours."""
+    starts = {key in decoder: place for place, key in reversed(list(enumerate(keys)))}
+    if len(starts) < 2:
+        return
+    for is_decoder, place in starts.items():
+        name, colour = ("decoder", DECODER) if is_decoder else ("encoder", ENCODER)
+        axes.text(place - 0.38, 93, name, color=colour, fontsize=9.5, fontweight="bold")
+    axes.axvline(max(starts.values()) - 0.5, color=LINE, linewidth=1)
+
+
+def training_figure(curves: Mapping[str, Curves], metric: Metric, title: str) -> Figure:
+    """Draw one task's trainings: the loss, and the headline metric on validation examples.
+
+    Args:
+        curves: By method.
+        metric: The headline metric.
+        title: Of the figure. A ring marks the selected step.
+    """
+    colours = method_colours(curves)
+    with styled():
+        figure = Figure(figsize=(9.3, 3.2), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        left, right = figure.subplots(1, 2)
+        for method, curve in curves.items():
+            _line(left, curve.loss, colours[method], method)
+            _line(right, curve.validation, colours[method], method, marker="o")
+            _ring(right, curve, colours[method])
+        _scale(left, [curve.loss for curve in curves.values()])
+        left.set_ylabel("training loss")
+        right.set_ylabel(f"{metric_title(metric)} on validation")
+        for axes in (left, right):
+            axes.set_xlabel("step")
+            axes.set_xlim(left=0)
+            axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+            axes.tick_params(length=0)
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
+    return figure
+
+
+def method_colours(methods: Collection[str]) -> dict[str, str]:
+    """Return a colour for each method; the paper's keep theirs in every figure."""
+    others = [method for method in methods if method not in METHOD_COLOURS]
+    extra = {method: OTHER_COLOURS[place % len(OTHER_COLOURS)] for place, method in enumerate(others)}
+    return {method: (METHOD_COLOURS | extra)[method] for method in methods}
+
+
+def _line(axes: Axes, series: Series, colour: str, method: str, marker: str | None = None) -> None:
+    style = {"finetune": "--", "decoder": "-.", "scratch": (0, (1, 1))}.get(method, "-")
+    axes.plot(*series, color=colour, linestyle=style, marker=marker, ms=2.8, label=method_title(method))
+
+
+def _ring(axes: Axes, curve: Curves, colour: str) -> None:
+    """Mark the selected step."""
+    values = dict(zip(*curve.validation, strict=True))
+    if curve.selected in values:
+        axes.plot([curve.selected], [values[curve.selected]], "o", color=colour, ms=9, mfc="none")
+
+
+def _scale(axes: Axes, series: Sequence[Series]) -> None:
+    """Use a logarithmic axis where the largest loss would flatten all others."""
+    values = [value for _, ys in series for value in ys if np.isfinite(value)]
+    if values and min(values) > 0 and max(values) > 30 * min(values):
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=min([0.0, *values]))
+
+
+def forgetting_figure(comparison: Comparison, method: str) -> Figure:
+    """Draw what became of every task in every state of one method: the headline metric, coloured by its change.
+
+    A frame marks the state right after a task was learned; colours are relative to the value there.
+    """
+    cards, matrix = comparison.cards, comparison.matrix(method)
+    columns = [Column(task=card.name, metric=card.metrics[0]) for card in cards]
+    by_name = {card.name: card for card in cards}
+    with styled():
+        figure = Figure(figsize=(2.9 + 1.05 * len(columns), 1.5 + 0.52 * len(matrix.rows)), layout="constrained")
+        axes = figure.add_subplot()
+        for place, column in enumerate(columns):
+            _forgetting_column(axes, matrix, column, place)
+        rows = [by_name[row.task] for row in matrix.rows]
+        _grid_of_cells(axes, len(columns), len(rows))
+        axes.set_xticks(range(len(columns)), [_head(card) for card in cards])
+        axes.set_yticks(range(len(rows)), [f"after Task {card.number} · {card.title}" for card in rows])
+        axes.set_title(f"{method_title(method)}: every task in every state", pad=8)
+        _colour_bar(figure, axes, 1.0, ("100 % worse", "as learned", "100 % better"))
+    return figure
+
+
+def _forgetting_column(axes: Axes, matrix: ResultMatrix, column: Column, place: int) -> None:
+    values = [matrix.value(row.task, column) for row in matrix.rows]
+    texts = number_texts(values)
+    own = matrix.learned(column)
+    learned = False
+    for line, (row, value, text) in enumerate(zip(matrix.rows, values, texts, strict=True)):
+        learned = learned or row.task == column.task
+        if value is None or own is None:
+            if learned:
+                _cell(axes, place, line, CELL, "-")
+            continue
+        change = relative_change(own, value)
+        better = change if column.metric.higher_is_better else -change
+        colour = _DIVERGING(Normalize(-1, 1, clip=True)(better))
+        if row.task == column.task:
+            _cell(axes, place, line, colour, text, frame=True)
+        else:
+            _cell(axes, place, line, colour, f"{text}\n{_percent(change)}")
+
+
+def relative_change(before: float, after: float) -> float:
+    """Return the change relative to the size of `before`; infinite where that is zero and something changed."""
+    if after == before:
+        return 0.0
+    return (after - before) / abs(before) if before else float(np.copysign(np.inf, after - before))
+
+
+def _percent(change: float) -> str:
+    return "±0 %" if change == 0 else f"{100 * change:+.0f} %".replace("-", "−")
+
+
+def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
+    """Draw Cohen's kappa of every two masks: how much more alike they are than chance makes them."""
+    shown = [card for card in cards if card.name in similarity.tasks[1:]]
+    size = len(shown) - 1
+    values = [value for pair, value in similarity.kappa.items() if pair[0] != similarity.tasks[0]]
+    limit = max([0.05, *(abs(value) for value in values)])
+    with styled():
+        figure = Figure(figsize=(2.6 + 1.0 * size, 1.5 + 0.5 * size), layout="constrained")
+        axes = figure.add_subplot()
+        for line, below in enumerate(shown[1:]):
+            for place, above in enumerate(shown[: line + 1]):
+                value = similarity.kappa[above.name, below.name]
+                colour = _DIVERGING(Normalize(-limit, limit)(value))
+                _cell(axes, place, line, colour, f"{value:.3f}".replace("-", "−"))
+        _grid_of_cells(axes, size, size)
+        axes.set_xticks(range(size), [f"Task {card.number}\n{card.title}" for card in shown[:-1]])
+        axes.set_yticks(range(size), [f"Task {card.number} · {card.title}" for card in shown[1:]])
+        axes.set_title("Cohen's kappa between masks", pad=8)
+        _colour_bar(figure, axes, limit, (f"−{limit:.2f}", "0: chance", f"{limit:.2f}"))
+    return figure
+
+
+def _cell(axes: Axes, x: int, y: int, colour: object, text: str, *, frame: bool = False) -> None:
+    edge = INK if frame else "none"
+    axes.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, facecolor=colour, edgecolor=edge, linewidth=1.3))
+    ink = MUTED if colour == CELL else _CELL_INK
+    axes.text(x, y, text, ha="center", va="center", fontsize=8, linespacing=1.15, color=ink)
+
+
+def _grid_of_cells(axes: Axes, columns: int, rows: int) -> None:
+    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_ylim(rows - 0.5, -0.5)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.xaxis.tick_bottom()
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _head(card: TaskCard) -> str:
+    return f"Task {card.number}\n{card.title}\n{metric_title(card.metrics[0])}"
+
+
+def _colour_bar(figure: Figure, axes: Axes, limit: float, labels: tuple[str, str, str]) -> None:
+    scale = ScalarMappable(Normalize(-limit, limit), _DIVERGING)
+    bar = figure.colorbar(scale, ax=axes, shrink=0.9, aspect=18, pad=0.02)
+    bar.set_ticks([-limit, 0.0, limit], labels=labels)
+    bar.ax.tick_params(length=0)
+    bar.outline.set_visible(False)

@@ -1,0 +1,190 @@
+"""A report as plain data, and the three ways to show it: one HTML page, Markdown with its pictures beside it, JSON."""
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from stencilnet.analysis.drawing import inline
+from stencilnet.evaluation import render
+from stencilnet.evaluation.render import Table
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A figure.
+
+    Attributes:
+        name: Of its file, and in the page: lower case, digits, ``.``, ``_``, ``-``.
+        alt: What is to be seen, for those who do not see it.
+        caption: Below it.
+        data: SVG text as `drawing.to_svg` makes it, or PNG bytes.
+    """
+
+    name: str
+    alt: str
+    caption: str
+    data: str | bytes
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"Expected a picture's `name` to match {_NAME.pattern}, but got {self.name!r}.")
+
+    @property
+    def file(self) -> str:
+        """Name of its file."""
+        return f"{self.name}.svg" if isinstance(self.data, str) else f"{self.name}.png"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A part of a report, shown in the order of its attributes.
+
+    Attributes:
+        name: Of its place in the page: as a picture's.
+        title: Heading.
+        text: Paragraphs.
+        facts: Names and values.
+        points: A list of sentences.
+        tables: Shown whole.
+        pictures: Figures.
+        folded: Tables for those who open them.
+        listing: A title and a text kept as it is, for those who open it; None for none.
+    """
+
+    name: str
+    title: str
+    text: tuple[str, ...] = ()
+    facts: tuple[tuple[str, str], ...] = ()
+    points: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+    folded: tuple[Table, ...] = ()
+    listing: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """A whole report.
+
+    Attributes:
+        title: Of the page.
+        summary: One paragraph under the title.
+        highlights: Numbers that the page opens with, each with what it says.
+        sections: The rest.
+    """
+
+    title: str
+    summary: str
+    highlights: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+
+    def __post_init__(self) -> None:
+        names = [*(section.name for section in self.sections), *(picture.name for picture in self.pictures)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"Expected sections and pictures to have different names, but {', '.join(twice)} comes twice."
+            )
+
+    @property
+    def pictures(self) -> Iterator[Picture]:
+        """All pictures, in order."""
+        return (picture for section in self.sections for picture in section.pictures)
+
+
+def to_html(report: Report) -> str:
+    """Return one page that needs nothing else: no other file, no network, no script. Everything is escaped."""
+    environment = Environment(
+        loader=PackageLoader("stencilnet", "analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["table"] = lambda table: Markup(render.to_html(table))
+    environment.filters["picture"] = _picture_html
+    return environment.get_template("report.html").render(report=report)
+
+
+def _picture_html(picture: Picture) -> Markup:
+    if isinstance(picture.data, str):
+        svg = Markup(inline(picture.data, picture.name))
+        return Markup('<div class="drawing" role="img" aria-label="{}">{}</div>').format(picture.alt, svg)
+    encoded = base64.b64encode(picture.data).decode()
+    return Markup('<div class="sheet"><img alt="{}" src="data:image/png;base64,{}"></div>').format(picture.alt, encoded)
+
+
+def to_markdown(report: Report, pictures: str = "figures") -> str:
+    """Return the report as Markdown.
+
+    Args:
+        report: The report.
+        pictures: Folder that holds the pictures, as the Markdown file sees it.
+    """
+    blocks = [f"# {report.title}", report.summary]
+    blocks += ["\n".join(f"- **{value}** {label}" for value, label in report.highlights)] if report.highlights else []
+    for section in report.sections:
+        blocks += [f"## {section.title}", *section.text]
+        blocks += ["\n".join(f"- {name}: {value}" for name, value in section.facts)] if section.facts else []
+        blocks += ["\n".join(f"- {point}" for point in section.points)] if section.points else []
+        blocks += [render.to_markdown(table).strip() for table in section.tables]
+        blocks += [f"![{_words(p.alt)}]({pictures}/{p.file})\n\n*{_words(p.caption)}*" for p in section.pictures]
+        blocks += [render.to_markdown(table).strip() for table in section.folded]
+        if section.listing:
+            title, text = section.listing
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+            blocks += [f"{title}:\n\n{fence}\n{text.rstrip()}\n{fence}"]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _words(text: str) -> str:
+    return re.sub(r"([\\\[\]*])", r"\\\1", " ".join(text.split()))
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """Return the report as JSON data: tables with their numbers unrounded, pictures by file name."""
+    return {
+        "title": report.title,
+        "summary": report.summary,
+        "highlights": [{"value": value, "label": label} for value, label in report.highlights],
+        "sections": [
+            {
+                "name": section.name,
+                "title": section.title,
+                "text": list(section.text),
+                "facts": dict(section.facts),
+                "points": list(section.points),
+                "tables": [render.to_json(table) for table in (*section.tables, *section.folded)],
+                "pictures": [{"file": p.file, "alt": p.alt, "caption": p.caption} for p in section.pictures],
+                "listing": section.listing[1] if section.listing else None,
+            }
+            for section in report.sections
+        ],
+    }
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Write ``report.html``, ``report.md``, ``report.json`` and the folder ``figures``; return the page's path."""
+    figures = folder / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    for picture in report.pictures:
+        data = picture.data.encode() if isinstance(picture.data, str) else picture.data
+        (figures / picture.file).write_bytes(data)
+    texts = {
+        "report.md": to_markdown(report, figures.name),
+        "report.json": json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n",
+        "report.html": to_html(report),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+    return folder / "report.html"

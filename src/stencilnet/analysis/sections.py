@@ -1,0 +1,273 @@
+"""Composes the report of a run: from results, masks, pictures and curves to sections."""
+
+import io
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from stencilnet.analysis.curves import Curves
+from stencilnet.analysis.drawing import to_svg
+from stencilnet.analysis.highlights import highlights
+from stencilnet.analysis.masks import TaskMasks, similarity, zero_ratio, zero_ratios
+from stencilnet.analysis.plots import forgetting_figure, kappa_figure, training_figure, zero_ratio_figure
+from stencilnet.analysis.report import Picture, Report, Section
+from stencilnet.evaluation.details import duration, forgetting_table, size_table, training_table
+from stencilnet.evaluation.matrix import Comparison
+from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.evaluation.results import StageResult, TaskCard
+from stencilnet.evaluation.tables import method_title, metric_title, table1, table2, table3, task_title
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Material:
+    """What a report is made from. Only `title` and `results` are needed; a part without material is left out.
+
+    Attributes:
+        title: Of the page.
+        results: Every finished stage, trivial baselines among them.
+        main: The method that the page opens with.
+        config: The run's config, as text.
+        facts: Further names and values for the section on the run.
+        masks: The main method's masks by task, in the order of learning.
+        decoder: State-dict keys of the decoder's masked weights.
+        sheets: Contact sheets by task.
+        curves: By task, then method.
+        not_run: What was left out and why, a sentence each.
+    """
+
+    title: str
+    results: tuple[StageResult, ...]
+    main: str = "piggyback"
+    config: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    masks: Mapping[str, TaskMasks] = field(default_factory=dict)
+    decoder: Collection[str] = ()
+    sheets: Mapping[str, Image.Image] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, Curves]] = field(default_factory=dict)
+    not_run: tuple[str, ...] = ()
+
+
+def compose(material: Material) -> Report:
+    """Return the report of a run."""
+    comparison = Comparison.of(material.results)
+    methods = [method_title(method) for method in comparison.methods if method != BACKBONE]
+    tasks = len(comparison.cards)
+    summary = (
+        f"{tasks} image-to-image {'task' if tasks == 1 else 'tasks'}, learned one after another"
+        + (f" by {_listed(methods)}" if methods else "")
+        + ". Every number below was measured in this run, on test examples that chose nothing."
+    )
+    sections = [
+        _run(material, comparison),
+        _tasks(comparison),
+        _results(comparison),
+        _forgetting(comparison),
+        _sizes(comparison),
+        _masks(material, comparison),
+        _pictures(material, comparison),
+        _training(material, comparison),
+        _notes(material, comparison),
+    ]
+    return Report(
+        title=material.title,
+        summary=summary,
+        highlights=highlights(comparison, material.main),
+        sections=tuple(section for section in sections if section is not None),
+    )
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _run(material: Material, comparison: Comparison) -> Section:
+    results = comparison.results
+    dates = sorted(result.date for result in results if result.date)
+    versions = dict.fromkeys(f"{name} {version}" for result in results for name, version in result.versions.items())
+    facts = {
+        "Tasks": ", ".join(task_title(card) for card in comparison.cards),
+        "Methods": ", ".join(method_title(method) for method in comparison.methods),
+        "Seed": _different(str(result.seed) for result in results),
+        "Hardware": _different(result.hardware for result in results),
+        "Software": ", ".join(versions),
+        "Commit": _different(result.commit for result in results),
+        "Finished": dates[-1] if dates else "",
+        "Training time": duration(sum(result.seconds for result in results)),
+    }
+    return Section(
+        name="run",
+        title="This run",
+        facts=(*((name, value) for name, value in facts.items() if value), *material.facts),
+        listing=("The whole config", material.config) if material.config else None,
+    )
+
+
+def _different(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(value for value in values if value))
+
+
+def _tasks(comparison: Comparison) -> Section | None:
+    if not comparison.cards:
+        return None
+    return Section(
+        name="tasks",
+        title="Tasks",
+        text=("Task 1 trains the network. Each further task is learned on top of it, in this order.",),
+        tables=(table1(comparison),),
+    )
+
+
+def _results(comparison: Comparison) -> Section | None:
+    if not comparison.cards:
+        return None
+    return Section(
+        name="results",
+        title="Results",
+        text=(
+            "First each task right after it was learned, then each task tested again after the next one was learned: "
+            "where those rows fall behind the first ones, a method forgot. The trivial baseline looks at nothing but "
+            "the training data's averages, or hands the input through.",
+        ),
+        tables=(table2(comparison),),
+    )
+
+
+def _forgetting(comparison: Comparison) -> Section | None:
+    methods = [method for method in comparison.methods if len(comparison.stages(method)) > 1]
+    if not methods:
+        return None
+    pictures = [
+        Picture(
+            name=f"forgetting-{method}",
+            alt=f"Heat map of {method_title(method)}: each task's headline metric in each state. "
+            "The table of the same name below holds the numbers.",
+            caption=f"{method_title(method)}. A frame: right after learning. Below each later value, its change since.",
+            data=to_svg(forgetting_figure(comparison, method)),
+        )
+        for method in methods
+    ]
+    return Section(
+        name="forgetting",
+        title="Forgetting",
+        text=(
+            "Every task tested in every state. A row is a state: the network right after one more task was learned. "
+            "A column is a task: read it downwards to see what later tasks did to it.",
+        ),
+        pictures=tuple(pictures),
+        folded=tuple(forgetting_table(comparison, method) for method in methods),
+    )
+
+
+def _sizes(comparison: Comparison) -> Section | None:
+    if not any(result.sizes.shared for result in comparison.results):
+        return None
+    return Section(name="sizes", title="Sizes", tables=(size_table(comparison),))
+
+
+def _masks(material: Material, comparison: Comparison) -> Section | None:
+    cards = [card for card in comparison.cards if card.name in material.masks]
+    if not cards:
+        return None
+    first = comparison.cards[0]
+    found = similarity(first.name, {card.name: material.masks[card.name] for card in cards})
+    pictures = [_zero_ratio_picture(material, card) for card in cards]
+    if len(cards) > 1:
+        kappa = Picture(
+            name="kappa",
+            alt="Heat map of Cohen's kappa between every two masks. Table 3b holds the numbers.",
+            caption="How much more alike two masks are than unrelated masks of the same densities.",
+            data=to_svg(kappa_figure(comparison.cards, found)),
+        )
+        pictures.insert(0, kappa)
+    return Section(
+        name="masks",
+        title="Masks",
+        text=(
+            f"A mask of {method_title(material.main)} keeps or drops each weight of the shared network. Its ratio of 0 "
+            "is the share it drops.",
+        ),
+        tables=table3((first, *cards), found.agreement, found.kappa)[: 2 if len(cards) > 1 else 1],
+        pictures=tuple(pictures),
+    )
+
+
+def _zero_ratio_picture(material: Material, card: TaskCard) -> Picture:
+    ratios, overall = zero_ratios(material.masks[card.name]), zero_ratio(material.masks[card.name])
+    listed = ", ".join(f"{key.removesuffix('.weight')} {100 * ratio:.0f}" for key, ratio in ratios.items())
+    title = f"{task_title(card)}: ratio of 0 in the mask"
+    return Picture(
+        name=f"zero-ratio-{card.name}",
+        alt=f"Bar chart of the ratio of 0 by layer, in percent: {listed}.",
+        caption=f"{task_title(card)}: share of weights that the mask drops, layer by layer, in network order.",
+        data=to_svg(zero_ratio_figure(ratios, overall, material.decoder, title)),
+    )
+
+
+def _pictures(material: Material, comparison: Comparison) -> Section | None:
+    cards = [card for card in comparison.cards if card.name in material.sheets]
+    if not cards:
+        return None
+    return Section(
+        name="pictures",
+        title="Pictures",
+        text=("Test examples, spread evenly over the split, not chosen by how they look.",),
+        pictures=tuple(
+            Picture(
+                name=f"pictures-{card.name}",
+                alt=f"Contact sheet of {task_title(card)}: examples in rows, input, target and outputs in columns.",
+                caption=f"{task_title(card)}: {card.category}, {card.input} to {card.output}.",
+                data=_png(material.sheets[card.name]),
+            )
+            for card in cards
+        ),
+    )
+
+
+def _png(sheet: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    sheet.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _training(material: Material, comparison: Comparison) -> Section | None:
+    trained = [result for result in comparison.results if result.selected_step is not None]
+    cards = [card for card in comparison.cards if material.curves.get(card.name)]
+    if not trained and not cards:
+        return None
+    pictures = [
+        Picture(
+            name=f"training-{card.name}",
+            alt=f"Training curves of {task_title(card)}: the loss, and {metric_title(card.metrics[0])} on validation "
+            f"examples, by {_listed([method_title(method) for method in material.curves[card.name]])}.",
+            caption=f"{task_title(card)}. A ring marks the selected step.",
+            data=to_svg(training_figure(material.curves[card.name], card.metrics[0], task_title(card))),
+        )
+        for card in cards
+    ]
+    return Section(
+        name="training",
+        title="Training",
+        text=("The best step on validation examples is kept; test examples have no say in it.",),
+        pictures=tuple(pictures),
+        folded=(training_table(comparison),) if trained else (),
+    )
+
+
+def _notes(material: Material, comparison: Comparison) -> Section | None:
+    notes = dict.fromkeys(note for result in comparison.results for note in result.notes)
+    points = (*notes, *material.not_run, *_missing(comparison))
+    return Section(name="notes", title="Notes", points=points) if points else None
+
+
+def _missing(comparison: Comparison) -> list[str]:
+    """Say which cells of the tables are empty because nothing was run."""
+    points = []
+    for method in comparison.methods:
+        absent = [task_title(card) for card in comparison.cards if comparison.find(method, card.name) is None]
+        if absent:
+            points.append(f"{method_title(method)} was not run on {_listed(absent)}.")
+    without = [task_title(card) for card in comparison.cards if comparison.trivial(card.name) is None]
+    if without:
+        points.append(f"The trivial baseline was not measured on {_listed(without)}.")
+    return points

@@ -1,0 +1,53 @@
+"""Trains further tasks into an existing bundle."""
+
+from pathlib import Path
+
+from stencilnet.bundle import add_task, load
+from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.folder import RunError
+from stencilnet.experiment.learning import Splits, learn
+from stencilnet.experiment.opening import open_data
+from stencilnet.experiment.session import Session, learning
+from stencilnet.experiment.styles import bind_style, perceptual_network
+from stencilnet.tasks.style import StyleTransfer
+from stencilnet.tasks.task import Task
+
+
+def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[str, ...]:
+    """Learn a config's tasks that a bundle does not have, by the config's first method; each is added as it ends.
+
+    Args:
+        bundle: The bundle; its own tasks stay as they are, bit for bit.
+        experiment: The config; its backbone does not matter here.
+        session: Its `out` is where checkpoints and curves go.
+
+    Returns:
+        Names of the tasks that were added.
+
+    Raises:
+        RunError: If the method would move the shared weights, or the bundle has no task to build on.
+    """
+    method = experiment.methods[0].method
+    if method.moves_shared:
+        raise RunError(
+            f"{method.name} moves the shared weights, which would change the tasks that {bundle} holds. "
+            "Add by a method that leaves them alone (piggyback, decoder, scratch), or train a bundle of its own."
+        )
+    if not load(bundle).tasks:
+        raise RunError(f"{bundle} holds no task: its backbone is untrained. Use `stencil train`.")
+    added = []
+    for plan in experiment.tasks:
+        if (session.only and plan.name not in session.only) or plan.name in load(bundle).tasks:
+            continue
+        session.announce(f"{method.name}: {plan.name}")
+        net, data = load(bundle), open_data(plan, session.root)
+        task: Task = plan.task
+        if isinstance(task, StyleTransfer):
+            network = perceptual_network(experiment.perceptual, net.backbone, data.train, [task], session.root)
+            task = bind_style(task, network, session.root)
+        config = learning(experiment, plan, session, session.out / method.name / plan.name)
+        splits = Splits(train=data.train, validation=data.validation)
+        net = learn(net, task, splits, name=plan.name, method=method, config=config)
+        add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=net.state.shared)
+        added.append(plan.name)
+    return tuple(added)

@@ -1,0 +1,53 @@
+"""Analyses a bundle's masks and writes the figures and the table."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from stencilnet.analysis.drawing import to_svg
+from stencilnet.analysis.masks import similarity, zero_ratio, zero_ratios
+from stencilnet.analysis.plots import zero_ratio_figure
+from stencilnet.bundle import load
+
+
+def analyze_bundle(bundle: Path, out: Path) -> tuple[Path, ...]:
+    """Write ``masks.json`` and, for each task with a mask, ``zeros-<task>.svg`` (the paper, Figs. 9-13 and Table 3).
+
+    Args:
+        bundle: The bundle.
+        out: The folder to write, made if it is not there.
+
+    Returns:
+        The files that were written.
+
+    Raises:
+        BundleError: If the bundle is damaged.
+        ValueError: If no task of it has a mask.
+    """
+    net = load(bundle)
+    masks = {task: delta.masks for task, delta in net.deltas.items() if delta.masks}
+    if not masks:
+        raise ValueError(
+            f"Expected tasks with masks in {bundle}, but none of {', '.join(net.tasks) or 'no tasks'} has one. "
+            "Learn one by piggyback."
+        )
+    out.mkdir(parents=True, exist_ok=True)
+    decoder = [name for name in net.layout.decoder if name in net.layout.masked]
+    written = []
+    for task, bits in masks.items():
+        figure = zero_ratio_figure(zero_ratios(bits), zero_ratio(bits), decoder, f"Ratio of 0 in the mask of {task}")
+        written.append(out / f"zeros-{task}.svg")
+        written[-1].write_text(to_svg(figure), encoding="utf-8", newline="\n")
+    alike = similarity(next(iter(net.tasks)), masks)
+    found = {
+        "zero_ratio": {task: {"total": zero_ratio(bits), "layers": zero_ratios(bits)} for task, bits in masks.items()},
+        "agreement": _pairs(alike.agreement),
+        "kappa": _pairs(alike.kappa),
+    }
+    written.append(out / "masks.json")
+    written[-1].write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return tuple(written)
+
+
+def _pairs(values: Mapping[tuple[str, str], float]) -> list[dict[str, str | float]]:
+    return [{"first": first, "second": second, "value": value} for (first, second), value in values.items()]

@@ -1,0 +1,72 @@
+"""Measures a bundle's tasks on a config's test data, trivial baselines beside them."""
+
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from stencilnet.bundle import load
+from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.opening import TaskData, open_data
+from stencilnet.experiment.session import Session
+from stencilnet.experiment.styles import bind_tasks
+from stencilnet.experiment.testing import Tester
+
+
+def evaluate_bundle(bundle: Path, experiment: Experiment, session: Session) -> dict[str, dict[str, Any]]:
+    """Measure every task that bundle and config share.
+
+    Args:
+        bundle: The bundle.
+        experiment: The config: tasks by name, with their test data.
+        session: Where the data are, and who is told of progress.
+
+    Returns:
+        JSON data by task: ``metrics`` (what is measured, and which way is better), ``values``, the baseline's name
+        ``trivial`` and its ``trivial_values``.
+
+    Raises:
+        ValueError: If bundle and config have no task in common, or a task differs in its channels.
+    """
+    net = load(bundle)
+    shared = [plan for plan in experiment.tasks if plan.name in net.tasks]
+    if not shared:
+        raise ValueError(
+            f"Expected tasks that {bundle} and the config share, but the bundle has {', '.join(net.tasks) or 'none'} "
+            f"and the config {', '.join(plan.name for plan in experiment.tasks)}."
+        )
+
+    @cache
+    def data(name: str) -> TaskData:
+        return open_data(experiment.plan(name), session.root)
+
+    tasks = bind_tasks(experiment, net.backbone, lambda: data(experiment.tasks[0].name).train, session.root)
+    tester = Tester(experiment=experiment, tasks=tasks, data=data)
+    measured = {}
+    for plan in shared:
+        task, record = tasks[plan.name], net.records[plan.name]
+        if (task.kind, task.channels) != (record.kind, record.channels):
+            raise ValueError(
+                f"Expected task {plan.name!r} to be of kind {record.kind} with {record.channels} channels as in "
+                f"{bundle}, but the config's is {task.kind} with {task.channels}."
+            )
+        session.announce(f"evaluate: {plan.name}")
+        measured[plan.name] = {
+            "metrics": [asdict(metric) for metric in task.metrics],
+            "values": tester.measure(plan.name, tester.network(net, plan.name)),
+            "trivial": task.trivial,
+            "trivial_values": tester.measure(plan.name, tester.baseline(plan.name)),
+        }
+    return measured
+
+
+def as_text(measured: dict[str, dict[str, Any]]) -> str:
+    """Return the measurements as plain text, a line a metric."""
+    lines = [f"{'task':<24} {'metric':<16} {'measured':>12} {'trivial':>12}"]
+    for name, found in measured.items():
+        for metric in found["metrics"]:
+            arrow = "\N{UPWARDS ARROW}" if metric["higher_is_better"] else "\N{DOWNWARDS ARROW}"
+            value, trivial = found["values"][metric["name"]], found["trivial_values"][metric["name"]]
+            label = f"{metric['name']} {arrow}"
+            lines.append(f"{name:<24} {label:<16} {value:>12.4f} {trivial:>12.4f}  ({found['trivial']})")
+    return "\n".join(lines)

@@ -1,0 +1,103 @@
+"""Makes a run's report from the files in its folder, and from nothing else."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image
+
+from stencilnet.analysis.curves import Curves, read_curves
+from stencilnet.analysis.grids import Sheet, class_legend, contact_sheet
+from stencilnet.analysis.masks import TaskMasks
+from stencilnet.analysis.report import write_report as write_files
+from stencilnet.analysis.sections import Material, compose
+from stencilnet.bundle import load
+from stencilnet.evaluation.matrix import Comparison
+from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
+from stencilnet.evaluation.results import StageResult
+from stencilnet.evaluation.tables import method_title
+from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.folder import RunFolder
+from stencilnet.experiment.pictures import INPUT, TARGET, saved
+from stencilnet.experiment.reading import to_yaml
+from stencilnet.experiment.run import Run
+from stencilnet.tasks.segmentation import Segmentation
+
+
+def write_report(run: Run) -> Path:
+    """Write ``report.html``, ``report.md``, ``report.json`` and ``figures/`` into a run folder; return the page's path.
+
+    Raises:
+        ResultError: If a result file is damaged.
+    """
+    experiment, folder = run.experiment, run.folder
+    results = tuple(run.results())
+    comparison = Comparison.of(results)
+    masks, decoder = _masks(folder)
+    material = Material(
+        title=experiment.title,
+        results=results,
+        main=folder.main,
+        config=to_yaml(experiment),
+        masks=masks,
+        decoder=decoder,
+        sheets={card.name: _sheet(experiment, folder, card.name, comparison) for card in comparison.cards},
+        curves={card.name: _curves(folder, results, card.name) for card in comparison.cards},
+        not_run=tuple(_not_run(experiment)),
+    )
+    return write_files(compose(material), folder.path)
+
+
+def _masks(folder: RunFolder) -> tuple[Mapping[str, TaskMasks], tuple[str, ...]]:
+    bundle = folder.path / "bundle"
+    if not bundle.exists():
+        return {}, ()
+    net = load(bundle)
+    masks: dict[str, TaskMasks] = {task: delta.masks for task, delta in net.deltas.items() if delta.masks}
+    return masks, tuple(name for name in net.layout.decoder if name in net.layout.masked)
+
+
+def _sheet(experiment: Experiment, folder: RunFolder, task: str, comparison: Comparison) -> Image.Image:
+    labels = [INPUT, TARGET, *([BACKBONE] if experiment.tasks[0].name == task else comparison.methods)]
+    found = {label: saved(folder.pictures(task), label) for label in labels}
+    shown = {label: paths for label, paths in found.items() if paths}
+    rows = [[_opened(paths, position) for paths in shown.values()] for position in sorted(shown[INPUT])]
+    kind = experiment.plan(task).task
+    classes = kind.classes if isinstance(kind, Segmentation) else ()
+    return contact_sheet(
+        Sheet(
+            columns=tuple(method_title(label) for label in shown),
+            rows=tuple(tuple(row) for row in rows),
+            legend=class_legend(classes, [picture for row in rows for picture in row]),
+        )
+    )
+
+
+def _opened(paths: Mapping[int, Path], position: int) -> Image.Image | None:
+    if position not in paths:
+        return None
+    with Image.open(paths[position]) as picture:
+        picture.load()
+        return picture.copy()
+
+
+def _curves(folder: RunFolder, results: tuple[StageResult, ...], task: str) -> dict[str, Curves]:
+    return {
+        result.method: read_curves(
+            folder.stage(result.method, task) / "fit-0" / "metrics.csv", result.card.metrics[0], result.selected_step
+        )
+        for result in results
+        if result.task == task and result.method != TRIVIAL
+    }
+
+
+def _not_run(experiment: Experiment) -> list[str]:
+    later = [plan.name for plan in experiment.tasks[1:]]
+    sentences = []
+    for method in experiment.methods:
+        left_out = [experiment.plan(name).title for name in later if name not in experiment.learned_by(method)]
+        if left_out:
+            sentences.append(
+                f"{method_title(method.method.name)} was not run on {', '.join(left_out)}: this config compares methods "
+                "on the other tasks, to keep within its time."
+            )
+    return sentences

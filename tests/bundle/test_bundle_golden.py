@@ -1,0 +1,109 @@
+"""Format version 1 as committed: it must load for ever, to the values that its formulas give."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from stencilnet.bundle import load, save, verify
+from stencilnet.masks import Replace, Select
+
+GOLDEN = Path(__file__).parent / "golden" / "v1"
+
+
+def ramp(shape: tuple[int, ...], start: int) -> npt.NDArray[np.float32]:
+    return (((np.arange(np.prod(shape)) * 37 + start) % 101 - 50) / 128).astype(np.float32).reshape(shape)
+
+
+def bits(shape: tuple[int, ...], start: int) -> npt.NDArray[np.bool_]:
+    return ((np.arange(np.prod(shape)) * 5 + start) % 7 < 4).reshape(shape)
+
+
+def test_backbone_has_the_values_of_its_formula() -> None:
+    backbone = load(GOLDEN).backbone.state_dict()
+    assert next(iter(backbone)) == "conv1_1.weight"
+    for start, (name, tensor) in enumerate(backbone.items()):
+        if not name.startswith("head."):
+            np.testing.assert_array_equal(tensor.numpy(), ramp(tuple(tensor.shape), start), err_msg=name)
+
+
+def test_deltas_have_the_values_of_their_formulas() -> None:
+    net = load(GOLDEN)
+    assert net.tasks == ("shapes", "colour", "clean")
+    for name, channels, start in (("shapes", 3, 1), ("colour", 2, 2), ("clean", 3, 3)):
+        entries = net.deltas[name].entries
+        for key, shape in (("head.weight", (channels, 2, 1, 1)), ("head.bias", (channels,))):
+            entry = entries[key]
+            assert isinstance(entry, Replace)
+            np.testing.assert_array_equal(entry.tensor.numpy(), ramp(shape, start))
+    for start, key in enumerate(net.layout.masked):
+        entry = net.deltas["colour"].entries[key]
+        assert isinstance(entry, Select)
+        np.testing.assert_array_equal(entry.bits.unpack().numpy(), bits(tuple(entry.shape), start), err_msg=key)
+    for start, key in enumerate(net.layout.decoder):
+        entry = net.deltas["clean"].entries[key]
+        assert isinstance(entry, Replace)
+        np.testing.assert_array_equal(entry.tensor.numpy(), ramp(tuple(entry.shape), 7 + start), err_msg=key)
+
+
+def test_entries_keep_network_order() -> None:
+    net = load(GOLDEN)
+    assert list(net.deltas["colour"].entries) == [*net.layout.masked, *net.layout.head]
+
+
+def test_record_is_as_written() -> None:
+    record = load(GOLDEN).records["shapes"]
+    assert (record.kind, record.channels, record.method) == ("segmentation", 3, "backbone")
+    assert record.settings == {
+        "classes": ["sky", "tree", "sun"],
+        "palette": [[0, 0, 0], [0, 128, 0], [255, 220, 0]],
+    }
+    assert record.recipe == {"steps": 10, "lr": 1e-4, "betas": [0.9, 0.999]}
+    assert record.metrics == {"mIoU": 33.3}
+    assert record.provenance == {"seed": 0, "note": "é, not trained"}
+
+
+def test_hashes_can_be_worked_out_by_the_documented_rule() -> None:
+    for file in (GOLDEN / "config.json", *sorted(GOLDEN.glob("tasks/*/task.json"))):
+        body = json.loads(file.read_text(encoding="utf-8"))
+        recorded = body.pop("sha256")
+        text = json.dumps(body, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        assert hashlib.sha256(text.encode("utf-8")).hexdigest() == recorded
+    for file in GOLDEN.glob("tasks/*/task.json"):
+        delta = json.loads(file.read_text(encoding="utf-8"))["delta"]
+        content = (file.parent / delta["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == delta["sha256"]
+        assert delta["file"] == f"delta-{delta['sha256'][:16]}.safetensors"
+    config = json.loads((GOLDEN / "config.json").read_text(encoding="utf-8"))
+    assert hashlib.sha256((GOLDEN / "model.safetensors").read_bytes()).hexdigest() == config["backbone"]
+
+
+def test_verify_finds_nothing() -> None:
+    report = verify(GOLDEN)
+    assert report.ok
+    assert report.findings == ()
+    assert len(report.checked) == 8
+
+
+def test_saving_it_again_gives_the_same_bytes(tmp_path: Path, file_bytes: Callable[[Path], dict[str, bytes]]) -> None:
+    save(load(GOLDEN), tmp_path / "v1")
+    assert file_bytes(tmp_path / "v1") == file_bytes(GOLDEN)
+
+
+def test_saving_over_it_changes_nothing(tmp_path: Path, file_bytes: Callable[[Path], dict[str, bytes]]) -> None:
+    shutil.copytree(GOLDEN, tmp_path / "v1")
+    save(load(GOLDEN), tmp_path / "v1")
+    assert file_bytes(tmp_path / "v1") == file_bytes(GOLDEN)
+
+
+@pytest.mark.parametrize("name", ["shapes", "colour", "clean"])
+def test_delta_file_is_as_large_as_its_entries_and_header(name: str) -> None:
+    (file,) = (GOLDEN / "tasks" / name).glob("delta-*")
+    content = file.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    assert load(GOLDEN).deltas[name].nbytes == len(content) - header

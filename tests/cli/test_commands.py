@@ -1,0 +1,123 @@
+"""Verbs, exit codes, and what is said on which stream."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import stencilnet as sn
+from stencilnet.data.scenes import Scenes
+
+TASK = """
+title: One more
+methods:
+  - method: {kind: piggyback, lr: 1.0e-2}
+tasks:
+  - name: colour
+    title: Colour
+    task: {kind: colorization}
+    data:
+      about: scenes
+      train: {kind: scenes, count: 4, size: 32}
+      test: {kind: scenes, count: 2, size: 32, first: 50}
+    view: {crop: 32, test: crop}
+    recipe: {steps: 3, batch: 2}
+"""
+
+
+def stencil(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stencilnet", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A folder with a bundle of one task, a config, and photos."""
+    scenes = sn.Splits(
+        train=Scenes(count=4, size=32, space="coarse"), validation=Scenes(count=2, size=32, first=9, space="coarse")
+    )
+    things = sn.Segmentation(classes=("background", "plant", "building", "vehicle", "person", "animal", "toy"))
+    config = sn.Learning(view=sn.View(crop=32), recipe=sn.Recipe(steps=2, batch=2))
+    sn.save(
+        sn.learn(sn.MultiTaskNet(sn.UNet(width=2)), things, scenes, name="things", config=config), tmp_path / "bundle"
+    )
+    (tmp_path / "my.yaml").write_text(TASK)
+    (tmp_path / "photos").mkdir()
+    Image.effect_noise((40, 33), 50).convert("RGB").save(tmp_path / "photos" / "a.jpg")
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8 not a photo")
+    return tmp_path
+
+
+def test_help_is_quick_and_loads_no_torch(tmp_path: Path) -> None:
+    probe = "import sys; from stencilnet.cli.main import stencil; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout.strip() == "False"
+
+
+def test_add_run_evaluate_and_remove(desk: Path) -> None:
+    things = (desk / "bundle" / "tasks" / "things" / "task.json").read_bytes()
+    added = stencil("add", "bundle", "my.yaml", cwd=desk)
+    assert (added.returncode, added.stdout) == (0, "added   colour\n"), added.stderr
+    assert "piggyback/colour" in added.stderr
+    assert (desk / "bundle" / "tasks" / "things" / "task.json").read_bytes() == things
+
+    measured = stencil("evaluate", "bundle", "my.yaml", "--json", cwd=desk)
+    values = json.loads(measured.stdout)["colour"]
+    assert values["trivial"] == "gray"
+    assert values["values"].keys() == values["trivial_values"].keys() == {"MSE", "SSIM", "MSE_CbCr"}
+
+    ran = stencil("run", "bundle", "colour", "photos/a.jpg", "-o", "out.png", cwd=desk)
+    assert (ran.returncode, ran.stdout) == (0, "out.png\n")
+    assert Image.open(desk / "out.png").size == (40, 33)
+
+    known = json.loads(stencil("info", "bundle", "--json", cwd=desk).stdout)
+    assert list(known["tasks"]) == ["things", "colour"]
+    assert stencil("remove", "bundle", "colour", cwd=desk).returncode == 0
+    assert sn.load(desk / "bundle").tasks == ("things",)
+    assert stencil("verify", "bundle", cwd=desk).returncode == 0
+
+
+def test_one_bad_photo_does_not_stop_the_others(desk: Path) -> None:
+    ran = stencil("run", "bundle", "things", "photos", "-o", "out", cwd=desk)
+    assert ran.returncode == 1
+    assert ran.stdout == "out/a.png\n"
+    assert "broken.jpg" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_damage_is_found(desk: Path) -> None:
+    backbone = desk / "bundle" / "model.safetensors"
+    data = bytearray(backbone.read_bytes())
+    data[-1] ^= 1
+    backbone.write_bytes(data)
+    done = stencil("verify", "bundle", cwd=desk)
+    assert done.returncode == 1
+    assert "model.safetensors" in done.stdout
+    opened = stencil("run", "bundle", "things", "photos/a.jpg", "-o", "out.png", cwd=desk)
+    assert opened.returncode == 1
+    assert opened.stderr.startswith("stencil: ")
+    assert not (desk / "out.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("run", "bundle", "nobody", "photos/a.jpg", "-o", "o.png"), 1, "things"),
+        (("run", "bundle", "things", "nothing.jpg", "-o", "o.png"), 1, "nothing is there"),
+        (("add", "bundle", "my.yaml", "--set", "tasks.colour.recipe.steps=0"), 2, "tasks.0.recipe: Expected `steps`"),
+        (("add", "bundle", "my.yaml", "--set", "methods.0.method={kind: finetune}"), 2, "moves the shared weights"),
+        (("train", "nowhere.yaml"), 2, "expected a file or a shipped config"),
+        (("compare", "photos", "--root", "photos"), 2, "tasks.0.data.train"),
+        (("demo", "--size", "huge"), 2, "'huge' is not one of"),
+        (("frobnicate",), 2, "No such command"),
+    ],
+)
+def test_refusals_are_one_message(words: tuple[str, ...], code: int, message: str, desk: Path) -> None:
+    done = stencil(*words, cwd=desk)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,91 @@
+"""Every `stencil` line of the README is run as it stands there, at the tiny size."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stencilnet.data.scenes import draw_scene
+
+README = Path(__file__).parents[2] / "README.md"
+
+TINY = {
+    "stencil demo": "stencil demo --size tiny",
+    "stencil compare photos --root data --out runs/photos": "stencil compare photos --root data --out runs/photos --dry-run",
+}
+"""The only lines that are not run as they stand: their work is minutes long."""
+
+
+def lines() -> list[str]:
+    blocks = re.findall(r"```(?:sh|console|bash)\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    commands = [line.partition("#")[0].strip() for block in blocks for line in block.splitlines()]
+    return [command for command in commands if command.startswith("stencil ")]
+
+
+def stage(folder: Path) -> None:
+    """What the README says a reader has: a photo, a folder of pairs, the photographs under data/."""
+    Image.fromarray(draw_scene(1, 1, 48).image).save(folder / "photo.jpg")
+    for part in ("before", "after"):
+        (folder / "pairs" / part).mkdir(parents=True)
+        for index in range(12):
+            picture = Image.fromarray(draw_scene(1, index, 32).image)
+            (picture if part == "after" else picture.convert("L")).save(folder / "pairs" / part / f"{index}.png")
+    (folder / "my.yaml").write_text(next(iter(re.findall(r"```yaml\n(.*?)```", README.read_text(), flags=re.DOTALL))))
+    _photographs(folder / "data")
+
+
+def _photographs(root: Path) -> None:
+    for part in ("train", "val"):
+        for index in range(8):
+            scene = draw_scene(2, index, 32)
+            street = Image.fromarray(scene.image)
+            for folder, picture, name in (
+                ("camvid/{}/images", street, f"0001TP_{index}.jpg"),
+                (
+                    "camvid/{}/labels",
+                    Image.fromarray(np.minimum(scene.labels, 11).astype(np.uint8)),
+                    f"0001TP_{index}.png",
+                ),
+                ("bsds500/{}/images", street, f"{index}.jpg"),
+                ("bsds500/{}/boundaries", street.convert("L"), f"{index}.png"),
+            ):
+                path = root / folder.format(part) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture.save(path)
+    (root / "styles").mkdir()
+    for name in ("starry_night", "the_scream"):
+        Image.fromarray(draw_scene(3, 0, 64).image).save(root / "styles" / f"{name}.jpg")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("desk")
+    stage(folder)
+    return folder
+
+
+def test_the_readme_has_commands() -> None:
+    assert len(lines()) >= 6
+    assert set(TINY) <= set(lines())
+
+
+@pytest.mark.timeout(600)
+def test_every_line_runs(desk: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    for line in lines():
+        words = shlex.split(TINY.get(line, line))[1:]
+        done = subprocess.run(
+            [sys.executable, "-m", "stencilnet", *words],
+            cwd=desk,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

@@ -1,0 +1,60 @@
+"""The Python API: learn tasks one by one, use them, save them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import stencilnet as sn
+from stencilnet.data.scenes import Scenes
+
+
+def splits(space: str = "fine") -> sn.Splits:
+    return sn.Splits(
+        train=Scenes(count=6, size=32, space=space), validation=Scenes(count=2, size=32, first=100, space=space)
+    )
+
+
+def config(**changes: object) -> sn.Learning:
+    return sn.Learning(view=sn.View(crop=32), recipe=sn.Recipe(steps=3, batch=2, lr=1e-3), **changes)
+
+
+def test_learning_by_hand(tmp_path: Path) -> None:
+    coarse = sn.Segmentation(classes=("background", "plant", "building", "vehicle", "person", "animal", "toy"))
+    empty = sn.MultiTaskNet(sn.UNet(width=2))
+    first = sn.learn(empty, coarse, splits("coarse"), name="things", config=config())
+    x = torch.rand(1, 3, 40, 52)
+    before = first(x, task="things")
+    both = sn.learn(first, sn.Colorization(), splits(), config=config(folder=tmp_path / "work"))
+    assert empty.tasks == ()
+    assert first.tasks == ("things",)
+    assert both.tasks == ("things", "colorization")
+    assert torch.equal(both(x, task="things"), before)
+    assert both(x, task="colorization").shape == (1, 2, 40, 52)
+    assert torch.equal(both.materialize("colorization")(x), both(x, task="colorization"))
+    sn.save(both, tmp_path / "bundle")
+    assert torch.equal(sn.load(tmp_path / "bundle")(x, task="colorization"), both(x, task="colorization"))
+    record = both.records["colorization"]
+    assert record.method == "piggyback"
+    assert record.metrics["step"] in (1, 2, 3)
+    assert record.recipe["steps"] == 3
+
+
+def test_one_seed_gives_the_same_bytes_whatever_the_global_generator() -> None:
+    task = sn.Colorization()
+    torch.manual_seed(1)
+    one = sn.learn(sn.MultiTaskNet(sn.UNet(width=2)), task, splits(), config=config())
+    torch.manual_seed(2)
+    two = sn.learn(sn.MultiTaskNet(sn.UNet(width=2)), task, splits(), config=config())
+    other = sn.learn(sn.MultiTaskNet(sn.UNet(width=2)), task, splits(), config=config(seed=5))
+    weights = one.state.weights("colorization")
+    assert all(torch.equal(tensor, two.state.weights("colorization")[name]) for name, tensor in weights.items())
+    assert not torch.equal(weights["conv1_1.weight"], other.state.weights("colorization")["conv1_1.weight"])
+
+
+def test_mistakes_are_named() -> None:
+    net = sn.learn(sn.MultiTaskNet(sn.UNet(width=2)), sn.Colorization(), splits(), config=config())
+    with pytest.raises(ValueError, match="'colorization' has been learned already"):
+        sn.learn(net, sn.Colorization(), splits())
+    with pytest.raises(ValueError, match="Expected `method` to be one of piggyback, scratch, finetune, decoder"):
+        sn.learn(net, sn.Colorization(), splits(), name="again", method="ewc")

@@ -1,0 +1,262 @@
+"""Pictures in, pictures out: from files, from threads, at any size, on light imports."""
+
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from stencilnet.bundle import BundleError, add_task, load, remove_task, save
+from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.runtime import Engine
+from stencilnet.tasks.images import ImageError
+
+PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
+RECORDS = {
+    "shapes": TaskRecord(
+        kind="segmentation",
+        channels=3,
+        method="piggyback",
+        settings={"classes": ["a", "b", "c"], "palette": PALETTE},
+    ),
+    "colour": TaskRecord(kind="colorization", channels=2, method="piggyback"),
+    "clean": TaskRecord(kind="restoration", channels=3, method="piggyback"),
+    "paint": TaskRecord(kind="edges2photo", channels=3, method="piggyback"),
+}
+SIZES = [(64, 48), (37, 50), (5, 90), (1, 1)]
+"""Width and height of pictures."""
+
+
+def _net() -> MultiTaskNet:
+    backbone = UNet(width=3, channels=1)
+    generator = torch.Generator().manual_seed(0)
+    for tensor in backbone.state_dict().values():
+        tensor.copy_(torch.randn(tensor.shape, generator=generator) / 3)
+    net = MultiTaskNet(backbone)
+    state = net.state
+    for name, record in RECORDS.items():
+        masks: dict[str, Entry] = {
+            key: Select(BitMask.pack(torch.rand(state.shared[key].shape, generator=generator) > 0.4))
+            for key in net.layout.masked
+        }
+        head = {key: Replace(tensor) for key, tensor in net.fresh_head(record.channels, generator).items()}
+        state = state.add(name, TaskDelta(masks | head))
+    return net.with_state(state, RECORDS)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    save(_net(), tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def picture(size: tuple[int, int] = (64, 48), seed: int = 0) -> Image.Image:
+    width, height = size
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def raw(net: MultiTaskNet, image: Image.Image, task: str) -> np.ndarray:
+    pixels = np.asarray(image).astype(np.float32).transpose(2, 0, 1)[None] / 255
+    return net(torch.from_numpy(pixels), task=task)[0].numpy()
+
+
+def test_tasks_are_those_of_the_bundle(bundle: Path) -> None:
+    engine = Engine(bundle)
+    assert engine.tasks == ("shapes", "colour", "clean", "paint")
+    assert engine.record("shapes") == RECORDS["shapes"]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_segmentation_is_the_best_class_of_every_pixel(bundle: Path, size: tuple[int, int]) -> None:
+    image = picture(size)
+    out = Engine(bundle).run(image, "shapes")
+    assert (out.mode, out.size) == ("P", size)
+    np.testing.assert_array_equal(np.asarray(out), raw(_net(), image, "shapes").argmax(axis=0))
+    assert [out.getpalette()[:9][i : i + 3] for i in (0, 3, 6)] == PALETTE
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_restoration_is_the_clamped_output(bundle: Path, size: tuple[int, int]) -> None:
+    image = picture(size)
+    out = Engine(bundle).run(image, "clean")
+    assert (out.mode, out.size) == ("RGB", size)
+    expected = np.rint(raw(_net(), image, "clean").clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    np.testing.assert_array_equal(np.asarray(out), expected)
+
+
+def test_colouring_keeps_the_luma_where_colours_allow(bundle: Path) -> None:
+    gray = np.full((40, 40, 3), 128, dtype=np.uint8)
+    out = np.asarray(Engine(bundle).run(Image.fromarray(gray), "colour")).astype(float)
+    inside = ((out > 0) & (out < 255)).all(axis=-1)
+    assert inside.any()
+    assert np.abs(out @ [0.299, 0.587, 0.114] - 128)[inside].max() <= 1
+
+
+def test_files_and_pictures_give_the_same(bundle: Path, tmp_path: Path) -> None:
+    engine = Engine(bundle)
+    picture().save(tmp_path / "photo.png")
+    for place in (tmp_path / "photo.png", str(tmp_path / "photo.png")):
+        assert engine.run(place, "clean").tobytes() == engine.run(picture(), "clean").tobytes()
+    with pytest.raises(ImageError, match=r"nothing.png: there is no such file"):
+        engine.run(tmp_path / "nothing.png", "clean")
+
+
+def test_a_drawing_is_taken_as_it_is(bundle: Path) -> None:
+    engine = Engine(bundle)
+    lines = np.full((48, 64, 3), 255, dtype=np.uint8)
+    lines[20:22] = 0
+    drawing = Image.fromarray(lines)
+    out = np.asarray(engine.run(drawing, "paint", drawing=True))
+    expected = (np.tanh(raw(_net(), drawing, "paint")) + 1) / 2 * 255
+    assert np.abs(out - expected.transpose(1, 2, 0)).max() <= 0.51
+    assert engine.run(drawing, "paint").tobytes() != out.tobytes()
+    with pytest.raises(
+        ValueError, match=r"Expected a task that takes drawings \(edges2photo\), but got a colorization"
+    ):
+        engine.run(drawing, "colour", drawing=True)
+
+
+def test_two_threads_on_two_tasks_give_the_single_thread_bytes(bundle: Path) -> None:
+    images = [picture((48 + 16 * (i % 2), 48), seed=i) for i in range(4)]
+    alone = Engine(bundle)
+    expected = {(task, i): alone.run(images[i], task).tobytes() for task in RECORDS for i in range(4)}
+    for _ in range(5):  # a fresh engine each time: first uses collide too
+        engine = Engine(bundle)
+        start = threading.Barrier(len(RECORDS))
+
+        def work(task: str, engine: Engine = engine, start: threading.Barrier = start) -> dict[tuple[str, int], bytes]:
+            start.wait()
+            return {(task, i): engine.run(images[i], task).tobytes() for _ in range(3) for i in range(4)}
+
+        with ThreadPoolExecutor(len(RECORDS)) as pool:
+            for got in pool.map(work, RECORDS):
+                assert got == {key: expected[key] for key in got}
+
+
+def test_a_task_is_folded_once_however_many_ask(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folded: list[str] = []
+    materialize = MultiTaskNet.materialize
+
+    def slow(net: MultiTaskNet, task: str) -> nn.Module:
+        folded.append(task)
+        time.sleep(0.05)
+        return materialize(net, task)
+
+    monkeypatch.setattr(MultiTaskNet, "materialize", slow)
+    engine, image = Engine(bundle), picture()
+    with ThreadPoolExecutor(4) as pool:
+        outs = list(pool.map(lambda _: engine.run(image, "clean").tobytes(), range(4)))
+    assert len(set(outs)) == 1
+    assert folded == ["clean"]
+
+
+def test_runs_do_not_move_each_other(bundle: Path) -> None:
+    engine, image = Engine(bundle), picture()
+    first = {task: engine.run(image, task).tobytes() for task in engine.tasks}
+    for task in reversed(engine.tasks):
+        assert engine.run(image, task).tobytes() == first[task]
+
+
+def test_outputs_stay_when_other_tasks_come_and_go(bundle: Path) -> None:
+    image, net = picture(), load(bundle)
+    before = {task: Engine(bundle).run(image, task).tobytes() for task in ("colour", "clean")}
+    remove_task(bundle, "shapes")
+    add_task(bundle, "late", RECORDS["clean"], net.deltas["clean"], shared=net.state.shared)
+    engine = Engine(bundle)
+    assert engine.tasks == ("colour", "clean", "paint", "late")
+    assert {task: engine.run(image, task).tobytes() for task in before} == before
+    assert engine.run(image, "late").tobytes() == before["clean"]
+
+
+def test_bf16_is_close(bundle: Path) -> None:
+    image = picture()
+    exact = np.asarray(Engine(bundle).run(image, "clean")).astype(float)
+    near = np.asarray(Engine(bundle, precision="bf16").run(image, "clean")).astype(float)
+    assert 0 < np.abs(near - exact).mean() < 8
+
+
+def test_wrong_arguments_say_what_is_right(bundle: Path) -> None:
+    with pytest.raises(ValueError, match="Expected `precision` to be one of float32, bf16, but got 'auto'"):
+        Engine(bundle, precision="auto")
+    with pytest.raises(ValueError, match="Expected `device` to be a device of PyTorch, but got 'gpu'"):
+        Engine(bundle, device="gpu")
+    with pytest.raises(BundleError, match="not a bundle"):
+        Engine(bundle / "tasks")
+    with pytest.raises(ValueError, match="Expected `task` to be one of shapes, colour, clean, paint, but got 'gogh'"):
+        Engine(bundle).run(picture(), "gogh")
+    with pytest.raises(ValueError, match=r"mode RGB, but got RGBA.*image.convert\('RGB'\)"):
+        Engine(bundle).run(picture().convert("RGBA"), "clean")
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        (
+            TaskRecord(kind="poetry", channels=2, method="x"),
+            r"tasks/new/task.json: a task that cannot be rebuilt.*poetry",
+        ),
+        (TaskRecord(kind="colorization", channels=2, method="x", settings={"tint": 1}), "cannot be rebuilt.*tint"),
+        (TaskRecord(kind="segmentation", channels=2, method="x", settings={"classes": 7}), "cannot be rebuilt"),
+        (
+            TaskRecord(kind="restoration", channels=2, method="x"),
+            "settings that do not fit the head. Expected 3 channels",
+        ),
+    ],
+)
+def test_a_record_that_cannot_be_rebuilt_names_the_file(bundle: Path, record: TaskRecord, message: str) -> None:
+    net = load(bundle)
+    add_task(bundle, "new", record, net.deltas["colour"], shared=net.state.shared)
+    engine = Engine(bundle)
+    with pytest.raises(BundleError, match=message):
+        engine.run(picture(), "new")
+    assert engine.run(picture(), "colour").mode == "RGB"
+
+
+class Tiny(nn.Module):
+    """A backbone of an own class."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 4, 3, padding=1)
+        self.out = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.out(self.body(x).relu())
+        return out
+
+
+def test_any_backbone_runs(tmp_path: Path) -> None:
+    net = MultiTaskNet(Tiny(), head="out", decoder=())
+    head = net.fresh_head(3, torch.Generator().manual_seed(0))
+    delta = TaskDelta({name: Replace(tensor) for name, tensor in head.items()})
+    net = net.with_state(net.state.add("clean", delta), {"clean": RECORDS["clean"]})
+    save(net, tmp_path / "b")
+    out = np.asarray(Engine(tmp_path / "b", backbone=Tiny()).run(picture(), "clean"))
+    expected = np.rint(raw(net, picture(), "clean").clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    np.testing.assert_array_equal(out, expected)
+
+
+def test_running_needs_no_heavy_import(bundle: Path) -> None:
+    script = """
+import sys
+from PIL import Image
+from stencilnet.runtime import Engine
+engine = Engine(sys.argv[1])
+for task in engine.tasks:
+    engine.run(Image.new("RGB", (40, 33), (10, 200, 90)), task)
+heavy = ("torchvision", "torchmetrics", "matplotlib", "skimage", "scipy", "pandas", "yaml", "click", "rich")
+print(sorted(set(heavy) & set(sys.modules)))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script, str(bundle)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
