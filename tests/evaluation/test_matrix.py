@@ -2,7 +2,7 @@
 
 import pytest
 
-from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix, gain
+from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix, Retests, gain
 from stencilnet.evaluation.results import StageResult
 from stencilnet.tasks.task import Metric
 
@@ -86,6 +86,21 @@ def test_a_method_that_keeps_everything_forgets_exactly_nothing(paper: list[Stag
     matrix = Comparison.of(paper).matrix("piggyback")
     assert [matrix.forgetting(c) for c in matrix.columns if c.task != "handbags"] == [0.0] * 7
     assert [matrix.backward_transfer(c) for c in matrix.columns if c.task != "handbags"] == [0.0] * 7
+
+
+def test_retests_count_what_changed(chain: ResultMatrix, paper: list[StageResult]) -> None:
+    assert chain.retests() == Retests(count=3, changed=3)
+    assert Comparison.of(paper).matrix("piggyback").retests() == Retests(count=20, changed=0)
+    assert Comparison.of(paper).matrix("finetune").retests() == Retests(count=16, changed=16)
+
+
+def test_a_diverged_number_that_stays_so_has_not_changed(build) -> None:
+    nan = float("nan")
+    results = [
+        build("piggyback", "voc", {"voc": (nan,)}),
+        build("piggyback", "munch", {"voc": (nan,), "munch": (1.0,)}),
+    ]
+    assert Comparison.of(results).matrix("piggyback").retests() == Retests(count=1, changed=0)
 
 
 def test_gain_points_to_better() -> None:

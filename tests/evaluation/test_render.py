@@ -36,6 +36,11 @@ def test_numbers_of_a_row_share_their_decimals(values: tuple[float | None, ...],
     assert number_texts(values) == texts
 
 
+def test_an_outlier_beside_the_row_does_not_set_its_decimals() -> None:
+    assert number_texts([214.81, 203.39, 84210.0], like=[214.81, 203.39]) == ("214.81", "203.39", "84,210.00")
+    assert number_texts([None, 84210.0], like=[None]) == ("-", "84,210")
+
+
 def test_markdown() -> None:
     assert to_markdown(TABLE).splitlines() == [
         r"**Results \<1\>**",

@@ -71,7 +71,6 @@ class Invert:
     kind: ClassVar[str] = "invert"
     higher: bool = False
     poison: int = -1
-    seen: tuple[int, ...] = ()
 
     @property
     def channels(self) -> int:

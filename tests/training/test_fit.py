@@ -66,6 +66,27 @@ def test_returns_the_step_that_validation_selects(tmp_path: Path, higher: bool) 
     assert selected == {"step": best, "steps": 14, "scores": {"MSE": scored[best], "pixels": 5 * 32 * 32 + 2 * 5 * 32}}
 
 
+class Constant:
+    def update(self, output: Tensor, sample: Sample) -> None:
+        pass
+
+    def compute(self) -> dict[str, float]:
+        return {"MSE": 0.5, "pixels": 0.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Indifferent(Invert):
+    def scores(self) -> Constant:  # type: ignore[override]
+        return Constant()
+
+
+@pytest.mark.parametrize("higher", [False, True])
+def test_of_equal_steps_the_first_is_selected(tmp_path: Path, higher: bool) -> None:
+    backbone = unet()
+    fit(job(tmp_path, task=Indifferent(higher=higher)), weights(backbone), backbone)
+    assert json.loads((tmp_path / "fit-0" / "selected.json").read_text())["step"] == 2
+
+
 def test_frozen_weights_keep_their_bytes_and_only_declared_parameters_get_gradients(tmp_path: Path) -> None:
     backbone = unet()
     own = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
@@ -120,6 +141,7 @@ def test_the_critic_is_trained_and_moves_the_result(tmp_path: Path) -> None:
     assert [row["step"] for row in steps] == [1, 2, 3, 4, 5, 6]
     assert steps[-1]["critic"] < steps[0]["critic"]
     for row in steps:
+        assert row["lr/critic"] == pytest.approx(1e-3 * (1 + np.cos(np.pi * (row["step"] - 1) / 6)) / 2)
         assert row["loss"] == pytest.approx(row["loss/gan"] + row["loss/l1"], rel=1e-6)
 
 

@@ -126,7 +126,6 @@ def test_a_finished_checkpoint_holds_the_selected_step_alone(tmp_path: Path) -> 
         "checkpoint.pt",
         "metrics.jsonl",
         "metrics.csv",
-        "samples",
         "selected.json",
     }
 
@@ -141,6 +140,16 @@ def test_the_message_says_how_to_go_on(tmp_path: Path) -> None:
         "(`--resume`) goes on."
     )
     assert (caught.value.step, caught.value.path) == (1, path)
+
+
+def test_stopped_before_the_first_step(tmp_path: Path) -> None:
+    backbone = unet()
+    with pytest.raises(
+        Interrupted, match=r"Stopped at step 0 of 6 .*\. Nothing was saved yet; the same call"
+    ) as caught:
+        fit(job(tmp_path), masks(backbone), backbone, stop=lambda: True)
+    assert caught.value.step == 0
+    assert fit(job(tmp_path), masks(backbone), backbone)  # nothing is there to be resumed
 
 
 class Pressing(Blobs):

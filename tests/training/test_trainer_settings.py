@@ -1,4 +1,5 @@
 import dataclasses
+import inspect
 
 import pytest
 import torch
@@ -47,11 +48,7 @@ def test_mps_where_there_is_none() -> None:
 
 
 def test_every_field_is_documented() -> None:
-    source = Settings.__module__
-    import importlib
-    import inspect
-
-    text = inspect.getsource(importlib.import_module(source))
+    text = inspect.getsource(Settings)
     for field in dataclasses.fields(Settings):
         after = text.split(f"    {field.name}: ", 1)[1].split("\n", 2)[1]
         assert after.startswith('    """'), field.name

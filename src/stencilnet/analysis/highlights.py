@@ -42,27 +42,14 @@ def _per_task(stages: tuple[StageResult, ...], main: str) -> list[tuple[str, str
 
 
 def _unchanged(comparison: Comparison, main: str) -> list[tuple[str, str]]:
-    changed, tests = _retests(comparison, main)
-    if not tests:
+    tests = comparison.matrix(main).retests()
+    if not tests.count:
         return []
-    label = f"of {tests} numbers of earlier tasks changed while {method_title(main)} learned later ones"
+    label = f"of {tests.count} numbers of earlier tasks changed while {method_title(main)} learned later ones"
     if main != "finetune" and "finetune" in comparison.methods:
-        moved, moves = _retests(comparison, "finetune")
-        label += f"; fine-tune changed {moved} of {moves}"
-    return [(str(changed), label)]
-
-
-def _retests(comparison: Comparison, method: str) -> tuple[int, int]:
-    """Count how many numbers of earlier tasks were measured again, and how many of them had changed."""
-    matrix = comparison.matrix(method)
-    changed = tests = 0
-    for column in matrix.columns:
-        own = matrix.learned(column)
-        again = [matrix.value(row.task, column) for row in matrix.rows if row.task != column.task]
-        measured = [value for value in again if value is not None and own is not None]
-        tests += len(measured)
-        changed += sum(value != own for value in measured)
-    return changed, tests
+        moved = comparison.matrix("finetune").retests()
+        label += f"; fine-tune changed {moved.changed} of {moved.count}"
+    return [(str(tests.changed), label)]
 
 
 def _bytes(count: int) -> str:

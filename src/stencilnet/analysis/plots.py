@@ -32,7 +32,7 @@ from stencilnet.tasks.task import Metric
 _MANY_LAYERS = 40
 """Beyond this many bars, numbers above them would run into each other."""
 
-_DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#d8683a", "#f2b094", "#f5f5f3", "#9ac7e2", "#4a9bcb"])
+_DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#d8683a", "#f2b094", "#f0f0ed", "#9ac7e2", "#4a9bcb"])
 _CELL_INK = "#16191d"
 
 
@@ -218,8 +218,9 @@ def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
 
 
 def _cell(axes: Axes, x: int, y: int, colour: object, text: str, *, frame: bool = False) -> None:
-    edge = INK if frame else "none"
-    axes.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, facecolor=colour, edgecolor=edge, linewidth=1.3))
+    axes.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, facecolor=colour, edgecolor="none"))
+    if frame:  # inside the cell, so that it shows on dark pages too
+        axes.add_patch(Rectangle((x - 0.43, y - 0.39), 0.86, 0.78, facecolor="none", edgecolor=_CELL_INK))
     ink = MUTED if colour == CELL else _CELL_INK
     axes.text(x, y, text, ha="center", va="center", fontsize=8, linespacing=1.15, color=ink)
 

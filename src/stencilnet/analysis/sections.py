@@ -56,13 +56,13 @@ def compose(material: Material) -> Report:
     summary = (
         f"{tasks} image-to-image {'task' if tasks == 1 else 'tasks'}, learned one after another"
         + (f" by {_listed(methods)}" if methods else "")
-        + ". Every number below was measured in this run, on test examples that chose nothing."
+        + ". Every number was measured in this run, on test examples wherever it does not say validation."
     )
     sections = [
         _run(material, comparison),
         _tasks(comparison),
         _results(comparison),
-        _forgetting(comparison),
+        _forgetting(material, comparison),
         _sizes(comparison),
         _masks(material, comparison),
         _pictures(material, comparison),
@@ -126,36 +126,46 @@ def _results(comparison: Comparison) -> Section | None:
         title="Results",
         text=(
             "First each task right after it was learned, then each task tested again after the next one was learned: "
-            "where those rows fall behind the first ones, a method forgot. The trivial baseline looks at nothing but "
-            "the training data's averages, or hands the input through.",
+            "where those rows fall behind the first ones, a method forgot. The trivial baseline answers without a "
+            "network.",
         ),
         tables=(table2(comparison),),
     )
 
 
-def _forgetting(comparison: Comparison) -> Section | None:
+def _forgetting(material: Material, comparison: Comparison) -> Section | None:
     methods = [method for method in comparison.methods if len(comparison.stages(method)) > 1]
     if not methods:
         return None
-    pictures = [
-        Picture(
-            name=f"forgetting-{method}",
-            alt=f"Heat map of {method_title(method)}: each task's headline metric in each state. "
-            "The table of the same name below holds the numbers.",
-            caption=f"{method_title(method)}. A frame: right after learning. Below each later value, its change since.",
-            data=to_svg(forgetting_figure(comparison, method)),
-        )
-        for method in methods
+    tests = {method: comparison.matrix(method).retests() for method in methods}
+    kept = [method_title(method) for method in methods if tests[method].count and not tests[method].changed]
+    text = [
+        "Every task tested in every state. A row is a state: the network right after one more task was learned. "
+        "A column is a task: read it downwards to see what later tasks did to it."
     ]
+    if kept:
+        text.append(f"Under {_listed(kept)} every number of every earlier task stayed exactly what it was.")
+    if any(result.digests for result in comparison.results):
+        text.append(
+            "A task whose weights are the same, byte for byte, as when it was last tested keeps that test's numbers."
+        )
+    shown = [method for method in methods if tests[method].changed or method == material.main]
     return Section(
         name="forgetting",
         title="Forgetting",
-        text=(
-            "Every task tested in every state. A row is a state: the network right after one more task was learned. "
-            "A column is a task: read it downwards to see what later tasks did to it.",
-        ),
-        pictures=tuple(pictures),
+        text=tuple(text),
+        pictures=tuple(_forgetting_picture(comparison, method) for method in shown),
         folded=tuple(forgetting_table(comparison, method) for method in methods),
+    )
+
+
+def _forgetting_picture(comparison: Comparison, method: str) -> Picture:
+    return Picture(
+        name=f"forgetting-{method}",
+        alt=f"Heat map of {method_title(method)}: each task's headline metric in each state. "
+        "The table of the same name below holds the numbers.",
+        caption=f"{method_title(method)}. A frame: right after learning. Below each later value, its change since.",
+        data=to_svg(forgetting_figure(comparison, method)),
     )
 
 

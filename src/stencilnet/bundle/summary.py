@@ -40,7 +40,6 @@ def summary_text(path: str | Path) -> str:
     lines = [f"{known['architecture']} ({arguments}), {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
     for name, task in known["tasks"].items():
         share = task["bytes"] / known["backbone_bytes"]
-        lines.append(
-            f"  {name:<24} {task['kind']:<14} {task['method']:<12} {task['bytes']:>12,} bytes  {share:6.1%} of the backbone"
-        )
+        cost = f"{task['bytes']:>12,} bytes  {share:6.1%} of the backbone"
+        lines.append(f"  {name:<24} {task['kind']:<14} {task['method']:<12} {cost}")
     return "\n".join(lines)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from stencilnet.experiment.session import Session
+    from stencilnet.training.sinks import Sink
 
 
 def carry_out(
@@ -77,7 +78,9 @@ def _session(screen: "Console", out: Path, root: Path, only: tuple[str, ...], *,
     from stencilnet.training.progress import ProgressBar
     from stencilnet.training.sinks import TensorBoard, tensorboard_installed
 
-    sinks = (ProgressBar(screen), *([TensorBoard()] if tensorboard_installed() else []))
+    sinks: list[Sink] = [ProgressBar(screen)]
+    if tensorboard_installed():
+        sinks.append(TensorBoard())
     with stop_on_signal() as wish:
         try:
             yield Session(

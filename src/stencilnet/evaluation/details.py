@@ -66,7 +66,7 @@ def size_table(comparison: Comparison) -> Table:
         shared = network_bytes(tuple(stages.values())) / MIB
         snapshots = sum(result.sizes.snapshot for result in stages.values()) / MIB
         total = shared + sum(delta for delta in deltas if delta is not None)
-        rows.append((Cell(text=method_title(method)), *number_cells([shared, *deltas, total, snapshots])))
+        rows.append((Cell(text=method_title(method)), *map(_mib, (shared, *deltas, total, snapshots))))
     heads = tuple(f"Task {card.number}" for card in cards)
     return Table(
         title="Sizes in MiB, measured from the stored bytes",
@@ -77,6 +77,10 @@ def size_table(comparison: Comparison) -> Table:
             "1 MiB is 2^20 bytes; file headers aside.",
         ),
     )
+
+
+def _mib(value: float | None) -> Cell:
+    return Cell(text=DASH if value is None else f"{value:,.3f}", value=value)
 
 
 def training_table(comparison: Comparison) -> Table:

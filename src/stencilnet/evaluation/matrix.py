@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import isnan
 
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
 from stencilnet.evaluation.results import StageResult, TaskCard
@@ -36,6 +37,19 @@ class Row:
     task: str
     parent: str | None
     values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retests:
+    """What became of earlier tasks' numbers.
+
+    Attributes:
+        count: How many were measured again in a later state.
+        changed: How many of these differ, by however little, from the value right after learning.
+    """
+
+    count: int
+    changed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +118,19 @@ class ResultMatrix:
             return None
         own, last = self.learned(column), self.value(self.rows[-1].task, column)
         return None if own is None or last is None else gain(column.metric, own, last)
+
+    def retests(self) -> "Retests":
+        """Count how often an earlier task's number was measured again, and how often it had changed."""
+        count = changed = 0
+        for column in self.columns:
+            own = self.learned(column)
+            if own is None:
+                continue
+            again = [self.value(row.task, column) for row in self.rows if row.task != column.task]
+            measured = [value for value in again if value is not None]
+            count += len(measured)
+            changed += sum(value != own and not (isnan(value) and isnan(own)) for value in measured)
+        return Retests(count=count, changed=changed)
 
     def _holds(self, row: Row, task: str) -> bool:
         return any(

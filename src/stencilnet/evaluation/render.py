@@ -59,20 +59,25 @@ def words(*texts: str) -> tuple[Cell, ...]:
     return tuple(Cell(text=text) for text in texts)
 
 
-def number_texts(values: Sequence[float | None]) -> tuple[str, ...]:
+def number_texts(values: Sequence[float | None], like: Sequence[float | None] = ()) -> tuple[str, ...]:
     """Write comparable numbers with the same count of decimals: about four digits of the largest one.
 
     A number that these decimals would round to zero keeps two digits of its own.
+
+    Args:
+        values: The numbers; None becomes a dash.
+        like: Those that set the count of decimals, if not all.
     """
-    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    known = [value for value in like or values if value is not None] or [v for v in values if v is not None]
+    finite = [abs(value) for value in known if math.isfinite(value)]
     largest = max(finite, default=0.0)
     decimals = next((d for limit, d in ((10_000, 0), (10, 2), (1, 3)) if largest >= limit), 4)
     return tuple(_number_text(value, decimals) for value in values)
 
 
-def number_cells(values: Sequence[float | None]) -> tuple[Cell, ...]:
-    """Return cells of comparable numbers."""
-    texts = number_texts(values)
+def number_cells(values: Sequence[float | None], like: Sequence[float | None] = ()) -> tuple[Cell, ...]:
+    """Return cells of comparable numbers; see `number_texts`."""
+    texts = number_texts(values, like)
     return tuple(Cell(text=text, value=value) for text, value in zip(texts, values, strict=True))
 
 

@@ -94,8 +94,12 @@ def table2(comparison: Comparison) -> Table:
     ]
     if comparison.cards and all(result.method == BACKBONE for result in _firsts(comparison)):
         notes.append("Task 1 trains the shared network, once; every method starts from it.")
+    if baselines := [
+        f"{card.trivial} (Task {card.number})" for card in comparison.cards if comparison.trivial(card.name)
+    ]:
+        notes.append(f"Trivial baselines: {', '.join(baselines)}.")
     if beaten:
-        notes.append(f"The trivial baseline is at least as good as every method in: {', '.join(beaten)}.")
+        notes.append(f"The trivial baseline is at least as good as every method at: {', '.join(beaten)}.")
     if sizes:
         notes.append(
             "MiB (2^20 bytes, the paper's MB) of stored weights. Model size: what keeps every task as it was learned, "
@@ -127,11 +131,9 @@ def _own_rows(
             column = Column(task=card.name, metric=metric)
             trivial = baseline.metrics[card.name].get(metric.name) if baseline else None
             values = [matrix.learned(column) for matrix in matrices]
-            cells, (last,) = number_cells(values), number_cells([trivial])
-            if trivial is not None:
-                last = Cell(text=f"{last.text} ({card.trivial})", value=trivial)
-                if _is_beaten(values, trivial, metric):
-                    beaten.append(f"Task {card.number} {metric.name}")
+            *cells, last = number_cells([*values, trivial], like=values)
+            if trivial is not None and _is_beaten(values, trivial, metric):
+                beaten.append(f"Task {card.number} {metric.name}")
             label = words(task_title(card), footnotes.mark(metric))
             rows.append((*label, *_mark_best(cells, higher_is_better=metric.higher_is_better), last))
     return rows, beaten

@@ -29,11 +29,20 @@ def write_report(run: Run) -> Path:
     Raises:
         ResultError: If a result file is damaged.
     """
+    return write_files(compose(material(run)), run.folder.path)
+
+
+def material(run: Run) -> Material:
+    """Return what a run's report is made from.
+
+    Raises:
+        ResultError: If a result file is damaged.
+    """
     experiment, folder = run.experiment, run.folder
     results = tuple(run.results())
     comparison = Comparison.of(results)
     masks, decoder = _masks(folder)
-    material = Material(
+    return Material(
         title=experiment.title,
         results=results,
         main=folder.main,
@@ -44,7 +53,6 @@ def write_report(run: Run) -> Path:
         curves={card.name: _curves(folder, results, card.name) for card in comparison.cards},
         not_run=tuple(_not_run(experiment)),
     )
-    return write_files(compose(material), folder.path)
 
 
 def _masks(folder: RunFolder) -> tuple[Mapping[str, TaskMasks], tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite, isnan
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.masks import Masks, Trainable
+from stencilnet.tasks.task import Sample
 from stencilnet.training.checkpoint import Progress, Selected, copied, save, trained_tensors
 from stencilnet.training.job import Job
 from stencilnet.training.sampling import Order, training_loader, validation_loader
@@ -113,7 +114,7 @@ class Loop:
         if (done + 1) % self.learner.resolved.settings.log_every == 0 or done + 1 in (1, self.order.steps):
             self._log(values | self._rates() | self._speed() | zeros_share(self.learner.trainable))
 
-    def _evaluate_if_due(self, samples: Any) -> None:
+    def _evaluate_if_due(self, samples: Iterable[Sample]) -> None:
         step, settings = self.progress.step, self.learner.resolved.settings
         due = step > 0 and (step % settings.evaluate_every == 0 or step == self.order.steps)
         if not due or step == self.progress.evaluated:
@@ -186,7 +187,9 @@ class Loop:
             sink.log(self.progress.step, values)
 
     def _rates(self) -> dict[str, float]:
-        return {f"lr/{group['name']}": group["lr"] for group in self.learner.optimizer.param_groups}
+        critic = self.learner.critic
+        groups = [*self.learner.optimizer.param_groups, *([] if critic is None else critic.optimizer.param_groups)]
+        return {f"lr/{group['name']}": group["lr"] for group in groups}
 
     def _speed(self) -> dict[str, float]:
         since, first = self._timed

@@ -72,7 +72,7 @@ class Files:
     def start(self, run: Run) -> None:
         """Drop rows and pictures after the step that a resumed run goes on from."""
         self._folder = run.folder
-        (run.folder / "samples").mkdir(parents=True, exist_ok=True)
+        run.folder.mkdir(parents=True, exist_ok=True)
         _keep(self._json, lambda line: int(json.loads(line)["step"]) <= run.first)
         _keep(self._csv, lambda line: line.startswith("step,") or int(line.partition(",")[0]) <= run.first)
         if not self._csv.exists():
@@ -91,7 +91,9 @@ class Files:
 
     def picture(self, step: int, sheet: Image.Image) -> None:
         """Write the sheet."""
-        sheet.save(self._folder / "samples" / f"step-{step:06d}.png")
+        folder = self._folder / "samples"
+        folder.mkdir(exist_ok=True)
+        sheet.save(folder / f"step-{step:06d}.png")
 
     def end(self) -> None:
         """Do nothing: every row is on disk already."""

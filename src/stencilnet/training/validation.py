@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.task import Sample, Task
 from stencilnet.training.sampling import batched
 from stencilnet.training.step import Learner, forward
@@ -67,7 +68,7 @@ def _rows(task: Task, output: Tensor, batch: Sample, count: int) -> list[list[Im
         target = task.target_image(sample)
         rows.append(
             [
-                _to_picture(sample["input"]),
+                to_picture(sample["input"]),
                 *([] if target is None else [target]),
                 task.to_image(output[position].cpu(), sample["input"]),
             ]
@@ -92,8 +93,3 @@ def _thumbnail(picture: Image.Image) -> Image.Image:
     copy = picture.convert("RGB")
     copy.thumbnail((CELL, CELL))
     return copy
-
-
-def _to_picture(image: Tensor) -> Image.Image:
-    levels = (image.clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(levels.permute(1, 2, 0).contiguous().numpy())

@@ -1,0 +1,47 @@
+"""What outsiders hold on to: names, lightness, commands."""
+
+import subprocess
+import sys
+
+import pytest
+
+import stencilnet as sn
+
+
+def test_every_public_name_is_there() -> None:
+    assert {
+        "BitMask", "Engine", "MultiTaskNet", "UNet", "learn", "load", "save", "Segmentation", "Colorization",
+        "StyleTransfer", "Edges2Photo", "Restoration", "Learning", "Splits", "Example", "Recipe", "View",
+        "BundleError", "DeltaError",
+    } == set(sn.__all__)  # fmt: skip
+    assert all(getattr(sn, name) is not None for name in sn.__all__)
+    assert dir(sn) == sn.__all__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = sn.nothing
+
+
+def test_importing_loads_no_torch() -> None:
+    probe = "import sys, stencilnet; print(sorted({'torch', 'numpy', 'PIL'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_commands_and_their_options() -> None:
+    from stencilnet.cli.main import stencil
+
+    options = {
+        name: {option for parameter in command.params for option in parameter.opts if option.startswith("--")}
+        for name, command in stencil.commands.items()
+    }
+    assert options["demo"] == {"--out", "--size"}
+    assert options["train"] == {"--out", "--root", "--only", "--resume", "--dry-run", "--set"}
+    assert options["add"] == {"--root", "--only", "--resume", "--set"}
+    assert options["compare"] == {"--methods", "--out", "--root", "--resume", "--dry-run", "--set"}
+    assert options["run"] == {"--out", "--input", "--device"}
+    assert options["evaluate"] == {"--root", "--set", "--json"}
+    assert options["info"] == options["verify"] == {"--json"}
+    assert options["analyze"] == {"--out"}
+    assert {"remove", "config"} <= options.keys()
