@@ -11,7 +11,7 @@ from stencilnet.tasks.segmentation import Segmentation
 
 
 def test_kinds_go_by_their_own_names() -> None:
-    assert {"segmentation", "colorization", "edges2photo", "restoration"} <= set(KINDS)
+    assert set(KINDS) == {"segmentation", "colorization", "style", "edges2photo", "restoration"}
     assert all(kind.kind == name for name, kind in KINDS.items())
 
 
@@ -44,7 +44,8 @@ import sys
 from PIL import Image
 import torch
 from stencilnet.tasks.catalog import task_from_record
-for kind, settings in [("segmentation", {"classes": ["a", "b"]}), ("edges2photo", {}), ("colorization", {})]:
+for kind, settings in [("segmentation", {"classes": ["a", "b"]}), ("edges2photo", {}), ("colorization", {}),
+                       ("style", {"style": "painted:bands"}), ("restoration", {})]:
     task = task_from_record(kind, settings)
     given = task.to_input(Image.new("RGB", (20, 30)))
     task.to_image(torch.zeros(task.channels, 30, 20), given)

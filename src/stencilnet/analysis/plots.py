@@ -1,6 +1,7 @@
 """Figures: ratio of 0 by layer (the paper, Figs. 9-13), training curves, forgetting, mask similarity."""
 
 from collections.abc import Collection, Mapping, Sequence
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -236,7 +237,7 @@ def _grid_of_cells(axes: Axes, columns: int, rows: int) -> None:
 
 
 def _head(card: TaskCard) -> str:
-    return f"Task {card.number}\n{card.title}\n{metric_title(card.metrics[0])}"
+    return "\n".join([f"Task {card.number}", *wrap(card.title, 13), metric_title(card.metrics[0])])
 
 
 def _colour_bar(figure: Figure, axes: Axes, limit: float, labels: tuple[str, str, str]) -> None:

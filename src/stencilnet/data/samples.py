@@ -2,17 +2,30 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stencilnet.data.transforms import View, evaluation_view, training_view
+from stencilnet.data.transforms import View, evaluation_view, resized, training_view
 from stencilnet.tasks.task import Example, Task
 
 CACHE_BYTES = 256 * 2**20
 """Default limit of each `Cache`; 256 MiB hold about 430 labelled examples of 481x321 pixels."""
 _SEED_LIMIT = 2**64
+
+
+class Examples(Protocol):
+    """Examples by index."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Example:
+        """Return one of them."""
+        ...
 
 
 class Cache:
@@ -30,7 +43,7 @@ class Cache:
         ValueError: If `limit` is negative.
     """
 
-    def __init__(self, source: Sequence[Example], limit: int = CACHE_BYTES) -> None:
+    def __init__(self, source: "Examples", limit: int = CACHE_BYTES) -> None:
         if limit < 0:
             raise ValueError(f"Expected argument `limit` to be a number of bytes, but got {limit}. 0 keeps nothing.")
         self.source = source
@@ -51,9 +64,23 @@ class Cache:
             self._bytes += size
         return example
 
-    def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple[Sequence[Example], int]]:
+    def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple[Examples, int]]:
         """Leave the examples behind when a loader worker is given a copy."""
         return Cache, (self.source, self.limit)
+
+
+class _Resized:
+    """Examples at a view's stored size, which is what is worth keeping: smaller, and resized once."""
+
+    def __init__(self, source: Sequence[Example], view: View) -> None:
+        self._source = source
+        self._view = view
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Example:
+        return resized(self._source[index], self._view)
 
 
 class TrainingSamples(Dataset[dict[str, Tensor]]):
@@ -79,7 +106,7 @@ class TrainingSamples(Dataset[dict[str, Tensor]]):
         _check_source(source)
         if not 0 <= seed < _SEED_LIMIT:
             raise ValueError(f"Expected argument `seed` to lie in 0 ... 2^64 - 1, but got {seed}.")
-        self.examples = Cache(source, cache)
+        self.examples = Cache(_Resized(source, view), cache)
         self.view = view
         self.task = task
         self.seed = seed
@@ -111,7 +138,7 @@ class EvaluationSamples(Dataset[dict[str, Tensor]]):
         self, source: Sequence[Example], view: View, task: Task, whole: bool, *, cache: int = CACHE_BYTES
     ) -> None:
         _check_source(source)
-        self.examples = Cache(source, cache)
+        self.examples = Cache(_Resized(source, view), cache)
         self.view = view
         self.task = task
         self.whole = whole

@@ -45,6 +45,18 @@ class View:
             raise ValueError("Expected " + "; ".join(problems) + ".")
 
 
+def resized(example: Example, view: View) -> Example:
+    """Return an example with its shorter side at `View.resize` pixels, or as it was if that is None.
+
+    Both views begin with this step; a cache behind it decodes and resizes each file once.
+
+    Raises:
+        ValueError: If the example's parts differ in size.
+    """
+    _check(example)
+    return _resize(example, _shorter(example, view))
+
+
 def training_view(example: Example, view: View, generator: torch.Generator) -> Example:
     """Return a random crop of an example, ``(3, crop, crop)``, scaled and mirrored at random.
 

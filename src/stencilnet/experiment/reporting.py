@@ -49,7 +49,9 @@ def material(run: Run) -> Material:
         config=to_yaml(experiment),
         masks=masks,
         decoder=decoder,
-        sheets={card.name: _sheet(experiment, folder, card.name, comparison) for card in comparison.cards},
+        sheets={card.name: _sheet(experiment, folder, card.name, comparison) for card in comparison.cards}
+        if experiment.pictures
+        else {},
         curves={card.name: _curves(folder, results, card.name) for card in comparison.cards},
         not_run=tuple(_not_run(experiment)),
     )
@@ -68,7 +70,8 @@ def _sheet(experiment: Experiment, folder: RunFolder, task: str, comparison: Com
     labels = [INPUT, TARGET, *([BACKBONE] if experiment.tasks[0].name == task else comparison.methods)]
     found = {label: saved(folder.pictures(task), label) for label in labels}
     shown = {label: paths for label, paths in found.items() if paths}
-    rows = [[_opened(paths, position) for paths in shown.values()] for position in sorted(shown[INPUT])]
+    positions = sorted(found[INPUT])
+    rows = [[_opened(paths, position) for paths in shown.values()] for position in positions]
     kind = experiment.plan(task).task
     classes = kind.classes if isinstance(kind, Segmentation) else ()
     return contact_sheet(
@@ -99,13 +102,6 @@ def _curves(folder: RunFolder, results: tuple[StageResult, ...], task: str) -> d
 
 
 def _not_run(experiment: Experiment) -> list[str]:
-    later = [plan.name for plan in experiment.tasks[1:]]
-    sentences = []
-    for method in experiment.methods:
-        left_out = [experiment.plan(name).title for name in later if name not in experiment.learned_by(method)]
-        if left_out:
-            sentences.append(
-                f"{method_title(method.method.name)} was not run on {', '.join(left_out)}: this config compares methods "
-                "on the other tasks, to keep within its time."
-            )
-    return sentences
+    if not any(method.tasks for method in experiment.methods):
+        return []
+    return ["This config gives some methods fewer tasks, to keep within its time; the cells they leave empty show `-`."]

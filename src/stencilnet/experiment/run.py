@@ -11,7 +11,7 @@ from stencilnet.experiment.folder import RunError, RunFolder, claim
 from stencilnet.experiment.learning import Splits, learn
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session, learning
-from stencilnet.experiment.styles import bind_styles
+from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
 from stencilnet.models import MultiTaskNet, UNet
 from stencilnet.tasks.style import StyleTransfer
@@ -49,7 +49,9 @@ class Run:
     @cached_property
     def tasks(self) -> dict[str, Task]:
         """Tasks by name, style tasks bound to their image and perceptual network; needs the finished backbone."""
-        return bind_styles(self.experiment, self.folder, self.session.root, self.data(self.first).train)
+        backbone = load(self.folder.backbone).backbone
+        images = self.data(self.first).train
+        return bind_tasks(self.experiment, backbone, lambda: images, self.session.root, self.folder.perceptual)
 
     def data(self, name: str) -> TaskData:
         """Return a task's data, opened once."""

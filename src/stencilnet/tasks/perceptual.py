@@ -1,0 +1,192 @@
+"""The frozen network that style losses look through: plain convolutions, ReLUs and poolings, and a name to print."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+_KEY = "perceptual"
+"""The one metadata key: safetensors orders several at random, and the file's bytes should be stable."""
+
+
+class PerceptualError(ValueError):
+    """A perceptual network that cannot be had, read or relied on; says why, and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What a perceptual network is, beside its weights. JSON data.
+
+    Attributes:
+        name: Printed and stored beside every number measured with it.
+        style_layers: Layers whose Gram matrices are the style (``relu1_2``: second convolution of the first block).
+        content_layer: Layer whose features are the content.
+        pooling: Between blocks, 2x2: ``max`` (VGG) or ``average``.
+        mean: Taken off R, G and B in [0, 1] at the input.
+        std: Divides them then.
+        start: For a stand-in, the content distance of a mid-gray output, averaged over photos: what its weights are
+            set by (see `stencilnet.tasks.criterion`). None for published weights, which presets are made for.
+    """
+
+    name: str
+    style_layers: tuple[str, ...]
+    content_layer: str
+    pooling: Literal["max", "average"] = "max"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    start: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.pooling not in ("max", "average"):
+            raise PerceptualError(f"Expected `pooling` to be `max` or `average`, but got {self.pooling!r}.")
+        if not self.name or not self.style_layers:
+            raise PerceptualError("Expected a perceptual network with a `name` and `style_layers`, but one is empty.")
+        if self.start is not None and not self.start > 0:
+            raise PerceptualError(f"Expected `start` to be positive, but got {self.start}: blind to its photos.")
+
+
+class PerceptualNetwork(nn.Module):
+    """3x3 convolutions and ReLUs in blocks, a pooling between blocks: VGG, and anything of its shape.
+
+    Frozen. It computes in float32 whatever the autocast, because a Gram matrix sums thousands of products: bf16 keeps
+    three digits of it, and float16 overflows.
+
+    Args:
+        description: What it is.
+        convolutions: Weight ``(out, in, 3, 3)`` and bias ``(out,)`` by name ``{block}_{index}``, in order, blocks
+            from 1 on. Copied.
+
+    Raises:
+        PerceptualError: If a layer of the description is not among them, or they do not chain.
+    """
+
+    def __init__(self, description: Description, convolutions: Mapping[str, tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.description = description
+        self._names = tuple(convolutions)
+        missing = {*description.style_layers, description.content_layer} - {f"relu{name}" for name in self._names}
+        if missing:
+            raise PerceptualError(
+                f"Expected layers {sorted(missing)}, but the network has relu{', relu'.join(self._names)}."
+            )
+        channels = 3
+        for name, (weight, bias) in convolutions.items():
+            if weight.shape[1:] != (channels, 3, 3) or bias.shape != weight.shape[:1]:
+                raise PerceptualError(
+                    f"Expected conv{name} to take {channels} channels by 3x3, but got a weight of shape "
+                    f"{tuple(weight.shape)} and a bias of shape {tuple(bias.shape)}."
+                )
+            if not (weight.isfinite().all() and bias.isfinite().all()):
+                raise PerceptualError(
+                    f"Expected conv{name} to be finite, but got NaN or infinity. Get the weights anew."
+                )
+            channels = weight.shape[0]
+            self.register_buffer(_buffer(name, "weight"), weight.detach().float().clone())
+            self.register_buffer(_buffer(name, "bias"), bias.detach().float().clone())
+        self.register_buffer("mean", torch.tensor(description.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(description.std).view(1, 3, 1, 1))
+        self.eval()
+
+    @property
+    def name(self) -> str:
+        """Printed and stored beside every number measured with it."""
+        return self.description.name
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return self.get_buffer("mean").device
+
+    def convolutions(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Return its weights and biases by name, in order; its own tensors, not copies."""
+        return {n: (self.get_buffer(_buffer(n, "weight")), self.get_buffer(_buffer(n, "bias"))) for n in self._names}
+
+    def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
+        """Return features by layer; nothing deeper than the deepest is computed.
+
+        Args:
+            image: RGB ``(N, 3, H, W)`` in [0, 1] on the network's device, sides of at least 8 px for four blocks.
+            layers: Names such as ``relu2_2``.
+
+        Returns:
+            ``(N, C, H / 2^(block - 1), W / 2^(block - 1))`` float32 each.
+
+        Raises:
+            PerceptualError: If the image is smaller than one feature of the deepest layer.
+        """
+        found: dict[str, Tensor] = {}
+        block = 1
+        with torch.autocast(image.device.type, enabled=False):
+            x = (image.float() - self.get_buffer("mean")) / self.get_buffer("std")
+            for name, (weight, bias) in self.convolutions().items():
+                if block_of(name) > block:
+                    block = block_of(name)
+                    if min(x.shape[-2:]) < 2:
+                        raise PerceptualError(
+                            f"Expected images of at least {2 ** (block - 1)} px a side, but got "
+                            f"{image.shape[-1]}x{image.shape[-2]} px. Use larger images."
+                        )
+                    x = pool(x, self.description.pooling)
+                x = F.relu(F.conv2d(x, weight, bias, padding=1))
+                if f"relu{name}" in layers:
+                    found[f"relu{name}"] = x
+                if len(found) == len(set(layers)):
+                    break
+        return found
+
+
+def block_of(name: str) -> int:
+    """Return the block of a convolution called ``{block}_{index}``."""
+    return int(name.partition("_")[0])
+
+
+def pool(x: Tensor, pooling: str) -> Tensor:
+    """Halve ``(N, C, H, W)`` by ``max`` or ``average``; an odd last row or column is left out."""
+    return F.max_pool2d(x, 2) if pooling == "max" else F.avg_pool2d(x, 2)
+
+
+def _buffer(name: str, kind: str) -> str:
+    return f"conv{name}_{kind}"  # a buffer's name may hold no dot
+
+
+def save_perceptual(network: PerceptualNetwork, path: Path) -> None:
+    """Write a network as plain tensors (safetensors), so that all methods and resumed runs use the very same one."""
+    tensors = {
+        f"conv{name}.{kind}": tensor.cpu().contiguous()
+        for name, pair in network.convolutions().items()
+        for kind, tensor in zip(("weight", "bias"), pair, strict=True)
+    }
+    text = json.dumps({**asdict(network.description), "convolutions": list(network.convolutions())}, sort_keys=True)
+    save_file(tensors, path, metadata={_KEY: text})
+
+
+def load_perceptual(path: Path) -> PerceptualNetwork:
+    """Read what `save_perceptual` wrote: bit-equal.
+
+    Raises:
+        PerceptualError: If there is no such file, or it is none of those.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            text = (file.metadata() or {}).get(_KEY)
+            if text is None:
+                raise PerceptualError(
+                    f"Expected {path} to be a perceptual network, but got other tensors. Make it anew."
+                )
+            record = json.loads(text)
+            order = record.pop("convolutions")
+            pairs = {n: (file.get_tensor(f"conv{n}.weight"), file.get_tensor(f"conv{n}.bias")) for n in order}
+    except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
+        raise PerceptualError(f"Cannot read the perceptual network {path}: {error}. Make it anew.") from error
+    known = {field.name for field in fields(Description)}
+    if set(record) != known:
+        raise PerceptualError(f"Expected {path} to describe {sorted(known)}, but got {sorted(record)}. Make it anew.")
+    described: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in record.items()}
+    return PerceptualNetwork(Description(**described), pairs)

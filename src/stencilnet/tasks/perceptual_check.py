@@ -1,0 +1,123 @@
+"""A perceptual network is tested before it is used: does its style loss see colour, and tell styles apart?"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stencilnet.tasks.criterion import PRESETS, Criterion, Preset
+from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork
+
+_MARGIN = 0.1
+"""A change of the style loss that counts, as a share."""
+_PHOTOS = 8
+"""Photos looked at, the first of those given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleSense:
+    """How a perceptual network's style loss behaves toward one style; each a quotient of mean losses.
+
+    Attributes:
+        palette: Photos whose colours are matched to the style's, over the photos as they are. Below 1 is right.
+        own: The style's own quarters, over the other style's quarters. Below 1 is right.
+        tint: Matched photos half blended with the style's complement, over the matched photos. Above 1 is right.
+    """
+
+    palette: float
+    own: float
+    tint: float
+
+    def problems(self) -> list[str]:
+        """Say what is wrong, if anything."""
+        return [
+            *(
+                []
+                if self.palette <= 1 - _MARGIN
+                else [f"it hardly falls when a photo takes the style's palette (to {self.palette:.2f} of what it was)"]
+            ),
+            *(
+                []
+                if self.own <= 1 - _MARGIN
+                else [f"it does not tell the styles apart (own over other {self.own:.2f})"]
+            ),
+            *(
+                []
+                if self.tint >= 1 + _MARGIN
+                else [f"it hardly rises under a tint (to {self.tint:.2f} of what it was)"]
+            ),
+        ]
+
+
+def check_perceptual(
+    network: PerceptualNetwork,
+    photos: Sequence[Tensor],
+    style_a: Tensor,
+    style_b: Tensor,
+    preset: Preset = PRESETS["johnson"],
+) -> tuple[StyleSense, StyleSense]:
+    """Test that a network's style loss sees what a style is made of.
+
+    It must fall when only the palette of a photo moves toward the style's (mean and deviation of R, G and B), be lower
+    for a style's own quarters than for another style's, and rise under a tint (a blend with one colour, the thing
+    that instance normalisation cannot see); each by at least a tenth.
+
+    Args:
+        network: To be tested.
+        photos: RGB ``(3, H, W)`` in [0, 1]; the first eight are used.
+        style_a: A style image ``(3, H, W)`` in [0, 1], at least 64 px a side.
+        style_b: Another.
+        preset: Convention of the Gram matrices; a published network needs its own.
+
+    Returns:
+        What was measured, for each style.
+
+    Raises:
+        PerceptualError: If the network fails, naming what it failed.
+    """
+    if not photos:
+        raise PerceptualError("Expected photos to test a perceptual network with, but got none.")
+    seen = photos[:_PHOTOS]
+    report = _sense(network, seen, style_a, style_b, preset), _sense(network, seen, style_b, style_a, preset)
+    problems = [
+        f"style {which}: {text}" for which, sense in zip("ab", report, strict=True) for text in sense.problems()
+    ]
+    if problems:
+        raise PerceptualError(f"The style loss of `{network.name}` is of no use: {'; '.join(problems)}.")
+    return report
+
+
+@torch.no_grad()
+def _sense(
+    network: PerceptualNetwork, photos: Sequence[Tensor], style: Tensor, other: Tensor, preset: Preset
+) -> StyleSense:
+    criterion = Criterion(network, style, preset, preset.content_weight, preset.style_weight)
+
+    def mean_loss(images: Sequence[Tensor]) -> float:
+        losses = [float(criterion.style(x.float().to(network.device)[None])) for x in images]
+        return sum(losses) / len(losses)
+
+    matched = [match_palette(photo.float(), style) for photo in photos]
+    tint = 1 - style.mean(dim=(1, 2), keepdim=True)
+    of_matched = mean_loss(matched)
+    return StyleSense(
+        palette=_quotient(of_matched, mean_loss(photos)),
+        own=_quotient(mean_loss(_quarters(style)), mean_loss(_quarters(other))),
+        tint=_quotient(mean_loss([0.5 * photo + 0.5 * tint for photo in matched]), of_matched),
+    )
+
+
+def match_palette(photo: Tensor, style: Tensor) -> Tensor:
+    """Give a photo the mean and deviation of the style's R, G and B, clamped to [0, 1]; both ``(3, H, W)``."""
+    deviation, mean = torch.std_mean(photo, dim=(1, 2), keepdim=True, correction=0)
+    wanted, to = torch.std_mean(style, dim=(1, 2), keepdim=True, correction=0)
+    return ((photo - mean) / deviation.clamp_min(1e-6) * wanted + to).clamp(0, 1)
+
+
+def _quarters(image: Tensor) -> list[Tensor]:
+    return [part for half in image.chunk(2, dim=1) for part in half.chunk(2, dim=2)]
+
+
+def _quotient(numerator: float, denominator: float) -> float:
+    return numerator / denominator if denominator > 0 else float("inf")

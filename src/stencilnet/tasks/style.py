@@ -1,0 +1,209 @@
+"""Style transfer: a photo in, the same photo painted in the style of one image out."""
+
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from stencilnet.tasks.checks import photo_of, refuse, refuse_critic, unit_image
+from stencilnet.tasks.criterion import LEAST_STYLE, PRESETS, Criterion
+from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.metrics import SSIM, MeanOverImages, ssim
+from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork
+from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+
+TOTAL, CONTENT, STYLE = "total_loss", "content_loss", "style_loss"
+_LEAST_SHARE = 1e-4
+"""The identity baseline stays this far from black and white, where the logit is infinite; less than half a level."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StyleTransfer:
+    """Learns to paint photos in one style (the paper, Table 1, Tasks 4 and 5; Johnson et al. 2016).
+
+    The output goes through a sigmoid, in the loss as in the picture. The content image is the input. The losses need
+    `bind` first; what running a trained task needs does not.
+
+    Raises:
+        ValueError: If settings are wrong, naming all that are.
+    """
+
+    kind: ClassVar[str] = "style"
+
+    style: str
+    """The style image: ``painted:swirls``, ``painted:bands``, or the path of a picture under the data root."""
+    style_size: int = 256
+    """Shorter side that the style image is brought to, in pixels; with the crop it sets the size of the strokes."""
+    preset: str = "johnson"
+    """``johnson``: VGG16, Gram / (C*H*W), weights 1e5 and 1e10. ``gatys``: VGG19, Gram / (H*W), 1 and 1e3/n^2."""
+    content_weight: float | None = None
+    """Loss weight of the content in the preset's scale; its own by default."""
+    style_weight: float | None = None
+    """Loss weight of the style in the preset's scale; its own by default (for ``gatys``, the 1e3)."""
+    criterion: Criterion | None = field(default=None, init=False, repr=False, compare=False)
+    """Set by `bind`; no setting."""
+
+    def __post_init__(self) -> None:
+        positive = {"content_weight": self.content_weight, "style_weight": self.style_weight}
+        refuse(
+            self.kind,
+            [
+                *([] if self.style else ["`style` should name a style image, got nothing"]),
+                *(
+                    []
+                    if self.style_size >= LEAST_STYLE
+                    else [f"`style_size` should be at least {LEAST_STYLE}, got {self.style_size}"]
+                ),
+                *(
+                    []
+                    if self.preset in PRESETS
+                    else [f"`preset` should be one of {tuple(PRESETS)}, got {self.preset!r}"]
+                ),
+                *(
+                    f"`{name}` should be positive, got {value}"
+                    for name, value in positive.items()
+                    if value is not None and not value > 0
+                ),
+            ],
+        )
+
+    def bind(self, perceptual: PerceptualNetwork, style_image: Tensor) -> "StyleTransfer":
+        """Return this task with what its losses need; it keeps a copy of the network, which follows its inputs' device.
+
+        Args:
+            perceptual: The network to look through.
+            style_image: RGB ``(3, H, W)`` in [0, 1], at least 32 px a side.
+
+        Raises:
+            PerceptualError: If the network is not the preset's, or the style image is none.
+        """
+        preset = PRESETS[self.preset]
+        bound = replace(self)
+        criterion = Criterion(
+            deepcopy(perceptual),
+            style_image,
+            preset,
+            preset.content_weight if self.content_weight is None else self.content_weight,
+            preset.style_weight if self.style_weight is None else self.style_weight,
+        )
+        object.__setattr__(bound, "criterion", criterion)  # no argument of __init__, where configs would see it
+        return bound
+
+    @property
+    def channels(self) -> int:
+        """R, G and B."""
+        return 3
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Total, content and style loss, similarity to the photo; once bound, also the style's share of each layer."""
+        through = "not bound yet" if self.criterion is None else self.criterion.network.name
+        note = f"perceptual network: {through}; preset {self.preset}; not comparable across networks or presets"
+        layers = () if self.criterion is None else self.criterion.layers
+        return (
+            Metric(name=TOTAL, higher_is_better=False, note=f"content + style, weighted; {note}"),
+            Metric(name=CONTENT, higher_is_better=False, note=f"weighted; {note}"),
+            Metric(name=STYLE, higher_is_better=False, note=f"weighted, sum over layers; {note}"),
+            Metric(name="SSIM", higher_is_better=True, note=f"to the photo; {SSIM.note}; {note}"),
+            *(Metric(name=f"style_{name}", higher_is_better=False, note=f"weighted; {note}") for name in layers),
+        )
+
+    @property
+    def trivial(self) -> str:
+        """The photo as it is."""
+        return "identity"
+
+    @classmethod
+    def recipe(cls) -> Recipe:
+        """Adam 1e-3, batch 4, constant (Johnson et al. 2016)."""
+        return Recipe(batch=4, lr=1e-3, schedule="constant")
+
+    def settings(self) -> dict[str, Any]:
+        """Return every setting: pictures need none, but a reader wants to know the style."""
+        return {
+            "style": self.style,
+            "style_size": self.style_size,
+            "preset": self.preset,
+            "content_weight": self.content_weight,
+            "style_weight": self.style_weight,
+        }
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W) in [0, 1].
+
+        Raises:
+            ValueError: If the example's image is not uint8 RGB.
+        """
+        return {"input": photo_of(example)}
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
+        """Weighted content and style loss, means over the batch.
+
+        Raises:
+            PerceptualError: If the task is not bound.
+        """
+        losses = {name: values.mean() for name, values in self._losses(output, sample).items()}
+        content = losses.pop("content")
+        return {"content": content, "style": torch.stack(list(losses.values())).sum()}
+
+    def critic(self) -> None:
+        """There is none."""
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
+        """Refused: there is no critic."""
+        refuse_critic(self.kind)
+
+    def scores(self) -> MeanOverImages:
+        """Return fresh accumulators.
+
+        Raises:
+            PerceptualError: If the task is not bound.
+        """
+        self._bound()
+        return MeanOverImages(self._measure)
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
+        """Answer with the photo as it is: its logit."""
+        return lambda sample: sample["input"].clamp(_LEAST_SHARE, 1 - _LEAST_SHARE).logit()
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Return the photo itself, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
+
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
+        """Return the painted photo."""
+        return to_picture(output.float().sigmoid())
+
+    def target_image(self, sample: Sample) -> None:
+        """Nobody knows what it should look like."""
+
+    def _bound(self) -> Criterion:
+        if self.criterion is None:
+            raise PerceptualError(
+                f"Expected the style task `{self.style}` to be bound before its losses are used. "
+                "Call `task = task.bind(perceptual_network, style_image)`."
+            )
+        return self.criterion
+
+    def _losses(self, output: Tensor, sample: Sample) -> dict[str, Tensor]:
+        criterion = self._bound()
+        if criterion.network.device != output.device:
+            criterion.to(output.device)
+        losses: dict[str, Tensor] = criterion(output.float().sigmoid(), sample["input"])
+        return losses
+
+    def _measure(self, output: Tensor, sample: Sample) -> dict[str, Tensor]:
+        losses = self._losses(output, sample)
+        content = losses.pop("content")
+        style = torch.stack(list(losses.values())).sum(dim=0)
+        return {
+            TOTAL: content + style,
+            CONTENT: content,
+            STYLE: style,
+            "SSIM": ssim(output.float().sigmoid(), sample["input"]),
+            **{f"style_{name}": values for name, values in losses.items()},
+        }

@@ -1,0 +1,130 @@
+"""VGG16 and VGG19 with ImageNet weights, as perceptual networks: from torch's cache, a file, or the download."""
+
+import hashlib
+from pathlib import Path
+from pickle import UnpicklingError
+from urllib.error import URLError
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from stencilnet.tasks.criterion import PRESETS
+from stencilnet.tasks.perceptual import Description, PerceptualError, PerceptualNetwork
+
+_URL = "https://download.pytorch.org/models/"
+_FILES = {"VGG16": "vgg16-397923af.pth", "VGG19": "vgg19-dcbb9e9d.pth"}
+"""torchvision's names of the ImageNet weights; the name ends in the first digits of the file's SHA-256."""
+_DEPTHS = {"VGG16": (2, 2, 3, 3, 3), "VGG19": (2, 2, 4, 4, 4)}
+_WIDTHS = (64, 128, 256, 512, 512)
+
+
+def vgg(preset: str = "johnson", weights: str | Path = "cache") -> PerceptualNetwork:
+    """Load the network that a preset is made for: VGG16 for ``johnson``, VGG19 for ``gatys``.
+
+    Args:
+        preset: A key of `stencilnet.tasks.criterion.PRESETS`.
+        weights: ``cache`` (torch's hub folder; nothing is fetched), ``download`` (0.5 GB, into that folder), or a
+            state-dict file of torchvision's layout, ``.pth`` or ``.safetensors``, with or without the classifier.
+
+    Raises:
+        PerceptualError: If there is no such preset or file, the download fails, or the file is of another layout.
+    """
+    if preset not in PRESETS:
+        raise PerceptualError(f"Expected `preset` to be one of {', '.join(PRESETS)}, but got {preset!r}.")
+    wanted = PRESETS[preset]
+    architecture = wanted.network
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILES[architecture]
+    if weights == "download":
+        _download(architecture, cached)
+    path = cached if weights in ("cache", "download") else Path(weights)
+    convolutions = _convolutions(architecture, _read(architecture, path), path)
+    description = Description(
+        name=f"{architecture} ImageNet" if _is_published(architecture, path) else f"{architecture} from {path.name}",
+        style_layers=wanted.style_layers,
+        content_layer=wanted.content_layer,
+    )
+    return PerceptualNetwork(description, convolutions)
+
+
+def _download(architecture: str, path: Path) -> None:
+    if path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    url = _URL + path.name
+    try:
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=_digits(architecture), progress=False)
+    except (URLError, OSError, RuntimeError) as error:
+        raise PerceptualError(
+            f"Cannot download the weights of {architecture} from {url}: {error}. Without a network, copy the file "
+            "here and give its path, or use a stand-in."
+        ) from error
+
+
+def _digits(architecture: str) -> str:
+    return Path(_FILES[architecture]).stem.partition("-")[2]
+
+
+def _is_published(architecture: str, path: Path) -> bool:
+    """Whether a file is torchvision's own, whatever it is called: its name stands beside every number."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().startswith(_digits(architecture))
+
+
+def _read(architecture: str, path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise PerceptualError(
+            f"Expected the weights of {architecture} at {path}, but there is no such file. "
+            "Use `download`, give the path of a file, or use a stand-in."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, SafetensorError, EOFError) as error:
+        raise PerceptualError(
+            f"Cannot read the weights of {architecture} from {path}: {error}. Copy or download the file again."
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise PerceptualError(
+            f"Expected {path} to hold a state dict (names to tensors), but got another object. "
+            "Save `model.state_dict()`."
+        )
+    return state
+
+
+def _convolutions(architecture: str, state: dict[str, Tensor], path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Pick the convolutions out of torchvision's ``features.{i}``, all of whose shapes must be this network's."""
+    expected = _layout(architecture)
+    found = {f"features.{name}" if name[:1].isdigit() else name: tensor for name, tensor in state.items()}
+    features = {name: tensor for name, tensor in found.items() if name.startswith("features.")}
+    shapes = {name: tuple(tensor.shape) for name, tensor in features.items()}
+    wanted = {
+        f"features.{index}.{kind}": shape if kind == "weight" else shape[:1]
+        for index, shape in expected.values()
+        for kind in ("weight", "bias")
+    }
+    if shapes != wanted:
+        wrong = sorted(name for name in {*wanted, *shapes} if wanted.get(name) != shapes.get(name))[:3]
+        told = ", ".join(f"{n} {wanted.get(n, 'absent')} (got {shapes.get(n, 'none')})" for n in wrong)
+        raise PerceptualError(
+            f"Expected {path} to have the layout of torchvision's {architecture}: {told}. "
+            f"Give the state dict of torchvision.models.{architecture.lower()}, or of its `features`."
+        )
+    return {
+        name: (features[f"features.{index}.weight"], features[f"features.{index}.bias"])
+        for name, (index, _) in expected.items()
+    }
+
+
+def _layout(architecture: str) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Position in ``features`` and weight shape of each convolution: a ReLU follows each, a pooling each block."""
+    layout: dict[str, tuple[int, tuple[int, ...]]] = {}
+    position, channels = 0, 3
+    for block, (depth, width) in enumerate(zip(_DEPTHS[architecture], _WIDTHS, strict=True), start=1):
+        for index in range(1, depth + 1):
+            layout[f"{block}_{index}"] = position, (width, channels, 3, 3)
+            position, channels = position + 2, width
+        position += 1
+    return layout
