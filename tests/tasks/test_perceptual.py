@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from stencilnet.models import UNet
 from stencilnet.models.padding import pad
 from stencilnet.tasks import vgg as vgg_module
+from stencilnet.tasks.criterion import PRESETS, Criterion
 from stencilnet.tasks.perceptual import (
     Description,
     PerceptualError,
@@ -160,7 +161,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
             vgg("johnson", path)
     pickled = tmp_path / "pickle.pth"
     torch.save({"features.0.weight": Path("runs/code")}, pickled)
-    with pytest.raises(PerceptualError, match="Cannot read the weights"):
+    with pytest.raises(PerceptualError, match=r"pickle\.pth: it is damaged, or holds more than tensors"):
         vgg("johnson", pickled)
 
 
@@ -259,7 +260,7 @@ def test_both_stand_ins_pass_the_check(unet: UNet, photos: list[Tensor], styles:
 def test_the_check_refuses_instance_normalisation(unet: UNet, photos: list[Tensor], styles: list[Tensor]) -> None:
     seeing = encoder_standin(unet, photos)
     blind = Blind(seeing.description, seeing.convolutions())
-    with pytest.raises(PerceptualError, match="of no use: style a: .*hardly rises under a tint"):
+    with pytest.raises(PerceptualError, match=r"of no use: style a: .*hardly rises under a tint"):
         check_perceptual(blind, photos, *styles)
 
 
@@ -277,18 +278,53 @@ def test_a_matched_photo_has_the_styles_palette() -> None:
     torch.testing.assert_close(matched.std(dim=(1, 2), correction=0), style.std(dim=(1, 2), correction=0))
 
 
-def test_the_choice_is_named(
+def chosen(backbone: nn.Module, photos: list[Tensor], styles: list[Tensor]) -> tuple[str, float]:
+    """The name of the network chosen, and its largest palette cost."""
+    network = standin(backbone, photos, styles)
+    return network.name, max(sense.cost for sense in check_perceptual(network, photos, *styles))
+
+
+def test_the_cheaper_stand_in_is_chosen_and_named(
     unet: UNet, photos: list[Tensor], styles: list[Tensor], caplog: pytest.LogCaptureFixture
 ) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        cheap = UNet(width=8)
     with caplog.at_level(logging.INFO, logger="stencilnet.tasks.standin"):
-        chosen = standin(unet, photos, styles)
-        fallen = standin(nn.Sequential(nn.Conv2d(3, 3, 3)), photos, styles)
-    assert chosen.name == "stand-in: the backbone's encoder, fixed normalisation"
-    assert fallen.name == "stand-in: random filters, seed 1"
-    assert "through: stand-in: the backbone's encoder" in caplog.messages[0]
-    assert "will not do" in caplog.messages[1]
-    assert "Sequential lacks conv1_1.weight" in caplog.messages[1]
-    assert "through: stand-in: random filters, seed 1" in caplog.messages[2]
+        by_encoder, by_random = chosen(cheap, photos, styles), chosen(unet, photos, styles)
+    assert by_encoder[0] == "stand-in: the backbone's encoder, fixed normalisation"
+    assert by_random[0] == "stand-in: random filters, seed 1"
+    assert by_encoder[1] < by_random[1]
+    dear = check_perceptual(encoder_standin(unet, photos), photos, *styles)
+    assert max(sense.cost for sense in dear) > by_random[1]
+    assert caplog.messages[2] == f"Style losses look through {by_encoder[0]}."
+    assert caplog.messages[5] == f"Style losses look through {by_random[0]}."
+
+
+def test_the_cost_of_a_palette_is_content_and_style_over_the_photos_style(
+    photos: list[Tensor], styles: list[Tensor]
+) -> None:
+    network, preset = random_standin(photos), PRESETS["johnson"]
+    criterion = Criterion(network, styles[0], preset, preset.content_weight, preset.style_weight)
+    matched = torch.stack([match_palette(image, styles[0]) for image in photos])
+    parts = criterion(matched, torch.stack(photos))
+    wanted = sum(parts.values()).mean() / criterion.style(torch.stack(photos)).mean()
+    assert check_perceptual(network, photos, *styles)[0].cost == pytest.approx(float(wanted), rel=1e-4)
+
+
+def test_another_backbone_falls_through_to_random_filters(
+    photos: list[Tensor], styles: list[Tensor], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="stencilnet.tasks.standin"):
+        network = standin(nn.Sequential(nn.Conv2d(3, 3, 3)), photos, styles)
+    assert network.name == "stand-in: random filters, seed 1"
+    assert "No stand-in: Expected this package's U-Net" in caplog.messages[0]
+    assert "Sequential lacks conv1_1.weight" in caplog.messages[0]
+
+
+def test_where_nothing_will_do_it_says_why(unet: UNet, photos: list[Tensor], styles: list[Tensor]) -> None:
+    with pytest.raises(PerceptualError, match=r"No stand-in will do; use VGG.*encoder.*random filters, seed 1.*apart"):
+        standin(unet, photos, [styles[0], styles[0]])
 
 
 def test_stand_ins_refuse_what_they_cannot_use(unet: UNet, photos: list[Tensor], styles: list[Tensor]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork
+from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork, full_precision
 
 LEAST_STYLE = 32
 """Least side of a style image in pixels."""
@@ -46,7 +46,7 @@ class Preset:
     def gram(self, features: Tensor) -> Tensor:
         """Return Gram matrices ``(N, C, C)`` of features ``(N, C, H, W)``, scaled as the convention has it."""
         count, channels, height, width = features.shape
-        with torch.autocast(features.device.type, enabled=False):
+        with full_precision(features.device):
             flat = features.float().reshape(count, channels, height * width)
             return flat @ flat.transpose(1, 2) / (height * width * (channels if self.per_channel else 1))
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -123,7 +124,7 @@ class PerceptualNetwork(nn.Module):
         """
         found: dict[str, Tensor] = {}
         block = 1
-        with torch.autocast(image.device.type, enabled=False):
+        with full_precision(image.device):
             x = (image.float() - self.get_buffer("mean")) / self.get_buffer("std")
             for name, (weight, bias) in self.convolutions().items():
                 if block_of(name) > block:
@@ -140,6 +141,12 @@ class PerceptualNetwork(nn.Module):
                 if len(found) == len(set(layers)):
                     break
         return found
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[None]:
+    """Switch autocast off, on devices that have it."""
+    kind = device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def block_of(name: str) -> int:

@@ -23,11 +23,14 @@ class StyleSense:
         palette: Photos whose colours are matched to the style's, over the photos as they are. Below 1 is right.
         own: The style's own quarters, over the other style's quarters. Below 1 is right.
         tint: Matched photos half blended with the style's complement, over the matched photos. Above 1 is right.
+        cost: What taking the palette costs: style and content loss of the matched photos at the preset's weights, over
+            the style loss of the photos as they are. Far above 1, content forbids the palette. Not part of the check.
     """
 
     palette: float
     own: float
     tint: float
+    cost: float
 
     def problems(self) -> list[str]:
         """Say what is wrong, if anything."""
@@ -100,12 +103,23 @@ def _sense(
 
     matched = [match_palette(photo.float(), style) for photo in photos]
     tint = 1 - style.mean(dim=(1, 2), keepdim=True)
-    of_matched = mean_loss(matched)
+    of_photos, of_matched = mean_loss(photos), mean_loss(matched)
     return StyleSense(
-        palette=_quotient(of_matched, mean_loss(photos)),
+        palette=_quotient(of_matched, of_photos),
         own=_quotient(mean_loss(_quarters(style)), mean_loss(_quarters(other))),
         tint=_quotient(mean_loss([0.5 * photo + 0.5 * tint for photo in matched]), of_matched),
+        cost=_quotient(of_matched + _content(criterion, matched, photos), of_photos),
     )
+
+
+def _content(criterion: Criterion, images: Sequence[Tensor], photos: Sequence[Tensor]) -> float:
+    """Mean content loss of images that were made of photos."""
+    device = criterion.network.device
+    losses = [
+        float(criterion(image.to(device)[None], photo.float().to(device)[None])["content"])
+        for image, photo in zip(images, photos, strict=True)
+    ]
+    return sum(losses) / len(losses)
 
 
 def match_palette(photo: Tensor, style: Tensor) -> Tensor:

@@ -82,7 +82,12 @@ def _read(architecture: str, path: Path) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, SafetensorError, EOFError) as error:
+    except UnpicklingError as error:  # its text advises to read the file unsafely
+        raise PerceptualError(
+            f"Cannot read the weights of {architecture} from {path}: it is damaged, or holds more than tensors. "
+            "Copy or download the file again."
+        ) from error
+    except (OSError, RuntimeError, SafetensorError, EOFError) as error:
         raise PerceptualError(
             f"Cannot read the weights of {architecture} from {path}: {error}. Copy or download the file again."
         ) from error

@@ -15,8 +15,7 @@ from stencilnet.data.scenes.drawing import check_size
 from stencilnet.data.scenes.noise import Floats, clouds
 from stencilnet.data.scenes.sketch import rgb
 
-Style = Literal["swirls", "bands"]
-STYLES: tuple[Style, ...] = ("swirls", "bands")
+STYLES: tuple[str, ...] = ("swirls", "bands")
 """Names of the style pictures."""
 
 _CANVAS = 1024
@@ -47,7 +46,7 @@ class _Painting:
     ground: tuple[int, int, int]
 
 
-def paint_style(name: Style, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]:
+def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]:
     """Paint a style picture; the same one at every size.
 
     "swirls" has short strokes in deep blues and yellows that run around vortices, "bands" long wavy ones in oranges,
