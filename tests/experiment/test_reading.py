@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stencilnet.experiment.config import Experiment, shipped
-from stencilnet.experiment.reading import ConfigError, check_paths, choose, read_config, to_plain, to_yaml
+from stencilnet.experiment.config import shipped
+from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config, to_plain, to_yaml
 
 
 def write(folder: Path, text: str) -> str:
@@ -147,10 +147,9 @@ def test_sequences_that_make_no_sense(tmp_path: Path) -> None:
         read_config(write(tmp_path, orphan))
 
 
-def test_choosing_methods_and_tasks_by_name() -> None:
-    experiment: Experiment = read_config("photos")
-    chosen = choose("photos", experiment, methods=("decoder",))
-    assert [plan.method.name for plan in chosen.methods] == ["decoder"]
+def test_unknown_methods_and_tasks_are_all_named() -> None:
+    experiment = read_config("photos")
+    check_names("photos", experiment, methods=("decoder",), only=("colour",))
     with pytest.raises(ConfigError, match="--methods: no 'ewk'") as caught:
-        choose("photos", experiment, methods=("ewk",), only=("nobody",))
+        check_names("photos", experiment, methods=("ewk",), only=("nobody",))
     assert len(caught.value.problems) == 2

@@ -230,7 +230,8 @@ def test_scores_are_means_over_images_and_name_the_network(task: StyleTransfer, 
     scores.update(output[:1], {"input": photos[:1]})
     scores.update(output[1:], {"input": photos[1:]})
     found = scores.compute()
-    assert list(found) == [metric.name for metric in task.metrics]
+    assert list(found)[:4] == [metric.name for metric in task.metrics]
+    assert list(found)[4:] == [f"style_{layer}" for layer in task.criterion.layers]
     losses = task.loss(output, {"input": photos}, None)
     assert found["content_loss"] == pytest.approx(float(losses["content"]), rel=1e-5)
     assert found["style_loss"] == pytest.approx(float(losses["style"]), rel=1e-5)

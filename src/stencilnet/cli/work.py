@@ -24,7 +24,7 @@ def carry_out(
     *,
     compare: bool,
     root: Path = Path(),
-    methods: tuple[str, ...] | None = None,
+    methods: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
     resume: bool = False,
     dry_run: bool = False,
@@ -32,24 +32,29 @@ def carry_out(
 ) -> None:
     """Read a config, check its data, and run it into a folder; ends with the report."""
     from stencilnet.experiment.planning import describe
-    from stencilnet.experiment.reading import check_paths, choose, read_config
+    from stencilnet.experiment.reading import check_names, check_paths, read_config
     from stencilnet.experiment.reporting import write_report
     from stencilnet.experiment.run import Run
 
     screen = console()
     log_to(screen)
     use_all_cores()
-    experiment = choose(source, read_config(source, overrides), methods=methods, only=only)
+    experiment = read_config(source, overrides)
+    check_names(source, experiment, methods=methods, only=only)
     check_paths(source, experiment, root)
     if dry_run:
         click.echo(describe(experiment, root))
         return
-    with _session(screen, out or Path("runs") / Path(source).stem, root, only, resume=resume) as session:
+    folder = out or Path("runs") / Path(source).stem
+    with _session(screen, folder, root, only=only, methods=methods, resume=resume) as session:
         run = Run(experiment, session)
-        for method in experiment.methods if compare else experiment.methods[:1]:
-            run.learn(method)
+        if compare:
+            run.compare()
+        else:
+            run.learn(experiment.methods[0])
         report = write_report(run)
-    click.echo(f"bundle  {run.folder.path / 'bundle'}")
+    if (folder / "bundle").exists():
+        click.echo(f"bundle  {folder / 'bundle'}")
     click.echo(f"report  {report}")
 
 
@@ -58,20 +63,29 @@ def add_to(
 ) -> None:
     """Read a config, check its data, and learn its tasks into a bundle; checkpoints lie beside the bundle."""
     from stencilnet.experiment.adding import add_tasks
-    from stencilnet.experiment.reading import check_paths, choose, read_config
+    from stencilnet.experiment.reading import check_names, check_paths, read_config
 
     screen = console()
     log_to(screen)
     use_all_cores()
-    experiment = choose(source, read_config(source, overrides), only=only)
+    experiment = read_config(source, overrides)
+    check_names(source, experiment, only=only)
     check_paths(source, experiment, root)
-    with _session(screen, bundle.with_name(f"{bundle.name}.training"), root, only, resume=resume) as session:
+    with _session(screen, bundle.with_name(f"{bundle.name}.training"), root, only=only, resume=resume) as session:
         added = add_tasks(bundle, experiment, session)
     click.echo(f"added   {', '.join(added) or 'nothing: the bundle has all of these tasks'}")
 
 
 @contextmanager
-def _session(screen: "Console", out: Path, root: Path, only: tuple[str, ...], *, resume: bool) -> "Iterator[Session]":
+def _session(
+    screen: "Console",
+    out: Path,
+    root: Path,
+    *,
+    only: tuple[str, ...] = (),
+    methods: tuple[str, ...] = (),
+    resume: bool,
+) -> "Iterator[Session]":
     """Make the session; if it is interrupted, say how to go on."""
     from stencilnet.experiment.session import Session
     from stencilnet.training.fit import Interrupted
@@ -84,7 +98,14 @@ def _session(screen: "Console", out: Path, root: Path, only: tuple[str, ...], *,
     with stop_on_signal() as wish:
         try:
             yield Session(
-                out=out, root=root, resume=resume, only=only, sinks=sinks, stop=wish.is_set, announce=screen.print
+                out=out,
+                root=root,
+                resume=resume,
+                only=only,
+                methods=methods,
+                sinks=sinks,
+                stop=wish.is_set,
+                announce=screen.print,
             )
         except (Interrupted, KeyboardInterrupt) as interruption:
             words = [word for word in sys.argv[1:] if word != "--resume"]

@@ -74,22 +74,18 @@ def to_yaml(experiment: Experiment) -> str:
     return text
 
 
-def choose(
-    source: str, experiment: Experiment, *, methods: Sequence[str] | None = None, only: Sequence[str] = ()
-) -> Experiment:
-    """Narrow a config to some of its methods; check the names of tasks.
+def check_names(source: str, experiment: Experiment, *, methods: Sequence[str] = (), only: Sequence[str] = ()) -> None:
+    """Refuse names of methods and tasks that a config does not have.
 
     Raises:
-        ConfigError: If a method or task is not in the config.
+        ConfigError: If there are any; all of them are listed.
     """
-    known = {plan.method.name: plan for plan in experiment.methods}
-    wanted = tuple(known) if methods is None else tuple(methods)
+    known = [plan.method.name for plan in experiment.methods]
     tasks = [plan.name for plan in experiment.tasks]
-    problems = [f"--methods: no {name!r}; the config has {', '.join(known)}" for name in wanted if name not in known]
+    problems = [f"--methods: no {name!r}; the config has {', '.join(known)}" for name in methods if name not in known]
     problems += [f"--only: no task {name!r}; the config has {', '.join(tasks)}" for name in only if name not in tasks]
     if problems:
         raise ConfigError(source, problems)
-    return dataclasses.replace(experiment, methods=tuple(known[name] for name in wanted))
 
 
 def _listed(value: Any) -> Any:

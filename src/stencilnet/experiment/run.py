@@ -60,9 +60,10 @@ class Run:
         return self._data[name]
 
     def compare(self) -> None:
-        """Learn every task by every method of the config."""
+        """Learn every task by every method of the config that the session asks for."""
         for method in self.experiment.methods:
-            self.learn(method)
+            if not self.session.methods or method.method.name in self.session.methods:
+                self.learn(method)
 
     def learn(self, method: MethodPlan) -> None:
         """Learn every task by one method; stages that the folder holds already are not done again."""

@@ -21,6 +21,7 @@ class Session:
         root: Where the config's relative data folders are.
         resume: Go on with what the folder holds.
         only: Names of the tasks to learn after the first; empty for all.
+        methods: Names of the methods that `Run.compare` learns by; empty for all.
         sinks: Progress display.
         stop: Asked at every step; true ends the run in a resumable state.
         announce: Told each stage before it starts.
@@ -30,6 +31,7 @@ class Session:
     root: Path
     resume: bool = False
     only: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
     sinks: Sequence[Sink] = ()
     stop: Callable[[], bool] = bool
     announce: Callable[[str], None] = logger.info

@@ -44,6 +44,9 @@ class StyleTransfer:
     """Loss weight of the content in the preset's scale; its own by default."""
     style_weight: float | None = None
     """Loss weight of the style in the preset's scale; its own by default (for ``gatys``, the 1e3)."""
+    smoothness: float = 0.0
+    """Weight of the output's total variation in training (Johnson et al. 2016, Sec. 3.2): the mean absolute difference
+    of neighbouring pixels in [0, 1]. It is in no metric. Small budgets leave fine lines without it."""
     criterion: Criterion | None = field(default=None, init=False, repr=False, compare=False)
     """Set by `bind`; no setting."""
 
@@ -63,6 +66,7 @@ class StyleTransfer:
                     if self.preset in PRESETS
                     else [f"`preset` should be one of {tuple(PRESETS)}, got {self.preset!r}"]
                 ),
+                *([] if self.smoothness >= 0 else [f"`smoothness` should not be negative, got {self.smoothness}"]),
                 *(
                     f"`{name}` should be positive, got {value}"
                     for name, value in positive.items()
@@ -100,16 +104,14 @@ class StyleTransfer:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Total, content and style loss, similarity to the photo; once bound, also the style's share of each layer."""
+        """Total, content and style loss, similarity to the photo. `scores` gives the style's share of each layer too."""
         through = "not bound yet" if self.criterion is None else self.criterion.network.name
         note = f"perceptual network: {through}; preset {self.preset}; not comparable across networks or presets"
-        layers = () if self.criterion is None else self.criterion.layers
         return (
             Metric(name=TOTAL, higher_is_better=False, note=f"content + style, weighted; {note}"),
             Metric(name=CONTENT, higher_is_better=False, note=f"weighted; {note}"),
             Metric(name=STYLE, higher_is_better=False, note=f"weighted, sum over layers; {note}"),
             Metric(name="SSIM", higher_is_better=True, note=f"to the photo; {SSIM.note}; {note}"),
-            *(Metric(name=f"style_{name}", higher_is_better=False, note=f"weighted; {note}") for name in layers),
         )
 
     @property
@@ -130,6 +132,7 @@ class StyleTransfer:
             "preset": self.preset,
             "content_weight": self.content_weight,
             "style_weight": self.style_weight,
+            "smoothness": self.smoothness,
         }
 
     def sample(self, example: Example) -> dict[str, Tensor]:
@@ -148,7 +151,10 @@ class StyleTransfer:
         """
         losses = {name: values.mean() for name, values in self._losses(output, sample).items()}
         content = losses.pop("content")
-        return {"content": content, "style": torch.stack(list(losses.values())).sum()}
+        terms = {"content": content, "style": torch.stack(list(losses.values())).sum()}
+        if self.smoothness:
+            terms["variation"] = self.smoothness * _variation(output.float().sigmoid())
+        return terms
 
     def critic(self) -> None:
         """There is none."""
@@ -207,3 +213,9 @@ class StyleTransfer:
             "SSIM": ssim(output.float().sigmoid(), sample["input"]),
             **{f"style_{name}": values for name, values in losses.items()},
         }
+
+
+def _variation(image: Tensor) -> Tensor:
+    """Mean absolute difference of neighbouring pixels of ``(N, 3, H, W)``, down and across."""
+    down = (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
+    return down + (image[..., 1:] - image[..., :-1]).abs().mean()

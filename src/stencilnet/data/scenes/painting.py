@@ -5,7 +5,6 @@ Coordinates: the shorter side of the picture is 1, x to the right, y down.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
