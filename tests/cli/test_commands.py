@@ -71,7 +71,8 @@ def test_add_run_evaluate_and_remove(desk: Path) -> None:
 
     ran = stencil("run", "bundle", "colour", "photos/a.jpg", "-o", "out.png", cwd=desk)
     assert (ran.returncode, ran.stdout) == (0, "out.png\n")
-    assert Image.open(desk / "out.png").size == (40, 33)
+    with Image.open(desk / "out.png") as picture:
+        assert picture.size == (40, 33)
 
     known = json.loads(stencil("info", "bundle", "--json", cwd=desk).stdout)
     assert list(known["tasks"]) == ["things", "colour"]

@@ -17,7 +17,8 @@ README = Path(__file__).parents[2] / "README.md"
 
 TINY = {
     "stencil demo": "stencil demo --size tiny",
-    "stencil compare photos --root data --out runs/photos": "stencil compare photos --root data --out runs/photos --dry-run",
+    "stencil add runs/demo/bundle my.yaml": "stencil add runs/demo/bundle my.yaml --set tasks.sharpen.recipe.steps=2",
+    "stencil compare photos --root data --out runs/photos": "stencil compare photos --root data --dry-run",
 }
 """The only lines that are not run as they stand: their work is minutes long."""
 

@@ -104,7 +104,7 @@ class StyleTransfer:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Total, content and style loss, similarity to the photo. `scores` gives the style's share of each layer too."""
+        """Total, content and style loss, SSIM to the photo; `scores` also gives each layer's share of the style."""
         through = "not bound yet" if self.criterion is None else self.criterion.network.name
         note = f"perceptual network: {through}; preset {self.preset}; not comparable across networks or presets"
         return (
