@@ -227,7 +227,7 @@ def test_baseline_answers_as_a_network_would(row: Row, height: int, width: int) 
     assert output.dtype == torch.float32
     assert output.isfinite().all()
     found = scored(row, lambda _: output, [batch])
-    assert list(found) == [metric.name for metric in row.task.metrics]
+    assert list(found)[: len(row.task.metrics)] == [metric.name for metric in row.task.metrics]
     assert row.task.trivial
 
 
