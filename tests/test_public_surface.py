@@ -12,7 +12,7 @@ def test_every_public_name_is_there() -> None:
     assert {
         "BitMask", "Engine", "MultiTaskNet", "UNet", "learn", "load", "save", "Segmentation", "Colorization",
         "StyleTransfer", "Edges2Photo", "Restoration", "Learning", "Splits", "Example", "Recipe", "View",
-        "BundleError", "DeltaError",
+        "BundleError", "DeltaError", "Piggyback", "Scratch", "Finetune", "Decoder", "Settings",
     } == set(sn.__all__)  # fmt: skip
     assert all(getattr(sn, name) is not None for name in sn.__all__)
     assert dir(sn) == sn.__all__

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from stencilnet.data.transforms import View
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
+    from stencilnet.methods import Decoder, Finetune, Piggyback, Scratch
     from stencilnet.models import MultiTaskNet, UNet
     from stencilnet.runtime import Engine
     from stencilnet.tasks.colorization import Colorization
@@ -19,20 +20,26 @@ if TYPE_CHECKING:
     from stencilnet.tasks.segmentation import Segmentation
     from stencilnet.tasks.style import StyleTransfer
     from stencilnet.tasks.task import Example, Recipe
+    from stencilnet.training.settings import Settings
 
 _HOMES = {
     "BitMask": "masks",
     "BundleError": "bundle",
     "Colorization": "tasks.colorization",
+    "Decoder": "methods",
     "DeltaError": "masks",
     "Edges2Photo": "tasks.edges2photo",
     "Engine": "runtime",
     "Example": "tasks.task",
+    "Finetune": "methods",
     "Learning": "experiment.learning",
     "MultiTaskNet": "models",
+    "Piggyback": "methods",
     "Recipe": "tasks.task",
     "Restoration": "tasks.restoration",
+    "Scratch": "methods",
     "Segmentation": "tasks.segmentation",
+    "Settings": "training.settings",
     "Splits": "experiment.learning",
     "StyleTransfer": "tasks.style",
     "UNet": "models",
@@ -46,15 +53,20 @@ __all__ = [
     "BitMask",
     "BundleError",
     "Colorization",
+    "Decoder",
     "DeltaError",
     "Edges2Photo",
     "Engine",
     "Example",
+    "Finetune",
     "Learning",
     "MultiTaskNet",
+    "Piggyback",
     "Recipe",
     "Restoration",
+    "Scratch",
     "Segmentation",
+    "Settings",
     "Splits",
     "StyleTransfer",
     "UNet",

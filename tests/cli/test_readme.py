@@ -1,5 +1,6 @@
 """Every `stencil` line of the README is run as it stands there, at the tiny size."""
 
+import dataclasses
 import os
 import re
 import shlex
@@ -90,3 +91,23 @@ def test_every_line_runs(desk: Path) -> None:
             timeout=300,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+def test_the_python_lines_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    import stencilnet as sn
+    from stencilnet.data.scenes import Scenes
+
+    monkeypatch.chdir(desk)
+    photos = sn.Splits(train=Scenes(count=8, size=32), validation=Scenes(count=2, size=32, first=50))
+    halves = [dataclasses.replace(e, label=e.label // 8) for e in photos.train]
+    streets = sn.Splits(train=halves, validation=halves[:2])
+    code = next(iter(re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)))
+    tiny = code.replace("steps=2000", "steps=1").replace("crop=96", "crop=32").replace("width=16", "width=2")
+    assert tiny != code
+    found = {"streets": streets, "photos": photos, "x": torch.rand(1, 3, 40, 48)}
+    exec(tiny, found)
+    assert found["net"].tasks == ("streets", "colorization")
+    assert torch.equal(found["plain"](found["x"]), found["y"])
+    assert found["picture"].size == (48, 48)

@@ -2,12 +2,16 @@
 
 import dataclasses
 import hashlib
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 import stencilnet as sn
+from stencilnet.bundle import remove_task
 from stencilnet.evaluation.results import StageResult
+from stencilnet.experiment.analyzing import analyze_bundle
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.reading import read_config
@@ -120,3 +124,47 @@ def test_a_style_cannot_come_first(tmp_path: Path) -> None:
     style = next(plan for plan in whole.tasks if plan.task.kind == "style")
     with pytest.raises(RunError, match="style losses look through a finished backbone"):
         start(tmp_path, dataclasses.replace(whole, methods=whole.methods[:1], tasks=(style, *whole.tasks[:2])))
+
+
+def test_a_damaged_config_of_a_run_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"title": "ha')
+    with pytest.raises(RunError, match=r"config\.json is damaged .* Delete it"):
+        start(tmp_path, two_tasks("piggyback"), resume=True)
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("x")
+    with pytest.raises(RunError, match="holds something else than a run"):
+        start(tmp_path, two_tasks("piggyback"))
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_a_run_cut_off_between_training_and_result_is_gone_on_with(finished: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder.path, folder)
+    (folder / "piggyback" / "colour" / "result.json").unlink()
+    (folder / "finetune" / "colour" / "result.json").unlink()
+    (folder / "pictures" / "colour" / "00000-finetune.png").unlink()
+    run = start(folder, finished.experiment, resume=True)
+    run.compare()
+    assert {s: r.digests for s, r in by_stage(run).items()} == {s: r.digests for s, r in by_stage(finished).items()}
+    assert tree(folder / "pictures") == tree(finished.folder.path / "pictures")
+
+
+def test_a_moving_methods_task_needs_its_parent(tmp_path: Path) -> None:
+    run = Run(two_tasks("finetune"), Session(out=tmp_path / "run", root=Path(), only=("colour",)))
+    with pytest.raises(RunError, match=r"from the state after 'things', .* Learn it first: --only things"):
+        run.compare()
+
+
+def test_the_masks_of_a_bundle_are_analysed_also_without_its_first_task(finished: Run, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder.path / "bundle", tmp_path / "bundle")
+    written = analyze_bundle(tmp_path / "bundle", tmp_path / "masks")
+    assert [path.name for path in written] == ["zeros-things.svg", "zeros-colour.svg", "masks.json"]
+    found = json.loads((tmp_path / "masks" / "masks.json").read_text())
+    assert found["agreement"][0]["first"] == "scenes"
+    assert found["agreement"][0]["value"] == pytest.approx(1 - found["zero_ratio"]["things"]["total"])
+    remove_task(tmp_path / "bundle", "scenes")
+    analyze_bundle(tmp_path / "bundle", tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "masks.json").read_text())
+    assert again["agreement"][0] == {**found["agreement"][0], "first": "all ones"}

@@ -188,12 +188,23 @@ def test_wrong_arguments_say_what_is_right(bundle: Path) -> None:
         Engine(bundle, precision="auto")
     with pytest.raises(ValueError, match="Expected `device` to be a device of PyTorch, but got 'gpu'"):
         Engine(bundle, device="gpu")
+    with pytest.raises(ValueError, match=r"Expected `device` to be one of cpu, cuda, mps, but got 'meta'\. Use 'cpu'"):
+        Engine(bundle, device="meta")
     with pytest.raises(BundleError, match="not a bundle"):
         Engine(bundle / "tasks")
     with pytest.raises(ValueError, match="Expected `task` to be one of shapes, colour, clean, paint, but got 'gogh'"):
         Engine(bundle).run(picture(), "gogh")
     with pytest.raises(ValueError, match=r"mode RGB, but got RGBA.*image.convert\('RGB'\)"):
         Engine(bundle).run(picture().convert("RGBA"), "clean")
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "mps"])
+def test_a_device_that_is_not_there_is_refused_with_a_remedy(bundle: Path, device: str) -> None:
+    if device == "mps" and torch.backends.mps.is_available():
+        pytest.skip("this machine has it")
+    expected = f"Expected `device` to be one that PyTorch can use here, but got '{device}': .*Use 'cpu'"
+    with pytest.raises(ValueError, match=expected):
+        Engine(bundle, device=device)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,19 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from stencilnet.runtime.files import plan_outputs
+from stencilnet.bundle import save
+from stencilnet.masks import Replace, TaskDelta
+from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.runtime import Engine
+from stencilnet.runtime.files import plan_outputs, run_files
+from stencilnet.tasks.images import SUFFIXES
+
+PALETTE = [[200, 30, 30], [30, 30, 200]]
 
 
 def picture(path: Path) -> Path:
@@ -27,6 +36,8 @@ def test_a_file_into_a_folder_becomes_a_png(tmp_path: Path) -> None:
 def test_folders_keep_their_structure_and_leave_out_other_files(tmp_path: Path) -> None:
     first, second = picture(tmp_path / "in" / "a.jpg"), picture(tmp_path / "in" / "deep" / "b.PNG")
     (tmp_path / "in" / "notes.txt").write_text("x")
+    picture(tmp_path / "in" / "._a.jpg")
+    picture(tmp_path / "in" / ".thumbnails" / "a.jpg")
     out = tmp_path / "out"
     assert plan_outputs([str(tmp_path / "in")], out) == {first: out / "a.png", second: out / "deep" / "b.png"}
 
@@ -44,12 +55,82 @@ def test_patterns(tmp_path: Path) -> None:
         (["empty"], "out", "Expected images in the folder .*empty, but found none"),
         (["a.jpg", "b.jpg"], "out.png", "Expected one input for the output file .*out.png, but got 2"),
         (["a.jpg", "a.png"], "out", r"a\.jpg and .*a\.png would both be written to .*a\.png"),
-        (["a.png"], ".", "would be overwritten by its own output"),
+        (["a.png"], ".", r"The input .*a\.png would be overwritten by the output of .*a\.png\. Choose another -o"),
+        (["sub/c.jpg", "c.png"], ".", r"The input .*c\.png would be overwritten by the output of .*sub.c\.jpg"),
+        (["sub*"], "out", r"a pattern of files, but it matches folders only\. Correct it"),
     ],
 )
 def test_refusals(inputs: list[str], out: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    for name in ("a.jpg", "b.jpg", "a.png"):
+    for name in ("a.jpg", "b.jpg", "a.png", "c.png", "sub/c.jpg"):
         picture(tmp_path / name)
     with pytest.raises(ValueError, match=message):
         plan_outputs([str(tmp_path / name) for name in inputs], tmp_path / out)
+
+
+def test_an_input_under_another_name_is_not_overwritten(tmp_path: Path) -> None:
+    source, other = picture(tmp_path / "in" / "a.jpg"), picture(tmp_path / "b.png")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").symlink_to(other)
+    with pytest.raises(ValueError, match=r"The input .*b\.png would be overwritten by the output of .*a\.jpg"):
+        plan_outputs([str(source), str(other)], tmp_path / "out")
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """One segmentation task that finds class 1 everywhere."""
+    net = MultiTaskNet(UNet(width=3, channels=1))
+    head = net.fresh_head(2, torch.Generator().manual_seed(0))
+    flat = {name: Replace(torch.tensor([0.0, 1.0]) if t.ndim == 1 else torch.zeros_like(t)) for name, t in head.items()}
+    settings = {"classes": ["a", "b"], "palette": PALETTE}
+    record = TaskRecord(kind="segmentation", channels=2, method="piggyback", settings=settings)
+    save(net.with_state(net.state.add("shapes", TaskDelta(flat)), {"shapes": record}), tmp_path / "bundle")
+    return Engine(tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("suffix", [*sorted(SUFFIXES), ".JPG"])
+def test_every_format_takes_a_segmentation(engine: Engine, suffix: str, tmp_path: Path) -> None:
+    source, target = picture(tmp_path / "a.png"), tmp_path / "new" / f"out{suffix}"
+    assert list(run_files(engine, "shapes", {source: target}, drawing=False)) == [(source, None)]
+    with Image.open(target) as image:
+        assert (image.mode == "P") == (suffix in {".png", ".bmp", ".tif", ".tiff", ".gif"})
+        assert np.abs(np.asarray(image.convert("RGB")).astype(int) - PALETTE[1]).max() <= 8
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_output_that_cannot_be_written_does_not_stop_the_others(engine: Engine, tmp_path: Path) -> None:
+    first, second, third = (picture(tmp_path / name) for name in ("a.png", "b.png", "c.png"))
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "taken.png").mkdir()
+    planned = {first: tmp_path / "file" / "a.png", second: tmp_path / "taken.png", third: tmp_path / "good.png"}
+    found = dict(run_files(engine, "shapes", planned, drawing=False))
+    assert found[first] is not None
+    assert found[second] is not None
+    assert found[first].startswith(f"Cannot write {planned[first]}: ")
+    assert found[second].startswith(f"Cannot write {planned[second]}: ")
+    assert "choose another -o" in found[second]
+    assert found[third] is None
+    assert planned[third].is_file()
+
+
+def test_an_interrupted_save_leaves_the_old_picture(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = picture(tmp_path / "in" / "a.png"), picture(tmp_path / "out" / "a.png")
+    before = target.read_bytes()
+
+    def interrupted(image: Image.Image, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_files(engine, "shapes", {source: target}, drawing=False))
+    assert target.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_wrong_task_is_said_once(engine: Engine, tmp_path: Path) -> None:
+    planned = {picture(tmp_path / name): tmp_path / "out" / name for name in ("a.png", "b.png")}
+    with pytest.raises(ValueError, match="Expected `task` to be one of shapes, but got 'gogh'"):
+        next(run_files(engine, "gogh", planned, drawing=False))

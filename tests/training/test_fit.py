@@ -63,6 +63,7 @@ def test_returns_the_step_that_validation_selects(tmp_path: Path, higher: bool) 
     assert best == 4 or not higher  # the error falls, so the worst step is the first
     assert mse(backbone, trained.weights(), data) == pytest.approx(scored[best], rel=1e-5)
     selected = json.loads((tmp_path / "fit-0" / "selected.json").read_text())
+    assert selected.pop("seconds") > 0
     assert selected == {"step": best, "steps": 14, "scores": {"MSE": scored[best], "pixels": 5 * 32 * 32 + 2 * 5 * 32}}
 
 

@@ -43,7 +43,8 @@ def carry_out(
     check_names(source, experiment, methods=methods, only=only)
     check_paths(source, experiment, root)
     if dry_run:
-        click.echo(describe(experiment, root))
+        shown = methods or tuple(plan.method.name for plan in experiment.methods[: None if compare else 1])
+        click.echo(describe(experiment, root, methods=shown, only=only))
         return
     folder = out or Path("runs") / Path(source).stem
     with _session(screen, folder, root, only=only, methods=methods, resume=resume) as session:
@@ -71,7 +72,9 @@ def add_to(
     experiment = read_config(source, overrides)
     check_names(source, experiment, only=only)
     check_paths(source, experiment, root)
-    with _session(screen, bundle.with_name(f"{bundle.name}.training"), root, only=only, resume=resume) as session:
+    with _session(
+        screen, bundle.resolve().with_name(f"{bundle.resolve().name}.training"), root, only=only, resume=resume
+    ) as session:
         added = add_tasks(bundle, experiment, session)
     click.echo(f"added   {', '.join(added) or 'nothing: the bundle has all of these tasks'}")
 
@@ -106,6 +109,7 @@ def _session(
                 sinks=sinks,
                 stop=wish.is_set,
                 announce=screen.print,
+                command=shlex.join(["stencil", *sys.argv[1:]]),
             )
         except (Interrupted, KeyboardInterrupt) as interruption:
             words = [word for word in sys.argv[1:] if word != "--resume"]

@@ -15,11 +15,9 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageFilter
 
-from stencilnet.tasks.images import read_image, read_labels, to_tensor
+from stencilnet.tasks.images import SUFFIXES, read_image, read_labels, to_tensor
 from stencilnet.tasks.task import VOID, Example
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"})
-"""What the names of pictures end with, in small or capital letters."""
 _SHOWN = 3
 
 

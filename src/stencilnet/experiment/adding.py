@@ -1,5 +1,6 @@
 """Trains further tasks into an existing bundle."""
 
+import shutil
 from pathlib import Path
 
 from stencilnet.bundle import add_task, load
@@ -34,7 +35,7 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
             "Add by a method that leaves them alone (piggyback, decoder, scratch), or train a bundle of its own."
         )
     if not load(bundle).tasks:
-        raise RunError(f"{bundle} holds no task: its backbone is untrained. Use `stencil train`.")
+        raise RunError(f"{bundle} holds no task, so its backbone may be untrained. Use `stencil train`.")
     added = []
     for plan in experiment.tasks:
         if (session.only and plan.name not in session.only) or plan.name in load(bundle).tasks:
@@ -43,11 +44,13 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         net, data = load(bundle), open_data(plan, session.root)
         task: Task = plan.task
         if isinstance(task, StyleTransfer):
-            network = perceptual_network(experiment.perceptual, net.backbone, data.train, [task], session.root)
+            images = open_data(experiment.tasks[0], session.root).train  # as `stencil evaluate` will, for one network
+            network = perceptual_network(experiment.perceptual, net.backbone, images, [task], session.root)
             task = bind_style(task, network, session.root)
         config = learning(experiment, plan, session, session.out / method.name / plan.name)
         splits = Splits(train=data.train, validation=data.validation)
         net = learn(net, task, splits, name=plan.name, method=method, config=config)
         add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=net.state.shared)
+        shutil.rmtree(session.out / method.name / plan.name)  # nothing to resume, and the name may come again
         added.append(plan.name)
     return tuple(added)

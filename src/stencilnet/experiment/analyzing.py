@@ -8,6 +8,7 @@ from stencilnet.analysis.drawing import to_svg
 from stencilnet.analysis.masks import similarity, zero_ratio, zero_ratios
 from stencilnet.analysis.plots import zero_ratio_figure
 from stencilnet.bundle import load
+from stencilnet.evaluation.protocol import BACKBONE
 
 
 def analyze_bundle(bundle: Path, out: Path) -> tuple[Path, ...]:
@@ -38,7 +39,9 @@ def analyze_bundle(bundle: Path, out: Path) -> tuple[Path, ...]:
         figure = zero_ratio_figure(zero_ratios(bits), zero_ratio(bits), decoder, f"Ratio of 0 in the mask of {task}")
         written.append(out / f"zeros-{task}.svg")
         written[-1].write_text(to_svg(figure), encoding="utf-8", newline="\n")
-    alike = similarity(next(iter(net.tasks)), masks)
+    # the first task may have been removed since; its mask of all ones is still what the others compare with
+    first = next((task for task, record in net.records.items() if record.method == BACKBONE), "all ones")
+    alike = similarity(first, masks)
     found = {
         "zero_ratio": {task: {"total": zero_ratio(bits), "layers": zero_ratios(bits)} for task, bits in masks.items()},
         "agreement": _pairs(alike.agreement),

@@ -82,6 +82,8 @@ class TaskPlan:
     def __post_init__(self) -> None:
         if not TASK_NAME.fullmatch(self.name):
             raise ValueError(f"Expected `name` to match {TASK_NAME.pattern}, but got {self.name!r}.")
+        if self.name == "bundle":
+            raise ValueError("Expected `name` to be other than 'bundle': a run keeps a method's bundle there.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +121,9 @@ class Experiment:
 
     def __post_init__(self) -> None:
         problems = [*_name_problems(self.tasks, self.methods), *_method_problems(self.tasks, self.methods)]
+        presets = sorted({plan.task.preset for plan in self.tasks if isinstance(plan.task, StyleTransfer)})
+        if len(presets) > 1:
+            problems.append(f"all style tasks to have one `preset` (they share a network), but got {presets}")
         if self.pictures < 0:
             problems.append(f"`pictures` to be at least 0, but got {self.pictures}")
         if problems:
@@ -155,6 +160,12 @@ def _method_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...
         ]
         if plan.parents and not plan.method.moves_shared:
             problems.append(f"{name} to have no `parents`: it never moves the shared weights")
+        learned = [task for task in later if not plan.tasks or task in plan.tasks]
+        problems += [
+            f"{name}'s `parents` to name the first task or tasks that it learns, {learned}, but got {task!r}"
+            for task in dict.fromkeys(task for pair in plan.parents.items() for task in pair)
+            if task in later and task not in learned
+        ]
         problems += [
             f"{name}'s parent of {child!r} to be an earlier task, but got {parent!r}"
             for child, parent in plan.parents.items()

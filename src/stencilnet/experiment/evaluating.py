@@ -69,4 +69,5 @@ def as_text(measured: dict[str, dict[str, Any]]) -> str:
             value, trivial = found["values"][metric["name"]], found["trivial_values"][metric["name"]]
             label = f"{metric['name']} {arrow}"
             lines.append(f"{name:<24} {label:<16} {value:>12.4f} {trivial:>12.4f}  ({found['trivial']})")
+        lines += [f"  {note}" for note in dict.fromkeys(metric["note"] for metric in found["metrics"]) if note]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
@@ -69,11 +70,18 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     mine = to_plain(experiment)
     if not folder.config.exists():
         folder.path.mkdir(parents=True, exist_ok=True)
-        folder.config.write_text(json.dumps(mine, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        if any(folder.path.iterdir()):
+            raise RunError(f"{folder.path} holds something else than a run. Choose another --out.")
+        write_file(folder.config, (json.dumps(mine, indent=2, sort_keys=True) + "\n").encode())
         return
     if not resume:
         raise RunError(f"{folder.path} holds a run already. Go on with it by --resume, or choose another --out.")
-    theirs = json.loads(folder.config.read_text(encoding="utf-8"))
+    try:
+        theirs = json.loads(folder.config.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise RunError(
+            f"{folder.config} is damaged ({error}). Delete it if you are sure of the config, or choose another --out."
+        ) from error
     changed = sorted(_differences(json.loads(json.dumps(mine)), theirs, ""))
     if changed:
         raise RunError(

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -127,22 +126,22 @@ def _learn(
         head=net.fresh_head(task.channels, torch.Generator().manual_seed(seed)),
         shared=net.fresh_weights(seed),
     )
-    started = time.monotonic()
     state = method.learn(net.state, name, fresh, fit) if net.tasks else learn_first(name, fresh, fit)
+    selected = _selected(folder)
     record = TaskRecord(
         kind=task.kind,
         channels=task.channels,
         method=label,
         settings=task.settings(),
         recipe={**asdict(recipe), "view": asdict(config.view)},
-        metrics=_selected(folder),
-        provenance=provenance(seed=config.seed, seconds=time.monotonic() - started),
+        metrics={"step": selected["step"], "scores": selected["scores"]},
+        provenance=provenance(resolved.device, seed=config.seed, seconds=selected["seconds"]),
     )
     return net.with_state(state, {**net.records, name: record})
 
 
 def _selected(folder: Path) -> dict[str, Any]:
-    """Return the last training's selected step and its validation metrics, as `make_fit` leaves them."""
+    """Return the last training's selected step, validation metrics and seconds, as `make_fit` leaves them."""
     last = max(folder.glob("fit-*/selected.json"), key=lambda path: int(path.parent.name.removeprefix("fit-")))
     selected: dict[str, Any] = json.loads(last.read_text(encoding="utf-8"))
     return selected

@@ -1,10 +1,13 @@
 """Test pictures on disk: the input and target of a few examples, and every method's output for them."""
 
+import io
 from pathlib import Path
 
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stencilnet.bundle.disk import write_file
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.task import Predictor, Task
 
@@ -31,16 +34,22 @@ def save_pictures(
         if not _path(folder, position, INPUT).exists():
             target = task.target_image(sample)
             if target is not None:
-                target.save(_path(folder, position, TARGET))
-            to_picture(sample["input"]).save(_path(folder, position, INPUT))
+                _write(target, _path(folder, position, TARGET))
+            _write(to_picture(sample["input"]), _path(folder, position, INPUT))
         batch = {name: tensor.unsqueeze(0) for name, tensor in sample.items()}
         output = predict(batch)[0].float().cpu()
-        task.to_image(output, sample["input"]).save(_path(folder, position, label))
+        _write(task.to_image(output, sample["input"]), _path(folder, position, label))
 
 
 def saved(folder: Path, label: str) -> dict[int, Path]:
     """Return a label's pictures by position."""
     return {int(path.name.partition("-")[0]): path for path in sorted(folder.glob(f"*-{label}.png"))}
+
+
+def _write(picture: Image.Image, path: Path) -> None:
+    png = io.BytesIO()
+    picture.save(png, format="PNG")
+    write_file(path, png.getvalue())  # whole or not at all: an interrupted run must not leave half a picture
 
 
 def _path(folder: Path, position: int, label: str) -> Path:

@@ -5,14 +5,28 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 
-def provenance(**more: Any) -> dict[str, Any]:
-    """Return what stands beside every number: date, commit, versions, hardware, and whatever is passed in."""
-    return {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), **_machine(), **more}
+def provenance(device: str, **more: Any) -> dict[str, Any]:
+    """Return what stands beside every number: date, commit, versions, hardware, and whatever is passed in.
+
+    Args:
+        device: What the work ran on: ``cpu``, ``cuda`` or ``mps``.
+        **more: Further facts.
+    """
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"date": date, **_machine(), "accelerator": _accelerator(device), **more}
+
+
+def hardware(facts: Mapping[str, Any]) -> str:
+    """Return the hardware of `provenance` in words."""
+    words = [f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads", facts["accelerator"]]
+    return ", ".join(word for word in words if word)
 
 
 @cache
@@ -25,10 +39,17 @@ def _machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "cpu": _cpu(),
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
+
+
+def _accelerator(device: str) -> str | None:
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return "Apple GPU (MPS)" if device == "mps" else None
 
 
 def _cpu() -> str:
@@ -42,16 +63,21 @@ def _cpu() -> str:
 
 def _commit() -> str | None:
     """Return the commit of the checkout this package runs from (``+`` if it has changes); None if it is installed."""
-    source = Path(__file__).resolve().parent
     try:
-        found = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"],
-            cwd=source,
-            capture_output=True,
-            text=True,
-            timeout=10,
-            check=True,
-        )
+        # A package installed into somebody's own checkout is not tracked there, and their commit is not ours.
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        return _git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*") or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return found.stdout.strip() or None
+
+
+def _git(*words: str) -> str:
+    found = subprocess.run(
+        ["git", "--no-optional-locks", *words],
+        cwd=Path(__file__).resolve().parent,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=True,
+    )
+    return found.stdout.strip()

@@ -5,15 +5,17 @@ import difflib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import cattrs
 import yaml
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
-from stencilnet.data.sources import Source
-from stencilnet.experiment.config import AnyMethod, Experiment, Kind, shipped, sources
+from stencilnet.data.sources import Source, split
+from stencilnet.experiment.config import AnyMethod, Experiment, Kind, TaskPlan, shipped, sources
 from stencilnet.tasks.catalog import KINDS
+from stencilnet.tasks.style import StyleTransfer
+from stencilnet.tasks.vgg import vgg
 
 
 class ConfigError(ValueError):
@@ -46,20 +48,46 @@ def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
 
 
 def check_paths(source: str, experiment: Experiment, root: Path) -> None:
-    """Open every data set of a config, so that all wrong paths are known before anything is trained.
+    """Find all that a config needs and cannot have, before anything is trained.
+
+    Opens every data set, splits off what is held out, reads the style images and loads VGG where styles look through it
+    (which fetches its weights, if the config says ``download``).
 
     Raises:
-        ConfigError: If any cannot be opened; all of them are listed.
+        ConfigError: If any of it cannot be had; all of it is listed.
     """
     problems = []
     for position, plan in enumerate(experiment.tasks):
-        for key, data in sources(plan).items():
-            try:
-                data.open(root)
-            except (ValueError, OSError) as error:
-                problems.append(f"tasks.{position}.data.{key}: {error}")
+        problems += [f"tasks.{position}.{problem}" for problem in _missing(plan, root)]
+    presets = [plan.task.preset for plan in experiment.tasks if isinstance(plan.task, StyleTransfer)]
+    if presets and experiment.perceptual.source == "vgg":
+        try:
+            vgg(presets[0], experiment.perceptual.weights)
+        except (ValueError, OSError) as error:
+            problems.append(f"perceptual.weights: {error}")
     if problems:
         raise ConfigError(source, problems)
+
+
+def _missing(plan: TaskPlan, root: Path) -> Iterator[str]:
+    from stencilnet.experiment.styles import style_image  # here, because reading a config needs none of its imports
+
+    for key, data in sources(plan).items():
+        try:
+            examples = data.open(root)
+        except (ValueError, OSError) as error:
+            yield f"data.{key}: {error}"
+            continue
+        if key == "train" and plan.data.validation is None:
+            try:
+                split(examples, plan.data.holdout)
+            except ValueError as error:
+                yield f"data.holdout: {error}"
+    if isinstance(plan.task, StyleTransfer):
+        try:
+            style_image(plan.task, root)
+        except (ValueError, OSError) as error:
+            yield f"task.style: {error}"
 
 
 def to_plain(experiment: Experiment) -> dict[str, Any]:
@@ -109,7 +137,7 @@ def _read_yaml(source: str) -> dict[str, Any]:
         raise ConfigError(source, [f"cannot be read: {error}"]) from None
     try:
         raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-01
         raise ConfigError(source, [f"is not YAML: {error}"]) from None
     if not isinstance(raw, dict):
         raise ConfigError(source, [f"expected a mapping at the top, but got {_kind_of(raw)}"])
@@ -135,7 +163,7 @@ def _lay_over(raw: dict[str, Any], override: str, source: str) -> None:
         raise ConfigError(source, [f"--set {override}: `{keys[-1]}` is below a plain value"])
     try:
         place[keys[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise ConfigError(source, [f"--set {override}: the value is not YAML: {error}"]) from None
 
 
@@ -154,7 +182,7 @@ def _fill_recipes(raw: dict[str, Any]) -> None:
             continue
         kind = plan["task"].get("kind")
         recipe = plan.get("recipe", {})
-        if kind in KINDS and isinstance(recipe, dict):
+        if isinstance(kind, str) and kind in KINDS and isinstance(recipe, dict):
             plan["recipe"] = {**dataclasses.asdict(KINDS[kind].recipe()), **recipe}
 
 
@@ -162,6 +190,16 @@ def _converter() -> cattrs.Converter:
     converter = cattrs.Converter(forbid_extra_keys=True)
     for plain in (bool, int, float, str):
         converter.register_structure_hook(plain, _strictly(plain))
+    converter.register_structure_hook_factory(
+        dataclasses.is_dataclass, lambda section: _of_kind(dict, converter.gen_structure_attrs_fromdict(section))
+    )
+    converter.register_structure_hook_factory(
+        _made_of(dict), lambda kind: _of_kind(dict, converter.gen_structure_mapping(kind))
+    )
+    converter.register_structure_hook_factory(
+        _made_of(tuple), lambda kind: _of_kind(list, _row(get_args(kind), converter))
+    )
+    converter.register_structure_hook_factory(_made_of(Literal), lambda kind: _one_of(get_args(kind)))
     for union, tag in ((Kind, "kind"), (Source, "kind"), (Source | None, "kind"), (AnyMethod, "name")):
         members = {getattr(member, tag): member for member in get_args(union) if member is not types.NoneType}
         converter.register_structure_hook(
@@ -169,6 +207,46 @@ def _converter() -> cattrs.Converter:
         )
         converter.register_unstructure_hook(union, _with_tag(tag, converter))
     return converter
+
+
+def _made_of(origin: Any) -> Callable[[Any], bool]:
+    def predicate(kind: Any) -> bool:
+        found: Any = get_origin(kind)
+        return found is origin
+
+    return predicate
+
+
+def _of_kind(expected: type, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Check that a value is a mapping or a list before its items are structured: cattrs takes that for granted."""
+
+    def structure(value: Any, target: Any) -> Any:
+        if not isinstance(value, (list, tuple) if expected is list else expected):
+            raise TypeError(f"expected {_NAMES[expected]}, but got {_shown(value)}")
+        return inner(value, target)
+
+    return structure
+
+
+def _row(members: tuple[Any, ...], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """Tuples of the schema hold one type: any number (``tuple[int, ...]``), or as many as are written."""
+    item, count = members[0], None if members[-1] is Ellipsis else len(members)
+
+    def structure(value: Any, _: Any) -> Any:
+        if count is not None and len(value) != count:
+            raise ValueError(f"expected a list of {count}, but got {len(value)}: {list(value)!r}")
+        return tuple(converter.structure(value, list[item]))  # type: ignore[valid-type]
+
+    return structure
+
+
+def _one_of(choices: tuple[Any, ...]) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(map(str, choices))}, but got {value!r}")
+        return value
+
+    return structure
 
 
 def _strictly(expected: type) -> Callable[[Any, type], Any]:
@@ -179,7 +257,7 @@ def _strictly(expected: type) -> Callable[[Any, type], Any]:
             return float(value)
         if type(value) is not expected:
             hint = " (write 1.0e-3, not 1e-3: YAML)" if expected is float and isinstance(value, str) else ""
-            raise TypeError(f"expected {_NAMES[expected]}, but got {_kind_of(value)} {value!r}{hint}")
+            raise TypeError(f"expected {_NAMES[expected]}, but got {_shown(value)}{hint}")
         return value
 
     return structure
@@ -190,7 +268,7 @@ def _tagged(members: Mapping[str, type], converter: cattrs.Converter, *, optiona
         if optional and value is None:
             return None
         if not isinstance(value, dict):
-            raise TypeError(f"expected a mapping with `kind`, but got {_kind_of(value)} {value!r}")
+            raise TypeError(f"expected a mapping with `kind`, but got {_shown(value)}")
         kind = value.get("kind")
         if not isinstance(kind, str) or kind not in members:
             got = "none" if kind is None else repr(kind)
@@ -207,14 +285,24 @@ def _with_tag(tag: str, converter: cattrs.Converter) -> Callable[[Any], Any]:
     return unstructure
 
 
-_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+_NAMES = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
 
 
 def _kind_of(value: Any) -> str:
     if value is None:
         return "nothing"
-    named = {**_NAMES, list: "a list", dict: "a mapping"}
-    return named.get(type(value), type(value).__name__)
+    return _NAMES.get(type(value), type(value).__name__)
+
+
+def _shown(value: Any) -> str:
+    return _kind_of(value) if value is None else f"{_kind_of(value)} {value!r}"
 
 
 def _problems(error: BaseException, path: str) -> Iterator[str]:
@@ -233,7 +321,7 @@ def _problems(error: BaseException, path: str) -> Iterator[str]:
             yield from _problems(inner, path)
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [item.name for item in dataclasses.fields(error.cl)]
-        for name in sorted(error.extra_fields):
+        for name in sorted(error.extra_fields, key=str):
             yield f"{_join(path, name)}: unknown key. Known here: {', '.join(known)}"
     elif isinstance(error, KeyError):
         yield f"{path}: expected a value, but it is missing"
@@ -243,5 +331,5 @@ def _problems(error: BaseException, path: str) -> Iterator[str]:
         raise error
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)

@@ -47,6 +47,7 @@ def material(run: Run) -> Material:
         results=results,
         main=folder.main,
         config=to_yaml(experiment),
+        facts=(("Command", run.session.command),) if run.session.command else (),
         masks=masks,
         decoder=decoder,
         sheets={card.name: _sheet(experiment, folder, card.name, comparison) for card in comparison.cards}

@@ -3,6 +3,8 @@
 from functools import cached_property
 from pathlib import Path
 
+from filelock import FileLock
+
 from stencilnet.bundle import add_task, load, save
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan
 from stencilnet.evaluation.results import StageResult, read_result, write_result
@@ -66,13 +68,23 @@ class Run:
                 self.learn(method)
 
     def learn(self, method: MethodPlan) -> None:
-        """Learn every task by one method; stages that the folder holds already are not done again."""
-        self._first()
+        """Learn every task by one method; stages that the folder holds already are not done again.
+
+        Several processes may fill one folder, by different methods say: each stage is done by one of them.
+        """
+        if not self.folder.result(BACKBONE, self.first).exists():
+            with self._alone(BACKBONE):
+                self._first()
         name, moves = method.method.name, method.method.moves_shared
         for stage in plan((self.first, *self.experiment.learned_by(method)), name, moves, method.parents)[1:]:
             wanted = not self.session.only or stage.task in self.session.only
             if wanted and not self.folder.result(name, stage.task).exists():
-                self._further(stage, method)
+                with self._alone(name):
+                    self._further(stage, method)
+
+    def _alone(self, name: str) -> FileLock:
+        """Wait for another process that is at the same work; the system frees the lock of one that crashed."""
+        return FileLock(self.folder.path / f".{name}.lock")
 
     def _first(self) -> None:
         if not self.folder.backbone.exists():
@@ -85,6 +97,8 @@ class Run:
             self._test(stage, load(self.folder.backbone))
 
     def _further(self, stage: Stage, method: MethodPlan) -> None:
+        if self.folder.result(stage.method, stage.task).exists():  # another process has done it meanwhile
+            return
         self.session.announce(f"{stage.method}: {stage.task}")
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
         if stage.moves_shared and not bundle.exists():
@@ -100,7 +114,13 @@ class Run:
     def _parent(self, stage: Stage) -> Path:
         if stage.parent is None or stage.parent == self.first:
             return self.folder.backbone
-        return self.folder.bundle(stage.method, stage.parent, moves_shared=True)
+        path = self.folder.bundle(stage.method, stage.parent, moves_shared=True)
+        if not path.exists():
+            raise RunError(
+                f"{stage.method} learns {stage.task!r} from the state after {stage.parent!r}, which {self.folder.path} "
+                f"does not hold. Learn it first: --only {stage.parent}."
+            )
+        return path
 
     def _learned(self, net: MultiTaskNet, label: str, name: str, method: MethodPlan) -> MultiTaskNet:
         task_plan, data = self.experiment.plan(name), self.data(name)

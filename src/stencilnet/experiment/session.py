@@ -25,6 +25,7 @@ class Session:
         sinks: Progress display.
         stop: Asked at every step; true ends the run in a resumable state.
         announce: Told each stage before it starts.
+        command: What was typed, for the report.
     """
 
     out: Path
@@ -35,6 +36,7 @@ class Session:
     sinks: Sequence[Sink] = ()
     stop: Callable[[], bool] = bool
     announce: Callable[[str], None] = logger.info
+    command: str = ""
 
 
 def learning(experiment: Experiment, plan: TaskPlan, session: Session, folder: Path) -> Learning:

@@ -1,6 +1,6 @@
 """Gives style tasks what their losses need: the style image, and the network that they look through."""
 
-import logging
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -17,8 +17,6 @@ from stencilnet.tasks.standin import standin
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
 from stencilnet.tasks.vgg import vgg
-
-logger = logging.getLogger(__name__)
 
 _PAINTED = "painted:"
 _CALIBRATION = 48
@@ -52,7 +50,9 @@ def bind_tasks(
     else:
         network = perceptual_network(experiment.perceptual, backbone, images(), styles, root)
         if kept is not None and experiment.perceptual.source == "standin":
-            save_perceptual(network, kept)
+            temporary = kept.with_name(f".{os.getpid()}-{kept.name}")
+            save_perceptual(network, temporary)
+            temporary.replace(kept)  # whole or not at all
     return {
         plan.name: bind_style(plan.task, network, root) if isinstance(plan.task, StyleTransfer) else plan.task
         for plan in experiment.tasks

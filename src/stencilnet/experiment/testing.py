@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from stencilnet.analysis.masks import zero_ratio
 from stencilnet.data.samples import EvaluationSamples
 from stencilnet.evaluation.evaluate import evaluate
 from stencilnet.evaluation.protocol import TRIVIAL, Stage
@@ -17,9 +18,9 @@ from stencilnet.experiment.cards import card
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.opening import TaskData
 from stencilnet.experiment.pictures import save_pictures, spread
-from stencilnet.experiment.provenance import provenance
-from stencilnet.masks import TaskDelta
+from stencilnet.experiment.provenance import hardware, provenance
 from stencilnet.models import MultiTaskNet
+from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Predictor, Sample, Task
 from stencilnet.training.settings import resolve
 
@@ -56,7 +57,7 @@ class Tester:
             task: known.get((task, digest)) or self.measure(task, self.network(net, task))
             for task, digest in digests.items()
         }
-        record = net.records[stage.task]
+        record, masks = net.records[stage.task], net.deltas[stage.task].masks
         return StageResult(
             method=stage.method,
             task=stage.task,
@@ -69,7 +70,8 @@ class Tester:
             selected_step=record.metrics["step"],
             seconds=record.provenance["seconds"],
             sizes=measure_sizes(net, stage.task),
-            zero_ratio=_zero_ratio(net.deltas[stage.task]),
+            zero_ratio=zero_ratio(masks) if masks else None,
+            notes=self._notes(stage.task),
             **self._origin(),
         )
 
@@ -119,15 +121,17 @@ class Tester:
     def _device(self) -> str:
         return resolve(self.experiment.trainer).device
 
+    def _notes(self, name: str) -> tuple[str, ...]:
+        task = self.tasks[name]
+        bound = task.criterion if isinstance(task, StyleTransfer) else None
+        return () if bound is None else (f"Style losses look through: {bound.network.name}.",)
+
     def _origin(self) -> dict[str, Any]:
-        origin = provenance()
-        hardware = f"{origin['cpu']}, {origin['cores']} cores" + (
-            f", {origin['accelerator']}" if origin["accelerator"] else ""
-        )
+        origin = provenance(self._device)
         return {
             "seed": self.experiment.seed,
             "commit": origin["commit"] or "",
-            "hardware": hardware,
+            "hardware": hardware(origin),
             "versions": {name: str(origin[name]) for name in ("stencilnet", "python", "torch")},
             "date": origin["date"],
         }
@@ -138,7 +142,7 @@ def weights_digest(weights: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -150,9 +154,3 @@ def measure_sizes(net: MultiTaskNet, task: str) -> Sizes:
         shared=sum(tensor.nbytes for tensor in state.shared.values()),
         snapshot=sum(tensor.nbytes for tensor in state.weights(task).values()),
     )
-
-
-def _zero_ratio(delta: TaskDelta) -> float | None:
-    masks = delta.masks.values()
-    weights = sum(mask.numel for mask in masks)
-    return sum(mask.zero_ratio * mask.numel for mask in masks) / weights if weights else None

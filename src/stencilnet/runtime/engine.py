@@ -19,6 +19,10 @@ PRECISIONS = ("float32", "bf16")
 """Number formats of the forward pass. ``float32`` is exact; ``bf16`` is autocast: close, and slow on many CPUs."""
 
 
+DEVICES = ("cpu", "cuda", "mps")
+"""Types of devices that tasks run on."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Ready:
     task: Task
@@ -38,7 +42,7 @@ class Engine:
 
     Raises:
         BundleError: If the bundle cannot be opened.
-        ValueError: If `device` or `precision` is not known.
+        ValueError: If `device` or `precision` is not known, or this machine has no such device.
     """
 
     def __init__(
@@ -51,10 +55,7 @@ class Engine:
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"Expected `precision` to be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
-        try:
-            self._device = torch.device(device)
-        except RuntimeError as error:
-            raise ValueError(f"Expected `device` to be a device of PyTorch, but got {device!r}: {error}") from error
+        self._device = _open_device(device)
         self._path = Path(path)
         self._precision = precision
         self._net: MultiTaskNet = load(path, backbone=backbone)
@@ -111,6 +112,24 @@ class Engine:
                     module = self._net.materialize(name).to(self._device)
                     self._ready[name] = _Ready(task=_task_of(record, self._path, name), module=module)
         return self._ready[name]
+
+
+def _open_device(name: str) -> torch.device:
+    remedy = "Use 'cpu', which every machine has."
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"Expected `device` to be a device of PyTorch, but got {name!r}: {error}. {remedy}") from error
+    if device.type not in DEVICES:
+        raise ValueError(f"Expected `device` to be one of {', '.join(DEVICES)}, but got {name!r}. {remedy}")
+    try:
+        torch.ones(1, device=device).cpu()
+    except (RuntimeError, AssertionError) as error:  # builds without CUDA raise AssertionError
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise ValueError(
+            f"Expected `device` to be one that PyTorch can use here, but got {name!r}: {reason}. {remedy}"
+        ) from error
+    return device
 
 
 def _task_of(record: TaskRecord, path: Path, name: str) -> Task:

@@ -15,6 +15,8 @@ from torch import Tensor
 
 R = TypeVar("R")
 
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"})
+"""What the names of pictures end with, in small or capital letters."""
 _WIDE = 65535
 """Largest value of 16-bit gray."""
 _WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})

@@ -5,6 +5,7 @@ fingerprint  what has to be the same to go on: job, recipe, task, data sizes, pr
 environment  what should be the same for the same bytes: device, threads, PyTorch
 step         steps done
 evaluated    last step with an evaluation
+seconds      time spent, over all sessions
 best         step, score, scores and trained tensors of the selected step; None before the first evaluation
 finished     true: nothing of the following is kept
 trained      trained parameters and running statistics, by name within the trainable
@@ -62,11 +63,13 @@ class Progress:
         step: Steps done.
         evaluated: Last step with an evaluation.
         best: The selected step; None before the first evaluation.
+        seconds: Time spent, over all sessions.
     """
 
     step: int = 0
     evaluated: int = 0
     best: Selected | None = None
+    seconds: float = 0.0
 
 
 def trained_tensors(trainable: Trainable) -> dict[str, Tensor]:
@@ -152,7 +155,7 @@ def restore(learner: Learner, record: Mapping[str, Any]) -> None:
 def progress_of(record: Mapping[str, Any]) -> Progress:
     """Return how far a checkpoint is."""
     best = None if record["best"] is None else Selected(**record["best"])
-    return Progress(step=record["step"], evaluated=record["evaluated"], best=best)
+    return Progress(step=record["step"], evaluated=record["evaluated"], best=best, seconds=record["seconds"])
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -173,6 +176,7 @@ def _common(resolved: Resolved, progress: Progress, fingerprint: Mapping[str, An
         "environment": environment(resolved),
         "step": progress.step,
         "evaluated": progress.evaluated,
+        "seconds": progress.seconds,
         "best": None if best is None else dict(vars(best)),
     }
 

@@ -146,7 +146,7 @@ class _Fit:
         finally:
             for sink in self.sinks:
                 sink.end()
-        chosen = {"step": best.step, "steps": recipe.steps, "scores": best.scores}
+        chosen = {"step": best.step, "steps": recipe.steps, "scores": best.scores, "seconds": loop.progress.seconds}
         logger.info("%s: selected step %d of %d, %s = %.6g.", run.name, best.step, run.steps, headline, best.score)
         replace_file(folder / "selected.json", lambda file: file.write(f"{json.dumps(chosen, indent=2)}\n".encode()))
         save_finished(folder / "checkpoint.pt", self.resolved, loop.progress, mark)

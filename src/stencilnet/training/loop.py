@@ -68,9 +68,11 @@ class Loop:
     _saved: int = field(init=False)
     _whole: bool = field(init=False, default=True)
     _timed: tuple[float, int] = field(init=False)
+    _clock: float = field(init=False)
 
     def __post_init__(self) -> None:
         self._saved = self.progress.step
+        self._clock = time.perf_counter()
         self._ready()
 
     def run(self) -> Selected:
@@ -85,6 +87,7 @@ class Loop:
         except (Stopped, KeyboardInterrupt) as reason:
             raise self._interrupted() from reason
         assert self.progress.best is not None, "the last step is evaluated"
+        self._count_time()
         return self.progress.best
 
     def _go_on(self) -> None:
@@ -139,12 +142,18 @@ class Loop:
                 sink.picture(step, found.sheet)
         self._ready()
 
+    def _count_time(self) -> None:
+        now = time.perf_counter()
+        self.progress = replace(self.progress, seconds=self.progress.seconds + now - self._clock)
+        self._clock = now
+
     def _ready(self) -> None:
         self.learner.backbone.train()
         self._timed = time.perf_counter(), self.progress.step
 
     def _save(self) -> None:
         self._check_tensors()
+        self._count_time()
         save(self.path, self.learner, self.progress, self.fingerprint)
         self._saved = self.progress.step
 
