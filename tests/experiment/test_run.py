@@ -128,7 +128,7 @@ def test_a_style_cannot_come_first(tmp_path: Path) -> None:
 
 def test_a_damaged_config_of_a_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"title": "ha')
-    with pytest.raises(RunError, match=r"config\.json is damaged .* Delete it"):
+    with pytest.raises(RunError, match=r"config\.json is damaged .* Put it back"):
         start(tmp_path, two_tasks("piggyback"), resume=True)
 
 
@@ -168,3 +168,12 @@ def test_the_masks_of_a_bundle_are_analysed_also_without_its_first_task(finished
     analyze_bundle(tmp_path / "bundle", tmp_path / "again")
     again = json.loads((tmp_path / "again" / "masks.json").read_text())
     assert again["agreement"][0] == {**found["agreement"][0], "first": "all ones"}
+
+
+def test_a_task_that_left_the_bundle_is_learned_again(finished: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder.path, folder)
+    remove_task(folder / "bundle", "colour")
+    assert "colour" not in sn.load(folder / "bundle").tasks
+    start(folder, finished.experiment, resume=True).compare()
+    assert "colour" in sn.load(folder / "bundle").tasks

@@ -39,7 +39,7 @@ def summary_text(path: str | Path) -> str:
     arguments = ", ".join(f"{key} {value}" for key, value in known["arguments"].items())
     lines = [f"{known['architecture']} ({arguments}), {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
     for name, task in known["tasks"].items():
-        share = task["bytes"] / known["backbone_bytes"]
+        share = task["bytes"] / max(known["backbone_bytes"], 1)  # an emptied file is for `verify` to tell
         cost = f"{task['bytes']:>12,} bytes  {share:6.1%} of the backbone"
         lines.append(f"  {name:<24} {task['kind']:<14} {task['method']:<12} {cost}")
     return "\n".join(lines)

@@ -74,7 +74,7 @@ def compare(
     """Learn CONFIG's tasks by every method; make the paper's tables, figures and the forgetting matrices."""
     from stencilnet.cli.work import carry_out
 
-    chosen = tuple(methods.split(",")) if methods else ()
+    chosen = tuple(name.strip() for name in methods.split(",")) if methods else ()
     carry_out(config, out, compare=True, root=root, methods=chosen, resume=resume, dry_run=dry_run, overrides=overrides)
 
 

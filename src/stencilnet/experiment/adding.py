@@ -38,7 +38,10 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         raise RunError(f"{bundle} holds no task, so its backbone may be untrained. Use `stencil train`.")
     added = []
     for plan in experiment.tasks:
-        if (session.only and plan.name not in session.only) or plan.name in load(bundle).tasks:
+        if session.only and plan.name not in session.only:
+            continue
+        if plan.name in load(bundle).tasks:
+            session.announce(f"{plan.name}: the bundle has a task of this name; it is left as it is")
             continue
         session.announce(f"{method.name}: {plan.name}")
         net, data = load(bundle), open_data(plan, session.root)

@@ -70,7 +70,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     mine = to_plain(experiment)
     if not folder.config.exists():
         folder.path.mkdir(parents=True, exist_ok=True)
-        if any(folder.path.iterdir()):
+        if any(not path.name.startswith(".") for path in folder.path.iterdir()):
             raise RunError(f"{folder.path} holds something else than a run. Choose another --out.")
         write_file(folder.config, (json.dumps(mine, indent=2, sort_keys=True) + "\n").encode())
         return
@@ -80,7 +80,8 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
         theirs = json.loads(folder.config.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RunError(
-            f"{folder.config} is damaged ({error}). Delete it if you are sure of the config, or choose another --out."
+            f"{folder.config} is damaged ({error}). Put it back (`stencil config show CONFIG --json` prints one), "
+            "or choose another --out."
         ) from error
     changed = sorted(_differences(json.loads(json.dumps(mine)), theirs, ""))
     if changed:

@@ -78,7 +78,7 @@ class Run:
         name, moves = method.method.name, method.method.moves_shared
         for stage in plan((self.first, *self.experiment.learned_by(method)), name, moves, method.parents)[1:]:
             wanted = not self.session.only or stage.task in self.session.only
-            if wanted and not self.folder.result(name, stage.task).exists():
+            if wanted and not self._done(stage):
                 with self._alone(name):
                     self._further(stage, method)
 
@@ -97,7 +97,7 @@ class Run:
             self._test(stage, load(self.folder.backbone))
 
     def _further(self, stage: Stage, method: MethodPlan) -> None:
-        if self.folder.result(stage.method, stage.task).exists():  # another process has done it meanwhile
+        if self._done(stage):  # another process has done it meanwhile
             return
         self.session.announce(f"{stage.method}: {stage.task}")
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
@@ -110,6 +110,12 @@ class Run:
             net = self._learned(net, stage.method, stage.task, method)
             add_task(bundle, stage.task, net.records[stage.task], net.deltas[stage.task], shared=net.state.shared)
         self._test(stage, load(bundle))
+
+    def _done(self, stage: Stage) -> bool:
+        """Whether a stage has its result, and its bundle still holds the task."""
+        bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
+        has_result = self.folder.result(stage.method, stage.task).exists()
+        return has_result and bundle.exists() and stage.task in load(bundle).tasks
 
     def _parent(self, stage: Stage) -> Path:
         if stage.parent is None or stage.parent == self.first:

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+_REMEDY = "Delete it: a resumed run makes it again."
 _KEY = "perceptual"
 """The one metadata key: safetensors orders several at random, and the file's bytes should be stable."""
 
@@ -184,16 +185,14 @@ def load_perceptual(path: Path) -> PerceptualNetwork:
         with safe_open(path, framework="pt", device="cpu") as file:
             text = (file.metadata() or {}).get(_KEY)
             if text is None:
-                raise PerceptualError(
-                    f"Expected {path} to be a perceptual network, but got other tensors. Make it anew."
-                )
+                raise PerceptualError(f"Expected {path} to be a perceptual network, but got other tensors. {_REMEDY}")
             record = json.loads(text)
             order = record.pop("convolutions")
             pairs = {n: (file.get_tensor(f"conv{n}.weight"), file.get_tensor(f"conv{n}.bias")) for n in order}
     except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
-        raise PerceptualError(f"Cannot read the perceptual network {path}: {error}. Make it anew.") from error
+        raise PerceptualError(f"Cannot read the perceptual network {path}: {error}. {_REMEDY}") from error
     known = {field.name for field in fields(Description)}
     if set(record) != known:
-        raise PerceptualError(f"Expected {path} to describe {sorted(known)}, but got {sorted(record)}. Make it anew.")
+        raise PerceptualError(f"Expected {path} to describe {sorted(known)}, but got {sorted(record)}. {_REMEDY}")
     described: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in record.items()}
     return PerceptualNetwork(Description(**described), pairs)
