@@ -143,7 +143,10 @@ def to_markdown(report: Report, pictures: str = "figures") -> str:
         if section.listing:
             title, text = section.listing
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-            blocks += [f"{title}:\n\n{fence}\n{text.rstrip()}\n{fence}"]
+            folded = (
+                f"<details><summary>{Markup.escape(title)}</summary>\n\n{fence}\n{text.rstrip()}\n{fence}\n\n</details>"
+            )
+            blocks.append(folded)
     return "\n\n".join(blocks) + "\n"
 
 
