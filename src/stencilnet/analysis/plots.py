@@ -211,7 +211,7 @@ def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
                 colour = _DIVERGING(Normalize(-limit, limit)(value))
                 _cell(axes, place, line, colour, f"{value:.3f}".replace("-", "−"))
         _grid_of_cells(axes, size, size)
-        axes.set_xticks(range(size), [f"Task {card.number}\n{card.title}" for card in shown[:-1]])
+        axes.set_xticks(range(size), ["\n".join([f"Task {card.number}", *wrap(card.title, 13)]) for card in shown[:-1]])
         axes.set_yticks(range(size), [f"Task {card.number} · {card.title}" for card in shown[1:]])
         axes.set_title("Cohen's kappa between masks", pad=8)
         _colour_bar(figure, axes, limit, (f"−{limit:.2f}", "0: chance", f"{limit:.2f}"))
