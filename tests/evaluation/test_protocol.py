@@ -1,6 +1,6 @@
 import pytest
 
-from stencilnet.evaluation.protocol import Stage, plan, tasks_of_state
+from stencilnet.evaluation.protocol import Stage, plan
 
 PAPER = ("coco", "voc", "colour", "gogh", "munch", "handbags")
 
@@ -13,28 +13,22 @@ def test_the_papers_fine_tuning_learns_task_5_from_task_3_and_task_6_from_task_5
     stages = plan(PAPER, "finetune", True, {"munch": "colour"})
     assert parents(stages) == [None, "coco", "voc", "colour", "colour", "munch"]
     assert [stage.index for stage in stages] == [0, 1, 2, 3, 4, 5]
-    assert tasks_of_state(stages, "gogh") == ("coco", "voc", "colour", "gogh")
-    assert tasks_of_state(stages, "munch") == ("coco", "voc", "colour", "munch")
-    assert tasks_of_state(stages, "handbags") == ("coco", "voc", "colour", "munch", "handbags")
 
 
 def test_without_exceptions_a_moving_method_learns_in_a_chain() -> None:
     stages = plan(PAPER, "finetune", True)
     assert parents(stages) == [None, *PAPER[:-1]]
-    assert tasks_of_state(stages, "munch") == PAPER[:5]
 
 
 def test_a_method_that_leaves_the_weights_alone_always_starts_from_the_first_task() -> None:
     stages = plan(PAPER, "piggyback", False)
     assert parents(stages) == [None, *["coco"] * 5]
-    assert tasks_of_state(stages, "colour") == ("coco", "voc", "colour")
 
 
 def test_the_first_stage_is_the_same_for_all_methods() -> None:
     first = Stage(method="backbone", task="coco", index=0, parent=None, moves_shared=True)
     assert plan(PAPER, "piggyback", False)[0] == plan(PAPER, "finetune", True)[0] == first
     assert plan(("coco",), "scratch", False) == (first,)
-    assert tasks_of_state((first,), "coco") == ("coco",)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +46,3 @@ def test_the_first_stage_is_the_same_for_all_methods() -> None:
 def test_refused(tasks: tuple[str, ...], moves: bool, given: dict[str, str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         plan(tasks, "m", moves, given)
-
-
-def test_a_state_of_no_stage_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of coco, voc, but got 'gogh'"):
-        tasks_of_state(plan(("coco", "voc"), "m", True), "gogh")

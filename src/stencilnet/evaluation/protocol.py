@@ -58,26 +58,6 @@ def plan(
     return tuple(stages)
 
 
-def tasks_of_state(stages: Sequence[Stage], task: str) -> tuple[str, ...]:
-    """Return the tasks that the state after learning `task` holds, in the order of learning: what is re-tested there.
-
-    A task on another branch is not among them: the paper's "Task 4 after Task 5" is "-".
-
-    Raises:
-        ValueError: If no stage learns `task`.
-    """
-    by_task = {stage.task: stage for stage in stages}
-    if task not in by_task:
-        raise ValueError(f"Expected argument `task` to be one of {', '.join(by_task)}, but got {task!r}.")
-    stage = by_task[task]
-    if not stage.moves_shared:  # one growing bundle
-        return tuple(earlier.task for earlier in stages if earlier.index <= stage.index)
-    chain = [task]
-    while (parent := by_task[chain[0]].parent) is not None:
-        chain.insert(0, parent)
-    return tuple(chain)
-
-
 def _check(tasks: Sequence[str], method: str, moves_shared: bool, parents: Mapping[str, str]) -> None:
     if not tasks or len(set(tasks)) != len(tasks):
         raise ValueError(f"Expected argument `tasks` to be different names, at least one, but got {list(tasks)}.")

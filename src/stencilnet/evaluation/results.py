@@ -1,15 +1,13 @@
 """What one training leaves behind: plain data, one ``result.json`` a stage. All tables are made from these alone."""
 
-import contextlib
 import json
 import math
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.fields import Fields, ResultError
 from stencilnet.tasks.task import Metric
 
@@ -126,23 +124,7 @@ def write_result(path: Path, result: StageResult) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "version": VERSION, **_plain(asdict(result))}
     text = json.dumps(record, indent=2, allow_nan=False) + "\n"
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            Path(temporary).unlink()
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    write_file(path, text.encode())
 
 
 def read_result(path: Path) -> StageResult:
