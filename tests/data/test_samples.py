@@ -55,14 +55,14 @@ class TestTrainingSamples:
         sample = samples[(0, 0)]
         assert len(samples) == COUNT
         assert sample["input"].shape == (3, 16, 16)
-        assert sample["input"].dtype == torch.float32
+        assert sample["input"].dtype == torch.uint8
         assert sample["target"].shape == (16, 16)
 
     def test_input_and_target_fit(self, source):
         samples = TrainingSamples(source, View(crop=16), TASK, seed=0)
         for index in range(COUNT):
             sample = samples[(3, index)]
-            assert torch.equal(sample["target"], (sample["input"][0] > 127.5 / 255).long())
+            assert torch.equal(sample["target"], (sample["input"][0] > 127).to(torch.uint8))
 
     def test_only_seed_epoch_and_index_matter(self, source):
         forwards = TrainingSamples(source, VIEW, TASK, seed=5)
@@ -116,14 +116,14 @@ class TestEvaluationSamples:
         samples = EvaluationSamples(source, VIEW, TASK, whole=True)
         assert len(samples) == COUNT
         for index in range(COUNT):
-            assert torch.equal(samples[index]["input"], source[index].image.float() / 255)
-            assert torch.equal(samples[index]["target"], source[index].label.long())
+            assert torch.equal(samples[index]["input"], source[index].image)
+            assert torch.equal(samples[index]["target"], source[index].label)
 
     def test_crops_make_batches(self, source):
         loader = DataLoader(EvaluationSamples(source, VIEW, TASK, whole=False), batch_size=COUNT)
         (batch,) = loader
         assert batch["input"].shape == (COUNT, 3, 16, 16)
-        assert torch.equal(batch["input"][2], source[2].image[:, 5:21, 8:24].float() / 255)
+        assert torch.equal(batch["input"][2], source[2].image[:, 5:21, 8:24])
 
     def test_iteration_ends(self, source):
         assert len(list(EvaluationSamples(source, VIEW, TASK, whole=True))) == COUNT

@@ -56,7 +56,8 @@ def test_round_trip_through_8_bits_moves_no_level_by_more_than_one() -> None:
 
 def test_sample_is_luma_and_scaled_chroma() -> None:
     image = pixel(200, 100, 50).to(torch.uint8).expand(3, 4, 5)
-    sample = Colorization().sample(Example(name="a", image=image))
+    task = Colorization()
+    sample = task.prepare(task.sample(Example(name="a", image=image)))
     assert sample["input"].shape == (3, 4, 5)
     assert sample["target"].shape == (2, 4, 5)
     torch.testing.assert_close(sample["input"], torch.full((3, 4, 5), 124.2 / 255))
@@ -67,7 +68,7 @@ def test_sample_is_luma_and_scaled_chroma() -> None:
 def test_inputs_of_photos_are_those_of_samples() -> None:
     task, image = Colorization(), photo()
     shown = Image.fromarray(image.permute(1, 2, 0).numpy())
-    assert torch.equal(task.to_input(shown), task.sample(Example(name="a", image=image))["input"])
+    assert torch.equal(task.to_input(shown), task.prepare(task.sample(Example(name="a", image=image)))["input"])
     gray = shown.convert("L").convert("RGB")
     torch.testing.assert_close(task.to_input(gray)[0], torch.from_numpy(np.array(gray.convert("L"))) / 255)
 
@@ -106,7 +107,7 @@ def test_metrics_are_those_of_the_clamped_picture() -> None:
 
 def test_gray_baseline_scores_what_gray_scores() -> None:
     task, image = Colorization(), photo()
-    sample = {name: part[None] for name, part in task.sample(Example(name="a", image=image)).items()}
+    sample = {name: part[None] for name, part in task.prepare(task.sample(Example(name="a", image=image))).items()}
     scores = task.scores()
     scores.update(task.baseline([])(sample), sample)
     levels = image.double().numpy()

@@ -41,7 +41,7 @@ def softplus(x: float) -> float:
 
 def test_drawings_are_black_lines_on_white_around_what_is_there() -> None:
     task = Edges2Photo()
-    sample = task.sample(Example(name="a", image=photo()))
+    sample = task.prepare(task.sample(Example(name="a", image=photo())))
     drawing = sample["input"]
     assert drawing.unique().tolist() == [0, 1]
     assert torch.equal(drawing[0], drawing[1])
@@ -59,7 +59,7 @@ def test_pairs_give_their_drawing_as_it_is() -> None:
     task = Edges2Photo()
     drawing = torch.full((3, 33, 41), 255, dtype=torch.uint8)
     drawing[:, 5] = 40
-    sample = task.sample(Example(name="a", image=drawing, target=photo()))
+    sample = task.prepare(task.sample(Example(name="a", image=drawing, target=photo())))
     torch.testing.assert_close(sample["input"], drawing / 255)
     torch.testing.assert_close(sample["target"], photo() / 255)
     assert torch.equal(task.drawing_to_input(picture(drawing)), sample["input"])

@@ -87,7 +87,7 @@ class Row:
     def batch(self, height: int, width: int, seed: int = 0, count: int = 2) -> dict[str, Tensor]:
         samples = [self.task.sample(self.example(height, width, seed + i)) for i in range(count)]
         collated: dict[str, Tensor] = default_collate(samples)
-        return collated
+        return self.task.prepare(collated)
 
 
 TABLE = {
@@ -159,12 +159,39 @@ def test_every_kind_has_a_row() -> None:
 @rows
 @sizes
 def test_samples_are_unit_images_of_the_examples_size(row: Row, height: int, width: int) -> None:
-    sample = row.task.sample(row.example(height, width, 0))
+    sample = row.task.prepare(row.task.sample(row.example(height, width, 0)))
     assert sample["input"].shape == (3, height, width)
     assert all(part.shape[-2:] == (height, width) for part in sample.values())
     for name in {"input", "image"} & set(sample):
         assert sample[name].dtype == torch.float32
         assert 0 <= float(sample[name].min()) < float(sample[name].max()) <= 1
+
+
+@rows
+@sizes
+def test_samples_travel_as_bytes_and_are_prepared_alike_alone_and_in_a_batch(row: Row, height: int, width: int) -> None:
+    compact = [row.task.sample(row.example(height, width, seed)) for seed in range(2)]
+    assert all(part.dtype == torch.uint8 for sample in compact for part in sample.values())
+    alone, together = [row.task.prepare(sample) for sample in compact], row.batch(height, width)
+    assert all(torch.equal(together[name][i], part) for i in range(2) for name, part in alone[i].items())
+
+
+@rows
+def test_losses_of_parts_make_the_loss_of_the_whole_by_their_weights(row: Row) -> None:
+    whole = row.batch(37, 53, count=3)
+    if "target" in whole and whole["target"].dtype == torch.int64:
+        whole["target"][0, :20] = VOID  # so that examples count differently
+    output, critic = raw_output(row, whole), row.task.critic()
+    parts = [slice(0, 1), slice(1, 3)]
+    split = [{name: part[where] for name, part in whole.items()} for where in parts]
+    with torch.no_grad():
+        loss = row.task.loss(output, whole, critic)
+        losses = [row.task.loss(output[w], part, critic) for w, part in zip(parts, split, strict=True)]
+    weights = torch.stack([row.task.weight(part) for part in split])
+    assert torch.isclose(weights.sum(), row.task.weight(whole))
+    for name, value in loss.items():
+        terms = torch.stack([found[name] for found in losses])
+        assert float((weights * terms).sum() / weights.sum()) == pytest.approx(float(value), rel=1e-4)
 
 
 @rows
@@ -215,7 +242,8 @@ def test_perfect_prediction_reaches_every_metrics_optimum(
 
 
 def fitted_baseline(row: Row, height: int, width: int) -> Predictor:
-    return row.task.baseline([row.task.sample(row.example(height, width, seed)) for seed in range(10, 14)])
+    samples = (row.task.sample(row.example(height, width, seed)) for seed in range(10, 14))
+    return row.task.baseline(row.task.prepare(sample) for sample in samples)
 
 
 @rows

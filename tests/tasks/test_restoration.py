@@ -34,7 +34,8 @@ def test_unknown_distance_is_refused() -> None:
 def test_identity_is_the_input() -> None:
     task = Restoration()
     sample = {
-        name: part[None] for name, part in task.sample(Example(name="a", image=photo(0), target=photo(1))).items()
+        name: part[None]
+        for name, part in task.prepare(task.sample(Example(name="a", image=photo(0), target=photo(1)))).items()
     }
     scores = task.scores()
     scores.update(task.baseline([])(sample), sample)

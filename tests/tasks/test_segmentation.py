@@ -45,7 +45,8 @@ def test_loss_of_void_alone_is_zero_and_moves_nothing() -> None:
 
 def test_sample_keeps_indices_and_void() -> None:
     label = torch.tensor([[0, 1, 2, 255, 0, 0, 0, 0]] * 6, dtype=torch.uint8)
-    target = Segmentation(classes=CLASSES).sample(example(label))["target"]
+    task = Segmentation(classes=CLASSES)
+    target = task.prepare(task.sample(example(label)))["target"]
     assert target.dtype == torch.int64
     assert target.tolist() == label.tolist()
 

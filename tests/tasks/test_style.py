@@ -212,7 +212,7 @@ def test_pictures_are_sigmoids_of_outputs() -> None:
 
 def test_the_baseline_is_the_photo(task: StyleTransfer) -> None:
     levels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16).expand(3, 16, 16)
-    sample = task.sample(Example(name="a", image=levels))
+    sample = task.prepare(task.sample(Example(name="a", image=levels)))
     output = task.baseline([])({"input": sample["input"][None]})
     assert np.array_equal(np.asarray(task.to_image(output[0], sample["input"])), levels.permute(1, 2, 0).numpy())
     scores = task.scores()

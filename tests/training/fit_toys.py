@@ -93,6 +93,12 @@ class Invert:
     def sample(self, example: Example) -> dict[str, Tensor]:
         raise NotImplementedError
 
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        return dict(sample)
+
+    def weight(self, sample: Sample) -> Tensor:
+        return torch.tensor(float(len(sample["input"])))
+
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
         return {"l2": F.mse_loss(output, sample["target"]), "l1": 0.1 * F.l1_loss(output, sample["target"])}
 

@@ -84,7 +84,7 @@ class _Resized:
 
 
 class TrainingSamples(Dataset[dict[str, Tensor]]):
-    """Random views of examples, as samples of a task; keys are (epoch, index).
+    """Random views of examples, as compact samples of a task; keys are (epoch, index).
 
     What is drawn is a pure function of (seed, epoch, index): the same whatever the number of workers, the order of
     asking, and the state of any global generator.
@@ -121,7 +121,7 @@ class TrainingSamples(Dataset[dict[str, Tensor]]):
 
 
 class EvaluationSamples(Dataset[dict[str, Tensor]]):
-    """Fixed views of examples, as samples of a task; keys are indices.
+    """Fixed views of examples, as compact samples of a task; keys are indices.
 
     Args:
         source: The examples.

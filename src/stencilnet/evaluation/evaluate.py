@@ -13,7 +13,7 @@ OnBatch = Callable[[int, int], None]
 
 
 class Samples(Protocol):
-    """A split: a map-style dataset, or a list, of unbatched samples ``{name: (..., H, W)}``."""
+    """A split: a map-style dataset, or a list, of unbatched, compact samples ``{name: (..., H, W)}``."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -35,10 +35,10 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure a predictor on a whole split.
 
-    A trivial baseline goes through the same door: pass ``task.baseline(training_samples)``.
+    A trivial baseline goes through the same door: pass ``task.baseline(prepared_training_samples)``.
 
     Args:
-        predict: From a batched sample to raw outputs ``(N, C, H, W)``.
+        predict: From a prepared batch to raw outputs ``(N, C, H, W)``.
         task: Whose metrics are computed.
         samples: The split, read in order. Whole images may differ in size: only neighbours of one size share a batch.
         batch: Most samples a forward pass.
@@ -63,7 +63,7 @@ def evaluate(
     # Not inference_mode: what a task builds lazily in here (a perceptual network) may be trained through later.
     with torch.no_grad():
         for stacked in _batches(samples, batch):
-            sample = {name: tensor.to(device) for name, tensor in stacked.items()}
+            sample = task.prepare({name: tensor.to(device) for name, tensor in stacked.items()})
             output = predict(sample)
             count = len(sample["input"])
             _check(output, count, task)

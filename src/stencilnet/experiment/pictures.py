@@ -30,7 +30,7 @@ def save_pictures(
     """Write ``<position>-<label>.png`` for each position; and its input and target, once."""
     folder.mkdir(parents=True, exist_ok=True)
     for position in positions:
-        sample = samples[position]
+        sample = task.prepare(samples[position])
         if not _path(folder, position, INPUT).exists():
             target = task.target_image(sample)
             if target is not None:

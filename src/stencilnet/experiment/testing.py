@@ -90,7 +90,7 @@ class Tester:
         """Return a task's trivial baseline, fitted to its training examples."""
         view, task = self.experiment.plan(name).view, self.tasks[name]
         training = EvaluationSamples(self.data(name).train, view, task, whole=False)
-        return task.baseline(training[index] for index in spread(_FITTING, len(training)))
+        return task.baseline(task.prepare(training[index]) for index in spread(_FITTING, len(training)))
 
     def measure(self, name: str, predict: Predictor) -> dict[str, float]:
         """Measure a predictor on a task's test examples."""

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from stencilnet.tasks.images import to_tensor
-from stencilnet.tasks.task import Example
+from stencilnet.tasks.task import Example, Sample
 
 
 def refuse(kind: str, problems: Sequence[str]) -> None:
@@ -41,22 +41,33 @@ def refuse_missing_critic(kind: str) -> NoReturn:
     )
 
 
+def unit(image: Tensor) -> Tensor:
+    """Turn uint8 levels ``(..., H, W)`` into float32 in [0, 1]."""
+    return image.float() / 255
+
+
+def examples_in(sample: Sample) -> Tensor:
+    """Return the number of examples of a prepared batch, as a scalar: the weight of a loss that is their mean."""
+    images = sample["input"]
+    return images.new_tensor(float(len(images)))
+
+
 def unit_image(image: Image.Image) -> Tensor:
     """Turn an RGB picture into ``(3, H, W)`` float32 in [0, 1]."""
-    return to_tensor(image).float() / 255
+    return unit(to_tensor(image))
 
 
 def photo_of(example: Example) -> Tensor:
-    """Return an example's image, ``(3, H, W)`` float32 in [0, 1].
+    """Return an example's image, ``(3, H, W)`` uint8.
 
     Raises:
         ValueError: If it is not a uint8 RGB image.
     """
-    return _unit(example.name, "image", example.image)
+    return _checked(example.name, "image", example.image)
 
 
 def target_of(example: Example) -> Tensor:
-    """Return the other half of a pair, ``(3, H, W)`` float32 in [0, 1].
+    """Return the other half of a pair, ``(3, H, W)`` uint8.
 
     Raises:
         ValueError: If there is none, it is not a uint8 RGB image, or its size is not the image's.
@@ -66,13 +77,13 @@ def target_of(example: Example) -> Tensor:
             f"Example `{example.name}`: expected a pair of images, but it has no target. "
             "Give data with targets (sources `pairs` or `side_by_side`)."
         )
-    target = _unit(example.name, "target", example.target)
+    target = _checked(example.name, "target", example.target)
     _same_size(example, "target", target)
     return target
 
 
 def label_of(example: Example) -> Tensor:
-    """Return an example's labels, ``(H, W)`` int64.
+    """Return an example's labels, ``(H, W)`` uint8.
 
     Raises:
         ValueError: If there are none, they are not uint8 indices, or their size is not the image's.
@@ -88,16 +99,16 @@ def label_of(example: Example) -> Tensor:
             f"but got {label.dtype} of shape {tuple(label.shape)}. Read them as indices, not as RGB."
         )
     _same_size(example, "label", label)
-    return label.long()
+    return label
 
 
-def _unit(name: str, part: str, image: Tensor) -> Tensor:
+def _checked(name: str, part: str, image: Tensor) -> Tensor:
     if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
         raise ValueError(
             f"Example `{name}`: expected its {part} to be uint8 RGB (3, H, W), "
             f"but got {image.dtype} of shape {tuple(image.shape)}. Convert it to 8-bit RGB."
         )
-    return image.float() / 255
+    return image
 
 
 def _same_size(example: Example, part: str, other: Tensor) -> None:

@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import photo_of, refuse_critic, unit_image
+from stencilnet.tasks.checks import examples_in, photo_of, refuse_critic, unit, unit_image
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
-from stencilnet.tasks.ycbcr import luma, rgb_to_ycbcr, ycbcr_to_rgb
+from stencilnet.tasks.ycbcr import luma, rgb_to_ycbcr, thrice, ycbcr_to_rgb
 
 GRAY_SPREAD = 4
 """Levels by which the channels of a gray photo may differ: what JPEG makes of one that was stored in colour."""
@@ -55,13 +55,21 @@ class Colorization:
         return {}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Return ``input`` (3, H, W), luma thrice, ``target`` (2, H, W) in [-1, 1], and the photo as ``image``.
+        """Return the photo as ``image`` (3, H, W), uint8.
 
         Raises:
             ValueError: If the image is not uint8 RGB.
         """
-        photo = photo_of(example)
-        return {"input": _thrice(luma(photo)), "target": _chroma(photo), "image": photo}
+        return {"image": photo_of(example)}
+
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W), luma thrice, ``target`` (2, H, W) in [-1, 1], and the photo as ``image``."""
+        photo = unit(sample["image"])
+        return {"input": thrice(luma(photo)), "target": _chroma(photo), "image": photo}
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return the number of examples."""
+        return examples_in(sample)
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean squared error of the scaled chromas (the paper, Sec. 4.1: "L2 loss")."""
@@ -84,7 +92,7 @@ class Colorization:
 
     def to_input(self, image: Image.Image) -> Tensor:
         """Return the photo's luma thrice, ``(3, H, W)`` in [0, 1]; of a gray photo, its levels."""
-        return _thrice(luma(unit_image(image)))
+        return thrice(luma(unit_image(image)))
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
         """Join predicted chroma ``(2, H, W)`` with the input's luma."""
@@ -101,10 +109,6 @@ def is_gray(example: Example) -> bool:
     True if no pixel's channels differ by more than `GRAY_SPREAD` levels.
     """
     return bool((example.image.amax(dim=0) - example.image.amin(dim=0)).max() <= GRAY_SPREAD)
-
-
-def _thrice(gray: Tensor) -> Tensor:
-    return gray.repeat(3, 1, 1)
 
 
 def _chroma(rgb: Tensor) -> Tensor:

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import photo_of, refuse, refuse_missing_critic, target_of, unit_image
+from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_missing_critic, target_of, unit, unit_image
 from stencilnet.tasks.critic import FIELDS, PatchCritic, critic_loss, fooling_loss
 from stencilnet.tasks.edges import find_edges
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
-from stencilnet.tasks.ycbcr import luma
+from stencilnet.tasks.ycbcr import luma, thrice
 
 _NEARLY_ONE = 1 - 1e-6
 """tanh reaches its ends only at infinity."""
@@ -99,15 +99,27 @@ class Edges2Photo:
         return {"edge_sigma": self.edge_sigma, "edge_low": self.edge_low, "edge_high": self.edge_high}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Return ``input``, the drawing thrice, and ``target``, the photo: (3, H, W) in [0, 1].
+        """Return ``input``, lines drawn here (1, H, W) or the pair's drawing (3, H, W), and ``target``, the photo.
+
+        Both are uint8.
 
         Raises:
             ValueError: If an image is not uint8 RGB, or a pair's sizes differ.
         """
         image = photo_of(example)
         if example.target is None:
-            return {"input": self._draw(image), "target": image}
-        return {"input": _thrice(luma(image)), "target": target_of(example)}
+            return {"input": (255 * self._draw(unit(image))).to(torch.uint8), "target": image}
+        return {"input": image, "target": target_of(example)}
+
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Return ``input``, the drawing thrice, and ``target``, the photo: (3, H, W) in [0, 1]."""
+        drawing = unit(sample["input"])
+        gray = drawing if drawing.shape[-3] == 1 else luma(drawing)
+        return {"input": thrice(gray), "target": unit(sample["target"])}
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return the number of examples."""
+        return examples_in(sample)
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
         """How little the critic is fooled, and `l1_weight` times the L1 distance on [-1, 1].
@@ -154,11 +166,11 @@ class Edges2Photo:
 
     def to_input(self, image: Image.Image) -> Tensor:
         """Return a drawing of the photo's edges, thrice, ``(3, H, W)``, lines 0 and the rest 1."""
-        return self._draw(unit_image(image))
+        return thrice(self._draw(unit_image(image)))
 
     def drawing_to_input(self, image: Image.Image) -> Tensor:
         """Return a picture that is a drawing already (dark lines on white) as it is, its luma thrice, ``(3, H, W)``."""
-        return _thrice(luma(unit_image(image)))
+        return thrice(luma(unit_image(image)))
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
         """Return the photo that was painted."""
@@ -171,11 +183,7 @@ class Edges2Photo:
     def _draw(self, photo: Tensor) -> Tensor:
         gray = luma(photo)[0].cpu().numpy()
         lines = find_edges(gray, sigma=self.edge_sigma, low=self.edge_low, high=self.edge_high)
-        return _thrice(1 - torch.from_numpy(lines).float()[None])
-
-
-def _thrice(gray: Tensor) -> Tensor:
-    return gray.repeat(3, 1, 1)
+        return 1 - torch.from_numpy(lines).float()[None]
 
 
 def _rgb(output: Tensor) -> Tensor:

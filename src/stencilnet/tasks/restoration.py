@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import photo_of, refuse, refuse_critic, target_of, unit_image
+from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_critic, target_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr, ssim
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
@@ -63,12 +63,20 @@ class Restoration:
         return {}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Return ``input`` and ``target``, both (3, H, W) in [0, 1].
+        """Return ``input`` and ``target``, both (3, H, W) uint8.
 
         Raises:
             ValueError: If the example is no pair of uint8 RGB images of one size.
         """
         return {"input": photo_of(example), "target": target_of(example)}
+
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Return ``input`` and ``target`` in [0, 1]."""
+        return {"input": unit(sample["input"]), "target": unit(sample["target"])}
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return the number of examples."""
+        return examples_in(sample)
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean absolute or squared error."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import label_of, photo_of, refuse, refuse_critic, unit_image
+from stencilnet.tasks.checks import label_of, photo_of, refuse, refuse_critic, unit, unit_image
 from stencilnet.tasks.metrics import BoundaryF1, Confusion
 from stencilnet.tasks.task import VOID, Example, Metric, Predictor, Recipe, Sample
 
@@ -95,7 +95,7 @@ class Segmentation:
         return {"classes": list(self.classes), "palette": [list(colour) for colour in self._colours()]}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Return ``input`` (3, H, W) and ``target`` (H, W) int64 class indices, 255 where void.
+        """Return ``input`` (3, H, W) and ``target`` (H, W) class indices, 255 where void; both uint8.
 
         Raises:
             ValueError: If there are no labels, or one is neither a class index nor 255.
@@ -111,14 +111,21 @@ class Segmentation:
             )
         return {"input": photo_of(example), "target": label}
 
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W) in [0, 1] and ``target`` (H, W) int64."""
+        return {"input": unit(sample["input"]), "target": sample["target"].long()}
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return the number of labelled pixels, each by its class's weight."""
+        target = sample["target"]
+        return (self._weights(target)[target.where(target != VOID, 0)] * (target != VOID)).sum()
+
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Cross-entropy, the mean over labelled pixels (by weight); 0 if all pixels are void."""
         target = sample["target"]
-        weights = torch.tensor(self.class_weights or (1.0,) * self.channels, device=output.device)
         # Reduced here: PyTorch's own reduction is NaN without a labelled pixel and not reproducible on GPUs.
-        per_pixel = F.cross_entropy(output.float(), target, weights, ignore_index=VOID, reduction="none")
-        labelled = target != VOID
-        total = (weights[target.where(labelled, 0)] * labelled).sum()
+        per_pixel = F.cross_entropy(output.float(), target, self._weights(output), ignore_index=VOID, reduction="none")
+        total = self.weight(sample)
         return {"cross_entropy": per_pixel.sum() / total.where(total > 0, 1)}
 
     def critic(self) -> None:
@@ -159,6 +166,9 @@ class Segmentation:
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the labels as an indexed picture, 255 where void."""
         return self._indexed(sample["target"])
+
+    def _weights(self, beside: Tensor) -> Tensor:
+        return torch.tensor(self.class_weights or (1.0,) * self.channels, device=beside.device)
 
     def _colours(self) -> tuple[Colour, ...]:
         return self.palette or tuple(voc_colour(index) for index in range(self.channels))

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import photo_of, refuse, refuse_critic, unit_image
+from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_critic, unit, unit_image
 from stencilnet.tasks.criterion import LEAST_STYLE, PRESETS, Criterion
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import SSIM, MeanOverImages, ssim
@@ -136,12 +136,20 @@ class StyleTransfer:
         }
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Return ``input`` (3, H, W) in [0, 1].
+        """Return ``input`` (3, H, W) uint8.
 
         Raises:
             ValueError: If the example's image is not uint8 RGB.
         """
         return {"input": photo_of(example)}
+
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Return ``input`` in [0, 1]."""
+        return {"input": unit(sample["input"])}
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return the number of examples."""
+        return examples_in(sample)
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Weighted content and style loss, means over the batch.

@@ -11,11 +11,14 @@ VOID = 255
 """Label value of pixels that count neither in a loss nor in a metric."""
 
 Sample = Mapping[str, Tensor]
-"""One training example as the network sees it, or a batch of them: ``input`` (3, H, W) float32 in [0, 1], and what
-the task's loss and metrics need beside it (``target``, ...). Batches have a leading N."""
+"""Tensors of one example by name, or of a batch of them (a leading N).
+
+As loaded (`Task.sample`) they are compact: uint8, so that little goes from loader to device. Prepared (`Task.prepare`,
+on the device) they are what the network sees: ``input`` (3, H, W) float32 in [0, 1], and what the task's loss and
+metrics need beside it (``target``, ...)."""
 
 Predictor = Callable[[Sample], Tensor]
-"""From a batch to raw outputs ``(N, C, H, W)``: a trained network, or a trivial baseline."""
+"""From a prepared batch to raw outputs ``(N, C, H, W)``: a trained network, or a trivial baseline."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +57,7 @@ class Scores(Protocol):
     """Accumulates a task's metrics over a split; one fresh object a pass."""
 
     def update(self, output: Tensor, sample: Sample) -> None:
-        """Take in a batch of raw outputs ``(N, C, H, W)`` and its sample (both on one device)."""
+        """Take in a batch of raw outputs ``(N, C, H, W)`` and its prepared sample (both on one device)."""
         ...
 
     def compute(self) -> dict[str, float]:
@@ -138,15 +141,29 @@ class Task(Protocol):
         ...
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Turn a stored example (already cropped and flipped) into the network's input and the loss's target.
+        """Turn a stored example (already cropped and flipped) into a compact sample: uint8, in a loader's process.
 
         Raises:
             ValueError: If the example lacks what the task needs, naming the example and the remedy.
         """
         ...
 
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Turn a compact sample, single or batched, on any device, into the network's input and the loss's target."""
+        ...
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return what a prepared batch counts in the mean of several batches' losses: a scalar, at least 0.
+
+        The loss of a whole batch is the mean of its parts' losses by this weight, whatever the parts.
+        """
+        ...
+
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
-        """Return the weighted terms of the loss on raw outputs ``(N, C, H, W)``; their sum is minimised."""
+        """Return the weighted terms of the loss on raw outputs ``(N, C, H, W)`` and a prepared batch.
+
+        Their sum is minimised.
+        """
         ...
 
     def critic(self) -> nn.Module | None:
@@ -162,7 +179,7 @@ class Task(Protocol):
         ...
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
-        """Fit the trivial baseline on (unbatched) training samples; it answers batches with raw outputs."""
+        """Fit the trivial baseline on (unbatched, prepared) training samples; it answers prepared batches."""
         ...
 
     def to_input(self, image: Image.Image) -> Tensor:
@@ -174,5 +191,5 @@ class Task(Protocol):
         ...
 
     def target_image(self, sample: Sample) -> Image.Image | None:
-        """Return what a perfect output of this (unbatched) sample would look like; None where nobody knows."""
+        """Return what a perfect output of this sample (unbatched, prepared) looks like; None where nobody knows."""
         ...

@@ -29,3 +29,8 @@ def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
 def luma(rgb: Tensor) -> Tensor:
     """Return Y of RGB ``(..., 3, H, W)`` as ``(..., 1, H, W)``, both in [0, 1]."""
     return rgb_to_ycbcr(rgb)[..., :1, :, :].clamp(0, 1)
+
+
+def thrice(gray: Tensor) -> Tensor:
+    """Return one channel ``(..., 1, H, W)`` as three equal ones, as the backbone's first convolution takes them."""
+    return torch.cat([gray] * 3, dim=-3)

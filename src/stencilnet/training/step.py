@@ -98,12 +98,13 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
 
     Args:
         learner: What is trained; the backbone is in training mode.
-        batch: On the device.
+        batch: Compact, on the device.
         step: Number of steps done, which the schedule goes by.
 
     Returns:
         Detached scalars: ``loss``, its terms as ``loss/<term>``, and ``critic``.
     """
+    batch = learner.task.prepare(batch)
     factor = schedule_factor(learner.recipe.schedule, step, learner.recipe.steps)
     output = forward(learner, learner.trainable.weights(), batch["input"])
     values = {}

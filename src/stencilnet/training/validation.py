@@ -39,7 +39,7 @@ def validate(learner: Learner, samples: Iterable[Sample], *, shown: int, stop: C
 
     Args:
         learner: What is trained.
-        samples: Unbatched validation samples.
+        samples: Unbatched, compact validation samples.
         shown: Examples in the sheet.
         stop: Asked before every batch.
 
@@ -54,7 +54,7 @@ def validate(learner: Learner, samples: Iterable[Sample], *, shown: int, stop: C
         for batch in batched(iter(samples), learner.recipe.batch):
             if stop():
                 raise Stopped
-            batch = {name: tensor.to(learner.resolved.device) for name, tensor in batch.items()}
+            batch = learner.task.prepare({name: tensor.to(learner.resolved.device) for name, tensor in batch.items()})
             output = forward(learner, weights, batch["input"])
             scores.update(output, batch)
             rows += _rows(learner.task, output, batch, shown - len(rows))
