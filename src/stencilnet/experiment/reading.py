@@ -2,17 +2,16 @@
 
 import dataclasses
 import difflib
-import types
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Any
 
 import cattrs
 import yaml
-from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
-from stencilnet.data.sources import Source, split
-from stencilnet.experiment.config import AnyMethod, Experiment, Kind, TaskPlan, shipped, sources
+from stencilnet.data.sources import split
+from stencilnet.experiment.config import Experiment, TaskPlan, shipped, sources
+from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
 from stencilnet.tasks.catalog import KINDS
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.vgg import vgg
@@ -42,9 +41,9 @@ def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
         _lay_over(raw, override, source)
     _fill_recipes(raw)
     try:
-        return _converter().structure(raw, Experiment)
+        return make_converter().structure(raw, Experiment)
     except (cattrs.BaseValidationError, ValueError, TypeError) as error:
-        raise ConfigError(source, list(_problems(error, ""))) from None
+        raise ConfigError(source, list(mistakes(error, ""))) from None
 
 
 def check_paths(source: str, experiment: Experiment, root: Path) -> None:
@@ -92,7 +91,7 @@ def _missing(plan: TaskPlan, root: Path) -> Iterator[str]:
 
 def to_plain(experiment: Experiment) -> dict[str, Any]:
     """Return a config as plain YAML/JSON data, defaults written out; reading it back gives an equal config."""
-    plain: dict[str, Any] = _converter().unstructure(experiment)
+    plain: dict[str, Any] = make_converter().unstructure(experiment)
     return plain
 
 
@@ -140,7 +139,7 @@ def _read_yaml(source: str) -> dict[str, Any]:
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-01
         raise ConfigError(source, [f"is not YAML: {error}"]) from None
     if not isinstance(raw, dict):
-        raise ConfigError(source, [f"expected a mapping at the top, but got {_kind_of(raw)}"])
+        raise ConfigError(source, [f"expected a mapping at the top, but got {kind_of(raw)}"])
     return raw
 
 
@@ -184,152 +183,3 @@ def _fill_recipes(raw: dict[str, Any]) -> None:
         recipe = plan.get("recipe", {})
         if isinstance(kind, str) and kind in KINDS and isinstance(recipe, dict):
             plan["recipe"] = {**dataclasses.asdict(KINDS[kind].recipe()), **recipe}
-
-
-def _converter() -> cattrs.Converter:
-    converter = cattrs.Converter(forbid_extra_keys=True)
-    for plain in (bool, int, float, str):
-        converter.register_structure_hook(plain, _strictly(plain))
-    converter.register_structure_hook_factory(
-        dataclasses.is_dataclass, lambda section: _of_kind(dict, converter.gen_structure_attrs_fromdict(section))
-    )
-    converter.register_structure_hook_factory(
-        _made_of(dict), lambda kind: _of_kind(dict, converter.gen_structure_mapping(kind))
-    )
-    converter.register_structure_hook_factory(
-        _made_of(tuple), lambda kind: _of_kind(list, _row(get_args(kind), converter))
-    )
-    converter.register_structure_hook_factory(_made_of(Literal), lambda kind: _one_of(get_args(kind)))
-    for union, tag in ((Kind, "kind"), (Source, "kind"), (Source | None, "kind"), (AnyMethod, "name")):
-        members = {getattr(member, tag): member for member in get_args(union) if member is not types.NoneType}
-        converter.register_structure_hook(
-            union, _tagged(members, converter, optional=types.NoneType in get_args(union))
-        )
-        converter.register_unstructure_hook(union, _with_tag(tag, converter))
-    return converter
-
-
-def _made_of(origin: Any) -> Callable[[Any], bool]:
-    def predicate(kind: Any) -> bool:
-        found: Any = get_origin(kind)
-        return found is origin
-
-    return predicate
-
-
-def _of_kind(expected: type, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Check that a value is a mapping or a list before its items are structured: cattrs takes that for granted."""
-
-    def structure(value: Any, target: Any) -> Any:
-        if not isinstance(value, (list, tuple) if expected is list else expected):
-            raise TypeError(f"expected {_NAMES[expected]}, but got {_shown(value)}")
-        return inner(value, target)
-
-    return structure
-
-
-def _row(members: tuple[Any, ...], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    """Tuples of the schema hold one type: any number (``tuple[int, ...]``), or as many as are written."""
-    item, count = members[0], None if members[-1] is Ellipsis else len(members)
-
-    def structure(value: Any, _: Any) -> Any:
-        if count is not None and len(value) != count:
-            raise ValueError(f"expected a list of {count}, but got {len(value)}: {list(value)!r}")
-        return tuple(converter.structure(value, list[item]))  # type: ignore[valid-type]
-
-    return structure
-
-
-def _one_of(choices: tuple[Any, ...]) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:
-        if value not in choices:
-            raise ValueError(f"expected one of {', '.join(map(str, choices))}, but got {value!r}")
-        return value
-
-    return structure
-
-
-def _strictly(expected: type) -> Callable[[Any, type], Any]:
-    """A plain value must be of its type already: no "5" for 5, no 1 for true."""
-
-    def structure(value: Any, _: type) -> Any:
-        if expected is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if type(value) is not expected:
-            hint = " (write 1.0e-3, not 1e-3: YAML)" if expected is float and isinstance(value, str) else ""
-            raise TypeError(f"expected {_NAMES[expected]}, but got {_shown(value)}{hint}")
-        return value
-
-    return structure
-
-
-def _tagged(members: Mapping[str, type], converter: cattrs.Converter, *, optional: bool) -> Callable[[Any, Any], Any]:
-    def structure(value: Any, _: Any) -> Any:
-        if optional and value is None:
-            return None
-        if not isinstance(value, dict):
-            raise TypeError(f"expected a mapping with `kind`, but got {_shown(value)}")
-        kind = value.get("kind")
-        if not isinstance(kind, str) or kind not in members:
-            got = "none" if kind is None else repr(kind)
-            raise ValueError(f"expected `kind` to be one of {', '.join(members)}, but got {got}")
-        return converter.structure({key: item for key, item in value.items() if key != "kind"}, members[kind])
-
-    return structure
-
-
-def _with_tag(tag: str, converter: cattrs.Converter) -> Callable[[Any], Any]:
-    def unstructure(value: Any) -> Any:
-        return None if value is None else {"kind": getattr(value, tag), **converter.unstructure(value, type(value))}
-
-    return unstructure
-
-
-_NAMES = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "text",
-    list: "a list",
-    dict: "a mapping",
-}
-
-
-def _kind_of(value: Any) -> str:
-    if value is None:
-        return "nothing"
-    return _NAMES.get(type(value), type(value).__name__)
-
-
-def _shown(value: Any) -> str:
-    return _kind_of(value) if value is None else f"{_kind_of(value)} {value!r}"
-
-
-def _problems(error: BaseException, path: str) -> Iterator[str]:
-    """Walk cattrs's nested groups and name each mistake by its path."""
-    if isinstance(error, ClassValidationError):
-        noted, whole = error.group_exceptions()
-        for inner, note in noted:
-            yield from _problems(inner, f"{path}.{note.name}" if path else note.name)
-        for inner in whole:
-            yield from _problems(inner, path)
-    elif isinstance(error, IterableValidationError):
-        noted_items, whole = error.group_exceptions()
-        for inner, item in noted_items:
-            yield from _problems(inner, f"{path}.{item.index}")
-        for inner in whole:
-            yield from _problems(inner, path)
-    elif isinstance(error, ForbiddenExtraKeysError):
-        known = [item.name for item in dataclasses.fields(error.cl)]
-        for name in sorted(error.extra_fields, key=str):
-            yield f"{_join(path, name)}: unknown key. Known here: {', '.join(known)}"
-    elif isinstance(error, KeyError):
-        yield f"{path}: expected a value, but it is missing"
-    elif isinstance(error, ValueError | TypeError):
-        yield f"{path or 'config'}: {error}"
-    else:
-        raise error
-
-
-def _join(path: str, name: object) -> str:
-    return f"{path}.{name}" if path else str(name)
