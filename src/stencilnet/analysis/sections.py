@@ -15,6 +15,7 @@ from stencilnet.analysis.report import Picture, Report, Section
 from stencilnet.evaluation.details import duration, forgetting_table, size_table, training_table
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.evaluation.published import table2_beside_ours
 from stencilnet.evaluation.results import StageResult, TaskCard
 from stencilnet.evaluation.tables import method_title, metric_title, table1, table2, table3, task_title
 
@@ -34,6 +35,7 @@ class Material:
         sheets: Contact sheets by task.
         curves: By task, then method.
         not_run: What was left out and why, a sentence each.
+        beside_paper: Whether the run is the paper's own protocol, and its Table 2 is shown beside the run's.
     """
 
     title: str
@@ -46,6 +48,7 @@ class Material:
     sheets: Mapping[str, Image.Image] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, Curves]] = field(default_factory=dict)
     not_run: tuple[str, ...] = ()
+    beside_paper: bool = False
 
 
 def compose(material: Material) -> Report:
@@ -62,6 +65,7 @@ def compose(material: Material) -> Report:
         _run(material, comparison),
         _tasks(comparison),
         _results(comparison),
+        _published(comparison) if material.beside_paper else None,
         _forgetting(material, comparison),
         _sizes(comparison),
         _masks(material, comparison),
@@ -130,6 +134,15 @@ def _results(comparison: Comparison) -> Section | None:
             "network.",
         ),
         tables=(table2(comparison),),
+    )
+
+
+def _published(comparison: Comparison) -> Section:
+    return Section(
+        name="paper",
+        title="Beside the paper",
+        text=("The paper leaves budgets, crops and much else open, so equal numbers are not to be expected.",),
+        tables=(table2_beside_ours(comparison),),
     )
 
 

@@ -153,13 +153,28 @@ def _after_rows(
     return rows
 
 
+def model_sizes(comparison: Comparison) -> dict[str, Cell]:
+    """Return, by method, the MiB of what keeps every task as it was learned, with its parts in words.
+
+    A cell has a value only where the method has learned all tasks.
+    """
+    tasks = len(comparison.cards)
+    return {
+        method: _kept_size(comparison.stages(method), moves=_moves(comparison, method), tasks=tasks)
+        for method in comparison.methods
+    }
+
+
+def _moves(comparison: Comparison, method: str) -> bool:
+    return any(result.moves_shared for result in comparison.stages(method) if result.method != BACKBONE)
+
+
 def _size_rows(comparison: Comparison) -> list[tuple[Cell, ...]]:
-    kept, moving = [], []
-    for method in comparison.methods:
-        stages = comparison.stages(method)
-        moves = any(result.moves_shared for result in stages if result.method != BACKBONE)
-        kept.append(_kept_size(stages, moves=moves, tasks=len(comparison.cards)))
-        moving.append(_network_size(stages) if moves else Cell(text=DASH))
+    kept = list(model_sizes(comparison).values())
+    moving = [
+        _network_size(comparison.stages(method)) if _moves(comparison, method) else Cell(text=DASH)
+        for method in comparison.methods
+    ]
     if all(cell.text == DASH for cell in kept):
         return []
     dash = Cell(text=DASH)

@@ -118,6 +118,8 @@ class Experiment:
     """Tasks in order; the first one trains the backbone."""
     pictures: int = 4
     """Test examples shown in the report."""
+    reference: Literal["none", "paper"] = "none"
+    """``paper``: the tasks are the paper's six, by their numbers; its Table 2 is shown beside the run's."""
 
     def __post_init__(self) -> None:
         problems = [*_name_problems(self.tasks, self.methods), *_method_problems(self.tasks, self.methods)]

@@ -55,6 +55,7 @@ def material(run: Run) -> Material:
         else {},
         curves={card.name: _curves(folder, results, card.name) for card in comparison.cards},
         not_run=tuple(_not_run(experiment)),
+        beside_paper=experiment.reference == "paper",
     )
 
 
