@@ -1,0 +1,125 @@
+"""Verbs on data sets: list, fetch, make."""
+
+import json
+import shlex
+import sys
+import time
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from stencilnet.data.fetching.catalog import CATALOG
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+    from rich.progress import TaskID
+
+_EVERY = 10.0
+
+
+@click.group()
+def data() -> None:
+    """List, fetch and imitate the public data sets."""
+
+
+@data.command("list")
+@click.option(
+    "--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Data root.  [default: .]"
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+def list_(root: Path, as_json: bool) -> None:
+    """Show each data set: what it is for, its size, its licence, and whether it is under the root."""
+    from stencilnet.data.fetching.listing import as_text, survey
+
+    rows = survey(root)
+    click.echo(json.dumps({row.name: asdict(row) for row in rows}, indent=2) if as_json else as_text(rows, root))
+
+
+@data.command()
+@click.argument("name", type=click.Choice(list(CATALOG)), metavar="NAME")
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Data root.")
+@click.option(
+    "--mirror", metavar="URL", help="Get the files from URL/<their names> instead of from the publisher's server."
+)
+@click.option("--keep-archives", is_flag=True, help="Keep the archives in ROOT/downloads; else they are deleted.")
+def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> None:
+    """Download data set NAME, check it, unpack it under the root, and make its label maps.
+
+    NAME is one of those that `stencil data list` shows. What is there already is not fetched again, and a download
+    that broke goes on where it stopped. An archive that you put in ROOT/downloads yourself is used.
+    """
+    from stencilnet.cli.console import console, log_to
+    from stencilnet.data.fetching.listing import fetch_named
+    from stencilnet.data.fetching.problems import human_bytes
+
+    screen = console()
+    log_to(screen)
+    try:
+        with Meter(screen) as meter:
+            transfer, work = partial(meter.tell, human_bytes), partial(meter.tell, "{:,}".format)
+            new = fetch_named(name, root, transfer=transfer, work=work, mirror=mirror, keep_archives=keep_archives)
+    except KeyboardInterrupt as interruption:
+        again = shlex.join(["stencil", *sys.argv[1:]])
+        screen.print(f"Interrupted. What is done is kept. Go on with: {again}", markup=False)
+        raise click.exceptions.Exit(1) from interruption
+    click.echo(f"{name} is {'ready' if new else 'there already, complete'}: {root}")
+
+
+@data.command()
+@click.argument("name", type=click.Choice([*CATALOG, "all"]), metavar="NAME")
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Data root.")
+def make(name: str, root: Path) -> None:
+    """Make a tiny replica of data set NAME (or of `all`) in its official layout, to try things out.
+
+    The pictures are drawn; nothing of the real set is in them, and nothing is downloaded.
+    """
+    from stencilnet.data.fetching.listing import make_named
+
+    for each in CATALOG if name == "all" else [name]:
+        new = make_named(each, root)
+        click.echo(f"{each} {'made' if new else 'is there already'}: {root}")
+
+
+class Meter:
+    """Shows how far each piece of work is: a bar on a terminal, elsewhere a plain line every ten seconds."""
+
+    def __init__(self, screen: "Console") -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[amount]}"))
+        self.bars = Progress(*columns, TimeRemainingColumn(), console=screen)
+        self.screen = screen
+        self.tasks: dict[str, TaskID] = {}
+        self.ended: set[str] = set()
+        self.said = time.monotonic()
+
+    def __enter__(self) -> "Meter":
+        if self.screen.is_terminal:
+            self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.screen.is_terminal:
+            self.bars.stop()
+
+    def tell(self, words: "Callable[[int], str]", what: str, done: int, total: int) -> None:
+        """Show that so much of a piece of work is done; `words` writes a number, a total of 0 is unknown."""
+        amount = f"{words(done)} of {words(total)}" if total else words(done)
+        if self.screen.is_terminal:
+            self._draw(what, done, total, amount)
+            return
+        now, ends = time.monotonic(), bool(total) and done >= total and what not in self.ended
+        if ends or now - self.said >= _EVERY:
+            self.said = now
+            self.ended |= {what} if ends else set()
+            self.screen.print(f"{what}: {amount}", markup=False)
+
+    def _draw(self, what: str, done: int, total: int, amount: str) -> None:
+        if what not in self.tasks:
+            self.tasks[what] = self.bars.add_task(what, total=total or None, amount=amount)
+        self.bars.update(self.tasks[what], completed=done, total=total or None, amount=amount)

@@ -1,0 +1,209 @@
+"""A data set from its servers into its official layout: fetch what is missing, unpack it, derive what we make of it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from filelock import FileLock, Timeout
+
+from stencilnet.data.fetching.catalog import DataSet, Entry, HandSet, Holding, RemoteFile
+from stencilnet.data.fetching.download import PAUSES, Progress, Wanted, download
+from stencilnet.data.fetching.problems import FetchError, full_disk_named, human_bytes
+from stencilnet.data.fetching.unpack import put_in_place, unpacked, unpacking
+from stencilnet.data.folders import FolderError
+from stencilnet.data.official.layouts import Layout, is_replica
+
+DOWNLOADS = "downloads"
+"""Folder under the data root where archives lie until they are unpacked."""
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class State:
+    """Whether a data set is there.
+
+    Attributes:
+        state: ``present`` (ready to use), ``incomplete`` or ``absent``.
+        missing: What is missing, in words; empty if present.
+        note: Something to know of a set that is present; else empty.
+    """
+
+    state: Literal["present", "incomplete", "absent"]
+    missing: tuple[str, ...] = ()
+    note: str = ""
+
+
+def look(entry: Entry, layout: Layout | None, root: Path) -> State:
+    """Return whether a data set is there, complete and ready to use.
+
+    Args:
+        entry: The set in the catalogue.
+        layout: Its official layout; None for a set that one lays out oneself.
+        root: The data root.
+    """
+    if isinstance(entry, HandSet):
+        if is_replica(entry.name, root):
+            return State(state="present", note="a tiny replica")
+        short = tuple(words for held in entry.holds if (words := _short(held, root)))
+        begun = _any_there(entry.holds, root)
+        return State(state="incomplete" if begun else "absent", missing=short) if short else State(state="present")
+    partial = tuple(words for file in entry.files if (words := _unfinished(file, root)))
+    missing = partial + (_missing(layout, root) if layout else ())
+    if is_replica(entry.name, root):
+        return State(state="incomplete" if missing else "present", missing=missing, note="a tiny replica")
+    if not missing:
+        short = tuple(words for file in entry.files for held in file.holds if (words := _short(held, root)))
+        return State(state="present", note=f"smaller than the published set: {short[0]}" if short else "")
+    begun = bool(partial) or any(_any_there(file.holds, root) for file in entry.files)
+    return State(state="incomplete" if begun else "absent", missing=missing)
+
+
+def fetch(
+    entry: DataSet,
+    layout: Layout,
+    root: Path,
+    *,
+    transfer: Progress,
+    work: Progress,
+    mirror: str | None = None,
+    keep_archives: bool = False,
+    pauses: tuple[float, ...] = PAUSES,
+) -> bool:
+    """Bring a data set into its official layout; what is there already is not fetched again.
+
+    Archives are put under ``downloads/`` and deleted once they are unpacked. One that lies there already is used.
+
+    Args:
+        entry: The set in the catalogue.
+        layout: Its official layout.
+        root: The data root; made if it is not there.
+        transfer: Told the bytes that are downloaded, checked and unpacked.
+        work: Told the items that are derived.
+        mirror: Base address of a server that has the files by their names; None: the publisher's.
+        keep_archives: Leave the archives in ``downloads/``.
+        pauses: Seconds to wait before each new attempt to download.
+
+    Returns:
+        False if everything was there already.
+
+    Raises:
+        FetchError: If a file cannot be downloaded or unpacked, the disk is too small, or something is still missing in
+            the end. What is done is kept; the same call goes on from there.
+    """
+    found = look(entry, layout, root)
+    if found.note:
+        raise FetchError(
+            f"Expected {root} to hold no other set in the layout of {entry.name}, but it has one: {found.note}. Name "
+            "another --root, or delete that set first: the two must not be mixed."
+        )
+    if found.state == "present":
+        return False
+    with _alone(root / DOWNLOADS):
+        todo = [file for file in entry.files if not _there(file, root)]
+        _check_room(entry, todo, root, keep_archives=keep_archives)
+        for file in todo:
+            url = file.url if mirror is None else f"{mirror.rstrip('/')}/{quote(file.name)}"
+            archive = root / DOWNLOADS / file.name
+            wanted = Wanted(url=url, target=archive, size=file.bytes, checksum=file.checksum)
+            download(wanted, transfer, pauses=pauses)
+            put_in_place(archive, file, root, transfer)
+            if not keep_archives:
+                archive.unlink(missing_ok=True)
+        with full_disk_named(root, "What is derived is kept."):
+            layout.prepare(root, work)
+    _check_complete(entry, layout, root)
+    return True
+
+
+def _missing(layout: Layout, root: Path) -> tuple[str, ...]:
+    try:
+        return layout.missing(root)
+    except FolderError as error:  # a list of what is there cannot be read, and says so
+        return (str(error),)
+
+
+def _there(file: RemoteFile, root: Path) -> bool:
+    """Return whether a file's content is in place, by our unpacking or the user's own."""
+    if unpacked(file, root):
+        return True
+    return not unpacking(file, root).exists() and not any(_short(held, root) for held in file.holds)
+
+
+def _any_there(holds: tuple[Holding, ...], root: Path) -> bool:
+    return any((root / held.path).exists() for held in holds)
+
+
+def _short(held: Holding, root: Path) -> str:
+    """Return what a holding lacks, in words; empty if nothing."""
+    path = root / held.path
+    if not path.exists():
+        return f"{held.path} is missing"
+    if not path.is_dir():
+        return ""
+    with os.scandir(path) as entries:
+        count = sum(1 for entry in entries if not entry.name.startswith("."))
+    return f"{held.path} has {count} of {held.files} files" if count < held.files else ""
+
+
+def _unfinished(file: RemoteFile, root: Path) -> str:
+    part = root / DOWNLOADS / f"{file.name}.part"
+    if part.exists():
+        return f"{file.name} is fetched in part ({human_bytes(part.stat().st_size)} of {human_bytes(file.expected)})"
+    return f"{file.name} is unpacked in part" if unpacking(file, root).exists() else ""
+
+
+def _check_room(entry: DataSet, todo: list[RemoteFile], root: Path, *, keep_archives: bool) -> None:
+    """Raise an error if the disk cannot take what is to come: each archive beside its content, one after the other."""
+    filled = peak = 0
+    for file in todo:
+        have = sum(_size(root / DOWNLOADS / name) for name in (file.name, f"{file.name}.part"))
+        packed = max(file.expected - have, 0)
+        content = file.expected if file.room is None else file.room
+        if file.kind == "picture":
+            content = 0  # it is moved, not copied
+        peak = max(peak, filled + packed + content)
+        filled += content + (packed if keep_archives else -have)
+    free = shutil.disk_usage(root).free
+    if peak > free:
+        raise FetchError(
+            f"Expected {human_bytes(peak)} of free space for {entry.name} in {root}, archives and content together, "
+            f"but the disk has {human_bytes(free)}. Make room, or name a --root on a larger disk."
+        )
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size if file.exists() else 0
+
+
+def _check_complete(entry: DataSet, layout: Layout, root: Path) -> None:
+    missing = _missing(layout, root)
+    if missing:
+        shown = "; ".join(missing[:_SHOWN]) + (f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
+        raise FetchError(
+            f"Expected {entry.name} in {root} to be complete now that all of its files are unpacked, but: {shown}. "
+            "Move away what is in the way and give the same command again."
+        )
+
+
+@contextmanager
+def _alone(downloads: Path) -> Iterator[None]:
+    """Keep a second process from fetching into the same root at the same time."""
+    downloads.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(downloads / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise FetchError(
+            f"Expected to be the only one to fetch into {downloads.parent}, but another process is at it (it holds "
+            f"{downloads / '.lock'}). Wait until it has ended, and give the same command again."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()

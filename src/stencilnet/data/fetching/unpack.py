@@ -1,0 +1,231 @@
+"""Archives into folders: nothing outside the folder, and nothing half-unpacked that could be taken for whole.
+
+An archive is unpacked into ``.unpacking-NAME`` in the folder it belongs to, its entries are moved to their places, and
+``.unpacked-NAME`` is written last. Links and devices are never made: no data set needs them.
+"""
+
+import gzip
+import json
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
+
+from PIL import Image
+
+from stencilnet.bundle.disk import sync_folder, write_file
+from stencilnet.data.fetching.catalog import RemoteFile
+from stencilnet.data.fetching.download import Progress
+from stencilnet.data.fetching.problems import FetchError, full_disk_named
+
+_BLOCK = 1 << 20
+_DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError),
+    *(NotImplementedError, RuntimeError),  # of zipfile: an unknown way of packing, encryption
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Member:
+    """A file or folder in an archive; `position` is how far into the archive it lies, in bytes."""
+
+    name: str
+    folder: bool
+    position: int
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+
+
+def put_in_place(archive: Path, file: RemoteFile, root: Path, progress: Progress) -> None:
+    """Unpack an archive (or move a picture) to where the data set's layout has it.
+
+    Args:
+        archive: The whole, checked file; it stays, unless it is a picture.
+        file: What the catalogue says of it.
+        root: The data root.
+        progress: Told the bytes of the archive that are unpacked.
+
+    Raises:
+        FetchError: If the archive is damaged, holds something that must not be unpacked, or the disk is full. Nothing
+            of it is in place then, unless moving into place was cut short; another call starts over.
+    """
+    place = root / file.into
+    place.mkdir(parents=True, exist_ok=True)
+    if file.kind == "picture":
+        _check_picture(archive)
+        os.replace(archive, place / file.name)
+        sync_folder(place)
+        return
+    temporary = unpacking(file, root)
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        with full_disk_named(place, f"{archive} is kept, and what was unpacked of it is removed."):
+            names = _unpack(archive, file, temporary, progress)
+    except (FetchError, OSError):
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _move(temporary, place)
+    if os.name == "posix":
+        os.sync()  # the marker must not outlive the files in a crash of the machine
+    write_file(_marker(file, root), json.dumps({"archive": _identity(file), "files": names}).encode())
+    temporary.rmdir()
+
+
+def unpacking(file: RemoteFile, root: Path) -> Path:
+    """Return where a file is being unpacked; if this exists, an unpacking was cut short."""
+    return root / file.into / f".unpacking-{file.name}"
+
+
+def unpacked(file: RemoteFile, root: Path) -> bool:
+    """Return whether a file was put in place by `put_in_place`, and all that it brought is still there."""
+    place = root / file.into
+    if file.kind == "picture":
+        return (place / file.name).is_file()
+    if unpacking(file, root).exists():
+        return False
+    try:
+        told = json.loads(_marker(file, root).read_bytes())
+    except FileNotFoundError:
+        return False
+    except ValueError as error:
+        remedy = "Delete it and give the same command again."
+        raise FetchError(
+            f"Expected {_marker(file, root)} to be as it was written, but got {error}. {remedy}"
+        ) from error
+    return told["archive"] == _identity(file) and all(os.path.isfile(place / name) for name in told["files"])
+
+
+def _marker(file: RemoteFile, root: Path) -> Path:
+    return root / file.into / f".unpacked-{file.name}"
+
+
+def _identity(file: RemoteFile) -> dict[str, int | str | None]:
+    return {"bytes": file.bytes, "checksum": file.checksum.digest if file.checksum else None}
+
+
+def _check_picture(path: Path) -> None:
+    try:
+        with Image.open(path) as picture:
+            picture.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FetchError(
+            f"Expected {path} to be a whole picture, but it cannot be read ({error}). Delete it and give the same "
+            "command again to fetch it anew."
+        ) from error
+
+
+def _unpack(archive: Path, file: RemoteFile, folder: Path, progress: Progress) -> list[str]:
+    """Write the members of an archive under a new folder; return the names of its files."""
+    total, names = archive.stat().st_size, []
+    members = _zip_members(archive) if file.kind == "zip" else _tar_members(archive)
+    try:
+        with closing(members):
+            for member in members:
+                name = _safe_name(archive, member.name)
+                progress(f"unpack {file.name}", min(member.position, total), total)
+                if member.folder:
+                    (folder / name).mkdir(parents=True, exist_ok=True)
+                    continue
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                with member.open() as source, (folder / name).open("xb") as target:
+                    shutil.copyfileobj(source, target, _BLOCK)
+                names.append(name)
+    except _DAMAGE as error:
+        raise _damaged(archive, str(error).partition("\n")[0].rstrip(":")) from error
+    except (FileExistsError, NotADirectoryError) as error:
+        raise _damaged(archive, f"two of its entries have one name, {error.filename}") from error
+    if not names:
+        raise _damaged(archive, "it holds no files")
+    progress(f"unpack {file.name}", total, total)
+    return names
+
+
+def _damaged(archive: Path, how: str) -> FetchError:
+    return FetchError(
+        f"Expected {archive} to be a whole archive, but it is damaged: {how or 'its data end too early'}. Nothing of "
+        "it was put in place. Delete it and give the same command again to fetch it anew."
+    )
+
+
+def _safe_name(archive: Path, name: str) -> str:
+    """Return a member's path relative to the folder it is unpacked in."""
+    windows = PureWindowsPath(name)  # splits at both kinds of slashes, and knows drives
+    if windows.drive or windows.root or ".." in windows.parts or "\0" in name:
+        raise _refused(archive, f"an entry that leads out of the folder, {name!r}")
+    return PurePosixPath(name).as_posix()
+
+
+def _refused(archive: Path, what: str) -> FetchError:
+    return FetchError(
+        f"Expected {archive} to hold plain files and folders, but it has {what}. Nothing of it was put in place. Do "
+        "not trust this archive; delete it, and fetch it from the publisher."
+    )
+
+
+def _zip_members(archive: Path) -> Generator[_Member, None, None]:
+    with zipfile.ZipFile(archive) as opened:
+        position = 0
+        for info in opened.infolist():
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+                raise _refused(archive, f"a link or a device, {info.filename!r}")
+            position += info.compress_size
+            yield _Member(name=info.filename, folder=info.is_dir(), position=position, open=partial(opened.open, info))
+
+
+def _tar_members(archive: Path) -> Generator[_Member, None, None]:
+    with archive.open("rb") as stream, tarfile.open(fileobj=stream, mode="r:*") as opened:
+        for info in opened:
+            if not (info.isreg() or info.isdir()):
+                raise _refused(archive, f"a link or a device, {info.name!r}")
+            yield _Member(
+                name=info.name,
+                folder=info.isdir(),
+                position=stream.tell(),
+                open=partial(_tar_content, opened, info),
+            )
+        _check_end(opened)
+
+
+def _check_end(opened: tarfile.TarFile) -> None:
+    """Check that a tar ends as it should, in zeros: tarfile takes a broken header for the end, and skips gzip's CRC."""
+    stream = opened.fileobj
+    assert stream is not None  # it is open
+    whole = stream.tell() >= opened.offset + tarfile.BLOCKSIZE
+    while block := stream.read(_BLOCK):
+        whole = whole and not any(block)
+    if not whole:
+        raise tarfile.ReadError("its list of entries breaks off")
+
+
+def _tar_content(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    content = opened.extractfile(info)
+    assert content is not None  # it is a regular file
+    return content
+
+
+def _move(source: Path, place: Path) -> None:
+    """Move what is in a folder into another one, whole folders at once where the other has none of that name."""
+    for entry in sorted(source.iterdir()):
+        target = place / entry.name
+        if entry.is_dir() and target.is_dir():
+            _move(entry, target)
+            entry.rmdir()
+        elif target.exists() and (entry.is_dir() or target.is_dir()):
+            kinds = ("folder", "file") if entry.is_dir() else ("file", "folder")
+            raise FetchError(
+                f"Expected {target} to be a {kinds[0]}, but it is a {kinds[1]}. Move it away and give the same command "
+                "again."
+            )
+        else:
+            os.replace(entry, target)
+    sync_folder(place)

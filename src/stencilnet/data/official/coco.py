@@ -1,0 +1,132 @@
+"""MS COCO in its official layout: photos, and 81-class label maps drawn from the instance outlines (Lin et al. 2014).
+
+Under the data root: ``coco/train2017/*.jpg``, ``coco/annotations/instances_train2017.json`` and, made here,
+``coco/labels/train2017/*.png``; the same for ``val2017``, ``train2014`` and ``val2014``.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from stencilnet.data.folders import Examples, FolderError, Origin
+from stencilnet.data.official.annotations import listed_quickly, made_from
+from stencilnet.data.official.files import absent, complain, read_labelled, read_photo, read_record
+from stencilnet.tasks.task import Example
+
+YEARS = ("2014", "2017")
+SPLITS = ("train", "val")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Where the parts of one split lie.
+
+    Attributes:
+        images: Folder of the photos.
+        labels: Folder of the label maps.
+        annotations: The instances JSON.
+    """
+
+    images: Path
+    labels: Path
+    annotations: Path
+
+
+def split_of(root: Path, year: str, split: str) -> Split:
+    """Return where the parts of a split lie under the data root."""
+    name, coco = f"{split}{year}", root / "coco"
+    return Split(
+        images=coco / name, labels=coco / "labels" / name, annotations=coco / "annotations" / f"instances_{name}.json"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CocoSource:
+    """MS COCO's photos, with or without label maps of 81 classes (`stencilnet.data.official.COCO_CLASSES`).
+
+    An image without annotations is all background; crowds are void. Examples are in the order of their file names.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+
+    kind: Literal["coco"] = "coco"
+    """Which kind of source this is."""
+    year: Literal["2014", "2017"] = "2017"
+    """Which edition."""
+    split: Literal["train", "val"]
+    """Which part of it."""
+    labels: bool = True
+    """Whether label maps are wanted, or the photos alone; the list of photos is made with the label maps."""
+
+    def __post_init__(self) -> None:
+        if self.year not in YEARS or self.split not in SPLITS:
+            raise ValueError(
+                f"Expected `year` to be '2014' or '2017' and `split` to be 'train' or 'val', but got {self.year!r} "
+                f"and {self.split!r}."
+            )
+
+    def open(self, root: Path) -> Examples:
+        """List the images; neither they nor the annotations are read.
+
+        Raises:
+            FolderError: If a listed image is absent, or the label maps are not all made from the annotations there.
+        """
+        where = split_of(root, self.year, self.split)
+        problems, files = survey(where)
+        complain(problems, remedy(root, self.year))
+        read = partial(_read_labelled, where, remedy(root, self.year)) if self.labels else partial(_read, where.images)
+        return Examples(names=files, read=partial(read, files), origin=partial(_origin, where, self.labels, files))
+
+
+def remedy(root: Path, year: str) -> str:
+    """Return what makes a split complete."""
+    return f"Run `stencil data fetch coco{year} --root {root}`: it goes on where it stopped."
+
+
+def survey(where: Split) -> tuple[list[str], tuple[str, ...]]:
+    """Return what is absent or incomplete in a split, in words, and the file names of its images if known."""
+    problems: list[str] = []
+    files: tuple[str, ...] = ()
+    if not where.annotations.is_file():
+        problems.append(f"there is no file {where.annotations}")
+    try:
+        record = read_record(where.labels)
+        if record is None or not record.files:
+            state = "not made yet" if record is None else "made in part only"
+            problems.append(f"the label maps of {where.annotations.name} in {where.labels} are {state}")
+            files = listed_quickly(where.annotations) if where.annotations.is_file() else ()
+        elif where.annotations.is_file() and not made_from(record, where.annotations):
+            problems.append(
+                f"the label maps in {where.labels} are made from other annotations than {where.annotations}"
+            )
+            files = listed_quickly(where.annotations)
+        else:
+            files = record.files
+            lost = absent(where.labels, [_png(name) for name in files], "belong to its images")
+            problems.extend([] if lost is None else [lost])
+    except FolderError as error:
+        problems.append(str(error).rstrip("."))
+    lost = absent(where.images, files, f"{where.annotations.name} lists")
+    problems.extend([] if lost is None else [lost])
+    return problems, files
+
+
+def _png(file_name: str) -> str:
+    return Path(file_name).with_suffix(".png").name
+
+
+def _origin(where: Split, labels: bool, files: tuple[str, ...], index: int) -> Origin:
+    photo, label = where.images / files[index], where.labels / _png(files[index])
+    return Origin(files=(photo, label) if labels else (photo,), how="as stored")
+
+
+def _read(images: Path, files: tuple[str, ...], index: int) -> Example:
+    return read_photo(files[index], images / files[index])
+
+
+def _read_labelled(where: Split, again: str, files: tuple[str, ...], index: int) -> Example:
+    name = files[index]
+    label = where.labels / _png(name)
+    return read_labelled(name, where.images / name, label, f"Delete the two, for one is not the official one. {again}")

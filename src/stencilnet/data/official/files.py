@@ -1,0 +1,237 @@
+"""What the public sets have in common: lists of expected files, whole-or-nothing label maps, and reading them."""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from stencilnet.data.folders import FolderError
+from stencilnet.data.official.names import voc_palette
+from stencilnet.tasks.images import read_image, read_labels, to_tensor
+from stencilnet.tasks.task import Example
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being made, how many are done, and of how many."""
+
+RECORD = "record.json"
+"""Name of the file, in a folder of label maps made here, that says from what they are made, and if all of them are."""
+
+_END_OF_PNG = b"IEND\xaeB`\x82"
+_ORIENTATION = 0x0112
+_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """From what a folder of label maps is made.
+
+    Attributes:
+        source: Name of the annotations they are made from.
+        size: Size of these in bytes.
+        sha256: SHA-256 of these.
+        modified: When they were last modified, in nanoseconds; 0 if not one file. Spares hashing where it fits.
+        files: Names of the pictures, in order; empty as long as not every label map is there.
+    """
+
+    source: str
+    size: int
+    sha256: str
+    modified: int = 0
+    files: tuple[str, ...] = ()
+
+    def same_source(self, other: "Record") -> bool:
+        """Tell whether both are made from the same annotations."""
+        return (self.size, self.sha256) == (other.size, other.sha256)
+
+
+def read_record(folder: Path) -> Record | None:
+    """Return the record of a folder of label maps; None if there is none.
+
+    Raises:
+        FolderError: If it cannot be read.
+    """
+    path = folder / RECORD
+    try:
+        stored = json.loads(path.read_bytes())
+        return Record(
+            source=str(stored["source"]),
+            size=int(stored["size"]),
+            sha256=str(stored["sha256"]),
+            modified=int(stored["modified"]),
+            files=tuple(map(str, stored["files"])),
+        )
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FolderError(
+            f"Cannot read {path}, which says from what the label maps beside it are made: {error!r}. Remove the "
+            f"folder {folder} and make them anew."
+        ) from error
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Put a record in place, after everything written before it has reached the disk."""
+    os.sync()
+    write_whole(folder / RECORD, json.dumps(asdict(record), indent=0).encode())
+
+
+def begin(folder: Path, source: Record) -> set[str]:
+    """Make a folder ready for label maps of a source, and return the names of those that are there already.
+
+    Label maps that were made here from other annotations are removed.
+
+    Raises:
+        FolderError: If the folder holds label maps that were not made here, or cannot be written.
+    """
+    with _told(folder):
+        return _begin(folder, source)
+
+
+def _begin(folder: Path, source: Record) -> set[str]:
+    record = read_record(folder)
+    present = sorted(folder.glob("*.png"))
+    if record is None and present:
+        raise FolderError(
+            f"Expected {folder} to hold only label maps that stencilnet made, but got {len(present)} PNG files of "
+            f"another origin ({shown([p.name for p in present])}). Move them to another folder and try again."
+        )
+    if record is None or not record.same_source(source):
+        for path in present:
+            path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        write_record(folder, source)
+        return set()
+    return {path.name for path in present if _is_whole(path)}
+
+
+def _is_whole(path: Path) -> bool:
+    """Tell whether a PNG has its end; after a power failure a file can be shorter than what was written."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_END_OF_PNG)))
+        return file.read() == _END_OF_PNG
+
+
+def write_label(path: Path, label: npt.NDArray[np.uint8]) -> None:
+    """Write class indices ``(H, W)`` as a PNG with VOC's colours, whole or not at all.
+
+    Raises:
+        FolderError: If it cannot be written.
+    """
+    write_whole(path, label_png(label))
+
+
+def label_png(label: npt.NDArray[np.uint8]) -> bytes:
+    """Return class indices ``(H, W)`` as a PNG with VOC's colours."""
+    image = Image.fromarray(label)
+    image.putpalette(list(voc_palette()))
+    buffer = BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        FolderError: If it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with _told(path):
+        try:
+            part.write_bytes(data)
+            os.replace(part, path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn the system's refusals into errors with a remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise FolderError(
+            f"Cannot write {path}: {error.strerror or error}. Check the folder's permissions and the room on its "
+            "disk, then run the same command again: it goes on where it stopped."
+        ) from error
+
+
+def names_in(folder: Path) -> set[str]:
+    """Return the names of all that is in a folder; nothing if it is missing. No file is looked into."""
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+
+
+def absent(folder: Path, expected: Collection[str], where: str) -> str | None:
+    """Return in words which of the expected files a folder lacks; None if all are there.
+
+    Args:
+        folder: The folder.
+        expected: Names of files.
+        where: What lists them.
+    """
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    lost = sorted(set(expected) - names_in(folder))
+    return f"{folder} lacks {len(lost)} of the {len(expected)} files that {where} ({shown(lost)})" if lost else None
+
+
+def complain(problems: Iterable[str | None], remedy: str) -> None:
+    """Raise one error that names every problem.
+
+    Raises:
+        FolderError: If there is one.
+    """
+    found = [problem for problem in problems if problem is not None]
+    if found:
+        text = "; ".join(found)
+        raise FolderError(f"{text[0].upper()}{text[1:]}. {remedy}")
+
+
+def shown(names: Sequence[str]) -> str:
+    """Return the first few names."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def read_photo(name: str, path: Path) -> Example:
+    """Read an image without labels."""
+    return Example(name=name, image=to_tensor(_read_stored(path)))
+
+
+def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) -> Example:
+    """Read an image and its label map.
+
+    Raises:
+        FolderError: If their sizes differ.
+        stencilnet.tasks.images.ImageError: If one cannot be read.
+    """
+    image, label = _read_stored(image_path), read_labels(label_path)
+    if image.size != label.shape[::-1]:
+        raise FolderError(
+            f"Expected {image_path} and {label_path} to have one size, but got {image.width}x{image.height} and "
+            f"{label.shape[1]}x{label.shape[0]} pixels (width x height). {remedy}"
+        )
+    return Example(name=name, image=to_tensor(image), label=torch.from_numpy(label))
+
+
+def _read_stored(path: Path) -> Image.Image:
+    """Read a picture as it lies in the file: the annotations count stored pixels, whatever EXIF says is upright."""
+    image = read_image(path)
+    with Image.open(path) as stored:
+        turned = stored.getexif().get(_ORIENTATION, 1) != 1
+        return stored.convert("RGB") if turned else image

@@ -1,0 +1,124 @@
+"""Each public data set as it should lie under the data root: what is absent, and how to derive what is made of it."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from stencilnet.data.folders import FolderError
+from stencilnet.data.official import coco, voc
+from stencilnet.data.official.files import Progress, names_in
+from stencilnet.data.official.rasterize import rasterize
+from stencilnet.data.official.train_aug import build_train_aug, is_built, sbd_problems
+
+HANDBAGS = {"train": 138567, "val": 200}
+"""Number of images in each folder of edges2handbags (Isola et al. 2017)."""
+PAINTINGS = ("starry_night.jpg", "the_scream.jpg")
+"""The paintings of the paper's style tasks, Table 1."""
+
+_MANY = 1000
+_WORKERS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a data set lies under the data root.
+
+    Attributes:
+        name: Name of the set.
+        missing: From the root to what is absent or incomplete, in words, one a line; nothing if it is ready to use.
+            Only names of files are compared, so it is quick.
+        prepare: Derives what is made of the set (label maps, train_aug); done once, goes on where it stopped, and does
+            nothing where nothing is derived.
+    """
+
+    name: str
+    missing: Callable[[Path], tuple[str, ...]]
+    prepare: Callable[[Path, Progress], None]
+
+
+def replica_file(name: str, root: Path) -> Path:
+    """Return the file that says that a data set under the root is a tiny replica."""
+    return root / f"replica-{name}.json"
+
+
+def is_replica(name: str, root: Path) -> bool:
+    """Tell whether a data set under the root is a tiny replica."""
+    return replica_file(name, root).is_file()
+
+
+def _coco_missing(year: str, root: Path) -> tuple[str, ...]:
+    return tuple(line for split in coco.SPLITS for line in coco.survey(coco.split_of(root, year, split))[0])
+
+
+def _coco_prepare(year: str, root: Path, progress: Progress) -> None:
+    for split in coco.SPLITS:
+        where = coco.split_of(root, year, split)
+        problems, files = coco.survey(where)
+        if problems:
+            workers = min(_WORKERS, os.cpu_count() or 1) if len(files) > _MANY else 1
+            rasterize(where.annotations, where.labels, progress, workers)
+
+
+def _voc_missing(root: Path) -> tuple[str, ...]:
+    lines = [line for split in ("train", "val") for line in voc.survey(root, split)[0]]
+    # its images are those of the two
+    both = voc.list_file(root, "trainval")
+    return (*lines, *([] if both.is_file() else [f"there is no file {both}"]))
+
+
+def _sbd_missing(root: Path) -> tuple[str, ...]:
+    problems = sbd_problems(root)
+    if not problems and not _voc_missing(root):
+        try:
+            built = is_built(root)
+        except FolderError as error:
+            return (str(error),)
+        problems += [] if built else ["train_aug of VOC 2012 and SBD is not made yet, or is not of the lists there"]
+    return tuple(problems)
+
+
+def _prepare_train_aug(root: Path, progress: Progress) -> None:
+    """Join VOC 2012 and SBD once both are there; whichever came last does it."""
+    if not _voc_missing(root) and not sbd_problems(root):
+        build_train_aug(root, progress)
+
+
+def _handbags_missing(root: Path) -> tuple[str, ...]:
+    folder, lines = root / "edges2handbags", []
+    replica = replica_file("edges2handbags", root)
+    expected: dict[str, int] = json.loads(replica.read_bytes()) if replica.is_file() else HANDBAGS
+    for split, count in expected.items():
+        found = sum(name.endswith("_AB.jpg") for name in names_in(folder / split))
+        if not (folder / split).is_dir():
+            lines.append(f"there is no folder {folder / split}")
+        elif found < count:
+            lines.append(f"{folder / split} holds {found} of the {count} images N_AB.jpg")
+    return tuple(lines)
+
+
+def _styles_missing(root: Path) -> tuple[str, ...]:
+    files = [root / "styles" / name for name in PAINTINGS]
+    return tuple(f"there is no file {path}" for path in files if not path.is_file())
+
+
+def _nothing(root: Path, progress: Progress) -> None:
+    """Nothing is derived."""
+
+
+LAYOUTS: dict[str, Layout] = {
+    layout.name: layout
+    for layout in (
+        *(
+            Layout(name=f"coco{year}", missing=partial(_coco_missing, year), prepare=partial(_coco_prepare, year))
+            for year in ("2017", "2014")
+        ),
+        Layout(name="voc2012", missing=_voc_missing, prepare=_prepare_train_aug),
+        Layout(name="sbd", missing=_sbd_missing, prepare=_prepare_train_aug),
+        Layout(name="edges2handbags", missing=_handbags_missing, prepare=_nothing),
+        Layout(name="styles", missing=_styles_missing, prepare=_nothing),
+    )
+}
+"""The data sets by name."""

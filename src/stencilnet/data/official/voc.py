@@ -1,0 +1,122 @@
+"""PASCAL VOC 2012 in its official layout, and train_aug, its training set joined with SBD (Everingham et al. 2010).
+
+Under the data root: ``VOCdevkit/VOC2012`` with ``JPEGImages/*.jpg``, ``SegmentationClass/*.png`` (palette PNGs, 255 is
+void) and ``ImageSets/Segmentation/*.txt``; for train_aug also ``SegmentationClassAug/*.png`` and ``train_aug.txt``,
+which `stencilnet.data.official.train_aug` makes.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from stencilnet.data.folders import Examples, FolderError, Origin
+from stencilnet.data.official.files import absent, complain, read_labelled, shown
+from stencilnet.tasks.task import Example
+
+SPLITS = ("train", "val", "trainval", "train_aug")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VocSource:
+    """VOC 2012's photos with label maps of 21 classes (`stencilnet.data.official.VOC_CLASSES`).
+
+    Raises:
+        ValueError: If there is no such split.
+    """
+
+    kind: Literal["voc"] = "voc"
+    """Which kind of source this is."""
+    split: Literal["train", "val", "trainval", "train_aug"]
+    """Which part: the official ones, or VOC's train with SBD, less VOC's val (10,582 images)."""
+
+    def __post_init__(self) -> None:
+        if self.split not in SPLITS:
+            raise ValueError(f"Expected `split` to be one of {', '.join(SPLITS)}, but got {self.split!r}.")
+
+    def open(self, root: Path) -> Examples:
+        """List the images; neither they nor their labels are read.
+
+        Raises:
+            FolderError: If a listed image or label map is absent, or train_aug is not made or holds images of val.
+        """
+        problems, names = survey(root, self.split)
+        complain(problems, remedy(root, self.split))
+        where = (root, self.split, names)
+        return Examples(names=names, read=partial(_read, *where), origin=partial(_origin, *where))
+
+
+def voc_folder(root: Path) -> Path:
+    """Return VOC 2012's folder under the data root."""
+    return root / "VOCdevkit" / "VOC2012"
+
+
+def list_file(root: Path, split: str) -> Path:
+    """Return the file that names the images of a split."""
+    return voc_folder(root) / "ImageSets" / "Segmentation" / f"{split}.txt"
+
+
+def labels_folder(root: Path, split: str) -> Path:
+    """Return the folder of the label maps of a split."""
+    return voc_folder(root) / ("SegmentationClassAug" if split == "train_aug" else "SegmentationClass")
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the names that a list of images holds, one a line, without suffixes.
+
+    Raises:
+        FolderError: If there is no such list, or it is empty or none.
+    """
+    try:
+        names = tuple(line.strip() for line in path.read_text("ascii").splitlines() if line.strip())
+    except (OSError, ValueError) as error:
+        problem = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise FolderError(f"cannot read the list of images {path}: {problem}") from error
+    strange = [name for name in names if not name.replace("_", "").isalnum()]
+    if not names or strange or len(set(names)) < len(names):
+        problem = f"a strange name {strange[0]!r}" if strange else "a name twice" if names else "an empty file"
+        raise FolderError(f"expected {path} to hold the name of an image in each line, but got {problem}")
+    return names
+
+
+def remedy(root: Path, split: str) -> str:
+    """Return what makes a split complete."""
+    commands = [f"`stencil data fetch {name} --root {root}`" for name in ("voc2012", "sbd")]
+    if split != "train_aug":
+        return f"Run {commands[0]}: it goes on where it stopped."
+    return f"Run {commands[0]} and {commands[1]}: they go on where they stopped."
+
+
+def survey(root: Path, split: str) -> tuple[list[str], tuple[str, ...]]:
+    """Return what is absent or incomplete in a split, in words, and the names of its images if known."""
+    listed = list_file(root, split)
+    if split == "train_aug" and not listed.is_file():
+        return [f"train_aug is not made yet: there is no file {listed}"], ()
+    try:
+        names = read_names(listed)
+        held = set(read_names(list_file(root, "val"))) if split == "train_aug" else set()
+    except FolderError as error:
+        return [str(error)], ()
+    leaked = sorted(held & set(names))
+    found = [
+        absent(voc_folder(root) / "JPEGImages", [f"{name}.jpg" for name in names], f"{listed.name} lists"),
+        absent(labels_folder(root, split), [f"{name}.png" for name in names], f"{listed.name} lists"),
+        f"{listed} names {len(leaked)} images of val ({shown(leaked)}): remove it to have it made anew"
+        if leaked
+        else None,
+    ]
+    return [problem for problem in found if problem is not None], names
+
+
+def _files(root: Path, split: str, name: str) -> tuple[Path, Path]:
+    return voc_folder(root) / "JPEGImages" / f"{name}.jpg", labels_folder(root, split) / f"{name}.png"
+
+
+def _origin(root: Path, split: str, names: tuple[str, ...], index: int) -> Origin:
+    return Origin(files=_files(root, split, names[index]), how="as stored")
+
+
+def _read(root: Path, split: str, names: tuple[str, ...], index: int) -> Example:
+    photo, label = _files(root, split, names[index])
+    again = f"Delete the two, for one is not the official one. {remedy(root, split)}"
+    return read_labelled(names[index], photo, label, again)
