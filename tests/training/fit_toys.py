@@ -14,6 +14,7 @@ from stencilnet.masks import Masks, Weights
 from stencilnet.models import UNet, layout_of
 from stencilnet.models.unet import DECODER
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.fit import Job, make_fit
 from stencilnet.training.settings import Settings, resolve
 from stencilnet.training.sinks import Sink
@@ -211,11 +212,12 @@ def fit(
     sinks: Sequence[Sink] = (),
     resume: bool = False,
     stop: Callable[[], bool] = bool,
+    group: Group = ALONE,
     **settings: Any,
 ) -> Masks | Weights:
     chosen = {"device": "cpu", "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "samples": 0} | settings
-    resolved = resolve(Settings(**chosen))
-    return make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop)(trainable)
+    resolved = resolve(Settings(**chosen), group)
+    return make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop, group=group)(trainable)
 
 
 class StopAfter:

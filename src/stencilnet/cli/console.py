@@ -36,18 +36,27 @@ def use_all_cores() -> None:
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
-        available = os.sched_getaffinity(0) if sys.platform == "linux" else range(os.cpu_count() or 1)
-        torch.set_num_threads(len(available))
+        torch.set_num_threads(cores())
+
+
+def cores() -> int:
+    """Return how many cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C or SIGTERM into a wish that the training loop sees; the second one is immediate."""
-    wish = threading.Event()
+    """Turn Ctrl-C or SIGTERM into a wish that the training loop sees; the same one again is immediate.
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        if wish.is_set():
+    The other one is not: torch's launcher sends both, one after the other.
+    """
+    wish = threading.Event()
+    seen: set[int] = set()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if number in seen:
             raise KeyboardInterrupt
+        seen.add(number)
         wish.set()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -2,7 +2,7 @@
 
 format       1
 fingerprint  what has to be the same to go on: job, recipe, task, data sizes, precision, hash of the first tensors
-environment  what should be the same for the same bytes: device, threads, PyTorch
+environment  what should be the same for the same bytes: device, threads, PyTorch, devices, parts of a batch
 step         steps done
 evaluated    last step with an evaluation
 seconds      time spent, over all sessions
@@ -93,7 +93,13 @@ def put_back(trainable: Trainable, tensors: Mapping[str, Tensor]) -> None:
 
 def environment(resolved: Resolved) -> dict[str, Any]:
     """Return what the bytes of a result hang on beside its config."""
-    return {"device": resolved.device, "threads": resolved.threads, "torch": resolved.version}
+    return {
+        "device": resolved.device,
+        "threads": resolved.threads,
+        "torch": resolved.version,
+        "devices": resolved.devices,
+        "accumulate": resolved.settings.accumulate,
+    }
 
 
 def save(path: Path, learner: Learner, progress: Progress, fingerprint: Mapping[str, Any]) -> None:
@@ -130,14 +136,15 @@ def load(path: Path, fingerprint: Mapping[str, Any], resolved: Resolved) -> dict
             "Go on with the version of stencilnet that wrote it, or delete its folder to train anew."
         )
     _refuse_other(path, record["fingerprint"], fingerprint)
+    earlier = {"devices": 1, "accumulate": 1} | record["environment"]  # which files of version 0.1 do not say
     for name, value in environment(resolved).items():
-        if record["environment"][name] != value:
+        if earlier[name] != value:
             logger.warning(
                 "%s was written with %s = %s, this run has %s: the result may differ in its last bits from an "
                 "uninterrupted one.",
                 path,
                 name,
-                record["environment"][name],
+                earlier[name],
                 value,
             )
     return record

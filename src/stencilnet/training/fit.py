@@ -1,6 +1,5 @@
 """Training as a method sees it: a trainable in, its selected step out."""
 
-import copy
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,16 +19,15 @@ from stencilnet.training.checkpoint import (
     progress_of,
     put_back,
     replace_file,
-    restore,
     save_finished,
 )
+from stencilnet.training.distributed import ALONE, Group, check_division, packed
+from stencilnet.training.following import Training
 from stencilnet.training.job import Job, fingerprint
 from stencilnet.training.loop import DivergedError, Interrupted, Loop
-from stencilnet.training.sampling import Order
-from stencilnet.training.seeds import CRITIC, derived_seed, forked
 from stencilnet.training.settings import Resolved
 from stencilnet.training.sinks import Files, Run, Sink
-from stencilnet.training.step import Learner, make_learner
+from stencilnet.training.step import Learner
 
 __all__ = ["CheckpointError", "DivergedError", "Interrupted", "Job", "make_fit"]
 
@@ -46,6 +44,7 @@ def make_fit(
     *,
     resume: bool = False,
     stop: Callable[[], bool] = bool,
+    group: Group = ALONE,
 ) -> Fit:
     """Return the training that a method is handed.
 
@@ -60,14 +59,25 @@ def make_fit(
         sinks: Where values and pictures go beside the files.
         resume: Go on from the checkpoints in the folder; where there is none, start.
         stop: Asked before every step and batch of validation; true ends the training in a resumable state.
+        group: The processes that train together; this one leads, the others `follow`.
 
     Raises:
+        ValueError: If the recipe's batch cannot be cut into equal parts.
         CheckpointError: By a call, if there is a checkpoint and `resume` is false, or one of another config.
         Interrupted: By a call, if it was stopped; also instead of KeyboardInterrupt.
         DivergedError: By a call, if a loss, a trained tensor or the headline metric is no finite number.
+        PeerError: By a call, if another process of the group failed.
     """
+    check_division(job.name, job.recipe.batch, devices=group.size, accumulate=resolved.settings.accumulate)
     return _Fit(
-        backbone=backbone, job=job, resolved=resolved, sinks=(Files(), *sinks), resume=resume, stop=stop, calls=count()
+        backbone=backbone,
+        job=job,
+        resolved=resolved,
+        sinks=(Files(), *sinks),
+        resume=resume,
+        stop=stop,
+        group=group,
+        calls=count(),
     )
 
 
@@ -79,6 +89,7 @@ class _Fit:
     sinks: Sequence[Sink]
     resume: bool
     stop: Callable[[], bool]
+    group: Group
     calls: Iterator[int]
 
     def __call__(self, trainable: T) -> T:
@@ -95,37 +106,32 @@ class _Fit:
         progress = Progress() if record is None else progress_of(record)
         if record is None or not record["finished"]:
             folder.mkdir(parents=True, exist_ok=True)
-            learner = self._learner(trainable, call)
-            if record is not None:
-                restore(learner, record)
-            progress = self._train(learner, progress, folder, derived_seed(self.job.seed, call), mark)
+            training = Training(
+                backbone=self.backbone,
+                trainable=trainable,
+                job=self.job,
+                settings=self.resolved.settings,
+                call=call,
+                record=record,
+            )
+            start = packed(training) if self.group.size > 1 else b""
+            learner = training.learner(self.resolved, self.group)
+            with self.group.led(start):
+                progress = self._train(training, learner, progress, folder, mark)
         assert progress.best is not None, "the last step is evaluated"
         put_back(trainable, progress.best.tensors)
         trainable.zero_grad(set_to_none=True)
         trainable.cpu()
         return trainable
 
-    def _learner(self, trainable: Trainable, call: int) -> Learner:
-        with forked("cpu", self.job.seed, CRITIC, call):
-            critic = self.job.task.critic()
-        return make_learner(
-            copy.deepcopy(self.backbone),
-            trainable,
-            critic,
-            task=self.job.task,
-            recipe=self.job.recipe,
-            mask_lr=self.job.mask_lr,
-            resolved=self.resolved,
-        )
-
     def _train(
-        self, learner: Learner, progress: Progress, folder: Path, seed: int, mark: Mapping[str, Any]
+        self, training: Training, learner: Learner, progress: Progress, folder: Path, mark: Mapping[str, Any]
     ) -> Progress:
         recipe, headline = self.job.recipe, self.job.task.metrics[0].name
         loop = Loop(
             job=self.job,
             learner=learner,
-            order=Order(seed=seed, size=len(self.job.train), batch=recipe.batch, steps=recipe.steps),
+            order=training.order(self.group),
             progress=progress,
             sinks=self.sinks,
             stop=self.stop,

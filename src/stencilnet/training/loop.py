@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite, isnan
 from pathlib import Path
@@ -92,24 +92,32 @@ class Loop:
 
     def _go_on(self) -> None:
         settings = self.learner.resolved.settings
-        device = self.learner.resolved.device
+        device, group = self.learner.resolved.device, self.learner.group
         validation = validation_loader(self.job.validation, workers=settings.workers)
         self._evaluate_if_due(validation)  # a run may have been stopped between a step and its evaluation
-        order = replace(self.order, first=self.progress.step)
-        for batch in training_loader(self.job.train, order, workers=settings.workers, device=device):
+        for batch in self._batches():
             if self.stop():
                 raise Stopped
+            group.go()
             self._step({name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()})
             self._evaluate_if_due(validation)
             if self.progress.step % settings.checkpoint_every == 0:
                 self._save()
 
+    def _batches(self) -> Iterator[dict[str, Tensor]]:
+        order, resolved = replace(self.order, first=self.progress.step), self.learner.resolved
+        loader = training_loader(self.job.train, order, workers=resolved.settings.workers, device=resolved.device)
+        try:
+            yield from loader
+        except RuntimeError as reason:  # a signal to all processes, as clusters send it, also ends loader workers
+            if self.stop():
+                raise Stopped from reason
+            raise
+
     def _step(self, batch: Mapping[str, Tensor]) -> None:
         done = self.progress.step
         self._whole = False
-        with forked(self.learner.resolved.device, self.order.seed, STEP, done):
-            scalars = train_step(self.learner, batch, done)
-        values = dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
+        values = stepped(self.learner, batch, done, self.order.seed)
         if not all(isfinite(value) for value in values.values()):
             raise self._diverged(values)
         self.progress = replace(self.progress, step=done + 1)
@@ -205,6 +213,14 @@ class Loop:
         now, done = time.perf_counter(), self.progress.step
         self._timed = now, done
         return {"examples_per_second": (done - first) * self.order.batch / max(now - since, 1e-9)}
+
+
+def stepped(learner: Learner, batch: Mapping[str, Tensor], done: int, seed: int) -> dict[str, float]:
+    """Take a step together with the other processes, each under a seed of its own; return the whole batch's values."""
+    place = (learner.group.rank,) if learner.group.rank else ()
+    with learner.group.lockstep(), forked(learner.resolved.device, seed, STEP, done, *place):
+        scalars = train_step(learner, batch, done)
+        return dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
 
 
 def zeros_share(trainable: Trainable) -> dict[str, float]:

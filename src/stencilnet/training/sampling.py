@@ -60,6 +60,8 @@ class Order:
         batch: Examples a step.
         steps: Steps of the whole training.
         first: Step to start from: the number of steps done.
+        rank: Which of `ranks` equal, consecutive shares of every batch to yield; the batch is divisible by them.
+        ranks: Number of processes that share a batch.
     """
 
     seed: int
@@ -67,14 +69,18 @@ class Order:
     batch: int
     steps: int
     first: int = 0
+    rank: int = 0
+    ranks: int = 1
 
     def keys(self, step: int) -> list[Key]:
-        """Return the keys of a step's examples; steps count from 0."""
+        """Return the keys of all of a step's examples; steps count from 0."""
         places = (divmod(place, self.size) for place in range(step * self.batch, (step + 1) * self.batch))
         return [(epoch, permutation(self.seed, epoch, self.size)[offset]) for epoch, offset in places]
 
     def __iter__(self) -> Iterator[list[Key]]:
-        return (self.keys(step) for step in range(self.first, self.steps))
+        share = self.batch // self.ranks
+        mine = slice(self.rank * share, (self.rank + 1) * share)
+        return (self.keys(step)[mine] for step in range(self.first, self.steps))
 
     def __len__(self) -> int:
         return self.steps - self.first

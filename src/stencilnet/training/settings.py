@@ -5,6 +5,8 @@ from typing import Literal, get_args
 
 import torch
 
+from stencilnet.training.distributed import ALONE, Group
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["float32", "bf16"]
 
@@ -21,6 +23,13 @@ class Settings:
     workers: int = 0
     """Processes that load training examples, and as many for validation; 0 loads in the training process. The
     result is the same bytes with any number."""
+    cache: str | None = None
+    """Folder that keeps training and validation pictures decoded and at the view's `resize`, absolute or under the
+    data root; none decodes each file once an epoch. As many bytes a picture as it has pixels, times 3 (4 with labels,
+    6 with a target). The result is the same bytes with or without."""
+    accumulate: int = 1
+    """Parts that a device's share of each batch is cut into, run one after the other: the memory of one part, the
+    gradient of the whole batch within rounding. The recipe's batch has to be divisible by devices x accumulate."""
     evaluate_every: int = 200
     """Steps between two evaluations on validation data (and one at the end): the best of them is what is kept."""
     checkpoint_every: int = 200
@@ -31,9 +40,17 @@ class Settings:
     """Validation examples in the contact sheet that each evaluation writes; 0 writes none."""
 
     def __post_init__(self) -> None:
-        least = {"workers": 0, "evaluate_every": 1, "checkpoint_every": 1, "log_every": 1, "samples": 0}
+        least = {
+            "workers": 0,
+            "accumulate": 1,
+            "evaluate_every": 1,
+            "checkpoint_every": 1,
+            "log_every": 1,
+            "samples": 0,
+        }
         values = {
             "workers": self.workers,
+            "accumulate": self.accumulate,
             "evaluate_every": self.evaluate_every,
             "checkpoint_every": self.checkpoint_every,
             "log_every": self.log_every,
@@ -50,6 +67,10 @@ class Settings:
         ):
             if value not in allowed:
                 problems.append(f"`{name}` to be one of {', '.join(allowed)}, but got {value!r}")
+        if self.cache == "":
+            problems.append(
+                "`cache` to name a folder ('.' is the data root itself) or be null, but got an empty string"
+            )
         if problems:
             raise ValueError("Expected " + "; ".join(problems) + ".")
 
@@ -63,23 +84,29 @@ class Resolved:
         device: ``cpu``, ``cuda`` or ``mps``.
         threads: Threads of torch's CPU operations.
         version: Of PyTorch.
+        devices: How many train together, a process each; of `device` it is this process's own.
     """
 
     settings: Settings
     device: str
     threads: int
     version: str
+    devices: int = 1
 
     def autocast(self) -> torch.autocast:
         """Return a fresh context for the network's forward pass; it does nothing in float32."""
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16")
 
 
-def resolve(settings: Settings) -> Resolved:
+def resolve(settings: Settings, group: Group = ALONE) -> Resolved:
     """Find what the settings come to here.
 
+    Args:
+        settings: What was asked for.
+        group: The processes that train together, a device each.
+
     Raises:
-        ValueError: If this machine lacks the device, or the device lacks bfloat16.
+        ValueError: If this machine lacks the device, or has too few of it, or the device lacks bfloat16.
     """
     device = _auto() if settings.device == "auto" else settings.device
     if device == "cuda" and not torch.cuda.is_available():
@@ -89,6 +116,8 @@ def resolve(settings: Settings) -> Resolved:
         )
     if device == "mps" and not torch.backends.mps.is_available():
         raise ValueError("Expected Apple's MPS for `device: mps`, but PyTorch sees none. Set it to `auto` or `cpu`.")
+    if group.size > 1:
+        _check_count(device, group.local_size)
     if (
         settings.precision == "bf16"
         and device == "cuda"
@@ -98,7 +127,23 @@ def resolve(settings: Settings) -> Resolved:
             f"Expected a device with bfloat16 for `precision: bf16`, but {torch.cuda.get_device_name()} has none. "
             "Set it to `float32`."
         )
-    return Resolved(settings=settings, device=device, threads=torch.get_num_threads(), version=str(torch.__version__))
+    return Resolved(
+        settings=settings,
+        device=device,
+        threads=torch.get_num_threads(),
+        version=str(torch.__version__),
+        devices=group.size,
+    )
+
+
+def _check_count(device: str, wanted: int) -> None:
+    if device == "mps":
+        raise ValueError("Expected one device with `device: mps`: Apple's GPUs cannot train together. Set it to `cpu`.")
+    if device == "cuda" and wanted > torch.cuda.device_count():
+        raise ValueError(
+            f"Expected at most {torch.cuda.device_count()} devices, as many as PyTorch sees CUDA devices on this "
+            f"machine, but got {wanted}. Ask for fewer (`--devices`)."
+        )
 
 
 def _auto() -> str:

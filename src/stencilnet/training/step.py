@@ -1,23 +1,69 @@
-"""One optimiser step, with or without a critic."""
+"""One optimiser step: with or without a critic, on a whole batch or part by part, on one device or several.
 
-from collections.abc import Mapping
+What each part (of every device) counts in the batch's mean is `Task.weight`, so that the gradient is the same however
+a batch is cut: a cross-entropy, say, is a mean over labelled pixels, of which no two parts have as many. Only what a
+network draws (dropout) and takes from a batch (batch normalisation) is each part's own.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.parallel import DistributedDataParallel
 
 from stencilnet.masks import Trainable
 from stencilnet.tasks.task import Recipe, Sample, Task
+from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.optimizers import adam_by_role, adam_for_critic, scale_rates, schedule_factor
 from stencilnet.training.settings import Resolved
 
 
+class Network(nn.Module):
+    """A backbone's graph with a trainable's weights: what several devices wrap.
+
+    Args:
+        backbone: Gives the graph; no part of this module, since its tensors are never used.
+        trainable: Gives the weights.
+    """
+
+    def __init__(self, backbone: nn.Module, trainable: Trainable) -> None:
+        super().__init__()
+        self.trainable = trainable
+        self._graph = (backbone,)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return raw outputs ``(N, C, H, W)`` of images ``(N, 3, H, W)`` in [0, 1]."""
+        output: Tensor = functional_call(self._graph[0], self.trainable.weights(), (images,))
+        return output
+
+
+class Judgement(nn.Module):
+    """A critic's own loss: one forward pass for each backward pass, however often the task asks the critic.
+
+    Args:
+        critic: Is trained.
+        task: Gives the loss.
+    """
+
+    def __init__(self, critic: nn.Module, task: Task) -> None:
+        super().__init__()
+        self.critic = critic
+        self._task = task
+
+    def forward(self, output: Tensor, sample: Sample) -> Tensor:
+        """Return the loss on detached outputs and their prepared batch."""
+        return self._task.critic_loss(self.critic, output, sample)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Critic:
-    """The adversary of a task's training, and its optimiser."""
+    """The adversary of a task's training, its loss (by all devices, where there are several), and its optimiser."""
 
     module: nn.Module
+    judgement: nn.Module
     optimizer: torch.optim.Adam
 
 
@@ -28,20 +74,24 @@ class Learner:
     Attributes:
         backbone: Own copy of the network; gives the graph, its tensors are never used.
         trainable: Gives the weights.
+        network: Both as one module, trained by all devices.
         optimizer: Over the trainable's groups.
         critic: None for a task without one.
         task: Gives the loss.
         recipe: Gives the schedule.
-        resolved: Device and precision.
+        resolved: Device, precision, parts of a batch.
+        group: The processes that train together.
     """
 
     backbone: nn.Module
     trainable: Trainable
+    network: nn.Module
     optimizer: torch.optim.Adam
     critic: Critic | None
     task: Task
     recipe: Recipe
     resolved: Resolved
+    group: Group
 
 
 def make_learner(
@@ -53,6 +103,7 @@ def make_learner(
     recipe: Recipe,
     mask_lr: float,
     resolved: Resolved,
+    group: Group = ALONE,
 ) -> Learner:
     """Put everything on the device and make the optimisers.
 
@@ -63,7 +114,8 @@ def make_learner(
         task: What is learned.
         recipe: How.
         mask_lr: Learning rate of real masks.
-        resolved: Device and precision.
+        resolved: Device, precision, parts of a batch.
+        group: The processes that train together, each with the same tensors.
 
     Raises:
         ValueError: If the trainable's weights are not those of the backbone.
@@ -74,15 +126,18 @@ def make_learner(
             f"Expected the trainable to give every tensor of {type(backbone).__name__} and no other, but "
             f"missing are {sorted(needed - named)} and unknown are {sorted(named - needed)}. Is it another backbone's?"
         )
+    backbone.requires_grad_(False).to(resolved.device)
     trainable.to(resolved.device)
     return Learner(
-        backbone=backbone.requires_grad_(False).to(resolved.device),
+        backbone=backbone,
         trainable=trainable,
+        network=group.wrap(Network(backbone, trainable)),
         optimizer=adam_by_role(trainable.groups(), recipe, mask_lr),
-        critic=_with_optimizer(critic, recipe, resolved.device),
+        critic=_with_optimizer(critic, task, recipe, resolved.device, group),
         task=task,
         recipe=recipe,
         resolved=resolved,
+        group=group,
     )
 
 
@@ -98,42 +153,116 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
 
     Args:
         learner: What is trained; the backbone is in training mode.
-        batch: Compact, on the device.
+        batch: Compact, on the device; of several devices, this one's share of the whole.
         step: Number of steps done, which the schedule goes by.
 
     Returns:
-        Detached scalars: ``loss``, its terms as ``loss/<term>``, and ``critic``.
+        Detached scalars of the whole batch: ``loss``, its terms as ``loss/<term>``, and ``critic``.
     """
-    batch = learner.task.prepare(batch)
     factor = schedule_factor(learner.recipe.schedule, step, learner.recipe.steps)
-    output = forward(learner, learner.trainable.weights(), batch["input"])
-    values = {}
+    parts = _parts(batch, learner.resolved.settings.accumulate)
+    shares = _shares(learner, parts)
     critic = learner.critic
+    runs: Iterable[Run] = _runs(learner, parts)
+    values: dict[str, Tensor] = {}
     if critic is not None:
-        values["critic"] = _critic_step(critic, learner.task, output.detach(), batch, factor)
-    terms = learner.task.loss(output, batch, None if critic is None else critic.module)
-    loss = torch.stack(list(terms.values())).sum()
+        # The output of a batch in one part serves both steps. Of several parts memory holds one: they run twice.
+        runs = list(runs) if len(parts) == 1 else runs
+        values |= _critic_step(critic, runs if len(parts) == 1 else _fakes(learner, parts), shares, learner, factor)
+    values |= _network_step(learner, runs, shares, factor)
+    whole = learner.group.sum(torch.stack(list(values.values())))
+    return dict(zip(values, whole.unbind(), strict=True))
+
+
+Run = tuple[dict[str, Tensor], Tensor]
+"""A prepared part of a batch, and the network's raw output of it."""
+
+
+def _parts(batch: Sample, count: int) -> list[dict[str, Tensor]]:
+    chunks = {name: tensor.chunk(count) for name, tensor in batch.items()}
+    return [{name: chunk[place] for name, chunk in chunks.items()} for place in range(count)]
+
+
+def _shares(learner: Learner, parts: Sequence[Sample]) -> list[Tensor | float]:
+    """Return what each part counts in the mean over all parts of all devices, which is known before any of them runs.
+
+    It is times the number of devices, over which gradients are averaged.
+    """
+    if len(parts) == 1 and learner.group.size == 1:
+        return [1.0]
+    weights = torch.stack([learner.task.weight(learner.task.prepare(part)) for part in parts])
+    total = learner.group.sum(weights.sum())
+    return list((weights * learner.group.size / total.where(total > 0, 1)).unbind())
+
+
+def _runs(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
+    for left, part in zip(range(len(parts) - 1, -1, -1), parts, strict=True):
+        sample = learner.task.prepare(part)
+        with _sent_if(learner.network, not left), learner.resolved.autocast():
+            output = learner.network(sample["input"])
+        yield sample, output.float()
+
+
+def _fakes(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
+    """Run the parts for the critic alone; running statistics stay, since the parts will run again."""
+    running = [name for name, _ in learner.backbone.named_buffers()]
+    for part in parts:
+        sample = learner.task.prepare(part)
+        with torch.no_grad():
+            weights = learner.trainable.weights()
+            output = forward(learner, weights | {n: weights[n].clone() for n in running}, sample["input"])
+        yield sample, output
+
+
+def _network_step(
+    learner: Learner, runs: Iterable[Run], shares: Iterable[Tensor | float], factor: float
+) -> dict[str, Tensor]:
+    critic = None if learner.critic is None else learner.critic.module
     scale_rates(learner.optimizer, factor)
     learner.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    values: dict[str, Tensor] = {}
+    for (sample, output), share in zip(runs, shares, strict=True):
+        terms = learner.task.loss(output, sample, critic)
+        loss = torch.stack(list(terms.values())).sum()
+        (loss * share).backward()  # type: ignore[no-untyped-call]
+        _add(values, {"loss": loss} | {f"loss/{name}": term for name, term in terms.items()}, share, learner.group)
     learner.optimizer.step()
-    values |= {"loss": loss.detach()} | {f"loss/{name}": term.detach() for name, term in terms.items()}
     return values
 
 
-def _critic_step(critic: Critic, task: Task, output: Tensor, batch: Sample, factor: float) -> Tensor:
+def _critic_step(
+    critic: Critic, fakes: Iterable[Run], shares: Sequence[Tensor | float], learner: Learner, factor: float
+) -> dict[str, Tensor]:
     critic.module.requires_grad_(True)
-    loss = task.critic_loss(critic.module, output, batch)
     scale_rates(critic.optimizer, factor)
     critic.optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    values: dict[str, Tensor] = {}
+    for left, (sample, output), share in zip(range(len(shares) - 1, -1, -1), fakes, shares, strict=True):
+        with _sent_if(critic.judgement, not left):
+            loss = critic.judgement(output.detach(), sample)
+        (loss * share).backward()
+        _add(values, {"critic": loss}, share, learner.group)
     critic.optimizer.step()
     critic.module.requires_grad_(False)  # the network's step goes through the critic and must not train it
-    return loss.detach()
+    return values
 
 
-def _with_optimizer(critic: nn.Module | None, recipe: Recipe, device: str) -> Critic | None:
+def _add(values: dict[str, Tensor], more: Mapping[str, Tensor], share: Tensor | float, group: Group) -> None:
+    for name, value in more.items():
+        values[name] = values.get(name, 0) + value.detach() * share / group.size
+
+
+def _sent_if(module: nn.Module, last: bool) -> AbstractContextManager[None]:
+    """Return the context of a forward pass after whose backward pass gradients are averaged, if it is the last part."""
+    return module.no_sync() if isinstance(module, DistributedDataParallel) and not last else nullcontext()
+
+
+def _with_optimizer(critic: nn.Module | None, task: Task, recipe: Recipe, device: str, group: Group) -> Critic | None:
     if critic is None:
         return None
     critic = critic.to(device).train()
-    return Critic(module=critic, optimizer=adam_for_critic(critic.parameters(), recipe))
+    return Critic(
+        module=critic,
+        judgement=group.wrap(Judgement(critic, task)),
+        optimizer=adam_for_critic(critic.parameters(), recipe),
+    )

@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from stencilnet.tasks.images import to_picture
-from stencilnet.tasks.task import Sample, Task
+from stencilnet.tasks.task import PictureTask, Sample
 from stencilnet.training.sampling import batched
 from stencilnet.training.step import Learner, forward
 
@@ -27,7 +27,7 @@ class Validation:
     Attributes:
         scores: The task's metrics by name.
         sheet: Input, target (where there is one) and output of the first examples, a row each; None if none was
-            asked for.
+            asked for, or the task makes no pictures.
     """
 
     scores: dict[str, float]
@@ -57,11 +57,12 @@ def validate(learner: Learner, samples: Iterable[Sample], *, shown: int, stop: C
             batch = learner.task.prepare({name: tensor.to(learner.resolved.device) for name, tensor in batch.items()})
             output = forward(learner, weights, batch["input"])
             scores.update(output, batch)
-            rows += _rows(learner.task, output, batch, shown - len(rows))
+            if isinstance(learner.task, PictureTask):
+                rows += _rows(learner.task, output, batch, shown - len(rows))
     return Validation(scores=scores.compute(), sheet=contact_sheet(rows) if rows else None)
 
 
-def _rows(task: Task, output: Tensor, batch: Sample, count: int) -> list[list[Image.Image]]:
+def _rows(task: PictureTask, output: Tensor, batch: Sample, count: int) -> list[list[Image.Image]]:
     rows = []
     for position in range(min(count, len(output))):
         sample = {name: tensor[position].cpu() for name, tensor in batch.items()}

@@ -1,0 +1,139 @@
+"""One command, several devices: relaunches itself under torch's elastic launcher, a process a device.
+
+Process 0 does the work as it would alone; the others follow it. `torchrun -m stencilnet ...` does the same by hand,
+over several machines too.
+"""
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from stencilnet.cli.console import cores
+
+if TYPE_CHECKING:
+    from stencilnet.training.distributed import Group
+
+GRACE = 120
+"""Seconds that processes have to save and end, once they are asked to."""
+
+_LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+
+def on_devices(count: int, work: Callable[["Group"], None]) -> None:
+    """Do some work on several devices.
+
+    Args:
+        count: How many, on this machine; under torchrun, as many as it started.
+        work: What process 0 does.
+    """
+    if all(name in os.environ for name in _LAUNCHED) and os.environ["WORLD_SIZE"] != "1":
+        _take_place(work)
+    elif count > 1:
+        _relaunch(count)
+    else:
+        from stencilnet.training.distributed import ALONE
+
+        work(ALONE)
+
+
+def _take_place(work: Callable[["Group"], None]) -> None:
+    import torch
+    from torch.distributed.rendezvous import rendezvous
+
+    from stencilnet.training.distributed import PATIENCE, join
+
+    place, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if place < torch.cuda.device_count():  # where it is not, process 0 says so
+        torch.cuda.set_device(place)
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    group = join(store, rank=rank, size=size, local_size=here)
+    if rank:
+        _follow(group)
+        group.end()
+    else:
+        try:
+            work(group)
+        finally:
+            group.end()
+
+
+def _follow(group: "Group") -> None:
+    from stencilnet.training.following import follow
+
+    for number in (signal.SIGINT, signal.SIGTERM):  # process 0 decides when to stop
+        signal.signal(number, _leave_it)
+    logging.getLogger("stencilnet").addHandler(logging.NullHandler())  # process 0 says it all
+    try:
+        follow(group)
+    except Exception:
+        if group.has_ended:
+            raise click.exceptions.Exit(1) from None
+        group.fail()
+        raise
+
+
+def _leave_it(_number: int, _frame: FrameType | None) -> None:
+    pass
+
+
+def _relaunch(count: int) -> None:
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.disable()  # this process only launches, and what its children say is enough
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
+    with tempfile.TemporaryDirectory() as logs, _one_signal(SignalException):
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=count,
+            logs_specs=DefaultLogsSpecs(log_dir=logs),
+            run_id=uuid.uuid4().hex,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            signals_to_handle="SIGHUP,SIGQUIT",
+            shutdown_timeout=GRACE,
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", "stencilnet", *sys.argv[1:])
+        except ChildFailedError as error:
+            codes = [failure.exitcode for _, failure in sorted(error.failures.items())]
+            if max(codes) <= 0:  # nobody was left to say anything
+                click.echo(f"stencil: a process was killed by signal {-min(codes)}", err=True)
+            raise click.exceptions.Exit(next((code for code in codes if code > 0), 1)) from error
+        except SignalException as error:
+            raise click.exceptions.Exit(1) from error
+
+
+@contextmanager
+def _one_signal(exception: Callable[[str, signal.Signals], Exception]) -> Iterator[None]:
+    """Hand the first Ctrl-C or SIGTERM to the launcher, as Ctrl-C, and none after it: the processes are stopping then.
+
+    SIGTERM itself would also end process 0's loader workers, in the midst of a step.
+    """
+    seen: list[bool] = []
+
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
+        if not seen:
+            seen.append(True)
+            raise exception("stopped", signal.SIGINT)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,91 @@
+"""What process 0 calls the others into, and how they take part: the same steps on their share of every batch."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from stencilnet.masks import Trainable
+from stencilnet.training.checkpoint import restore
+from stencilnet.training.distributed import Group, unpacked
+from stencilnet.training.job import Job
+from stencilnet.training.loop import stepped
+from stencilnet.training.sampling import Order, training_loader
+from stencilnet.training.seeds import CRITIC, derived_seed, forked
+from stencilnet.training.settings import Resolved, Settings, resolve
+from stencilnet.training.step import Learner, make_learner
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Training:
+    """All that decides the steps of a training, whoever takes them.
+
+    Attributes:
+        backbone: Gives the graph; a copy of it is used.
+        trainable: As it is before the first step.
+        job: What is trained.
+        settings: How.
+        call: Which training of the job it is.
+        record: The checkpoint to go on from; None to start.
+    """
+
+    backbone: nn.Module
+    trainable: Trainable
+    job: Job
+    settings: Settings
+    call: int
+    record: Mapping[str, Any] | None
+
+    def learner(self, resolved: Resolved, group: Group) -> Learner:
+        """Return the moving parts where the training starts or goes on."""
+        with forked("cpu", self.job.seed, CRITIC, self.call):
+            critic = self.job.task.critic()
+        learner = make_learner(
+            copy.deepcopy(self.backbone),
+            self.trainable,
+            critic,
+            task=self.job.task,
+            recipe=self.job.recipe,
+            mask_lr=self.job.mask_lr,
+            resolved=resolved,
+            group=group,
+        )
+        if self.record is not None:
+            restore(learner, self.record)
+        return learner
+
+    def order(self, group: Group) -> Order:
+        """Return which examples a process sees, from the step where the training starts or goes on."""
+        return Order(
+            seed=derived_seed(self.job.seed, self.call),
+            size=len(self.job.train),
+            batch=self.job.recipe.batch,
+            steps=self.job.recipe.steps,
+            first=0 if self.record is None else self.record["step"],
+            rank=group.rank,
+            ranks=group.size,
+        )
+
+
+def follow(group: Group) -> None:
+    """Take part in every training that process 0 begins, until it ends; writes nothing.
+
+    Whether to go on after a step is process 0's to say: it alone validates, and may find that a number is not finite.
+    """
+    while (start := group.receive()) is not None:
+        _take_part(unpacked(start), group)
+
+
+def _take_part(training: Training, group: Group) -> None:
+    resolved = resolve(training.settings, group)
+    learner, order = training.learner(resolved, group), training.order(group)
+    learner.backbone.train()
+    loader = training_loader(training.job.train, order, workers=resolved.settings.workers, device=resolved.device)
+    for done, batch in enumerate(loader, start=order.first):
+        if not group.go():
+            return
+        on_device = {name: tensor.to(resolved.device, non_blocking=True) for name, tensor in batch.items()}
+        stepped(learner, on_device, done, order.seed)
+    group.go()

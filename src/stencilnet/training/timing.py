@@ -1,0 +1,271 @@
+"""What a training step costs here, from a few real ones: seconds, and bytes on the device. Nothing is kept of them."""
+
+import copy
+import time
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
+from statistics import median
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import default_collate
+
+from stencilnet.masks import Trainable
+from stencilnet.tasks.task import Sample
+from stencilnet.training.job import Job
+from stencilnet.training.sampling import Order
+from stencilnet.training.seeds import CRITIC, STEP, derived_seed, forked
+from stencilnet.training.settings import Resolved
+from stencilnet.training.step import Learner, forward, make_learner, train_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepCost:
+    """What one step costs.
+
+    Attributes:
+        seconds: Of one step on a whole batch that is on the device: median of the measured ones.
+        images_per_second: The batch through `seconds`.
+        peak_bytes: Most bytes on the device at once.
+        peak_measured: Whether `peak_bytes` is the allocator's own count (CUDA), or an estimate: weights, real masks,
+            gradients and Adam's two moments, what the critic has of these, the batch, and every tensor that the step
+            keeps for its backward pass; without what convolutions need as scratch.
+        steps: How many steps were measured, after the warm-up.
+        images: How many images each of them had: the batch, or fewer where a step is slow; the rest is in proportion.
+        loading: Seconds in which one process reads and augments an image that is not in memory.
+        augmenting: The same of an image that is.
+        scoring: Seconds in which one image is run and scored, without reading it.
+    """
+
+    seconds: float
+    images_per_second: float
+    peak_bytes: int
+    peak_measured: bool
+    steps: int
+    images: int
+    loading: float
+    augmenting: float
+    scoring: float
+
+
+def time_steps(
+    backbone: nn.Module,
+    trainable: Trainable,
+    job: Job,
+    resolved: Resolved,
+    *,
+    steps: int = 3,
+    warmup: int = 1,
+    patience: float = 2.0,
+) -> StepCost:
+    """Run a few real steps of a training: its first batch, its losses, its critic, its optimisers.
+
+    Arguments stay as they are, no file is written, and PyTorch's generators are as they were. A step that would take
+    longer than `patience` is measured on two images of its batch.
+
+    Args:
+        backbone: Gives the graph.
+        trainable: What would be trained; a copy is.
+        job: What would be trained, and how; its folder does not matter.
+        resolved: Device and precision.
+        steps: How many steps to measure; fewer once `patience` has passed.
+        warmup: How many to take before.
+        patience: Seconds.
+
+    Raises:
+        ValueError: If `steps` or `warmup` is too small, or the examples do not fit the task.
+    """
+    if steps < 1 or warmup < 1:
+        raise ValueError(f"Expected `steps` and `warmup` to be at least 1, but got {steps} and {warmup}.")
+    device = resolved.device
+    (batch, loading), (_, augmenting) = load_batch(job), load_batch(job)
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    bench = _Bench(learner=_learner(backbone, trainable, job, resolved), seed=job.seed, size=job.recipe.batch)
+    found = bench.short(batch, patience) or bench.whole(batch, steps, warmup, patience)
+    return StepCost(
+        seconds=found.seconds,
+        images_per_second=bench.size / found.seconds,
+        peak_bytes=found.peak,
+        peak_measured=found.measured,
+        steps=found.steps,
+        images=found.images,
+        loading=loading,
+        augmenting=augmenting,
+        scoring=_scoring(bench.learner, _first(batch, found.images)),
+    )
+
+
+def load_batch(job: Job) -> tuple[dict[str, Tensor], float]:
+    """Return the first batch of a training, as its loader would, on the CPU, and the median seconds an image took."""
+    recipe = job.recipe
+    order = Order(seed=derived_seed(job.seed, 0), size=len(job.train), batch=recipe.batch, steps=recipe.steps)
+    samples, times = [], []
+    for key in order.keys(0):
+        started = time.perf_counter()
+        samples.append(job.train[key])
+        times.append(time.perf_counter() - started)  # the first one's holds imports: hence the median
+    batch: dict[str, Tensor] = default_collate(samples)
+    return batch, median(times)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    seconds: float
+    peak: int
+    measured: bool
+    steps: int
+    images: int
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Bench:
+    learner: Learner
+    seed: int
+    size: int
+
+    def short(self, batch: Sample, patience: float) -> _Found | None:
+        """Measure on one image and on two; None if a whole batch takes no longer than `patience`."""
+        if self.size < 3:
+            return None
+        settings = self.learner.resolved.settings
+        undivided = replace(self.learner.resolved, settings=replace(settings, accumulate=1))
+        probe = replace(self, learner=replace(self.learner, resolved=undivided))
+        seconds, one = probe._kept(_first(batch, 1))
+        if seconds * self.size <= patience:
+            return None
+        again, two = probe._kept(_first(batch, 2))  # the first step may have waited for something
+        seconds = again / 2 * self.size
+        if seconds <= patience:
+            return None
+        kept = one + (two - one) * (self.size // settings.accumulate - 1)
+        return _Found(seconds=seconds, peak=self._standing(batch) + kept, measured=False, steps=1, images=2)
+
+    def whole(self, batch: Sample, steps: int, warmup: int, patience: float) -> _Found:
+        _, kept = self._kept(batch)
+        for _ in range(warmup - 1):
+            self._step(batch)
+        device = self.learner.resolved.device
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        times: list[float] = []
+        while not times or (len(times) < steps and sum(times) < patience):
+            times.append(self._step(batch))
+        measured = device == "cuda"
+        peak = torch.cuda.max_memory_allocated() if measured else self._standing(batch) + kept
+        return _Found(seconds=median(times), peak=peak, measured=measured, steps=len(times), images=self.size)
+
+    def _step(self, batch: Sample) -> float:
+        device = self.learner.resolved.device
+        _wait(device)
+        started = time.perf_counter()
+        with forked(device, self.seed, STEP, 0):
+            train_step(self.learner, batch, 0)
+        _wait(device)
+        return time.perf_counter() - started
+
+    def _kept(self, batch: Sample) -> tuple[float, int]:
+        """Take a step; return its seconds, and the most bytes it keeps for a backward pass, parameters aside."""
+        own = {tensor.untyped_storage().data_ptr() for tensor in (*self._tensors(), *batch.values())}
+        count = _Count(own=own)
+        with torch.autograd.graph.saved_tensors_hooks(count.pack, attrgetter("tensor")):
+            seconds = self._step(batch)
+        return seconds, count.most
+
+    def _tensors(self) -> list[Tensor]:
+        learner = self.learner
+        modules = [learner.backbone, learner.trainable, *([] if learner.critic is None else [learner.critic.module])]
+        return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+
+    def _standing(self, batch: Sample) -> int:
+        """Bytes that lie on the device from step to step: all tensors, gradients, both moments of Adam, the batch."""
+        learner = self.learner
+        optimizers = [learner.optimizer, *([] if learner.critic is None else [learner.critic.optimizer])]
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        trained: list[Tensor] = [parameter for group in groups for parameter in group["params"]]
+        return _bytes(self._tensors()) + 3 * _bytes(trained) + _bytes(batch.values())
+
+
+@dataclass(kw_only=True, eq=False)
+class _Count:
+    """Counts the storages that autograd keeps, each once: several saved tensors may be views of one."""
+
+    own: set[int]
+    users: Counter[int] = field(default_factory=Counter)
+    now: int = 0
+    most: int = 0
+
+    def pack(self, tensor: Tensor) -> "_Kept":
+        return _Kept(tensor, self)
+
+    def add(self, storage: torch.UntypedStorage) -> None:
+        place = storage.data_ptr()
+        if place not in self.own and not self.users[place]:
+            self.now += storage.nbytes()
+            self.most = max(self.most, self.now)
+        self.users[place] += 1
+
+    def drop(self, storage: torch.UntypedStorage) -> None:
+        place = storage.data_ptr()
+        self.users[place] -= 1
+        if place not in self.own and not self.users[place]:
+            self.now -= storage.nbytes()
+
+
+class _Kept:
+    """A tensor as autograd holds it; it goes when the graph's node is done."""
+
+    def __init__(self, tensor: Tensor, count: _Count) -> None:
+        self.tensor = tensor
+        self._count = count
+        count.add(tensor.untyped_storage())
+
+    def __del__(self) -> None:
+        self._count.drop(self.tensor.untyped_storage())
+
+
+def _learner(backbone: nn.Module, trainable: Trainable, job: Job, resolved: Resolved) -> Learner:
+    with forked("cpu", job.seed, CRITIC, 0):
+        critic = job.task.critic()
+    learner = make_learner(
+        copy.deepcopy(backbone),
+        copy.deepcopy(trainable),
+        critic,
+        task=job.task,
+        recipe=job.recipe,
+        mask_lr=job.mask_lr,
+        resolved=resolved,
+    )
+    learner.backbone.train()
+    return learner
+
+
+@torch.no_grad()
+def _scoring(learner: Learner, batch: Sample) -> float:
+    learner.backbone.eval()
+    weights, scores = learner.trainable.weights(), learner.task.scores()
+    times = []
+    for _ in range(2):
+        _wait(learner.resolved.device)
+        started = time.perf_counter()
+        prepared = learner.task.prepare(batch)
+        scores.update(forward(learner, weights, prepared["input"]), prepared)
+        _wait(learner.resolved.device)
+        times.append(time.perf_counter() - started)
+    return min(times) / len(prepared["input"])
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _first(batch: Sample, count: int) -> dict[str, Tensor]:
+    return {name: tensor[:count] for name, tensor in batch.items()}
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
