@@ -115,3 +115,10 @@ def test_packed_bits_must_fit_the_shape(packed: torch.Tensor, got: str) -> None:
     expected = rf"Expected the packed bits of a \(3, 3\) mask to be uint8 of shape \(2,\), but got {got}\."
     with pytest.raises(ValueError, match=expected):
         BitMask(packed, torch.Size([3, 3]))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (7,), (8,), (9, 3), (16, 5, 3)])
+def test_ones_are_counted_in_the_bytes(shape: tuple[int, ...]) -> None:
+    bits = torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.3
+    assert BitMask.pack(bits).ones == int(bits.sum())
+    assert BitMask.pack(torch.ones(shape, dtype=torch.bool)).ones == bits.numel()

@@ -11,7 +11,7 @@ from stencilnet.tasks.segmentation import Segmentation
 
 
 def test_kinds_go_by_their_own_names() -> None:
-    assert set(KINDS) == {"segmentation", "colorization", "style", "edges2photo", "restoration"}
+    assert set(KINDS) == {"segmentation", "colorization", "style", "edges2photo", "restoration", "classification"}
     assert all(kind.kind == name for name, kind in KINDS.items())
 
 
@@ -44,11 +44,16 @@ import sys
 from PIL import Image
 import torch
 from stencilnet.tasks.catalog import task_from_record
+from stencilnet.tasks.task import PictureTask
 for kind, settings in [("segmentation", {"classes": ["a", "b"]}), ("edges2photo", {}), ("colorization", {}),
-                       ("style", {"style": "painted:bands"}), ("restoration", {})]:
+                       ("style", {"style": "painted:bands"}), ("restoration", {}),
+                       ("classification", {"classes": ["a", "b"]})]:
     task = task_from_record(kind, settings)
     given = task.to_input(Image.new("RGB", (20, 30)))
-    task.to_image(torch.zeros(task.channels, 30, 20), given)
+    if isinstance(task, PictureTask):
+        task.to_image(torch.zeros(task.channels, 30, 20), given)
+    else:
+        task.to_label(torch.zeros(task.channels))
 print(sorted({"torchvision", "torchmetrics", "matplotlib", "skimage", "scipy"} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

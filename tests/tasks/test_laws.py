@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from stencilnet.tasks.catalog import KINDS, task_from_record
+from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
 from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.perceptual import Description, PerceptualNetwork
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer
-from stencilnet.tasks.task import VOID, Example, Predictor, Sample, Task
+from stencilnet.tasks.task import VOID, Example, LabelTask, PictureTask, Predictor, Sample, Task
 
 SIZES = [(37, 53), (32, 48)]
 OPTIMA = {
@@ -29,6 +30,9 @@ OPTIMA = {
     "MSE": 0.0,
     "MSE_CbCr": 0.0,
     "SSIM": 1.0,
+    "accuracy": 100.0,
+    "class_accuracy": 100.0,
+    "top5_accuracy": 100.0,
 }
 
 
@@ -53,6 +57,10 @@ def labelled(classes: int) -> Callable[[int, int, int], Example]:
         return replace(plain(height, width, seed), label=label)
 
     return make
+
+
+def categorised(height: int, width: int, seed: int) -> Example:
+    return replace(plain(height, width, seed), category=5 if seed < 2 else seed // 4 % 5)
 
 
 def paired(height: int, width: int, seed: int) -> Example:
@@ -120,6 +128,12 @@ TABLE = {
     "style": Row(bound_style(), plain, None),
     "restoration": Row(Restoration(), paired, lambda s: s["target"], plain),
     "restoration-l2": Row(Restoration(distance="l2"), paired, lambda s: s["target"], plain),
+    "classification": Row(
+        Classification(classes=tuple("abcdef"), resize=40, crop=24),
+        categorised,
+        lambda s: 9 * F.one_hot(s["target"], 6).float(),
+        plain,
+    ),
 }
 
 rows = pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
@@ -127,6 +141,11 @@ with_target = pytest.mark.parametrize(
     ("row", "perfect"),
     [(row, row.perfect) for row in TABLE.values() if row.perfect is not None],
     ids=[name for name, row in TABLE.items() if row.perfect is not None],
+)
+with_pictures = pytest.mark.parametrize(
+    ("row", "task"),
+    [(row, row.task) for row in TABLE.values() if isinstance(row.task, PictureTask)],
+    ids=[name for name, row in TABLE.items() if isinstance(row.task, PictureTask)],
 )
 sizes = pytest.mark.parametrize(("height", "width"), SIZES)
 
@@ -140,8 +159,9 @@ def seeded() -> Iterator[None]:
 
 
 def raw_output(row: Row, batch: Sample, seed: int = 3) -> Tensor:
-    count, _, height, width = batch["input"].shape
-    return torch.randn(count, row.task.channels, height, width, generator=torch.Generator().manual_seed(seed))
+    count, _, *size = batch["input"].shape
+    size = size if isinstance(row.task, PictureTask) else []
+    return torch.randn(count, row.task.channels, *size, generator=torch.Generator().manual_seed(seed))
 
 
 def scored(row: Row, predict: Predictor, batches: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -157,11 +177,16 @@ def test_every_kind_has_a_row() -> None:
 
 
 @rows
+def test_every_kind_gives_either_pictures_or_labels(row: Row) -> None:
+    assert isinstance(row.task, PictureTask) != isinstance(row.task, LabelTask)
+
+
+@rows
 @sizes
 def test_samples_are_unit_images_of_the_examples_size(row: Row, height: int, width: int) -> None:
     sample = row.task.prepare(row.task.sample(row.example(height, width, 0)))
     assert sample["input"].shape == (3, height, width)
-    assert all(part.shape[-2:] == (height, width) for part in sample.values())
+    assert all(part.shape[-2:] == (height, width) for part in sample.values() if part.dim())
     for name in {"input", "image"} & set(sample):
         assert sample[name].dtype == torch.float32
         assert 0 <= float(sample[name].min()) < float(sample[name].max()) <= 1
@@ -171,7 +196,7 @@ def test_samples_are_unit_images_of_the_examples_size(row: Row, height: int, wid
 @sizes
 def test_samples_travel_as_bytes_and_are_prepared_alike_alone_and_in_a_batch(row: Row, height: int, width: int) -> None:
     compact = [row.task.sample(row.example(height, width, seed)) for seed in range(2)]
-    assert all(part.dtype == torch.uint8 for sample in compact for part in sample.values())
+    assert all(part.dtype == torch.uint8 for sample in compact for part in sample.values() if part.dim())
     alone, together = [row.task.prepare(sample) for sample in compact], row.batch(height, width)
     assert all(torch.equal(together[name][i], part) for i in range(2) for name, part in alone[i].items())
 
@@ -179,7 +204,7 @@ def test_samples_travel_as_bytes_and_are_prepared_alike_alone_and_in_a_batch(row
 @rows
 def test_losses_of_parts_make_the_loss_of_the_whole_by_their_weights(row: Row) -> None:
     whole = row.batch(37, 53, count=3)
-    if "target" in whole and whole["target"].dtype == torch.int64:
+    if "target" in whole and whole["target"].dtype == torch.int64 and whole["target"].dim() > 1:
         whole["target"][0, :20] = VOID  # so that examples count differently
     output, critic = raw_output(row, whole), row.task.critic()
     parts = [slice(0, 1), slice(1, 3)]
@@ -203,7 +228,7 @@ def test_loss_is_finite_and_differentiable(row: Row, height: int, width: int) ->
     assert all(term.shape == () and term.isfinite() for term in terms.values())
     (gradient,) = torch.autograd.grad(sum(terms.values(), torch.zeros(())), output)
     assert gradient.isfinite().all()
-    assert (gradient.abs().amax(dim=(1, 2, 3)) > 0).all()
+    assert (gradient.abs().flatten(1).amax(dim=1) > 0).all()
 
 
 @rows
@@ -251,7 +276,7 @@ def fitted_baseline(row: Row, height: int, width: int) -> Predictor:
 def test_baseline_answers_as_a_network_would(row: Row, height: int, width: int) -> None:
     batch = row.batch(height, width)
     output = fitted_baseline(row, height, width)(batch)
-    assert output.shape == (2, row.task.channels, height, width)
+    assert output.shape == raw_output(row, batch).shape
     assert output.dtype == torch.float32
     assert output.isfinite().all()
     found = scored(row, lambda _: output, [batch])
@@ -276,7 +301,8 @@ def test_scores_do_not_depend_on_the_batches(row: Row) -> None:
     mix = torch.randn(row.task.channels, 3, generator=torch.Generator().manual_seed(1))
 
     def predict(sample: Sample) -> Tensor:
-        return torch.einsum("ck,nkhw->nchw", mix, sample["input"])
+        mixed = torch.einsum("ck,nkhw->nchw", mix, sample["input"])
+        return mixed if isinstance(row.task, PictureTask) else mixed.mean(dim=(2, 3))
 
     together, apart = scored(row, predict, [whole]), scored(row, predict, single)
     assert together == pytest.approx(apart, rel=1e-5)
@@ -289,24 +315,24 @@ def test_scores_of_nothing_are_refused(row: Row) -> None:
         row.task.scores().compute()
 
 
-@rows
+@with_pictures
 @sizes
-def test_pictures_are_8_bit_and_of_the_inputs_size(row: Row, height: int, width: int) -> None:
+def test_pictures_are_8_bit_and_of_the_inputs_size(row: Row, task: PictureTask, height: int, width: int) -> None:
     batch = row.batch(height, width)
-    picture = row.task.to_image(raw_output(row, batch)[0], batch["input"][0])
+    picture = task.to_image(raw_output(row, batch)[0], batch["input"][0])
     assert (picture.mode, picture.size) == (row.mode, (width, height))
     assert np.asarray(picture).dtype == np.uint8
 
 
-@rows
-def test_a_perfect_output_looks_like_the_target(row: Row) -> None:
+@with_pictures
+def test_a_perfect_output_looks_like_the_target(row: Row, task: PictureTask) -> None:
     batch = row.batch(37, 53)
     sample = {name: part[0] for name, part in batch.items()}
-    wanted = row.task.target_image(sample)
+    wanted = task.target_image(sample)
     if row.perfect is None:
         assert wanted is None
         return
-    shown = row.task.to_image(row.perfect(batch)[0], sample["input"])
+    shown = task.to_image(row.perfect(batch)[0], sample["input"])
     assert wanted is not None
     assert wanted.mode == shown.mode
     counts = np.asarray(wanted) != VOID if row.mode == "P" else np.ones((37, 53), dtype=bool)
@@ -325,6 +351,11 @@ def test_settings_are_json_and_rebuild_inputs_and_pictures(row: Row) -> None:
     given, again = row.task.to_input(image), rebuilt.to_input(image)
     assert torch.equal(given, again)
     output = raw_output(row, row.batch(37, 53))[0]
+    if isinstance(row.task, LabelTask) and isinstance(rebuilt, LabelTask):
+        assert row.task.to_label(output) == rebuilt.to_label(output)
+        return
+    assert isinstance(row.task, PictureTask)
+    assert isinstance(rebuilt, PictureTask)
     first, second = row.task.to_image(output, given), rebuilt.to_image(output, again)
     assert (first.mode, first.tobytes(), first.getpalette()) == (second.mode, second.tobytes(), second.getpalette())
 
@@ -333,7 +364,7 @@ def test_settings_are_json_and_rebuild_inputs_and_pictures(row: Row) -> None:
 @sizes
 def test_inputs_of_photos_are_unit_images(row: Row, height: int, width: int) -> None:
     given = row.task.to_input(Image.fromarray(photo(height, width, 1).permute(1, 2, 0).numpy()))
-    assert given.shape == (3, height, width)
+    assert given.shape == ((3, height, width) if isinstance(row.task, PictureTask) else (3, 24, 24))
     assert given.dtype == torch.float32
     assert 0 <= float(given.min()) < float(given.max()) <= 1
 

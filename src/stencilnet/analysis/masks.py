@@ -65,7 +65,7 @@ def zero_ratio(masks: TaskMasks) -> float:
     weights = sum(mask.numel for mask in masks.values())
     if weights == 0:
         raise ValueError("Expected masks over at least one weight, but got none. Was the task learned by Piggyback?")
-    return 1 - sum(_ones(mask) for mask in masks.values()) / weights
+    return 1 - sum(mask.ones for mask in masks.values()) / weights
 
 
 def overlaps(first: TaskMasks, second: TaskMasks) -> dict[str, Overlap]:
@@ -140,7 +140,7 @@ def similarity(backbone: str, masks: Mapping[str, TaskMasks]) -> Similarity:
 
 
 def _with_all_ones(masks: TaskMasks) -> Overlap:
-    weights, ones = sum(mask.numel for mask in masks.values()), sum(_ones(mask) for mask in masks.values())
+    weights, ones = sum(mask.numel for mask in masks.values()), sum(mask.ones for mask in masks.values())
     return Overlap(weights=weights, first=weights, second=ones, both=ones)
 
 
@@ -156,7 +156,3 @@ def _overlap(key: str, first: Tensor, second: Tensor) -> Overlap:
 
 def _bits(mask: BitMask) -> Tensor:
     return mask.unpack().to(torch.device("cpu"))
-
-
-def _ones(mask: BitMask) -> int:
-    return int(mask.unpack().sum())

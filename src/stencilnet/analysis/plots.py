@@ -1,6 +1,6 @@
 """Figures: ratio of 0 by layer (the paper, Figs. 9-13), training curves, forgetting, mask similarity."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from textwrap import wrap
 
 import numpy as np
@@ -37,16 +37,24 @@ _DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#d8683a", "#f2b094
 _CELL_INK = "#16191d"
 
 
-def zero_ratio_figure(ratios: Mapping[str, float], overall: float, decoder: Collection[str], title: str) -> Figure:
-    """Draw the ratio of 0 of each layer of one task's mask, one bar a layer (the paper, Figs. 9-13).
+def zero_ratio_figure(
+    ratios: Mapping[str, float],
+    overall: float,
+    decoder: Collection[str],
+    title: str,
+    names: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw the ratio of 0 of each layer of one task's mask, one bar a layer (the paper, Figs. 9-14).
 
     Args:
         ratios: By state-dict key, in network order, in [0, 1].
         overall: Over all weights, in [0, 1].
         decoder: Those of the keys that belong to the decoder; may be empty.
         title: Of the figure.
+        names: What to call layers by, by key; the others go by their keys, without ``.weight``.
     """
     count = len(ratios)
+    shown = bar_names(ratios, names or {})
     keys, percent = list(ratios), [100 * ratio for ratio in ratios.values()]
     with styled():
         figure = Figure(figsize=(max(6.0, 1.4 + 0.36 * count), 3.3), layout="constrained")
@@ -66,12 +74,17 @@ def zero_ratio_figure(ratios: Mapping[str, float], overall: float, decoder: Coll
         axes.set_ylim(0, 100)
         axes.set_yticks(range(0, 101, 20))
         axes.set_xlim(-0.7, count - 0.3)
-        axes.set_xticks(range(count), [key.removesuffix(".weight") for key in keys], rotation=55, ha="right")
+        axes.set_xticks(range(count), shown, rotation=55, ha="right")
         for label in axes.get_xticklabels():
             label.set_rotation_mode("anchor")
         axes.grid(visible=False, axis="x")
         axes.tick_params(length=0)
     return figure
+
+
+def bar_names(keys: Iterable[str], names: Mapping[str, str]) -> list[str]:
+    """Return what layers are called in words and figures: their names if they have one, else their keys."""
+    return [names.get(key, key.removesuffix(".weight")) for key in keys]
 
 
 def _mark_halves(axes: Axes, keys: Sequence[str], decoder: Collection[str]) -> None:

@@ -10,7 +10,7 @@ from stencilnet.analysis.curves import Curves
 from stencilnet.analysis.drawing import to_svg
 from stencilnet.analysis.highlights import highlights
 from stencilnet.analysis.masks import TaskMasks, similarity, zero_ratio, zero_ratios
-from stencilnet.analysis.plots import forgetting_figure, kappa_figure, training_figure, zero_ratio_figure
+from stencilnet.analysis.plots import bar_names, forgetting_figure, kappa_figure, training_figure, zero_ratio_figure
 from stencilnet.analysis.report import Picture, Report, Section
 from stencilnet.evaluation.details import duration, forgetting_table, size_table, training_table
 from stencilnet.evaluation.matrix import Comparison
@@ -32,6 +32,8 @@ class Material:
         facts: Further names and values for the section on the run.
         masks: The main method's masks by task, in the order of learning.
         decoder: State-dict keys of the decoder's masked weights.
+        layers: What to call masked layers by, by state-dict key; those without go by their keys.
+        frozen: Whether the first task left the network as it started.
         sheets: Contact sheets by task.
         curves: By task, then method.
         not_run: What was left out and why, a sentence each.
@@ -45,6 +47,8 @@ class Material:
     facts: tuple[tuple[str, str], ...] = ()
     masks: Mapping[str, TaskMasks] = field(default_factory=dict)
     decoder: Collection[str] = ()
+    layers: Mapping[str, str] = field(default_factory=dict)
+    frozen: bool = False
     sheets: Mapping[str, Image.Image] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, Curves]] = field(default_factory=dict)
     not_run: tuple[str, ...] = ()
@@ -56,14 +60,15 @@ def compose(material: Material) -> Report:
     comparison = Comparison.of(material.results)
     methods = [method_title(method) for method in comparison.methods if method != BACKBONE]
     tasks = len(comparison.cards)
+    kind = "" if any(card.output == "class" for card in comparison.cards) else "image-to-image "
     summary = (
-        f"{tasks} image-to-image {'task' if tasks == 1 else 'tasks'}, learned one after another"
+        f"{tasks} {kind}{'task' if tasks == 1 else 'tasks'}, learned one after another"
         + (f" by {_listed(methods)}" if methods else "")
         + ". Every number was measured in this run, on test examples wherever it does not say validation."
     )
     sections = [
         _run(material, comparison),
-        _tasks(comparison),
+        _tasks(material, comparison),
         _results(comparison),
         _published(comparison) if material.beside_paper else None,
         _forgetting(material, comparison),
@@ -111,13 +116,15 @@ def _different(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(value for value in values if value))
 
 
-def _tasks(comparison: Comparison) -> Section | None:
+def _tasks(material: Material, comparison: Comparison) -> Section | None:
     if not comparison.cards:
         return None
+    stays = "The network stays as it starts; task 1 learns its head."
+    first = stays if material.frozen else "Task 1 trains the network."
     return Section(
         name="tasks",
         title="Tasks",
-        text=("Task 1 trains the network. Each further task is learned on top of it, in this order.",),
+        text=(f"{first} Each further task is learned on top of it, in this order.",),
         tables=(table1(comparison),),
     )
 
@@ -217,13 +224,14 @@ def _masks(material: Material, comparison: Comparison) -> Section | None:
 
 def _zero_ratio_picture(material: Material, card: TaskCard) -> Picture:
     ratios, overall = zero_ratios(material.masks[card.name]), zero_ratio(material.masks[card.name])
-    listed = ", ".join(f"{key.removesuffix('.weight')} {100 * ratio:.0f}" for key, ratio in ratios.items())
+    shown = zip(bar_names(ratios, material.layers), ratios.values(), strict=True)
+    listed = ", ".join(f"{name} {100 * ratio:.0f}" for name, ratio in shown)
     title = f"{task_title(card)}: ratio of 0 in the mask"
     return Picture(
         name=f"zero-ratio-{card.name}",
         alt=f"Bar chart of the ratio of 0 by layer, in percent: {listed}.",
         caption=f"{task_title(card)}: share of weights that the mask drops, layer by layer, in network order.",
-        data=to_svg(zero_ratio_figure(ratios, overall, material.decoder, title)),
+        data=to_svg(zero_ratio_figure(ratios, overall, material.decoder, title, material.layers)),
     )
 
 

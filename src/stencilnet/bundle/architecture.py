@@ -1,7 +1,8 @@
 """From a backbone to its description in ``config.json``, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,10 +12,10 @@ from stencilnet.bundle.disk import read_file
 from stencilnet.bundle.format import BACKBONE, CONFIG, BundleError, restore, sha256_of
 from stencilnet.bundle.schema import BundleConfig, HeadTensor
 from stencilnet.bundle.tensors import decode_tensors
-from stencilnet.models import MultiTaskNet, UNet, layout_of
+from stencilnet.models import VGG16, MultiTaskNet, UNet, layout_of
 
-UNET = "stencilnet.UNet"
-"""The architecture that a bundle rebuilds by itself, under its public name: its module may move."""
+UNET, VGG = "stencilnet.UNet", "stencilnet.VGG16"
+"""Architectures that a bundle rebuilds by itself, under their public names: their modules may move."""
 
 _HEAD_TYPES = {str(t).removeprefix("torch."): t for t in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
 
@@ -24,7 +25,7 @@ def describe(net: MultiTaskNet, backbone: str) -> BundleConfig:
     own = net.backbone.state_dict()
     return BundleConfig(
         architecture=class_path(net.backbone),
-        arguments={"width": net.backbone.width} if type(net.backbone) is UNet else None,
+        arguments=_arguments(net.backbone),
         head=net.head,
         head_tensors={name: _head_tensor(own[name]) for name in net.layout.head},
         decoder=net.decoder,
@@ -35,7 +36,14 @@ def describe(net: MultiTaskNet, backbone: str) -> BundleConfig:
 def class_path(backbone: nn.Module) -> str:
     """Return the name that a backbone's class goes by in bundles."""
     kind = type(backbone)
-    return UNET if kind is UNet else f"{kind.__module__}.{kind.__qualname__}"
+    return {UNet: UNET, VGG16: VGG}.get(kind, f"{kind.__module__}.{kind.__qualname__}")
+
+
+def _arguments(backbone: nn.Module) -> dict[str, Any] | None:
+    """Return what to build a known backbone with; a class derived from one is not known."""
+    if type(backbone) is UNet:
+        return {"width": backbone.width}
+    return {} if type(backbone) is VGG16 else None
 
 
 def reference_of(config: BundleConfig, shared: Mapping[str, Tensor], file: Path) -> Reference:
@@ -76,23 +84,34 @@ def rebuild(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path) -> 
     """Build the bundle's own backbone; its head, which no task uses, has one channel of zeros.
 
     Raises:
-        BundleError: If the architecture is another than the U-Net, or the weights do not fit it.
+        BundleError: If the architecture is not a known one, or the weights do not fit it.
     """
     file = root / CONFIG
-    if config.architecture != UNET:
+    builders: Mapping[str, Callable[[BundleConfig, Path], nn.Module]] = {UNET: _unet, VGG: _vgg16}
+    if config.architecture not in builders:
         what = "a backbone that cannot be rebuilt from the bundle alone"
         remedy = "Build it and pass it as `backbone=`."
-        raise BundleError(file, what, f"the architecture {UNET}", config.architecture, remedy)
-    width = dict(config.arguments or {}).get("width")
-    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= 1 << 16:
-        got = f"{config.arguments}"
-        raise BundleError(file, "not the arguments of a U-Net", "a width of 1 to 65536", got, restore(file))
+        raise BundleError(file, what, f"the architecture {' or '.join(builders)}", config.architecture, remedy)
     with torch.device("meta"):  # draws nothing from the global generator, and allocates nothing yet
-        backbone = UNet(width=width, channels=1)
+        backbone = builders[config.architecture](config, file)
     head = _check(config, backbone, tensors, root)
     zeros = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in head.items()}
     backbone.load_state_dict({**tensors, **zeros}, assign=True)
     return backbone
+
+
+def _unet(config: BundleConfig, file: Path) -> nn.Module:
+    width = dict(config.arguments or {}).get("width")
+    if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= 1 << 16:
+        got = f"{config.arguments}"
+        raise BundleError(file, "not the arguments of a U-Net", "a width of 1 to 65536", got, restore(file))
+    return UNet(width=width, channels=1)
+
+
+def _vgg16(config: BundleConfig, file: Path) -> nn.Module:
+    if config.arguments != {}:
+        raise BundleError(file, "not the arguments of a VGG16", "none ({})", f"{config.arguments}", restore(file))
+    return VGG16(channels=1)
 
 
 def fill(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path, backbone: nn.Module) -> None:

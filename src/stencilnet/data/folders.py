@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, overload
+from typing import Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +18,26 @@ from PIL import Image, ImageFilter
 from stencilnet.tasks.images import SUFFIXES, read_image, read_labels, to_tensor
 from stencilnet.tasks.task import VOID, Example
 
+Of = TypeVar("Of")
+
 _SHOWN = 3
 
 
 class FolderError(ValueError):
     """A folder, or what is in it, that does not fit; says which, what was expected and found, and the remedy."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """What decides an example's pixels, known without reading it.
+
+    Attributes:
+        files: The files that it is made of.
+        how: How they are read: two ways that give other pixels differ in it.
+    """
+
+    files: tuple[Path, ...]
+    how: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -32,10 +47,13 @@ class Examples(Sequence[Example]):
     Attributes:
         names: The name of each example, known without reading it.
         read: Reads example i, for i in 0 ... ``len(names) - 1``; can be pickled.
+        origin: Where example i is from; can be pickled. None for examples that are no files: nothing is kept of them
+            in a cache on disk.
     """
 
     names: tuple[str, ...]
     read: Callable[[int], Example]
+    origin: Callable[[int], Origin] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -53,12 +71,13 @@ class Examples(Sequence[Example]):
         """Return a part of the examples, in the order of `indices`; nothing is read."""
         return Examples(
             names=tuple(self.names[i] for i in indices),
-            read=partial(_read_chosen, self.read, tuple(indices)),
+            read=partial(_chosen, self.read, tuple(indices)),
+            origin=None if self.origin is None else partial(_chosen, self.origin, tuple(indices)),
         )
 
 
-def _read_chosen(read: Callable[[int], Example], chosen: tuple[int, ...], index: int) -> Example:
-    return read(chosen[index])
+def _chosen(function: Callable[[int], Of], chosen: tuple[int, ...], index: int) -> Of:
+    return function(chosen[index])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +102,9 @@ def images(folder: Path) -> Examples:
         FolderError: If the folder is missing or holds no image.
     """
     found = list_images(folder)
-    return Examples(names=tuple(found), read=partial(_read_image, tuple(found.items())))
+    files = tuple(found.items())
+    origin = partial(_origin, tuple((path,) for _, path in files), "image")
+    return Examples(names=tuple(found), read=partial(_read_image, files), origin=origin)
 
 
 def labelled(image_folder: Path, label_folder: Path, form: LabelForm | None = None) -> Examples:
@@ -96,8 +117,10 @@ def labelled(image_folder: Path, label_folder: Path, form: LabelForm | None = No
         FolderError: If a folder is missing or empty, or a file of one has no match in the other.
     """
     matched = _match(image_folder, label_folder)
+    form = form or LabelForm()
     names = tuple(name for name, _, _ in matched)
-    return Examples(names=names, read=partial(_read_labelled, matched, form or LabelForm()))
+    origin = partial(_origin, tuple(files for _, *files in matched), f"image and labels, {form}")
+    return Examples(names=names, read=partial(_read_labelled, matched, form), origin=origin)
 
 
 def pairs(input_folder: Path, target_folder: Path) -> Examples:
@@ -110,7 +133,8 @@ def pairs(input_folder: Path, target_folder: Path) -> Examples:
         FolderError: If a folder is missing or empty, or a file of one has no match in the other.
     """
     matched = _match(input_folder, target_folder)
-    return Examples(names=tuple(name for name, _, _ in matched), read=partial(_read_pair, matched))
+    origin = partial(_origin, tuple(files for _, *files in matched), "image and target")
+    return Examples(names=tuple(name for name, _, _ in matched), read=partial(_read_pair, matched), origin=origin)
 
 
 def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") -> Examples:
@@ -127,7 +151,9 @@ def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") ->
         FolderError: If the folder is missing or holds no image.
     """
     found = list_images(folder)
-    return Examples(names=tuple(found), read=partial(_read_halves, tuple(found.items()), input_side))
+    files = tuple(found.items())
+    origin = partial(_origin, tuple((path,) for _, path in files), f"halves, input {input_side}")
+    return Examples(names=tuple(found), read=partial(_read_halves, files, input_side), origin=origin)
 
 
 def list_images(folder: Path) -> dict[str, Path]:
@@ -191,6 +217,10 @@ def _match(first: Path, second: Path) -> Matched:
 
 def _first(names: Collection[str]) -> str:
     return ", ".join(sorted(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _origin(files: Sequence[Sequence[Path]], how: str, index: int) -> Origin:
+    return Origin(files=tuple(files[index]), how=how)
 
 
 def _read_image(files: tuple[tuple[str, Path], ...], index: int) -> Example:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs, side_by_side
+from stencilnet.data.official import CocoSource, VocSource
 from stencilnet.data.scenes import SPACES, Scenes
 from stencilnet.tasks.task import VOID
 
@@ -163,7 +165,16 @@ class SideBySideSource:
         return side_by_side(root / self.folder, self.input)
 
 
-Source = ScenesSource | ImagesSource | LabelledSource | PairsSource | SideBySideSource
+Source = (
+    ScenesSource
+    | ImagesSource
+    | LabelledSource
+    | PairsSource
+    | SideBySideSource
+    | ClassFoldersSource
+    | CocoSource
+    | VocSource
+)
 """Any source; `kind` says which."""
 
 
@@ -181,7 +192,9 @@ class HoldOut:
     share: float = 0.15
     """Share of each group, between 0 and 1; rounded, and at least one example."""
     group: str = ""
-    """Regular expression that finds, in the file's path, the name of its group; empty: all are one group."""
+    """Regular expression that finds, in the file's path, the name of its group; empty: all are one group.
+
+    For class folders, a config makes each class a group where this is empty."""
 
     def __post_init__(self) -> None:
         _check(

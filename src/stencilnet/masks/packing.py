@@ -68,9 +68,17 @@ class BitMask:
         return self.packed.numel()
 
     @property
+    def ones(self) -> int:
+        """Number of weights switched on. Counted byte by byte: a hundred million bits in a fraction of a second."""
+        whole, rest = divmod(self.numel, _BYTE)
+        counts: list[int] = torch.bincount(self.packed[:whole], minlength=2**_BYTE).tolist()
+        last = int(self.packed[-1]) & ((1 << rest) - 1) if rest else 0
+        return sum(count * byte.bit_count() for byte, count in enumerate(counts)) + last.bit_count()
+
+    @property
     def zero_ratio(self) -> float:
         """Share of weights switched off, in [0, 1] (the paper's "ratio of 0", Figs. 9-13)."""
-        return (self.numel - int(self.unpack().sum())) / self.numel if self.numel else 0.0
+        return (self.numel - self.ones) / self.numel if self.numel else 0.0
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BitMask):

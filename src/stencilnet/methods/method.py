@@ -59,3 +59,13 @@ def learn_first(task: str, fresh: Fresh, fit: Fit) -> NetState:
     """Train the backbone whole on the first task; only the task's head becomes its delta (the paper, Sec. 3)."""
     trained = fit(Weights(fresh.shared, fresh.layout.buffers, fresh.head, fresh.layout.parameters))
     return NetState(trained.shared()).add(task, trained.head_delta())
+
+
+def learn_first_head(task: str, start: Mapping[str, Tensor], fresh: Fresh, fit: Fit) -> NetState:
+    """Learn the first task over a backbone that stays as it is, such as ImageNet's (Mallya et al. 2018, Sec. 4).
+
+    The shared weights are the tensors of `start` themselves. The task's delta is its head, and the running statistics
+    that its training moved.
+    """
+    trained = fit(Weights(start, fresh.layout.buffers, fresh.head, ()))
+    return NetState(start).add(task, trained.delta())

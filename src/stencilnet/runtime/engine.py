@@ -13,7 +13,7 @@ from stencilnet.models import MultiTaskNet, TaskRecord
 from stencilnet.tasks.catalog import task_from_record
 from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.images import read_image
-from stencilnet.tasks.task import Task
+from stencilnet.tasks.task import LabelTask, PictureTask, Task
 
 PRECISIONS = ("float32", "bf16")
 """Number formats of the forward pass. ``float32`` is exact; ``bf16`` is autocast: close, and slow on many CPUs."""
@@ -91,12 +91,46 @@ class Engine:
         Raises:
             BundleError: If the task's files are damaged.
             ImageError: If the file cannot be read as a picture.
-            ValueError: If there is no such task, the picture is not RGB, or the task takes no drawing.
+            ValueError: If there is no such task, it gives labels, the picture is not RGB, or the task takes no drawing.
         """
+        made = self.picture_task(task)
         ready = self._prepare(task)
         picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-        tensor = _drawing_input(ready.task, picture) if drawing else ready.task.to_input(picture)
-        return ready.task.to_image(self._forward(ready.module, tensor), tensor)
+        tensor = _drawing_input(made, picture) if drawing else made.to_input(picture)
+        return made.to_image(self._forward(ready.module, tensor), tensor)
+
+    def label(self, image: Image.Image | str | Path, task: str) -> list[tuple[str, float]]:
+        """Label one picture of any size.
+
+        Args:
+            image: An RGB picture, or the file of one.
+            task: Name of a classification task.
+
+        Returns:
+            Every class and its probability, the likeliest first.
+
+        Raises:
+            BundleError: If the task's files are damaged.
+            ImageError: If the file cannot be read as a picture.
+            ValueError: If there is no such task, it gives pictures, or the picture is not RGB.
+        """
+        ready = self._prepare(task)
+        if not isinstance(ready.task, LabelTask):
+            raise ValueError(f"The task {task!r} ({ready.task.kind}) gives a picture, not a label; use Engine.run.")
+        picture = image if isinstance(image, Image.Image) else read_image(Path(image))
+        return ready.task.to_label(self._forward(ready.module, ready.task.to_input(picture)))
+
+    def picture_task(self, task: str) -> PictureTask:
+        """Return a task that makes pictures; its weights are not read.
+
+        Raises:
+            BundleError: If its record is of another version.
+            ValueError: If there is no such task, or it gives labels.
+        """
+        found = self._ready[task].task if task in self._ready else _task_of(self.record(task), self._path, task)
+        if not isinstance(found, PictureTask):
+            raise ValueError(f"The task {task!r} ({found.kind}) gives a label, not a picture; use Engine.label.")
+        return found
 
     def _forward(self, module: nn.Module, tensor: Tensor) -> Tensor:
         bf16 = self._precision == "bf16"

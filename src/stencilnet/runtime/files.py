@@ -64,9 +64,9 @@ def run_files(
         Each input, and what was wrong with it or its output, or None.
 
     Raises:
-        ValueError: If there is no such task, before any file is read.
+        ValueError: If there is no such task, or it makes no pictures, before any file is read.
     """
-    engine.record(task)
+    engine.picture_task(task)
     for source, target in planned.items():
         try:
             _save(engine.run(source, task=task, drawing=drawing), target)

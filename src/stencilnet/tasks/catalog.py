@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from inspect import Parameter, signature
 from typing import Any
 
+from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
 from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.restoration import Restoration
@@ -11,7 +12,14 @@ from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
 
-_KINDS: tuple[type[Task], ...] = (Segmentation, Colorization, StyleTransfer, Edges2Photo, Restoration)
+_KINDS: tuple[type[Task], ...] = (
+    Segmentation,
+    Colorization,
+    StyleTransfer,
+    Edges2Photo,
+    Restoration,
+    Classification,
+)
 
 KINDS: dict[str, type[Task]] = {kind.kind: kind for kind in _KINDS}
 """Task kinds by the name they have in configs and bundles."""

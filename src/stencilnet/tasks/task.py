@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from PIL import Image
 from torch import Tensor, nn
@@ -30,12 +30,14 @@ class Example:
         image: ``(3, H, W)`` uint8 RGB.
         label: ``(H, W)`` uint8 class indices, 255 is void; None where there are none.
         target: ``(3, H, W)`` uint8 RGB, the other half of a pair; None where there is none.
+        category: Class index of the whole image, from 0; None where there is none.
     """
 
     name: str
     image: Tensor
     label: Tensor | None = None
     target: Tensor | None = None
+    category: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,8 @@ class Recipe:
 class Task(Protocol):
     """A task kind with its settings: a frozen dataclass that a config file can spell out.
 
+    What becomes of an output is one of two things: see `PictureTask` and `LabelTask`.
+
     Attributes:
         kind: Name of the kind in configs and bundles.
     """
@@ -137,7 +141,7 @@ class Task(Protocol):
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Return, as JSON data, all that `to_input` and `to_image` need: ``type(task)(**settings)`` rebuilds them."""
+        """Return, as JSON data, all that inputs and answers need: ``type(task)(**settings)`` makes the same ones."""
         ...
 
     def sample(self, example: Example) -> dict[str, Tensor]:
@@ -186,10 +190,24 @@ class Task(Protocol):
         """Turn an RGB photo into the network's input ``(3, H, W)``, float32 in [0, 1]."""
         ...
 
+
+@runtime_checkable
+class PictureTask(Task, Protocol):
+    """A task whose output is a picture. Ask by ``isinstance``."""
+
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
         """Turn one raw output ``(C, H, W)`` and its input ``(3, H, W)`` into a picture (RGB, or indexed)."""
         ...
 
     def target_image(self, sample: Sample) -> Image.Image | None:
         """Return what a perfect output of this sample (unbatched, prepared) looks like; None where nobody knows."""
+        ...
+
+
+@runtime_checkable
+class LabelTask(Task, Protocol):
+    """A task whose output is a label of the whole image, and so makes no pictures. Ask by ``isinstance``."""
+
+    def to_label(self, output: Tensor) -> list[tuple[str, float]]:
+        """Turn one raw output ``(K,)`` into classes and their probabilities, the likeliest first."""
         ...

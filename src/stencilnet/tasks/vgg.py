@@ -1,6 +1,7 @@
-"""VGG16 and VGG19 with ImageNet weights, as perceptual networks: from torch's cache, a file, or the download."""
+"""VGG networks with ImageNet weights, to look through or to start from: from torch's cache, a file, or the download."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from urllib.error import URLError
@@ -14,10 +15,12 @@ from stencilnet.tasks.criterion import PRESETS
 from stencilnet.tasks.perceptual import Description, PerceptualError, PerceptualNetwork
 
 _URL = "https://download.pytorch.org/models/"
-_FILES = {"VGG16": "vgg16-397923af.pth", "VGG19": "vgg19-dcbb9e9d.pth"}
+_FILES = {"VGG13": "vgg13-19584684.pth", "VGG16": "vgg16-397923af.pth", "VGG19": "vgg19-dcbb9e9d.pth"}
 """torchvision's names of the ImageNet weights; the name ends in the first digits of the file's SHA-256."""
-_DEPTHS = {"VGG16": (2, 2, 3, 3, 3), "VGG19": (2, 2, 4, 4, 4)}
+_DEPTHS = {"VGG13": (2, 2, 2, 2, 2), "VGG16": (2, 2, 3, 3, 3), "VGG19": (2, 2, 4, 4, 4)}
 _WIDTHS = (64, 128, 256, 512, 512)
+_CLASSIFIER = {"classifier.0": (4096, 25088), "classifier.3": (4096, 4096)}
+"""Fully connected layers below the last, which is of its task's own size."""
 
 
 def vgg(preset: str = "johnson", weights: str | Path = "cache") -> PerceptualNetwork:
@@ -35,11 +38,8 @@ def vgg(preset: str = "johnson", weights: str | Path = "cache") -> PerceptualNet
         raise PerceptualError(f"Expected `preset` to be one of {', '.join(PRESETS)}, but got {preset!r}.")
     wanted = PRESETS[preset]
     architecture = wanted.network
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILES[architecture]
-    if weights == "download":
-        _download(architecture, cached)
-    path = cached if weights in ("cache", "download") else Path(weights)
-    convolutions = _convolutions(architecture, _read(architecture, path), path)
+    state, path = _state(architecture, weights, "use a stand-in")
+    convolutions = _convolutions(architecture, state, path)
     description = Description(
         name=f"{architecture} ImageNet" if _is_published(architecture, path) else f"{architecture} from {path.name}",
         style_layers=wanted.style_layers,
@@ -48,7 +48,50 @@ def vgg(preset: str = "johnson", weights: str | Path = "cache") -> PerceptualNet
     return PerceptualNetwork(description, convolutions)
 
 
-def _download(architecture: str, path: Path) -> None:
+def vgg_convolutions(architecture: str, weights: str | Path) -> dict[str, tuple[Tensor, Tensor]]:
+    """Load the convolutions of a VGG to start a network from: weight and bias by name ``{block}_{index}``, in order.
+
+    Args:
+        architecture: ``VGG13``, ``VGG16`` or ``VGG19``.
+        weights: As of `vgg`.
+
+    Raises:
+        PerceptualError: If there is no such file, the download fails, or the file is of another layout.
+    """
+    state, path = _state(architecture, weights, "start from random weights")
+    return _convolutions(architecture, state, path)
+
+
+def vgg_trunk(architecture: str, weights: str | Path) -> dict[str, Tensor]:
+    """Load all of a VGG but its last layer, by torchvision's state-dict keys.
+
+    Args:
+        architecture: ``VGG13``, ``VGG16`` or ``VGG19``.
+        weights: As of `vgg`; a file has to hold the classifier too.
+
+    Raises:
+        PerceptualError: If there is no such file, the download fails, or the file is of another layout.
+    """
+    state, path = _state(architecture, weights, "start from random weights")
+    whole = "with its classifier"
+    _convolutions(architecture, state, path, whole)
+    expected: dict[str, tuple[int, ...]] = {f"{name}.weight": shape for name, shape in _CLASSIFIER.items()}
+    expected |= {f"{name}.bias": shape[:1] for name, shape in _CLASSIFIER.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items() if name in expected}
+    _check_layout(architecture, found, expected, path, whole)
+    return {name: tensor for name, tensor in state.items() if name.startswith("features.") or name in expected}
+
+
+def _state(architecture: str, weights: str | Path, otherwise: str) -> tuple[dict[str, Tensor], Path]:
+    """Return the state dict that `weights` names, and its file."""
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILES[architecture]
+    if weights == "download":
+        _download(architecture, cached, otherwise)
+    path = cached if weights in ("cache", "download") else Path(weights)
+    return _read(architecture, path, otherwise), path
+
+
+def _download(architecture: str, path: Path, otherwise: str) -> None:
     if path.is_file():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +101,7 @@ def _download(architecture: str, path: Path) -> None:
     except (URLError, OSError, RuntimeError) as error:
         raise PerceptualError(
             f"Cannot download the weights of {architecture} from {url}: {error}. Without a network, copy the file "
-            "here and give its path, or use a stand-in."
+            f"here and give its path, or {otherwise}."
         ) from error
 
 
@@ -72,11 +115,11 @@ def _is_published(architecture: str, path: Path) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest().startswith(_digits(architecture))
 
 
-def _read(architecture: str, path: Path) -> dict[str, Tensor]:
+def _read(architecture: str, path: Path, otherwise: str) -> dict[str, Tensor]:
     if not path.is_file():
         raise PerceptualError(
             f"Expected the weights of {architecture} at {path}, but there is no such file. "
-            "Use `download`, give the path of a file, or use a stand-in."
+            f"Use `download`, give the path of a file, or {otherwise}."
         )
     try:
         if path.suffix == ".safetensors":
@@ -99,7 +142,9 @@ def _read(architecture: str, path: Path) -> dict[str, Tensor]:
     return state
 
 
-def _convolutions(architecture: str, state: dict[str, Tensor], path: Path) -> dict[str, tuple[Tensor, Tensor]]:
+def _convolutions(
+    architecture: str, state: dict[str, Tensor], path: Path, whole: str = "or of its `features`"
+) -> dict[str, tuple[Tensor, Tensor]]:
     """Pick the convolutions out of torchvision's ``features.{i}``, all of whose shapes must be this network's."""
     expected = _layout(architecture)
     found = {f"features.{name}" if name[:1].isdigit() else name: tensor for name, tensor in state.items()}
@@ -110,17 +155,28 @@ def _convolutions(architecture: str, state: dict[str, Tensor], path: Path) -> di
         for index, shape in expected.values()
         for kind in ("weight", "bias")
     }
-    if shapes != wanted:
-        wrong = sorted(name for name in {*wanted, *shapes} if wanted.get(name) != shapes.get(name))[:3]
-        told = ", ".join(f"{n} {wanted.get(n, 'absent')} (got {shapes.get(n, 'none')})" for n in wrong)
-        raise PerceptualError(
-            f"Expected {path} to have the layout of torchvision's {architecture}: {told}. "
-            f"Give the state dict of torchvision.models.{architecture.lower()}, or of its `features`."
-        )
+    _check_layout(architecture, shapes, wanted, path, whole)
     return {
         name: (features[f"features.{index}.weight"], features[f"features.{index}.bias"])
         for name, (index, _) in expected.items()
     }
+
+
+def _check_layout(
+    architecture: str,
+    found: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
+    path: Path,
+    whole: str,
+) -> None:
+    if found == expected:
+        return
+    wrong = sorted(name for name in {*expected, *found} if expected.get(name) != found.get(name))[:3]
+    told = ", ".join(f"{n} {expected.get(n, 'absent')} (got {found.get(n, 'none')})" for n in wrong)
+    raise PerceptualError(
+        f"Expected {path} to have the layout of torchvision's {architecture}: {told}. "
+        f"Give the state dict of torchvision.models.{architecture.lower()}, {whole}."
+    )
 
 
 def _layout(architecture: str) -> dict[str, tuple[int, tuple[int, ...]]]:

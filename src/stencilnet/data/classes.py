@@ -1,0 +1,130 @@
+"""Images sorted into folders, one folder a class: the layout of torchvision's ``ImageFolder``."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from stencilnet.data.folders import Examples, FolderError, Origin, list_images
+from stencilnet.tasks.images import read_image, to_tensor
+from stencilnet.tasks.task import Example
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassFoldersSource:
+    """The images of a folder that holds a folder for each class; classes are numbered by the folders' sorted names.
+
+    Raises:
+        ValueError: If no folder is named.
+    """
+
+    kind: Literal["class_folders"] = "class_folders"
+    """Which kind of source this is."""
+    folder: str
+    """The folder of the class folders, absolute or under the data root."""
+
+    def __post_init__(self) -> None:
+        if not self.folder:
+            raise ValueError(
+                "Expected `folder` to name a folder ('.' is the data root itself), but got an empty string."
+            )
+
+    def open(self, root: Path) -> Examples:
+        """List the images; see `class_folders` for errors."""
+        return class_folders(root / self.folder)
+
+    def classes(self, root: Path) -> tuple[str, ...]:
+        """Return the classes' names, in the order of their numbers.
+
+        Raises:
+            FolderError: If the folder is missing or holds no folder.
+        """
+        return class_names(root / self.folder)
+
+
+def class_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the class folders, sorted; hidden ones do not count.
+
+    Raises:
+        FolderError: If the folder is missing or holds no folder.
+    """
+    if not folder.is_dir():
+        found = "it is a file" if folder.exists() else "there is no such folder"
+        raise FolderError(f"Expected a folder of class folders at {folder}, but {found}. Correct the path.")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not names:
+        raise FolderError(
+            f"Expected the folder {folder} to hold a folder of images for each class, but it holds no folder. "
+            "Sort the images into folders named after their classes."
+        )
+    return tuple(names)
+
+
+def class_folders(folder: Path) -> Examples:
+    """Return the images of every class folder and of the folders in it, with the class's number as `Example.category`.
+
+    Reading an example raises `stencilnet.tasks.images.ImageError` if its file cannot be read.
+
+    Raises:
+        FolderError: If the folder is missing, holds no folder, an image lies outside the class folders, or a class
+            has no image.
+    """
+    classes = class_names(folder)
+    numbers = {name: number for number, name in enumerate(classes)}
+    found = list_images(folder)
+    stray = [name for name in found if "/" not in name]
+    if stray:
+        raise FolderError(
+            f"Expected every image in {folder} to lie in a class's folder, but {len(stray)} lie beside them "
+            f"({_first(stray)}). Move them into their class's folder."
+        )
+    counts = Counter(name.partition("/")[0] for name in found)
+    empty = [name for name in classes if not counts[name]]
+    if empty:
+        raise FolderError(
+            f"Expected every class folder in {folder} to hold images, but {len(empty)} of {len(classes)} hold none "
+            f"({_first(empty)}). Add images, or remove the folders."
+        )
+    files = tuple((name, path, numbers[name.partition("/")[0]]) for name, path in found.items())
+    return Examples(names=tuple(found), read=partial(_read, files), origin=partial(_origin, files))
+
+
+def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) -> None:
+    """Refuse class folders that are not the classes a task names.
+
+    Args:
+        found: Names of the folders, sorted.
+        named: The task's classes, in order.
+        folder: Where the folders are, for the message.
+
+    Raises:
+        FolderError: If they differ, naming what is missing and what is too much.
+    """
+    if found == named:
+        return
+    missing, extra = [n for n in named if n not in found], [n for n in found if n not in named]
+    differing = [
+        *([f"{len(missing)} missing ({_first(missing)})"] if missing else []),
+        *([f"{len(extra)} unknown ({_first(extra)})"] if extra else []),
+    ] or ["the same ones in another order: classes go by sorted names"]
+    raise FolderError(
+        f"Expected the folders in {folder} to be the task's {len(named)} classes, but {' and '.join(differing)}. "
+        "Rename folders or classes until they are the same, or leave `classes` out."
+    )
+
+
+def _first(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _origin(files: tuple[tuple[str, Path, int], ...], index: int) -> Origin:
+    _, path, category = files[index]
+    return Origin(files=(path,), how=f"image of class {category}")
+
+
+def _read(files: tuple[tuple[str, Path, int], ...], index: int) -> Example:
+    name, path, category = files[index]
+    return Example(name=name, image=to_tensor(read_image(path)), category=category)

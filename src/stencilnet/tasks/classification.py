@@ -1,0 +1,220 @@
+"""Classification: an image in, one label out. The tasks of the original Piggyback (Mallya et al. 2018; Fig. 14)."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_critic, unit
+from stencilnet.tasks.images import to_tensor
+from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+
+_TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classification:
+    """Gives a whole image one of K classes: cross-entropy on logits ``(N, K)``.
+
+    Its network is a classifier, such as `stencilnet.VGG16`. It makes no pictures; see `to_label`.
+
+    Raises:
+        ValueError: If settings are wrong, naming all that are.
+    """
+
+    kind: ClassVar[str] = "classification"
+
+    classes: tuple[str, ...] = ()
+    """Names of the K classes in the order of their indices; empty: a config's data name them (`class_folders`)."""
+
+    resize: int | None = 256
+    """Shorter side, in pixels, that a photo is brought to before it is labelled; none keeps its size. As the view's."""
+
+    crop: int = 224
+    """Side of the photo's centre that is looked at then, in pixels. As the view's."""
+
+    def __post_init__(self) -> None:
+        refuse(
+            self.kind,
+            [
+                *(_class_problems(self.classes) if self.classes else []),
+                *([] if self.crop >= 1 else [f"`crop` should be at least 1 px, got {self.crop}"]),
+                *(
+                    []
+                    if self.resize is None or self.resize >= 1
+                    else [f"`resize` should be at least 1 px or none, got {self.resize}"]
+                ),
+            ],
+        )
+        object.__setattr__(self, "classes", tuple(self.classes))  # JSON knows no tuples
+
+    @property
+    def channels(self) -> int:
+        """One logit a class."""
+        return len(self.classes)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Accuracy, its mean over classes, and for more than five classes top-5 accuracy, all in percent."""
+        accuracy = Metric(name="accuracy", higher_is_better=True, note=f"%, top-1, {self.channels} classes")
+        note = "%, the mean of each class's own top-1 accuracy, classes without examples left out"
+        balanced = Metric(name="class_accuracy", higher_is_better=True, note=note)
+        if self.channels <= _TOP:
+            return accuracy, balanced
+        note = f"%, the true class is among the {_TOP} likeliest"
+        return accuracy, balanced, Metric(name="top5_accuracy", higher_is_better=True, note=note)
+
+    @property
+    def trivial(self) -> str:
+        """The commonest class."""
+        return "majority"
+
+    @classmethod
+    def recipe(cls) -> Recipe:
+        """Adam 1e-4, batch 32 (Mallya et al. 2018, Sec. 4); their learning rate falls by steps, ours by a cosine."""
+        return Recipe(batch=32)
+
+    def settings(self) -> dict[str, Any]:
+        """Classes, and how a photo is brought to the network."""
+        return {"classes": list(self.classes), "resize": self.resize, "crop": self.crop}
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W) uint8 and ``target``, the class index, a scalar int64.
+
+        Raises:
+            ValueError: If the example has no class, or one that is not among `classes`.
+        """
+        if example.category is None:
+            raise ValueError(
+                f"Example `{example.name}`: expected a class, but it has none. "
+                "Give data with classes (source `class_folders`)."
+            )
+        if not 0 <= example.category < self.channels:
+            raise ValueError(
+                f"Example `{example.name}`: expected its class to be an index below {self.channels} "
+                f"({', '.join(self.classes[:_TOP]) or 'no classes are named'}), but got {example.category}. "
+                "Name every class of the data."
+            )
+        return {"input": photo_of(example), "target": torch.tensor(example.category)}
+
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W) in [0, 1] and ``target``, int64."""
+        return {"input": unit(sample["input"]), "target": sample["target"]}
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return the number of examples."""
+        return examples_in(sample)
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
+        """Cross-entropy, the mean over examples.
+
+        Raises:
+            ValueError: If the network answers with pictures instead of logits.
+        """
+        return {"cross_entropy": F.cross_entropy(_logits(output).float(), sample["target"])}
+
+    def critic(self) -> None:
+        """There is none."""
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
+        """Refused: there is no critic."""
+        refuse_critic(self.kind)
+
+    def scores(self) -> "ClassificationScores":
+        """Return fresh accumulators."""
+        return ClassificationScores(self.channels)
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:
+        """Answer with how often each class occurs in training: the commonest first.
+
+        Raises:
+            ValueError: If there are no training samples.
+        """
+        counts = torch.zeros(self.channels)
+        for sample in training:
+            counts[int(sample["target"])] += 1
+        if not counts.any():
+            raise ValueError("Expected training samples to find the commonest class, but there are none.")
+
+        def predict(sample: Sample) -> Tensor:
+            images = sample["input"]
+            return counts.to(images.device).expand(len(images), -1)
+
+        return predict
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Return the middle of the photo, ``(3, crop, crop)`` in [0, 1]: what a test by centre crops sees."""
+        pixels = to_tensor(image)
+        old = pixels.shape[-2:]
+        shorter = max(self.crop, self.resize or min(old))
+        new = [max(1, round(side * shorter / min(old))) for side in old]
+        if new != list(old):
+            # On bytes, bilinear and antialiased, as data are resized.
+            pixels = F.interpolate(pixels.unsqueeze(0), new, mode="bilinear", antialias=True)[0]
+        top, left = (new[0] - self.crop) // 2, (new[1] - self.crop) // 2
+        return unit(pixels[:, top : top + self.crop, left : left + self.crop])
+
+    def to_label(self, output: Tensor) -> list[tuple[str, float]]:
+        """Return every class with its probability, the likeliest first."""
+        probabilities = output.float().softmax(dim=0)
+        order = probabilities.argsort(descending=True, stable=True).tolist()
+        return [(self.classes[index], float(probabilities[index])) for index in order]
+
+
+class ClassificationScores:
+    """Adds up the metrics of `Classification`.
+
+    Args:
+        classes: Number of classes.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._seen, self._right = torch.zeros(2, classes, dtype=torch.int64)
+        self._top = 0
+
+    def update(self, output: Tensor, sample: Sample) -> None:
+        """Take in a batch of logits ``(N, K)``."""
+        logits, target = _logits(output).float().cpu(), sample["target"].cpu()
+        classes = len(self._seen)
+        # Stable: of equal logits the first wins, on every device.
+        order = logits.argsort(dim=1, descending=True, stable=True)
+        self._seen += torch.bincount(target, minlength=classes)
+        self._right += torch.bincount(target[order[:, 0] == target], minlength=classes)
+        self._top += int((order[:, :_TOP] == target.unsqueeze(1)).sum())
+
+    def compute(self) -> dict[str, float]:
+        """Return the metrics by name.
+
+        Raises:
+            ValueError: If nothing was taken in.
+        """
+        total = int(self._seen.sum())
+        if total == 0:
+            raise ValueError("Expected labelled images to score, but got none. Give a split with examples.")
+        occurring = self._seen > 0
+        own = self._right[occurring] / self._seen[occurring]
+        scores = {"accuracy": 100 * int(self._right.sum()) / total, "class_accuracy": 100 * float(own.mean())}
+        return scores if len(self._seen) <= _TOP else {**scores, "top5_accuracy": 100 * self._top / total}
+
+
+def _logits(output: Tensor) -> Tensor:
+    if output.dim() != 2:
+        raise ValueError(
+            f"Expected a classifier's logits (N, K), but the network's output is of shape {tuple(output.shape)}. "
+            "Learn classification over a classifier, such as VGG16."
+        )
+    return output
+
+
+def _class_problems(classes: Sequence[str]) -> list[str]:
+    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
+    return [
+        *([] if len(classes) >= 2 else [f"`classes` should name at least 2 classes, got {len(classes)}"]),
+        *([] if all(classes) else ["`classes` should have no empty name"]),
+        *([f"`classes` should differ, got more than one {', '.join(map(repr, twice))}"] if twice else []),
+    ]
