@@ -3,6 +3,7 @@
 from stencilnet.bundle.deltas import LazyDeltas
 from stencilnet.bundle.editing import add_task, remove_task, replace_task
 from stencilnet.bundle.format import BundleError
+from stencilnet.bundle.merge import Merged, merge
 from stencilnet.bundle.reading import Sizes, TaskSizes, read_config, read_records, sizes
 from stencilnet.bundle.schema import BundleConfig
 from stencilnet.bundle.store import load, save
@@ -13,11 +14,13 @@ __all__ = [
     "BundleError",
     "Finding",
     "LazyDeltas",
+    "Merged",
     "Report",
     "Sizes",
     "TaskSizes",
     "add_task",
     "load",
+    "merge",
     "read_config",
     "read_records",
     "remove_task",

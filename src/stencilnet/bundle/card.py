@@ -6,9 +6,12 @@ from stencilnet.bundle.disk import write_file
 from stencilnet.bundle.format import CARD
 from stencilnet.bundle.reading import read_config, read_records, sizes
 
+_LABELS = "classification"
+"""The task kind that gives labels; the others give pictures."""
+
 _PAGE = """---
 library_name: stencilnet
-tags: [image-to-image, continual-learning, multi-task]
+tags: [{tag}, continual-learning, multi-task]
 ---
 
 # {title}
@@ -25,7 +28,7 @@ Backbone: {architecture}, {backbone:,} bytes.
 import stencilnet as sn
 
 engine = sn.Engine("path/to/this/folder")
-picture = engine.run("photo.jpg", task="{example}")
+{call}("photo.jpg", task="{example}")
 ```
 """
 
@@ -37,14 +40,17 @@ def write_card(root: Path) -> None:
     for name, record in records.items():
         size = measured["tasks"][name]
         rows.append(f"| {name} | {_cell(record.kind)} | {_cell(record.method)} | {size['delta'] + size['record']:,} |")
+    labels = next((record.kind for record in records.values()), "") == _LABELS
     page = _PAGE.format(
         title=root.resolve().name,
         count=len(records),
         s="" if len(records) == 1 else "s",
         rows="\n".join(rows),
-        architecture=f"{config.architecture} {dict(config.arguments or {})}",
+        architecture=f"{config.architecture} {dict(config.arguments)}" if config.arguments else config.architecture,
         backbone=measured["backbone"],
         example=next(iter(records), "task"),
+        tag="image-classification" if labels else "image-to-image",
+        call="labels = engine.label" if labels else "picture = engine.run",
     )
     write_file(root / CARD, page.encode())
 

@@ -112,7 +112,16 @@ def read_task(root: Path, name: str, backbone: str | None) -> TaskFile:
         BundleError: If it is damaged, or was learned over another backbone.
     """
     file = root / TASKS / check_name(name) / TASK
-    task = TaskFile.from_bytes(read_file(root, file, JSON_LIMIT), file)
+    return parse_task(read_file(root, file, JSON_LIMIT), file, backbone)
+
+
+def parse_task(data: bytes, file: Path, backbone: str | None) -> TaskFile:
+    """Return a task's file, given its bytes; `backbone` as for `read_task`.
+
+    Raises:
+        BundleError: If it is damaged, or was learned over another backbone.
+    """
+    task = TaskFile.from_bytes(data, file)
     if backbone is not None and task.backbone != backbone:
         raise BundleError(
             file,
@@ -142,7 +151,15 @@ def read_delta(root: Path, name: str, task: TaskFile, reference: Reference | Non
         BundleError: If it is damaged, or does not fit.
     """
     file = root / TASKS / name / delta_name(task.delta)
-    data = read_file(root, file)
+    return parse_delta(read_file(root, file), file, task, reference)
+
+
+def parse_delta(data: bytes, file: Path, task: TaskFile, reference: Reference | None) -> TaskDelta:
+    """Return a task's delta, given the bytes of its file, checked as by `read_delta`.
+
+    Raises:
+        BundleError: If it is damaged, or does not fit.
+    """
     actual = sha256_of(data)
     if actual != task.delta:
         raise BundleError(file, "changed since it was written", f"SHA-256 {task.delta}", actual, restore(file))

@@ -22,7 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 def add_task(
-    path: str | Path, name: str, record: TaskRecord, delta: TaskDelta, *, shared: Mapping[str, Tensor]
+    path: str | Path,
+    name: str,
+    record: TaskRecord,
+    delta: TaskDelta,
+    *,
+    shared: Mapping[str, Tensor],
+    order: int | None = None,
 ) -> None:
     """Put one more task into a bundle, all at once: a reader sees it whole or not at all.
 
@@ -32,18 +38,24 @@ def add_task(
         record: What the task is.
         delta: What it changes.
         shared: The weights that it was learned over (`NetState.shared`): they must be the bundle's, byte for byte.
+        order: Its place in the order of learning, from 0; ties go by name. None for the end. Tasks that several
+            machines learn apart need one that does not hang on who was first.
 
     Raises:
+        ValueError: If `order` is negative.
         BundleError: If the name is taken or not valid, or the task was learned over other weights.
         DeltaError: If the delta does not fit the backbone or the record.
     """
+    if order is not None and order < 0:
+        raise ValueError(f"Expected `order` to be at least 0, but got {order}.")
     root = Path(path)
     config = _check_shared(root, shared)
     check_free_name(root, name)
     reference_of(config, shared, root / CONFIG).check(delta, record.channels)
     tasks = read_tasks(root, config.backbone)
     content = encode_delta(delta)
-    task = TaskFile(record=record, order=next_order(tasks), backbone=config.backbone, delta=sha256_of(content))
+    place = next_order(tasks) if order is None else order
+    task = TaskFile(record=record, order=place, backbone=config.backbone, delta=sha256_of(content))
     write_new(root, name, task, content)
     renew_card(root)
 
@@ -120,12 +132,21 @@ def write_new(root: Path, name: str, task: TaskFile, content: bytes) -> None:
     Raises:
         BundleError: If the name was taken since it was checked.
     """
+    write_new_files(root, name, task_files(root / TASKS / name, task, content))
+
+
+def write_new_files(root: Path, name: str, files: Mapping[str, bytes]) -> None:
+    """Put a new task's folder in place, all at once, given its files by name.
+
+    Raises:
+        BundleError: If the name was taken since it was checked.
+    """
     folder = root / TASKS / name
     if not folder.parent.exists():
         folder.parent.mkdir(exist_ok=True)
         sync_folder(root)
     try:
-        write_folder(folder, task_files(folder, task, content))
+        write_folder(folder, files)
     except OSError as error:
         if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
             raise

@@ -37,7 +37,8 @@ def summary_text(path: str | Path) -> str:
     """Return `summary` as plain text, a line a task."""
     known = summary(path)
     arguments = ", ".join(f"{key} {value}" for key, value in known["arguments"].items())
-    lines = [f"{known['architecture']} ({arguments}), {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
+    built = f"{known['architecture']} ({arguments})" if arguments else known["architecture"]
+    lines = [f"{built}, {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
     for name, task in known["tasks"].items():
         share = task["bytes"] / max(known["backbone_bytes"], 1)  # an emptied file is for `verify` to tell
         cost = f"{task['bytes']:>12,} bytes  {share:6.1%} of the backbone"
