@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stencilnet.data import folders
+from stencilnet.data.diskcache import DiskCache
 from stencilnet.data.transforms import View, evaluation_view, resized, training_view
 from stencilnet.tasks.task import Example, Task
 
@@ -83,6 +86,12 @@ class _Resized:
         return resized(self._source[index], self._view)
 
 
+def _stored(source: Sequence[Example], view: View, disk: Path | None) -> Examples:
+    if disk is not None and isinstance(source, folders.Examples) and source.origin is not None:
+        return DiskCache(source, view, disk)
+    return _Resized(source, view)
+
+
 class TrainingSamples(Dataset[dict[str, Tensor]]):
     """Random views of examples, as compact samples of a task; keys are (epoch, index).
 
@@ -95,18 +104,26 @@ class TrainingSamples(Dataset[dict[str, Tensor]]):
         task: Turns an example into a sample.
         seed: Of the draws, from 0 to 2^64 - 1.
         cache: Most bytes of decoded examples to keep in each process; 0 keeps nothing.
+        disk: Folder that keeps decoded and resized examples of files (see `DiskCache`); None for none.
 
     Raises:
         ValueError: If `source` is empty or `seed` is out of range.
     """
 
     def __init__(
-        self, source: Sequence[Example], view: View, task: Task, seed: int, *, cache: int = CACHE_BYTES
+        self,
+        source: Sequence[Example],
+        view: View,
+        task: Task,
+        seed: int,
+        *,
+        cache: int = CACHE_BYTES,
+        disk: Path | None = None,
     ) -> None:
         _check_source(source)
         if not 0 <= seed < _SEED_LIMIT:
             raise ValueError(f"Expected argument `seed` to lie in 0 ... 2^64 - 1, but got {seed}.")
-        self.examples = Cache(_Resized(source, view), cache)
+        self.examples = Cache(_stored(source, view, disk), cache)
         self.view = view
         self.task = task
         self.seed = seed
@@ -129,16 +146,24 @@ class EvaluationSamples(Dataset[dict[str, Tensor]]):
         task: Turns an example into a sample.
         whole: Whether images are kept whole (of different sizes: load them one by one) or cropped to one size.
         cache: Most bytes of decoded examples to keep in each process; 0 keeps nothing.
+        disk: Folder that keeps decoded and resized examples of files (see `DiskCache`); None for none.
 
     Raises:
         ValueError: If `source` is empty.
     """
 
     def __init__(
-        self, source: Sequence[Example], view: View, task: Task, whole: bool, *, cache: int = CACHE_BYTES
+        self,
+        source: Sequence[Example],
+        view: View,
+        task: Task,
+        whole: bool,
+        *,
+        cache: int = CACHE_BYTES,
+        disk: Path | None = None,
     ) -> None:
         _check_source(source)
-        self.examples = Cache(_Resized(source, view), cache)
+        self.examples = Cache(_stored(source, view, disk), cache)
         self.view = view
         self.task = task
         self.whole = whole

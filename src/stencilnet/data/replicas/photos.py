@@ -32,6 +32,7 @@ _SEQUENCES = {"train": ("0001TP", "0016E5"), "val": ("0016E5",)}
 _FRAMES = 5
 _BSDS = {"train": 8, "val": 4}
 _CLASSES = ("swirls", "bands")
+_CLASS_SIDE = 64
 _IMAGES = {"train": 6, "test": 3}
 
 
@@ -61,12 +62,12 @@ def bsds_files() -> Files:
 
 def class_files() -> Files:
     """Yield class folders of two classes that their textures tell apart."""
+    textures = {label: paint_style(label, _CLASS_SIDE).astype(np.float32) for label in _CLASSES}
     for seed, name in enumerate(CLASS_SETS):
         for split, count in _IMAGES.items():
-            for label in _CLASSES:
-                texture = paint_style(label, 64).astype(np.float32)
-                for number in range(count):
-                    scene = draw_scene(700 + seed, number + 100 * (split == "test"), 64).image
+            for number in range(count):
+                scene = draw_scene(700 + seed, number + 100 * (split == "test"), _CLASS_SIDE).image
+                for label, texture in textures.items():
                     mixed = (0.5 * texture + 0.5 * scene).round().astype(np.uint8)
                     yield f"{name}/{split}/{label}/{number:03d}.jpg", jpeg(mixed)
 
