@@ -10,12 +10,13 @@ import stencilnet as sn
 
 def test_every_public_name_is_there() -> None:
     assert {
-        "BitMask", "Engine", "MultiTaskNet", "UNet", "learn", "load", "save", "Segmentation", "Colorization",
+        "BitMask", "Engine", "MultiTaskNet", "UNet", "VGG16", "learn", "load", "save", "Segmentation", "Colorization",
+        "Classification",
         "StyleTransfer", "Edges2Photo", "Restoration", "Learning", "Splits", "Example", "Recipe", "View",
         "BundleError", "DeltaError", "Piggyback", "Scratch", "Finetune", "Decoder", "Settings",
     } == set(sn.__all__)  # fmt: skip
     assert all(getattr(sn, name) is not None for name in sn.__all__)
-    assert dir(sn) == sn.__all__
+    assert dir(sn) == sorted(sn.__all__)
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
@@ -37,11 +38,14 @@ def test_commands_and_their_options() -> None:
         for name, command in stencil.commands.items()
     }
     assert options["demo"] == {"--out", "--size"}
-    assert options["train"] == {"--out", "--root", "--only", "--resume", "--dry-run", "--set"}
-    assert options["add"] == {"--root", "--only", "--resume", "--set"}
-    assert options["compare"] == {"--methods", "--out", "--root", "--resume", "--dry-run", "--set"}
+    learning = {"--out", "--root", "--resume", "--dry-run", "--json", "--set", "--devices", "--on", "--ask"}
+    assert options["train"] == learning | {"--only"}
+    assert options["add"] == {"--root", "--only", "--resume", "--set", "--devices"}
+    assert options["compare"] == learning | {"--methods"}
+    assert options["merge"] == set()
     assert options["run"] == {"--out", "--input", "--device"}
     assert options["evaluate"] == {"--root", "--set", "--json"}
     assert options["info"] == options["verify"] == {"--json"}
     assert options["analyze"] == {"--out"}
+    assert options["bench"] == {"--root", "--only", "--workers", "--batches", "--repetitions", "--set", "--json"}
     assert {"remove", "config"} <= options.keys()

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
     from stencilnet.methods import Decoder, Finetune, Piggyback, Scratch
-    from stencilnet.models import MultiTaskNet, UNet
+    from stencilnet.models import VGG16, MultiTaskNet, UNet
     from stencilnet.runtime import Engine
+    from stencilnet.tasks.classification import Classification
     from stencilnet.tasks.colorization import Colorization
     from stencilnet.tasks.edges2photo import Edges2Photo
     from stencilnet.tasks.restoration import Restoration
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "BitMask": "masks",
     "BundleError": "bundle",
+    "Classification": "tasks.classification",
     "Colorization": "tasks.colorization",
     "Decoder": "methods",
     "DeltaError": "masks",
@@ -43,6 +45,7 @@ _HOMES = {
     "Splits": "experiment.learning",
     "StyleTransfer": "tasks.style",
     "UNet": "models",
+    "VGG16": "models",
     "View": "data.transforms",
     "learn": "experiment.learning",
     "load": "bundle",
@@ -50,8 +53,10 @@ _HOMES = {
 }
 
 __all__ = [
+    "VGG16",
     "BitMask",
     "BundleError",
+    "Classification",
     "Colorization",
     "Decoder",
     "DeltaError",

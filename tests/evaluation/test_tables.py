@@ -138,7 +138,8 @@ def test_the_training_table_says_what_validation_selected(build) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (3599, "59 min 59 s"), (7500, "2 h 05 min")]
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59.6, "1 min 00 s"), (3599, "59 min 59 s"), (7500, "2 h 05 min"), (276_900, "3 d 4 h")],
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text

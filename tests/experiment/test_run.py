@@ -4,13 +4,17 @@ import dataclasses
 import hashlib
 import json
 import shutil
+import threading
+import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import stencilnet as sn
 from stencilnet.bundle import remove_task
 from stencilnet.evaluation.results import StageResult
+from stencilnet.experiment import testing
 from stencilnet.experiment.analyzing import analyze_bundle
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.folder import RunError
@@ -168,6 +172,66 @@ def test_the_masks_of_a_bundle_are_analysed_also_without_its_first_task(finished
     analyze_bundle(tmp_path / "bundle", tmp_path / "again")
     again = json.loads((tmp_path / "again" / "masks.json").read_text())
     assert again["agreement"][0] == {**found["agreement"][0], "first": "all ones"}
+
+
+def test_rows_hold_the_tasks_up_to_their_own_whoever_came_first(
+    finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Learned in another order, the results are the same; completing a row runs nothing through a network."""
+    experiment = dataclasses.replace(finished.experiment, methods=finished.experiment.methods[:1])
+    folder = tmp_path / "run"
+    measured: list[str] = []
+    measure = testing.Tester.measure
+
+    def counted(self: testing.Tester, name: str, predict: object) -> dict[str, float]:
+        measured.append(name)
+        return measure(self, name, predict)
+
+    monkeypatch.setattr(testing.Tester, "measure", counted)
+    Run(experiment, Session(out=folder, root=Path(), only=("colour",))).compare()
+    run = start(folder, experiment, resume=True)
+    assert list(by_stage(run)["piggyback", "colour"].metrics) == ["scenes", "colour"]
+    run.compare()
+    done = by_stage(run)
+    assert list(done["piggyback", "things"].metrics) == ["scenes", "things"]
+    assert sorted(measured) == ["colour", "colour", "scenes", "scenes", "things", "things"]  # each, and its baseline
+    reference = by_stage(finished)
+    for stage, result in done.items():
+        assert (result.metrics, result.digests) == (reference[stage].metrics, reference[stage].digests)
+    assert sn.load(folder / "bundle").tasks == ("scenes", "things", "colour")
+    before = tree(folder)
+    run.compare()
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("lock", [".backbone.lock", ".piggyback.things.lock", ".finetune.lock"])
+def test_waiting_for_another_process_can_be_stopped(lock: str, finished: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder.path, folder)
+    for method in ("piggyback", "finetune", "backbone"):
+        (folder / method / ("scenes" if method == "backbone" else "things") / "result.json").unlink()
+    if lock != ".backbone.lock":
+        shutil.copy(finished.folder.result("backbone", "scenes"), folder / "backbone" / "scenes")
+    held, wish = threading.Event(), threading.Event()
+
+    def other_process() -> None:
+        with FileLock(folder / lock):
+            held.set()
+            wish.wait(20)
+
+    other = threading.Thread(target=other_process)
+    other.start()
+    assert held.wait(20)
+    methods = ("finetune",) if "finetune" in lock else ()
+    session = Session(out=folder, root=Path(), resume=True, methods=methods, stop=lambda: True)
+    began = time.monotonic()
+    with pytest.raises(Interrupted, match="waiting for another process"):
+        Run(finished.experiment, session).compare()
+    assert time.monotonic() - began < 10
+    wish.set()
+    other.join()
+    start(folder, finished.experiment, resume=True).compare()
+    assert set(by_stage(start(folder, finished.experiment, resume=True))) == set(by_stage(finished))
 
 
 def test_a_task_that_left_the_bundle_is_learned_again(finished: Run, tmp_path: Path) -> None:

@@ -15,7 +15,34 @@ _root = click.option(
 _resume = click.option("--resume", is_flag=True, help="Go on with what the run folder holds.")
 _only = click.option("--only", multiple=True, metavar="TASK", help="Learn this task only; may be repeated.")
 _set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. trainer.workers=2.")
-_dry = click.option("--dry-run", is_flag=True, help="Check config and data, print the plan, train nothing.")
+_devices = click.option(
+    "--devices",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Train on N devices of this machine, a process each.",
+    metavar="N",
+)
+_on = click.option(
+    "--on",
+    "engine",
+    type=click.Choice(["here", "ray", "slurm"]),
+    default="here",
+    show_default=True,
+    help="Where the trainings run; a cluster must see the run folder and the data under the same paths.",
+)
+_ask = click.option(
+    "--ask",
+    "asked",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="What a job asks the cluster for. ray: address, num_cpus, num_gpus, memory, max_retries. slurm: cluster, "
+    "timeout_min, cpus_per_task, gpus_per_node, mem_gb, slurm_partition and submitit's others.",
+)
+_dry = click.option(
+    "--dry-run", is_flag=True, help="Check config and data, measure a few steps, print plan, sizes and times; no more."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object.")
 
 
 @click.command()
@@ -23,9 +50,11 @@ _dry = click.option("--dry-run", is_flag=True, help="Check config and data, prin
 @click.option("--size", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
 def demo(out: Path | None, size: str) -> None:
     """Run the main job on embedded data: six tasks, four methods, a bundle and a report."""
+    from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
 
-    carry_out(f"demo/{size}", out or Path("runs/demo"), compare=True, resume=True)
+    folder = out or Path("runs/demo")
+    on_devices(1, lambda group: carry_out(f"demo/{size}", folder, group=group, compare=True, resume=True))
 
 
 @click.command()
@@ -34,7 +63,11 @@ def demo(out: Path | None, size: str) -> None:
 @_root
 @_only
 @_resume
+@_devices
+@_on
+@_ask
 @_dry
+@_json
 @_set
 def train(
     config: str,
@@ -42,16 +75,38 @@ def train(
     root: Path,
     only: tuple[str, ...],
     resume: bool,
+    devices: int,
+    engine: str,
+    asked: tuple[str, ...],
     dry_run: bool,
+    as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Train the backbone on CONFIG's first task, then the others by its first method, into one bundle.
 
     CONFIG is a file or the name of a shipped one (see `stencil config list`).
     """
+    from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
 
-    carry_out(config, out, compare=False, root=root, only=only, resume=resume, dry_run=dry_run, overrides=overrides)
+    _check_engine(engine, asked, devices)
+    on_devices(
+        devices,
+        lambda group: carry_out(
+            config,
+            out,
+            group=group,
+            compare=False,
+            root=root,
+            only=only,
+            resume=resume,
+            dry_run=dry_run,
+            as_json=as_json,
+            engine=engine,
+            asked=asked,
+            overrides=overrides,
+        ),
+    )
 
 
 @click.command()
@@ -60,7 +115,11 @@ def train(
 @_out
 @_root
 @_resume
+@_devices
+@_on
+@_ask
 @_dry
+@_json
 @_set
 def compare(
     config: str,
@@ -68,14 +127,43 @@ def compare(
     out: Path | None,
     root: Path,
     resume: bool,
+    devices: int,
+    engine: str,
+    asked: tuple[str, ...],
     dry_run: bool,
+    as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Learn CONFIG's tasks by every method; make the paper's tables, figures and the forgetting matrices."""
+    from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
 
     chosen = tuple(name.strip() for name in methods.split(",")) if methods else ()
-    carry_out(config, out, compare=True, root=root, methods=chosen, resume=resume, dry_run=dry_run, overrides=overrides)
+    _check_engine(engine, asked, devices)
+    on_devices(
+        devices,
+        lambda group: carry_out(
+            config,
+            out,
+            group=group,
+            compare=True,
+            root=root,
+            methods=chosen,
+            resume=resume,
+            dry_run=dry_run,
+            as_json=as_json,
+            engine=engine,
+            asked=asked,
+            overrides=overrides,
+        ),
+    )
+
+
+def _check_engine(engine: str, asked: tuple[str, ...], devices: int) -> None:
+    if engine == "here" and asked:
+        raise click.UsageError("--ask goes with --on ray or --on slurm.")
+    if engine != "here" and devices > 1:
+        raise click.UsageError(f"--devices goes with --on here: on {engine}, a training has one device.")
 
 
 @click.command()
@@ -84,12 +172,25 @@ def compare(
 @_root
 @_only
 @_resume
+@_devices
 @_set
-def add(bundle: Path, config: str, root: Path, only: tuple[str, ...], resume: bool, overrides: tuple[str, ...]) -> None:
+def add(
+    bundle: Path,
+    config: str,
+    root: Path,
+    only: tuple[str, ...],
+    resume: bool,
+    devices: int,
+    overrides: tuple[str, ...],
+) -> None:
     """Learn CONFIG's tasks that BUNDLE does not have, by its first method; the bundle's own stay as they are."""
+    from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import add_to
 
-    add_to(bundle, config, root=root, only=only, resume=resume, overrides=overrides)
+    on_devices(
+        devices,
+        lambda group: add_to(bundle, config, group=group, root=root, only=only, resume=resume, overrides=overrides),
+    )
 
 
 @click.group()

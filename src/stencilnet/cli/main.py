@@ -5,8 +5,10 @@ import sys
 
 import click
 
+from stencilnet.cli.bench import bench
+from stencilnet.cli.data import data
 from stencilnet.cli.learning import add, compare, config, demo, train
-from stencilnet.cli.shipping import analyze, evaluate, info, remove, run, verify
+from stencilnet.cli.shipping import analyze, evaluate, info, merge, remove, run, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -15,7 +17,7 @@ def stencil() -> None:
     """One network, many image tasks: each new task costs one bit per weight and never changes the old ones."""
 
 
-for verb in (demo, train, add, remove, run, evaluate, compare, analyze, info, verify, config):
+for verb in (demo, train, add, merge, remove, run, evaluate, compare, analyze, info, verify, bench, config, data):
     stencil.add_command(verb)
 
 

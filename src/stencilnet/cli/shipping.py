@@ -1,4 +1,4 @@
-"""Verbs on a bundle: run, info, verify, remove, evaluate, analyze."""
+"""Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze."""
 
 import json
 from dataclasses import asdict
@@ -81,6 +81,23 @@ def remove(bundle: Path, task: str) -> None:
 
 @click.command()
 @_bundle
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+def merge(bundle: Path, sources: tuple[str, ...]) -> None:
+    """Install the tasks of other bundles over the same backbone into BUNDLE, each as it is, byte for byte.
+
+    A SOURCE is a bundle's folder, or one task's folder (tasks/NAME of a bundle, or a copy of one).
+    """
+    from stencilnet.bundle import merge as join
+
+    merged = join(bundle, sources)
+    for name in merged.added:
+        click.echo(f"added   {name}")
+    for name in merged.present:
+        click.echo(f"there   {name}")
+
+
+@click.command()
+@_bundle
 @click.argument("config")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. trainer.device=cpu.")
@@ -96,7 +113,7 @@ def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], 
     log_to(screen)
     use_all_cores()
     experiment = read_config(config, overrides)
-    check_paths(config, experiment, root)
+    check_paths(config, experiment, root, backbone=False)
     measured = evaluate_bundle(bundle, experiment, Session(out=bundle, root=root, announce=screen.print))
     click.echo(json.dumps(measured, indent=2) if as_json else as_text(measured))
 

@@ -1,5 +1,7 @@
 """Wires a config, the screen and a run together for the verbs that learn."""
 
+import json
+import os
 import shlex
 import sys
 from collections.abc import Iterator
@@ -14,7 +16,10 @@ from stencilnet.cli.console import console, log_to, stop_on_signal, use_all_core
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from stencilnet.experiment.config import Experiment
+    from stencilnet.experiment.fanout import RayAsk, SlurmAsk
     from stencilnet.experiment.session import Session
+    from stencilnet.training.distributed import Group
     from stencilnet.training.sinks import Sink
 
 
@@ -22,59 +27,103 @@ def carry_out(
     source: str,
     out: Path | None,
     *,
+    group: "Group",
     compare: bool,
     root: Path = Path(),
     methods: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
     resume: bool = False,
     dry_run: bool = False,
+    as_json: bool = False,
+    engine: str = "here",
+    asked: tuple[str, ...] = (),
     overrides: tuple[str, ...] = (),
 ) -> None:
     """Read a config, check its data, and run it into a folder; ends with the report."""
-    from stencilnet.experiment.planning import describe
+    if as_json and not dry_run:
+        raise click.UsageError("--json goes with --dry-run.")
+    from stencilnet.experiment.fanout import FanError, fan_out
     from stencilnet.experiment.reading import check_names, check_paths, read_config
     from stencilnet.experiment.reporting import write_report
     from stencilnet.experiment.run import Run
+    from stencilnet.experiment.session import check_devices
 
     screen = console()
     log_to(screen)
     use_all_cores()
     experiment = read_config(source, overrides)
     check_names(source, experiment, methods=methods, only=only)
+    check_devices(source, experiment, group)
     check_paths(source, experiment, root)
+    ask = None if engine == "here" else _ask_of(engine, asked)
+    chosen = methods or tuple(plan.method.name for plan in experiment.methods[: None if compare else 1])
     if dry_run:
-        shown = methods or tuple(plan.method.name for plan in experiment.methods[: None if compare else 1])
-        click.echo(describe(experiment, root, methods=shown, only=only))
+        _show_plan(screen, experiment, root, methods=chosen, only=only, devices=group.size, as_json=as_json)
         return
     folder = out or Path("runs") / Path(source).stem
-    with _session(screen, folder, root, only=only, methods=methods, resume=resume) as session:
+    failures: dict[str, str] = {}
+    with _session(screen, folder, root, group, only=only, methods=chosen, resume=resume) as session:
         run = Run(experiment, session)
-        if compare:
+        if ask is None:
             run.compare()
         else:
-            run.learn(experiment.methods[0])
+            failures = fan_out(run, ask)
         report = write_report(run)
     if (folder / "bundle").exists():
         click.echo(f"bundle  {folder / 'bundle'}")
     click.echo(f"report  {report}")
+    if failures:
+        raise FanError(failures)
+
+
+def _ask_of(engine: str, asked: tuple[str, ...]) -> "RayAsk | SlurmAsk":
+    from stencilnet.experiment.fanout import read_ask
+
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of its use
+    return read_ask(engine, asked)
+
+
+def _show_plan(
+    screen: "Console",
+    experiment: "Experiment",
+    root: Path,
+    *,
+    methods: tuple[str, ...],
+    only: tuple[str, ...],
+    devices: int,
+    as_json: bool,
+) -> None:
+    from stencilnet.experiment.forecast import forecast
+    from stencilnet.experiment.planning import as_plain, describe
+
+    found = forecast(experiment, root, methods=methods, only=only, devices=devices, say=screen.print)
+    click.echo(json.dumps(as_plain(found), indent=2) if as_json else describe(found))
 
 
 def add_to(
-    bundle: Path, source: str, *, root: Path, only: tuple[str, ...], resume: bool, overrides: tuple[str, ...]
+    bundle: Path,
+    source: str,
+    *,
+    group: "Group",
+    root: Path,
+    only: tuple[str, ...],
+    resume: bool,
+    overrides: tuple[str, ...],
 ) -> None:
     """Read a config, check its data, and learn its tasks into a bundle; checkpoints lie beside the bundle."""
     from stencilnet.experiment.adding import add_tasks
     from stencilnet.experiment.reading import check_names, check_paths, read_config
+    from stencilnet.experiment.session import check_devices
 
     screen = console()
     log_to(screen)
     use_all_cores()
     experiment = read_config(source, overrides)
     check_names(source, experiment, only=only)
-    check_paths(source, experiment, root)
-    with _session(
-        screen, bundle.resolve().with_name(f"{bundle.resolve().name}.training"), root, only=only, resume=resume
-    ) as session:
+    check_devices(source, experiment, group)
+    check_paths(source, experiment, root, backbone=False)
+    folder = bundle.resolve().with_name(f"{bundle.resolve().name}.training")
+    with _session(screen, folder, root, group, only=only, resume=resume) as session:
         added = add_tasks(bundle, experiment, session)
     click.echo(f"added   {', '.join(added) or 'nothing: the bundle has all of these tasks'}")
 
@@ -84,6 +133,7 @@ def _session(
     screen: "Console",
     out: Path,
     root: Path,
+    group: "Group",
     *,
     only: tuple[str, ...] = (),
     methods: tuple[str, ...] = (),
@@ -108,11 +158,14 @@ def _session(
                 methods=methods,
                 sinks=sinks,
                 stop=wish.is_set,
-                announce=screen.print,
+                announce=lambda line: screen.print(line, markup=False),
                 command=shlex.join(["stencil", *sys.argv[1:]]),
+                group=group,
             )
         except (Interrupted, KeyboardInterrupt) as interruption:
             words = [word for word in sys.argv[1:] if word != "--resume"]
-            again = shlex.join(["stencil", *words, *([] if words[0] == "demo" else ["--resume"])])
+            by_hand = group.size > 1 and not any(word.startswith("--devices") for word in words)
+            program = "torchrun ... -m stencilnet" if by_hand else "stencil"
+            again = f"{program} {shlex.join([*words, *([] if words[0] == 'demo' else ['--resume'])])}"
             screen.print(f"Interrupted. What is done is kept. Go on with: {again}", markup=False)
             raise click.exceptions.Exit(1) from interruption

@@ -112,13 +112,15 @@ def training_table(comparison: Comparison) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration: ``42 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Write a duration: ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 4 h``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
     if whole < 3600:
         return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
 def _whole(value: int | None) -> Cell:

@@ -1,12 +1,13 @@
 """One pass of a predictor over a split: trained networks and trivial baselines are measured by the same function."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from stencilnet.tasks.task import Predictor, Sample, Task
+from stencilnet.training.sampling import batched, validation_loader
 
 OnBatch = Callable[[int, int], None]
 """Told after every batch how many samples are done, and how many there are."""
@@ -31,6 +32,7 @@ def evaluate(
     *,
     batch: int = 1,
     device: torch.device | str = "cpu",
+    workers: int = 0,
     on_batch: OnBatch | None = None,
 ) -> dict[str, float]:
     """Measure a predictor on a whole split.
@@ -43,6 +45,7 @@ def evaluate(
         samples: The split, read in order. Whole images may differ in size: only neighbours of one size share a batch.
         batch: Most samples a forward pass.
         device: Where samples are moved to; the predictor has to be there already.
+        workers: Processes that load samples; 0 loads in this one.
         on_batch: Progress.
 
     Returns:
@@ -62,7 +65,7 @@ def evaluate(
     scores, done = task.scores(), 0
     # Not inference_mode: what a task builds lazily in here (a perceptual network) may be trained through later.
     with torch.no_grad():
-        for stacked in _batches(samples, batch):
+        for stacked in batched(iter(validation_loader(samples, workers=workers)), batch):
             sample = task.prepare({name: tensor.to(device) for name, tensor in stacked.items()})
             output = predict(sample)
             count = len(sample["input"])
@@ -72,26 +75,6 @@ def evaluate(
             if on_batch is not None:
                 on_batch(done, total)
         return scores.compute()
-
-
-def _batches(samples: Samples, batch: int) -> Iterator[dict[str, Tensor]]:
-    """Stack neighbours of one shape, at most `batch` of them, in order."""
-    waiting: list[Sample] = []
-    for index in range(len(samples)):
-        sample = samples[index]
-        if waiting and (len(waiting) == batch or _shapes(sample) != _shapes(waiting[0])):
-            yield _stack(waiting)
-            waiting = []
-        waiting.append(sample)
-    yield _stack(waiting)
-
-
-def _shapes(sample: Sample) -> dict[str, tuple[torch.Size, torch.dtype]]:
-    return {name: (tensor.shape, tensor.dtype) for name, tensor in sample.items()}
-
-
-def _stack(samples: list[Sample]) -> dict[str, Tensor]:
-    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
 def _check(output: Tensor, count: int, task: Task) -> None:

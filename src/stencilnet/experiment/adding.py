@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from stencilnet.bundle import add_task, load
+from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.learning import Splits, learn
@@ -28,6 +29,7 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
     Raises:
         RunError: If the method would move the shared weights, or the bundle has no task to build on.
     """
+    experiment = with_classes(experiment, session.root)
     method = experiment.methods[0].method
     if method.moves_shared:
         raise RunError(

@@ -9,10 +9,11 @@ from stencilnet.analysis.masks import similarity, zero_ratio, zero_ratios
 from stencilnet.analysis.plots import zero_ratio_figure
 from stencilnet.bundle import load
 from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.models.vgg16 import layer_names
 
 
 def analyze_bundle(bundle: Path, out: Path) -> tuple[Path, ...]:
-    """Write ``masks.json`` and, for each task with a mask, ``zeros-<task>.svg`` (the paper, Figs. 9-13 and Table 3).
+    """Write ``masks.json`` and, for each task with a mask, ``zeros-<task>.svg`` (the paper, Figs. 9-14 and Table 3).
 
     Args:
         bundle: The bundle.
@@ -34,9 +35,11 @@ def analyze_bundle(bundle: Path, out: Path) -> tuple[Path, ...]:
         )
     out.mkdir(parents=True, exist_ok=True)
     decoder = [name for name in net.layout.decoder if name in net.layout.masked]
+    names = layer_names(net.backbone)
     written = []
     for task, bits in masks.items():
-        figure = zero_ratio_figure(zero_ratios(bits), zero_ratio(bits), decoder, f"Ratio of 0 in the mask of {task}")
+        title = f"Ratio of 0 in the mask of {task}"
+        figure = zero_ratio_figure(zero_ratios(bits), zero_ratio(bits), decoder, title, names)
         written.append(out / f"zeros-{task}.svg")
         written[-1].write_text(to_svg(figure), encoding="utf-8", newline="\n")
     # the first task may have been removed since; its mask of all ones is still what the others compare with

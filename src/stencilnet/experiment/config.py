@@ -1,13 +1,16 @@
 """The one schema of a config file. Each section is the frozen dataclass of the room that reads it."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.sources import HoldOut, Source
 from stencilnet.data.transforms import View
 from stencilnet.methods import Decoder, Finetune, Piggyback, Scratch
+from stencilnet.models.vgg16 import LEAST
+from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
 from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.restoration import Restoration
@@ -16,22 +19,61 @@ from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Recipe
 from stencilnet.training.settings import Settings
 
-Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration
+Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Classification
 AnyMethod = Piggyback | Scratch | Finetune | Decoder
+
+PAPER_WIDTH = 64
+"""Width of the paper's U-Net; VGG13's too."""
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """The network that the first task trains."""
+    """The network that all tasks share, and where it starts."""
 
-    width: int = 64
-    """Channels of the U-Net's first level; the paper's is 64."""
+    kind: Literal["unet", "vgg16"] = "unet"
+    """``unet``: the paper's, for pictures. ``vgg16``: the original Piggyback's, for classification."""
+    width: int | None = None
+    """For ``unet``: channels of its first level; 64, the paper's, if left out."""
+    init: Literal["random", "vgg13", "imagenet"] = "random"
+    """Weights to start from. ``random``: drawn by the seed. ``vgg13``, for a ``unet`` of width 64: ImageNet's in the
+    encoder, random ones in the decoder. ``imagenet``, for ``vgg16``: torchvision's. Scratch and the decoder baseline
+    start from random weights all the same, as the paper's do."""
+    weights: str | None = None
+    """Where these are, unless random: ``cache`` (torch's own; if left out), ``download``, or a file."""
+    frozen: bool = False
+    """Whether the first task leaves the network as it starts, and learns its head only (Mallya et al. 2018)."""
 
     def __post_init__(self) -> None:
-        if self.width < 1:
-            raise ValueError(f"Expected `width` to be at least 1, but got {self.width}.")
+        problems = [*self._unfit_width(), *self._unfit_start()]
+        if problems:
+            raise ValueError("Expected " + "; ".join(problems) + ".")
+        if self.kind == "unet" and self.width is None:
+            object.__setattr__(self, "width", PAPER_WIDTH)
+        if self.init != "random" and self.weights is None:
+            object.__setattr__(self, "weights", "cache")
+
+    def _unfit_width(self) -> list[str]:
+        if self.width is None:
+            return []
+        return [
+            *([] if self.width >= 1 else [f"`width` to be at least 1, but got {self.width}"]),
+            *([] if self.kind == "unet" else [f"no `width` with `kind: {self.kind}`, but got {self.width}"]),
+        ]
+
+    def _unfit_start(self) -> list[str]:
+        problems = []
+        if self.init == "vgg13" and (self.kind != "unet" or self.width not in (None, PAPER_WIDTH)):
+            got = f"`kind: {self.kind}`" if self.kind != "unet" else f"`width: {self.width}`"
+            problems.append(f"`init: vgg13` to come with `kind: unet` and `width: {PAPER_WIDTH}`, but got {got}")
+        if self.init == "imagenet" and self.kind != "vgg16":
+            problems.append(f"`init: imagenet` to come with `kind: vgg16`, but got `kind: {self.kind}`")
+        if self.init == "random" and self.weights is not None:
+            problems.append(f"no `weights` with `init: random`, but got {self.weights!r}")
+        if self.weights == "":
+            problems.append("`weights` to be `cache`, `download` or a file, but got an empty string")
+        return problems
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +102,11 @@ class Data:
     """Which part of the training examples is set aside where there is no `validation`."""
     drop_gray: bool = False
     """Leave out photos without colour: for colouring. How many is logged."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.train, ClassFoldersSource) and not self.holdout.group:
+            # The last examples of one group of all would be whole classes.
+            object.__setattr__(self, "holdout", replace(self.holdout, group="^[^/]+"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +169,11 @@ class Experiment:
     """``paper``: the tasks are the paper's six, by their numbers; its Table 2 is shown beside the run's."""
 
     def __post_init__(self) -> None:
-        problems = [*_name_problems(self.tasks, self.methods), *_method_problems(self.tasks, self.methods)]
+        problems = [
+            *_name_problems(self.tasks, self.methods),
+            *_method_problems(self.tasks, self.methods),
+            *_network_problems(self.backbone, self.tasks, self.methods),
+        ]
         presets = sorted({plan.task.preset for plan in self.tasks if isinstance(plan.task, StyleTransfer)})
         if len(presets) > 1:
             problems.append(f"all style tasks to have one `preset` (they share a network), but got {presets}")
@@ -174,6 +225,34 @@ def _method_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...
             if order.get(parent, len(order)) >= order.get(child, -1)
         ]
     return problems
+
+
+def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...]) -> list[str]:
+    labels = backbone.kind == "vgg16"
+    others = [f"{p.name} ({p.task.kind})" for p in tasks if isinstance(p.task, Classification) != labels]
+    problems = []
+    if others:
+        gives = "labels" if labels else "pictures"
+        problems.append(f"tasks over backbone {backbone.kind} to give {gives}, but not so {', '.join(others)}")
+    if labels and any(isinstance(plan.method, Decoder) for plan in methods):
+        problems.append("no method decoder with backbone vgg16, which has none")
+    for plan in tasks:
+        if isinstance(plan.task, Classification):
+            problems += _view_problems(plan.name, plan.task, plan.view)
+    return problems
+
+
+def _view_problems(name: str, task: Classification, view: View) -> list[str]:
+    """What is learned from and what a bundle's user gives must be seen alike."""
+    pairs = {"crop": (task.crop, view.crop), "resize": (task.resize, view.resize)}
+    return [
+        *(
+            f"{name}'s `task.{key}` to be its `view.{key}`, but got {a} and {b}"
+            for key, (a, b) in pairs.items()
+            if a != b
+        ),
+        *([] if view.crop >= LEAST else [f"{name}'s crop to be at least {LEAST} px for VGG16, but got {view.crop}"]),
+    ]
 
 
 def sources(plan: TaskPlan) -> dict[str, Source]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from stencilnet.bundle import load
+from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session
@@ -28,6 +29,7 @@ def evaluate_bundle(bundle: Path, experiment: Experiment, session: Session) -> d
     Raises:
         ValueError: If bundle and config have no task in common, or a task differs in its channels.
     """
+    experiment = with_classes(experiment, session.root)
     net = load(bundle)
     shared = [plan for plan in experiment.tasks if plan.name in net.tasks]
     if not shared:

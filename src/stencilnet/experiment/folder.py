@@ -10,6 +10,9 @@ from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
 
+HOW = frozenset({"trainer.workers", "trainer.cache", "trainer.accumulate"})
+"""What a resumed run may change: the result is the same bytes, with another `accumulate` but for rounding."""
+
 
 class RunError(ValueError):
     """A run folder that cannot be used as asked."""
@@ -56,6 +59,10 @@ class RunFolder:
             return self.stage(method, task) / "bundle"
         return self.path / "bundle" if method == self.main else self.path / method / "bundle"
 
+    def gray(self, task: str) -> Path:
+        """Which photos of a task's data have no colour."""
+        return self.path / "gray" / f"{task}.json"
+
     def pictures(self, task: str) -> Path:
         """Folder of a task's test pictures: input, target, each method's output."""
         return self.path / "pictures" / task
@@ -83,7 +90,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
             f"{folder.config} is damaged ({error}). Put it back (`stencil config show CONFIG --json` prints one), "
             "or choose another --out."
         ) from error
-    changed = sorted(_differences(json.loads(json.dumps(mine)), theirs, ""))
+    changed = sorted(set(_differences(json.loads(json.dumps(mine)), theirs, "")) - HOW)
     if changed:
         raise RunError(
             f"{folder.path} holds a run of another config; it differs in {', '.join(changed[:6])}"

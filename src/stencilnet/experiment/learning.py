@@ -4,9 +4,9 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -14,9 +14,21 @@ from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.provenance import provenance
-from stencilnet.methods import Decoder, Finetune, Fresh, Method, Piggyback, Scratch, learn_first
+from stencilnet.masks import NetState
+from stencilnet.methods import (
+    Decoder,
+    Finetune,
+    Fit,
+    Fresh,
+    Method,
+    Piggyback,
+    Scratch,
+    learn_first,
+    learn_first_head,
+)
 from stencilnet.models import MultiTaskNet, TaskRecord
 from stencilnet.tasks.task import Example, Recipe, Task
+from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.fit import Job, make_fit
 from stencilnet.training.settings import Settings, resolve
 from stencilnet.training.sinks import Sink
@@ -48,6 +60,12 @@ class Learning:
         sinks: Further places for curves and progress, beside the folder's files.
         resume: Go on from the folder's checkpoint, if there is one.
         stop: Asked at every step; true ends the training in a resumable state.
+        group: The processes that train together, a device each; this one leads.
+        backbone: Where the first task of an empty network finds its backbone. ``fresh``: weights drawn by the seed, the
+            network's own are not used. ``given``: it starts from the network's own weights, and trains them.
+            ``frozen``: these stay as they are, bit for bit, and only the head is learned; running statistics that
+            training moves become the task's own. Later tasks always build on the backbone as it is; scratch and the
+            decoder baseline start from fresh weights whatever this says (the paper, Sec. 4.1).
     """
 
     view: View = field(default_factory=View)
@@ -58,6 +76,12 @@ class Learning:
     sinks: Sequence[Sink] = ()
     resume: bool = False
     stop: Callable[[], bool] = bool
+    group: Group = ALONE
+    backbone: Literal["fresh", "given", "frozen"] = "fresh"
+
+    def __post_init__(self) -> None:
+        if self.backbone not in ("fresh", "given", "frozen"):
+            raise ValueError(f"Expected `backbone` to be fresh, given or frozen, but got {self.backbone!r}.")
 
 
 METHODS: dict[str, Method] = {method.name: method for method in (Piggyback(), Scratch(), Finetune(), Decoder())}
@@ -75,7 +99,8 @@ def learn(
 ) -> MultiTaskNet:
     """Learn a task and return a network that has it; the network passed in stays as it is.
 
-    The first task of an empty network trains its backbone, whatever the method; every later one is learned by it.
+    The first task of an empty network trains its backbone, whatever the method; every later one is learned by it. The
+    backbone starts from fresh weights, unless `Learning.backbone` says otherwise.
 
     Args:
         net: The network so far.
@@ -103,30 +128,45 @@ def task_seed(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:6], "big")
 
 
-def _learn(
-    net: MultiTaskNet, task: Task, data: Splits, name: str, method: Method, config: Learning, folder: Path
-) -> MultiTaskNet:
-    seed = task_seed(config.seed, name)
+def job_of(task: Task, data: Splits, name: str, method: Method, config: Learning, seed: int, folder: Path) -> Job:
+    """Return what there is to train, by a task's own seed; nothing is read or written yet."""
     recipe = config.recipe or task.recipe()
-    label = method.name if net.tasks else BACKBONE
-    resolved = resolve(config.trainer)
-    job = Job(
-        name=f"{label}/{name}",
+    disk = None if config.trainer.cache is None else Path(config.trainer.cache)
+    return Job(
+        name=name,
         folder=folder,
         task=task,
         recipe=recipe,
         mask_lr=method.lr if isinstance(method, Piggyback) else recipe.lr,
         seed=seed,
-        train=TrainingSamples(data.train, config.view, task, seed),
-        validation=EvaluationSamples(data.validation, config.view, task, whole=False),
+        train=TrainingSamples(data.train, config.view, task, seed, disk=disk),
+        validation=EvaluationSamples(data.validation, config.view, task, whole=False, disk=disk),
     )
-    fit = make_fit(net.backbone, job, resolved, config.sinks, resume=config.resume, stop=config.stop)
-    fresh = Fresh(
+
+
+def fresh_of(net: MultiTaskNet, task: Task, seed: int) -> Fresh:
+    """Return the untrained tensors that a task may start from, by its own seed."""
+    return Fresh(
         layout=net.layout,
         head=net.fresh_head(task.channels, torch.Generator().manual_seed(seed)),
         shared=net.fresh_weights(seed),
     )
-    state = method.learn(net.state, name, fresh, fit) if net.tasks else learn_first(name, fresh, fit)
+
+
+def _learn(
+    net: MultiTaskNet, task: Task, data: Splits, name: str, method: Method, config: Learning, folder: Path
+) -> MultiTaskNet:
+    recipe = config.recipe or task.recipe()
+    label = method.name if net.tasks else BACKBONE
+    resolved = resolve(config.trainer, config.group)
+    job = job_of(task, data, f"{label}/{name}", method, config, task_seed(config.seed, name), folder)
+    fit = make_fit(
+        net.backbone, job, resolved, config.sinks, resume=config.resume, stop=config.stop, group=config.group
+    )
+    fresh = fresh_of(net, task, task_seed(config.seed, name))
+    state = (
+        method.learn(net.state, name, fresh, fit) if net.tasks else first_state(net, name, fresh, fit, config.backbone)
+    )
     selected = _selected(folder)
     record = TaskRecord(
         kind=task.kind,
@@ -135,9 +175,16 @@ def _learn(
         settings=task.settings(),
         recipe={**asdict(recipe), "view": asdict(config.view)},
         metrics={"step": selected["step"], "scores": selected["scores"]},
-        provenance=provenance(resolved.device, seed=config.seed, seconds=selected["seconds"]),
+        provenance=provenance(resolved.device, devices=resolved.devices, seed=config.seed, seconds=selected["seconds"]),
     )
     return net.with_state(state, {**net.records, name: record})
+
+
+def first_state(net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: str) -> NetState:
+    """Return the state after the first task, whose backbone is `fresh`, `given` or `frozen`: see `Learning`."""
+    if backbone == "frozen":
+        return learn_first_head(name, net.state.shared, fresh, fit)
+    return learn_first(name, fresh if backbone == "fresh" else replace(fresh, shared=net.state.shared), fit)
 
 
 def _selected(folder: Path) -> dict[str, Any]:

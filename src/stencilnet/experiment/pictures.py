@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from stencilnet.bundle.disk import write_file
 from stencilnet.tasks.images import to_picture
-from stencilnet.tasks.task import Predictor, Task
+from stencilnet.tasks.task import PictureTask, Predictor, Task
 
 INPUT, TARGET = "input", "target"
 
@@ -27,7 +27,12 @@ def save_pictures(
     samples: "Dataset[dict[str, Tensor]]",
     positions: list[int],
 ) -> None:
-    """Write ``<position>-<label>.png`` for each position; and its input and target, once."""
+    """Write ``<position>-<label>.png`` for each position; and its input and target, once.
+
+    A task that makes no pictures (classification) is left out.
+    """
+    if not isinstance(task, PictureTask):
+        return
     folder.mkdir(parents=True, exist_ok=True)
     for position in positions:
         sample = task.prepare(samples[position])

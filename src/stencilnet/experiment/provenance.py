@@ -17,7 +17,7 @@ def provenance(device: str, **more: Any) -> dict[str, Any]:
 
     Args:
         device: What the work ran on: ``cpu``, ``cuda`` or ``mps``.
-        **more: Further facts.
+        **more: Further facts; `devices` is how many trained together.
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {"date": date, **_machine(), "accelerator": _accelerator(device), **more}
@@ -25,7 +25,12 @@ def provenance(device: str, **more: Any) -> dict[str, Any]:
 
 def hardware(facts: Mapping[str, Any]) -> str:
     """Return the hardware of `provenance` in words."""
-    words = [f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads", facts["accelerator"]]
+    devices = facts.get("devices", 1)
+    words = [
+        f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads",
+        facts["accelerator"],
+        f"{devices} devices" if devices > 1 else "",
+    ]
     return ", ".join(word for word in words if word)
 
 

@@ -46,15 +46,23 @@ def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
         raise ConfigError(source, list(mistakes(error, ""))) from None
 
 
-def check_paths(source: str, experiment: Experiment, root: Path) -> None:
+def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bool = True) -> None:
     """Find all that a config needs and cannot have, before anything is trained.
 
-    Opens every data set, splits off what is held out, reads the style images and loads VGG where styles look through it
-    (which fetches its weights, if the config says ``download``).
+    Opens every data set, splits off what is held out, reads the style images, and loads the weights that the backbone
+    starts from and VGG where styles look through it (which fetches them, if the config says ``download``).
+
+    Args:
+        source: The config's name, for the message.
+        experiment: The config.
+        root: Where its data are.
+        backbone: Whether the config's own backbone will be made.
 
     Raises:
         ConfigError: If any of it cannot be had; all of it is listed.
     """
+    from stencilnet.experiment.backbones import backbone_problems  # here, as reading a config needs none of its imports
+
     problems = []
     for position, plan in enumerate(experiment.tasks):
         problems += [f"tasks.{position}.{problem}" for problem in _missing(plan, root)]
@@ -64,12 +72,15 @@ def check_paths(source: str, experiment: Experiment, root: Path) -> None:
             vgg(presets[0], experiment.perceptual.weights)
         except (ValueError, OSError) as error:
             problems.append(f"perceptual.weights: {error}")
+    if backbone:
+        problems += backbone_problems(experiment.backbone)
     if problems:
         raise ConfigError(source, problems)
 
 
 def _missing(plan: TaskPlan, root: Path) -> Iterator[str]:
-    from stencilnet.experiment.styles import style_image  # here, because reading a config needs none of its imports
+    from stencilnet.experiment.classes import class_problems  # here, as reading a config needs none of their imports
+    from stencilnet.experiment.styles import style_image
 
     for key, data in sources(plan).items():
         try:
@@ -82,6 +93,7 @@ def _missing(plan: TaskPlan, root: Path) -> Iterator[str]:
                 split(examples, plan.data.holdout)
             except ValueError as error:
                 yield f"data.holdout: {error}"
+    yield from class_problems(plan, root)
     if isinstance(plan.task, StyleTransfer):
         try:
             style_image(plan.task, root)

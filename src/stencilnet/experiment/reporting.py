@@ -20,7 +20,9 @@ from stencilnet.experiment.folder import RunFolder
 from stencilnet.experiment.pictures import INPUT, TARGET, saved
 from stencilnet.experiment.reading import to_yaml
 from stencilnet.experiment.run import Run
+from stencilnet.models.vgg16 import layer_names
 from stencilnet.tasks.segmentation import Segmentation
+from stencilnet.tasks.task import PictureTask
 
 
 def write_report(run: Run) -> Path:
@@ -41,7 +43,7 @@ def material(run: Run) -> Material:
     experiment, folder = run.experiment, run.folder
     results = tuple(run.results())
     comparison = Comparison.of(results)
-    masks, decoder = _masks(folder)
+    masks, decoder, layers = _masks(folder)
     return Material(
         title=experiment.title,
         results=results,
@@ -50,22 +52,28 @@ def material(run: Run) -> Material:
         facts=(("Command", run.session.command),) if run.session.command else (),
         masks=masks,
         decoder=decoder,
-        sheets={card.name: _sheet(experiment, folder, card.name, comparison) for card in comparison.cards}
-        if experiment.pictures
-        else {},
+        layers=layers,
+        frozen=experiment.backbone.frozen,
+        sheets={
+            card.name: _sheet(experiment, folder, card.name, comparison)
+            for card in comparison.cards
+            if experiment.pictures and isinstance(experiment.plan(card.name).task, PictureTask)
+        },
         curves={card.name: _curves(folder, results, card.name) for card in comparison.cards},
         not_run=tuple(_not_run(experiment)),
         beside_paper=experiment.reference == "paper",
     )
 
 
-def _masks(folder: RunFolder) -> tuple[Mapping[str, TaskMasks], tuple[str, ...]]:
+def _masks(folder: RunFolder) -> tuple[Mapping[str, TaskMasks], tuple[str, ...], Mapping[str, str]]:
+    """Return masks by task, the decoder's keys, and what layers are called."""
     bundle = folder.path / "bundle"
     if not bundle.exists():
-        return {}, ()
+        return {}, (), {}
     net = load(bundle)
     masks: dict[str, TaskMasks] = {task: delta.masks for task, delta in net.deltas.items() if delta.masks}
-    return masks, tuple(name for name in net.layout.decoder if name in net.layout.masked)
+    decoder = tuple(name for name in net.layout.decoder if name in net.layout.masked)
+    return masks, decoder, layer_names(net.backbone)
 
 
 def _sheet(experiment: Experiment, folder: RunFolder, task: str, comparison: Comparison) -> Image.Image:
@@ -94,12 +102,13 @@ def _opened(paths: Mapping[int, Path], position: int) -> Image.Image | None:
 
 
 def _curves(folder: RunFolder, results: tuple[StageResult, ...], task: str) -> dict[str, Curves]:
+    """Return the curves of a task's trainings; a task that was merged from elsewhere has left none here."""
+    trained = [result for result in results if result.task == task and result.method != TRIVIAL]
+    files = [folder.stage(result.method, task) / "fit-0" / "metrics.csv" for result in trained]
     return {
-        result.method: read_curves(
-            folder.stage(result.method, task) / "fit-0" / "metrics.csv", result.card.metrics[0], result.selected_step
-        )
-        for result in results
-        if result.task == task and result.method != TRIVIAL
+        result.method: read_curves(file, result.card.metrics[0], result.selected_step)
+        for result, file in zip(trained, files, strict=True)
+        if file.exists()
     }
 
 

@@ -1,21 +1,25 @@
 """Runs the protocol of a config: learn each task by each method, save, re-test, go on after an interruption."""
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from filelock import FileLock
-
-from stencilnet.bundle import add_task, load, save
+from stencilnet.bundle import add_task, load, read_records, save
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan
 from stencilnet.evaluation.results import StageResult, read_result, write_result
+from stencilnet.experiment.backbones import make_backbone
+from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment, MethodPlan
 from stencilnet.experiment.folder import RunError, RunFolder, claim
 from stencilnet.experiment.learning import Splits, learn
+from stencilnet.experiment.locking import alone
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
-from stencilnet.models import MultiTaskNet, UNet
+from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
 
@@ -32,6 +36,7 @@ class Run:
     """
 
     def __init__(self, experiment: Experiment, session: Session) -> None:
+        experiment = with_classes(experiment, session.root)
         self.experiment = experiment
         self.session = session
         self.folder = RunFolder(session.out, experiment.methods[0].method.name)
@@ -58,7 +63,7 @@ class Run:
     def data(self, name: str) -> TaskData:
         """Return a task's data, opened once."""
         if name not in self._data:
-            self._data[name] = open_data(self.experiment.plan(name), self.session.root)
+            self._data[name] = open_data(self.experiment.plan(name), self.session.root, memo=self.folder.gray(name))
         return self._data[name]
 
     def compare(self) -> None:
@@ -70,26 +75,49 @@ class Run:
     def learn(self, method: MethodPlan) -> None:
         """Learn every task by one method; stages that the folder holds already are not done again.
 
-        Several processes may fill one folder, by different methods say: each stage is done by one of them.
+        Several processes may fill one folder, by different methods or tasks: each stage is done by one of them. The
+        tasks of a method that moves the shared weights form a chain, which one process at a time goes on with.
         """
         if not self.folder.result(BACKBONE, self.first).exists():
             with self._alone(BACKBONE):
                 self._first()
-        name, moves = method.method.name, method.method.moves_shared
-        for stage in plan((self.first, *self.experiment.learned_by(method)), name, moves, method.parents)[1:]:
+        for stage in self._stages(method):
             wanted = not self.session.only or stage.task in self.session.only
             if wanted and not self._done(stage):
-                with self._alone(name):
+                with self._alone(stage.method if stage.moves_shared else f"{stage.method}.{stage.task}"):
                     self._further(stage, method)
+        self.complete(method)
 
-    def _alone(self, name: str) -> FileLock:
+    def unfinished(self, method: str, tasks: Sequence[str]) -> tuple[str, ...]:
+        """Return those of a method's tasks that are still to be learned or tested."""
+        method_plan = next(plan for plan in self.experiment.methods if plan.method.name == method)
+        return tuple(stage.task for stage in self._stages(method_plan) if stage.task in tasks and not self._done(stage))
+
+    def complete(self, method: MethodPlan) -> None:
+        """Fill up the rows of a method's results whose earlier tasks were learned later, or by another process.
+
+        Where every task's own stage is done, its numbers are known, and nothing is run through a network.
+        """
+        for stage in () if method.method.moves_shared else self._stages(method):
+            if self._done(stage) and self._missing(stage):
+                with self._bundle_alone(stage):
+                    self._fill(stage)
+
+    def _stages(self, method: MethodPlan) -> tuple[Stage, ...]:
+        tasks = (self.first, *self.experiment.learned_by(method))
+        return plan(tasks, method.method.name, method.method.moves_shared, method.parents)[1:]
+
+    def _alone(self, name: str) -> AbstractContextManager[None]:
         """Wait for another process that is at the same work; the system frees the lock of one that crashed."""
-        return FileLock(self.folder.path / f".{name}.lock")
+        return alone(self.folder.path / f".{name}.lock", self.session.stop, self.session.announce)
+
+    def _bundle_alone(self, stage: Stage) -> AbstractContextManager[None]:
+        return self._alone(f"{stage.method}.bundle")  # no task may have this name
 
     def _first(self) -> None:
         if not self.folder.backbone.exists():
             self.session.announce(f"{BACKBONE}: {self.first}")
-            empty = MultiTaskNet(UNet(width=self.experiment.backbone.width))
+            empty = make_backbone(self.experiment.backbone, self.experiment.seed)
             net = self._learned(empty, BACKBONE, self.first, self.experiment.methods[0])
             save(net, self.folder.backbone)
         if not self.folder.result(BACKBONE, self.first).exists():
@@ -101,21 +129,27 @@ class Run:
             return
         self.session.announce(f"{stage.method}: {stage.task}")
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
-        if stage.moves_shared and not bundle.exists():
-            save(self._learned(load(self._parent(stage)), stage.method, stage.task, method), bundle)
-        elif not bundle.exists():
-            save(load(self.folder.backbone), bundle)
-        net = load(bundle)
-        if stage.task not in net.tasks:
-            net = self._learned(net, stage.method, stage.task, method)
-            add_task(bundle, stage.task, net.records[stage.task], net.deltas[stage.task], shared=net.state.shared)
+        if stage.moves_shared:
+            if not bundle.exists():
+                save(self._learned(load(self._parent(stage)), stage.method, stage.task, method), bundle)
+        elif not bundle.exists() or stage.task not in read_records(bundle):
+            net = self._learned(load(self.folder.backbone), stage.method, stage.task, method)
+            with self._bundle_alone(stage):
+                self._add(bundle, stage.task, net)
         self._test(stage, load(bundle))
+
+    def _add(self, bundle: Path, task: str, net: MultiTaskNet) -> None:
+        """Put a task into a growing bundle, at its place in the config: the same bytes, whoever comes first."""
+        if not bundle.exists():
+            save(load(self.folder.backbone), bundle)
+        order = [plan.name for plan in self.experiment.tasks].index(task)
+        add_task(bundle, task, net.records[task], net.deltas[task], shared=net.state.shared, order=order)
 
     def _done(self, stage: Stage) -> bool:
         """Whether a stage has its result, and its bundle still holds the task."""
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
         has_result = self.folder.result(stage.method, stage.task).exists()
-        return has_result and bundle.exists() and stage.task in load(bundle).tasks
+        return has_result and bundle.exists() and stage.task in read_records(bundle)
 
     def _parent(self, stage: Stage) -> Path:
         if stage.parent is None or stage.parent == self.first:
@@ -139,12 +173,41 @@ class Run:
         tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data)
         trivial = self.folder.result(TRIVIAL, stage.task)
         if not trivial.exists():
-            write_result(trivial, tester.trivial(stage.task))
-        result = tester.result(stage, net, self.results())
+            with self._alone(f"{TRIVIAL}.{stage.task}"):
+                if not trivial.exists():
+                    write_result(trivial, tester.trivial(stage.task))
+        result = tester.result(stage, net, self._row(stage, net.tasks), self.results())
         tester.save_pictures(
             stage.task, stage.method, tester.network(net, stage.task), self.folder.pictures(stage.task)
         )
         write_result(self.folder.result(stage.method, stage.task), result)
+
+    def _row(self, stage: Stage, held: Sequence[str]) -> tuple[str, ...]:
+        """Return the tasks that a stage's state is tested on: those up to it, whatever else its bundle holds by now.
+
+        Of a growing bundle's others, only those whose own stage is done: their numbers are known then. The rest come
+        when the row is completed.
+        """
+        if stage.moves_shared:
+            return tuple(held)
+        tasks = [plan.name for plan in self.experiment.tasks]
+        tasks = tasks[1 : tasks.index(stage.task)]
+        earlier = [name for name in tasks if name in held and self.folder.result(stage.method, name).exists()]
+        return (*([self.first] if self.first in held else []), *earlier, stage.task)
+
+    def _missing(self, stage: Stage) -> bool:
+        bundle = self.folder.bundle(stage.method, stage.task, moves_shared=False)
+        result = read_result(self.folder.result(stage.method, stage.task))
+        return not result.metrics.keys() >= set(self._row(stage, tuple(read_records(bundle))))
+
+    def _fill(self, stage: Stage) -> None:
+        path = self.folder.result(stage.method, stage.task)
+        net = load(self.folder.bundle(stage.method, stage.task, moves_shared=False))
+        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data)
+        metrics, digests = tester.row(net, self._row(stage, net.tasks), self.results())
+        result = read_result(path)
+        full = replace(result, metrics={**metrics, **result.metrics}, digests={**digests, **result.digests})
+        write_result(path, full)
 
     def results(self) -> list[StageResult]:
         """Return every finished stage of the folder, trivial baselines among them."""

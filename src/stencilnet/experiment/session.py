@@ -2,11 +2,15 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stencilnet.experiment.backbones import start_of
 from stencilnet.experiment.config import Experiment, TaskPlan
 from stencilnet.experiment.learning import Learning
+from stencilnet.experiment.reading import ConfigError
+from stencilnet.training.distributed import ALONE, Group, check_division
+from stencilnet.training.settings import resolve
 from stencilnet.training.sinks import Sink
 
 logger = logging.getLogger(__name__)
@@ -26,6 +30,7 @@ class Session:
         stop: Asked at every step; true ends the run in a resumable state.
         announce: Told each stage before it starts.
         command: What was typed, for the report.
+        group: The processes that train together; this one leads.
     """
 
     out: Path
@@ -37,17 +42,41 @@ class Session:
     stop: Callable[[], bool] = bool
     announce: Callable[[str], None] = logger.info
     command: str = ""
+    group: Group = ALONE
 
 
 def learning(experiment: Experiment, plan: TaskPlan, session: Session, folder: Path) -> Learning:
     """Return how to learn one task of a config, its files in `folder`."""
+    cache = experiment.trainer.cache
     return Learning(
         view=plan.view,
         recipe=plan.recipe,
-        trainer=experiment.trainer,
+        trainer=replace(experiment.trainer, cache=None if cache is None else str(session.root / cache)),
         seed=experiment.seed,
         folder=folder,
         sinks=session.sinks,
         resume=session.resume,
         stop=session.stop,
+        group=session.group,
+        backbone=start_of(experiment.backbone),
     )
+
+
+def check_devices(source: str, experiment: Experiment, group: Group) -> None:
+    """Refuse a config that cannot be trained by these devices, before anything is.
+
+    Args:
+        source: Where the config is from.
+        experiment: The config.
+        group: The processes that train together.
+
+    Raises:
+        ConfigError: If there are too few devices, or a task's batch cannot be shared out among them.
+    """
+    try:
+        resolve(experiment.trainer, group)
+        for plan in experiment.tasks:
+            batch = (plan.recipe or plan.task.recipe()).batch
+            check_division(plan.name, batch, devices=group.size, accumulate=experiment.trainer.accumulate)
+    except ValueError as error:
+        raise ConfigError(source, [str(error)]) from error

@@ -43,20 +43,34 @@ class Tester:
     tasks: Mapping[str, Task]
     data: Callable[[str], TaskData]
 
-    def result(self, stage: Stage, net: MultiTaskNet, done: Sequence[StageResult]) -> StageResult:
-        """Test every task of a state, and return the stage's result.
+    def row(
+        self, net: MultiTaskNet, tasks: Sequence[str], done: Sequence[StageResult]
+    ) -> tuple[dict[str, Mapping[str, float]], dict[str, str]]:
+        """Test some tasks of a state, and return their metrics and the digests of their weights.
 
         Args:
-            stage: What was learned.
-            net: The state after it.
+            net: The state.
+            tasks: Which of its tasks.
             done: Results so far. Equal weights give equal outputs: what they measured is not measured again.
         """
         known = {(task, digest): result.metrics[task] for result in done for task, digest in result.digests.items()}
-        digests = {task: weights_digest(net.state.weights(task)) for task in net.tasks}
+        digests = {task: weights_digest(net.state.weights(task)) for task in tasks}
         metrics = {
             task: known.get((task, digest)) or self.measure(task, self.network(net, task))
             for task, digest in digests.items()
         }
+        return metrics, digests
+
+    def result(self, stage: Stage, net: MultiTaskNet, tasks: Sequence[str], done: Sequence[StageResult]) -> StageResult:
+        """Test a state, and return the stage's result.
+
+        Args:
+            stage: What was learned.
+            net: The state after it.
+            tasks: Which of its tasks to test.
+            done: As for `row`.
+        """
+        metrics, digests = self.row(net, tasks, done)
         record, masks = net.records[stage.task], net.deltas[stage.task].masks
         return StageResult(
             method=stage.method,
@@ -72,7 +86,7 @@ class Tester:
             sizes=measure_sizes(net, stage.task),
             zero_ratio=zero_ratio(masks) if masks else None,
             notes=self._notes(stage.task),
-            **self._origin(),
+            **self._origin(trained=record.provenance),
         )
 
     def trivial(self, name: str) -> StageResult:
@@ -94,7 +108,14 @@ class Tester:
 
     def measure(self, name: str, predict: Predictor) -> dict[str, float]:
         """Measure a predictor on a task's test examples."""
-        return evaluate(predict, self.tasks[name], self._samples(name), batch=_BATCH, device=self._device)
+        return evaluate(
+            predict,
+            self.tasks[name],
+            self._samples(name),
+            batch=_BATCH,
+            device=self._device,
+            workers=self.experiment.trainer.workers,
+        )
 
     def _samples(self, name: str) -> EvaluationSamples:
         plan = self.experiment.plan(name)
@@ -126,12 +147,15 @@ class Tester:
         bound = task.criterion if isinstance(task, StyleTransfer) else None
         return () if bound is None else (f"Style losses look through: {bound.network.name}.",)
 
-    def _origin(self) -> dict[str, Any]:
+    def _origin(self, trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Say where numbers are from: from here, and from where the task was trained, if that was elsewhere."""
         origin = provenance(self._device)
+        here, there = hardware(origin), hardware(trained or origin)
+        commits = dict.fromkeys(found["commit"] or "" for found in (trained or origin, origin))
         return {
             "seed": self.experiment.seed,
-            "commit": origin["commit"] or "",
-            "hardware": hardware(origin),
+            "commit": ", tested at ".join(filter(None, commits)),
+            "hardware": here if here == there else f"{there}; tested on {here}",
             "versions": {name: str(origin[name]) for name in ("stencilnet", "python", "torch")},
             "date": origin["date"],
         }

@@ -1,0 +1,1 @@
+"""What things cost, measured: every number beside its spread and the machine it was taken on."""

@@ -1,0 +1,175 @@
+"""Whether the input pipeline keeps the device busy: images a second of loader and training step, side by side."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stencilnet.bench.machine import Rate, check_repetitions, ratio
+from stencilnet.data.folders import Examples
+from stencilnet.experiment.backbones import make_backbone
+from stencilnet.experiment.config import Experiment, TaskPlan
+from stencilnet.experiment.forecast import bound_tasks
+from stencilnet.experiment.learning import Splits, fresh_of, job_of, task_seed
+from stencilnet.experiment.opening import TaskData, open_data
+from stencilnet.experiment.pictures import spread
+from stencilnet.experiment.session import Session, learning
+from stencilnet.masks import Masks
+from stencilnet.methods import Piggyback
+from stencilnet.models import MultiTaskNet
+from stencilnet.tasks.task import Task
+from stencilnet.training.job import Job
+from stencilnet.training.sampling import Order, training_loader
+from stencilnet.training.settings import Resolved, resolve
+from stencilnet.training.timing import time_steps
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """The loader with some number of workers.
+
+    Attributes:
+        workers: Processes that load; 0 loads in the training process.
+        cold: Images a second that are not in the loader's memory yet; the system may have the files in its own. With
+            `trainer.cache`, they are in that cache.
+        warm: Images a second in the passes after that over the same images: the loader's caches are filled, as far as
+            their limit and the workers' own shares allow.
+        busy: How many times the step's images a second the warm loader's are. Below 1 the device waits; without
+            workers it waits for every batch, whatever the ratio.
+    """
+
+    workers: int
+    cold: Rate
+    warm: Rate
+    busy: Rate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One task.
+
+    Attributes:
+        task: Its name.
+        batch: Examples a batch.
+        crop: Side of an image, in pixels.
+        images: How many different images were loaded.
+        step: Images a second of training a mask (and the critic, where there is one) on batches that are there.
+        passes: The loader, by workers.
+    """
+
+    task: str
+    batch: int
+    crop: int
+    images: int
+    step: Rate
+    passes: tuple[Pass, ...]
+
+
+def measure_pipeline(
+    experiment: Experiment,
+    root: Path,
+    *,
+    workers: Sequence[int],
+    only: Sequence[str] = (),
+    batches: int = 8,
+    repetitions: int = 3,
+    say: Callable[[str], None],
+) -> Iterator[Row]:
+    """Measure every task of a config.
+
+    Args:
+        experiment: The config.
+        root: Where its data are.
+        workers: Numbers of loading processes to try.
+        only: Names of tasks; empty for all.
+        batches: How many make a pass; fewer where there are not as many images.
+        repetitions: How often each number is taken; at least twice.
+        say: Told of each task.
+
+    Raises:
+        ValueError: If there are too few repetitions or batches, or the data do not fit.
+    """
+    check_repetitions(repetitions)
+    if batches < 2:  # a pass is timed from its first batch on
+        raise ValueError(f"Expected at least 2 batches, but got {batches}.")
+    chosen = [plan for plan in experiment.tasks if not only or plan.name in only]
+    data = {plan.name: open_data(plan, root, look=False) for plan in (experiment.tasks[0], *chosen)}
+    bench = _Bench(
+        experiment=experiment,
+        root=root,
+        net=make_backbone(experiment.backbone, experiment.seed),
+        tasks=bound_tasks(experiment, data, root),
+        resolved=resolve(experiment.trainer),
+        batches=batches,
+        repetitions=repetitions,
+    )
+    for plan in chosen:
+        say(f"measuring {plan.name}")
+        yield bench.row(plan, data[plan.name], workers)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Bench:
+    experiment: Experiment
+    root: Path
+    net: MultiTaskNet
+    tasks: Mapping[str, Task]
+    resolved: Resolved
+    batches: int
+    repetitions: int
+
+    def row(self, plan: TaskPlan, data: TaskData, workers: Sequence[int]) -> Row:
+        """Measure one task."""
+        images = min(len(data.train), self.batches * plan.recipe.batch)
+        some = data.train.take(spread(images, len(data.train)))
+        step = Rate(values=tuple(self._step(self._job(plan, some, data)) for _ in range(self.repetitions)))
+        if self.resolved.settings.cache is not None:
+            self._fill(self._job(plan, some, data))
+        passes = []
+        for count in workers:
+            rates = [self._passes(self._job(plan, some, data), count) for _ in range(self.repetitions)]
+            cold, warm = (Rate(values=values) for values in zip(*rates, strict=True))
+            passes.append(Pass(workers=count, cold=cold, warm=warm, busy=ratio(warm, step)))
+        return Row(
+            task=plan.name,
+            batch=plan.recipe.batch,
+            crop=plan.view.crop,
+            images=images,
+            step=step,
+            passes=tuple(passes),
+        )
+
+    def _job(self, plan: TaskPlan, some: Examples, data: TaskData) -> Job:
+        """A job whose caches in memory are empty."""
+        config = learning(self.experiment, plan, Session(out=Path(), root=self.root), Path())
+        splits = Splits(train=some, validation=data.validation)
+        seed = task_seed(self.experiment.seed, plan.name)
+        return job_of(self.tasks[plan.name], splits, plan.name, Piggyback(), config, seed, Path())
+
+    def _fill(self, job: Job) -> None:
+        for index in range(len(job.train)):
+            job.train[0, index]
+
+    def _step(self, job: Job) -> float:
+        fresh = fresh_of(self.net, job.task, job.seed)
+        masks = Masks(fresh.shared, self.net.layout.buffers, fresh.head, self.net.layout.masked)
+        return time_steps(self.net.backbone, masks, job, self.resolved).images_per_second
+
+    def _passes(self, job: Job, workers: int) -> tuple[float, float]:
+        """Return images a second of the first pass, and of the second."""
+        batch, ahead = job.recipe.batch, max(1, workers)
+        count = max(len(job.train) // batch, 2 * ahead)
+        # Beyond the two passes, so that no worker runs dry within the second.
+        order = Order(seed=job.seed, size=len(job.train), batch=batch, steps=2 * (count + ahead))
+        batches = iter(training_loader(job.train, order, workers=workers, device=self.resolved.device))
+        next(batches)  # when it is there, each worker has loaded one: what starting took is not counted
+        cold = _seconds(batches, count - 1) / ((count - ahead) * batch)
+        warm = _seconds(batches, count) / (count * batch)
+        return 1 / cold, 1 / warm
+
+
+def _seconds(batches: Iterator[object], count: int) -> float:
+    started = time.perf_counter()
+    for _ in range(count):
+        next(batches)
+    return time.perf_counter() - started

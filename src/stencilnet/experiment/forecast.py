@@ -1,0 +1,344 @@
+"""What a run would do and cost: the protocol is walked as a run walks it, by trainings that are measured instead."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TypeVar
+
+from stencilnet.bundle.tensors import encode_delta, encode_tensors
+from stencilnet.data.folders import Examples
+from stencilnet.data.samples import CACHE_BYTES
+from stencilnet.data.transforms import resized
+from stencilnet.evaluation.protocol import BACKBONE, Stage, plan
+from stencilnet.evaluation.results import Sizes
+from stencilnet.experiment.backbones import make_backbone, start_of
+from stencilnet.experiment.classes import with_classes
+from stencilnet.experiment.config import Backbone, Experiment, MethodPlan
+from stencilnet.experiment.learning import Splits, first_state, fresh_of, job_of, task_seed
+from stencilnet.experiment.opening import TaskData, open_data
+from stencilnet.experiment.pictures import spread
+from stencilnet.experiment.provenance import hardware, provenance
+from stencilnet.experiment.session import Session, learning
+from stencilnet.experiment.styles import bind_style
+from stencilnet.experiment.testing import measure_sizes
+from stencilnet.masks import NetState, Trainable
+from stencilnet.models import MultiTaskNet
+from stencilnet.tasks.standin import random_standin
+from stencilnet.tasks.style import StyleTransfer
+from stencilnet.tasks.task import Recipe, Task
+from stencilnet.tasks.vgg import vgg
+from stencilnet.training.job import Job
+from stencilnet.training.settings import Resolved, resolve
+from stencilnet.training.timing import StepCost, time_steps
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound=Trainable)
+
+STANDIN = (
+    "Style losses were measured through random filters. A run may choose the trained backbone's encoder instead, whose "
+    "steps cost more where the backbone is wide."
+)
+GRAY = "Gray photos, which a run looks for and leaves out where colour is learned, are still counted."
+_SEEN = 4
+"""Images that the stand-in for a stand-in is weighed by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """One training of the plan.
+
+    Attributes:
+        stage: Method, task, where it starts.
+        steps: Optimiser steps, of all its trainings together where the method asks for several.
+        batch: Examples a step.
+        crop: Side of what the network sees, in pixels.
+        sizes: Bytes of the delta, the shared weights and a whole network, as results have them.
+        stored: Bytes that it adds to the run's bundles: the delta's file, and the weights where they are stored anew.
+        cost: Of a step, measured.
+        training: Seconds of all steps, with what the loader cannot do meanwhile.
+        checking: Seconds of all evaluations on validation data, and of the test after it.
+    """
+
+    stage: Stage
+    steps: int
+    batch: int
+    crop: int
+    sizes: Sizes
+    stored: int
+    cost: StepCost
+    training: float
+    checking: float
+
+    @property
+    def seconds(self) -> float:
+        """All of it."""
+        return self.training + self.checking
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """The plan of a run.
+
+    Attributes:
+        title: Of the config.
+        network: The backbone in words.
+        seed: Of the config.
+        data: Number of examples by task and split.
+        trainings: In order; the first trains the backbone.
+        devices: How many share each batch; one was measured.
+        device: ``cpu``, ``cuda`` or ``mps``.
+        precision: ``float32`` or ``bf16``.
+        workers: Processes that load examples.
+        hardware: In words.
+        notes: What to know beside the numbers.
+    """
+
+    title: str
+    network: str
+    seed: int
+    data: dict[str, dict[str, int]]
+    trainings: tuple[Training, ...]
+    devices: int
+    device: str
+    precision: str
+    workers: int
+    hardware: str
+    notes: tuple[str, ...]
+
+    def of(self, method: str) -> tuple[Training, ...]:
+        """Return a method's trainings, the first task's before them."""
+        return tuple(row for row in self.trainings if row.stage.method in (BACKBONE, method))
+
+
+def forecast(
+    experiment: Experiment,
+    root: Path,
+    *,
+    methods: Sequence[str],
+    only: Sequence[str] = (),
+    devices: int = 1,
+    say: Callable[[str], None] = logger.info,
+) -> Forecast:
+    """Walk the protocol with untrained weights; a few steps of each kind of training of each task are measured.
+
+    Args:
+        experiment: The config.
+        root: Where its data are.
+        methods: Names of the methods to learn by.
+        only: Names of the tasks to learn after the first; empty for all.
+        devices: How many would share each batch; one of them is measured, on its share.
+        say: Told before each measurement.
+
+    Raises:
+        ValueError: If the data cannot be opened or do not fit a task, or this machine lacks the device.
+    """
+    experiment = with_classes(experiment, root)
+    resolved = resolve(experiment.trainer)
+    walk = _Walk(experiment=experiment, root=root, only=tuple(only), say=say, resolved=resolved, devices=devices)
+    rows = [*walk.first()]
+    for method in experiment.methods:
+        if method.method.name in methods:
+            rows += walk.further(method)
+    looks = any(isinstance(walk.tasks[row.stage.task], StyleTransfer) for row in rows)
+    return Forecast(
+        title=experiment.title,
+        network=_words(experiment.backbone),
+        seed=experiment.seed,
+        data={
+            name: {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
+            for name, data in walk.data.items()
+        },
+        trainings=tuple(rows),
+        devices=devices,
+        device=walk.resolved.device,
+        precision=walk.resolved.settings.precision,
+        workers=walk.resolved.settings.workers,
+        hardware=hardware(provenance(walk.resolved.device)),
+        notes=(
+            *((STANDIN,) if looks and experiment.perceptual.source == "standin" else ()),
+            *((GRAY,) if any(plan.data.drop_gray for plan in experiment.tasks) else ()),
+        ),
+    )
+
+
+@dataclass(kw_only=True, eq=False)
+class _Walk:
+    experiment: Experiment
+    root: Path
+    only: tuple[str, ...]
+    say: Callable[[str], None]
+    resolved: Resolved
+    devices: int
+    costs: dict[object, StepCost] = field(default_factory=dict)
+    scoring: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.net = make_backbone(self.experiment.backbone, self.experiment.seed)
+        self.data: dict[str, TaskData] = {
+            plan.name: open_data(plan, self.root, look=False) for plan in self.experiment.tasks
+        }
+        self.tasks = bound_tasks(self.experiment, self.data, self.root)
+        self.start = NetState({})
+
+    def first(self) -> Iterator[Training]:
+        """Yield the training of the first task."""
+        name = self.experiment.tasks[0].name
+        stage = Stage(method=BACKBONE, task=name, index=0, parent=None, moves_shared=True)
+        fit = self._fit(stage, self.experiment.methods[0])
+        fresh = fresh_of(self.net, self.tasks[name], self._seed(name))
+        self.start = first_state(self.net, name, fresh, fit, start_of(self.experiment.backbone))
+        yield self._row(stage, self.start, fit, stored_whole=True)
+
+    def further(self, plan_: MethodPlan) -> Iterator[Training]:
+        """Yield the trainings of one method."""
+        method, first = plan_.method, self.experiment.tasks[0].name
+        states, bundled = {first: self.start}, False
+        names = (first, *self.experiment.learned_by(plan_))
+        for stage in plan(names, method.name, method.moves_shared, plan_.parents)[1:]:
+            wanted = not self.only or stage.task in self.only
+            fit = self._fit(stage, plan_)
+            fresh = fresh_of(self.net, self.tasks[stage.task], self._seed(stage.task))
+            with _silenced(type(method).__module__):
+                before = states[stage.parent or first]
+                state = method.learn(before, stage.task, fresh, fit if wanted else _untouched)
+            if stage.moves_shared:
+                states[stage.task] = state
+            if wanted:
+                yield self._row(stage, state, fit, stored_whole=stage.moves_shared or not bundled)
+                bundled = True
+
+    def _fit(self, stage: Stage, plan_: MethodPlan) -> "_Measuring":
+        name = stage.task
+        task_plan, data = self.experiment.plan(name), self.data[name]
+        config = learning(self.experiment, task_plan, Session(out=Path(), root=self.root), Path())
+        splits = Splits(train=data.train, validation=data.validation)
+        label = f"{stage.method}/{name}"
+        job = job_of(self.tasks[name], splits, label, plan_.method, config, self._seed(name), Path())
+        job = replace(job, recipe=replace(job.recipe, batch=job.recipe.batch // self.devices))
+        return _Measuring(net=self.net, job=job, key=name, resolved=self.resolved, costs=self.costs, say=self.say)
+
+    def _row(self, stage: Stage, state: NetState, fit: "_Measuring", *, stored_whole: bool) -> Training:
+        name, cost, recipe, calls = stage.task, fit.found[-1], fit.job.recipe, len(fit.found)
+        self.scoring[name] = cost.scoring
+        stored = len(encode_delta(state.deltas[name]))
+        if stored_whole:  # a new bundle, which holds the tasks before it too
+            stored = len(encode_tensors(state.shared)) + sum(len(encode_delta(d)) for d in state.deltas.values())
+        return Training(
+            stage=stage,
+            steps=recipe.steps * calls,
+            batch=recipe.batch * self.devices,
+            crop=self.experiment.plan(name).view.crop,
+            sizes=measure_sizes(self.net.with_state(state, {}), name),
+            stored=stored,
+            cost=cost,
+            training=calls * self._training(name, cost, recipe),
+            checking=calls * self._validating(name, cost, recipe) + self._testing(stage, state, cost),
+        )
+
+    def _training(self, name: str, cost: StepCost, recipe: Recipe) -> float:
+        loading = self._loading(name, self.data[name].train, recipe.steps * recipe.batch, cost)
+        return self._with_loading(recipe.steps * cost.seconds, loading)
+
+    def _validating(self, name: str, cost: StepCost, recipe: Recipe) -> float:
+        validation = self.data[name].validation
+        count = math.ceil(recipe.steps / self.resolved.settings.evaluate_every) * len(validation)
+        return self._with_loading(count * cost.scoring, self._loading(name, validation, count, cost))
+
+    def _testing(self, stage: Stage, state: NetState, cost: StepCost) -> float:
+        """A state whose shared weights have moved is tested on all its tasks; else the others are as they were."""
+        return sum(
+            len(self.data[name].test) * self._area(name) * (self.scoring.get(name, cost.scoring) + cost.loading)
+            for name in (state.deltas if stage.moves_shared else (stage.task,))
+        )
+
+    def _with_loading(self, seconds: float, loading: float) -> float:
+        """Workers load while the device is busy; without them it waits."""
+        workers = self.resolved.settings.workers
+        return max(seconds, loading / workers) if workers else seconds + loading
+
+    def _loading(self, name: str, examples: Examples, count: int, cost: StepCost) -> float:
+        """Seconds of one process for `count` images, those aside that the first pass leaves in memory."""
+        kept = min(1.0, CACHE_BYTES / max(1, len(examples) * self._bytes(name)))
+        again = kept * max(0, count - len(examples))
+        return (count - again) * cost.loading + again * cost.augmenting
+
+    def _bytes(self, name: str) -> int:
+        """Bytes of a stored example, by the first one."""
+        example = resized(self.data[name].train[0], self.experiment.plan(name).view)
+        return sum(part.nbytes for part in (example.image, example.label, example.target) if part is not None)
+
+    def _area(self, name: str) -> float:
+        """How many times the crop's pixels a test image has, by the first one."""
+        view = self.experiment.plan(name).view
+        if view.test == "crop":
+            return 1.0
+        _, height, width = resized(self.data[name].test[0], view).image.shape
+        return height * width / view.crop**2
+
+    def _seed(self, name: str) -> int:
+        return task_seed(self.experiment.seed, name)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Measuring:
+    """A `stencilnet.methods.Fit` that measures a few steps on a copy and hands the trainable back as it came."""
+
+    net: MultiTaskNet
+    job: Job
+    key: str
+    resolved: Resolved
+    costs: dict[object, StepCost]
+    say: Callable[[str], None]
+    found: list[StepCost] = field(default_factory=list)
+
+    def __call__(self, trainable: T) -> T:
+        shapes = {role: [tuple(p.shape) for p in group] for role, group in trainable.groups().items()}
+        key = (self.key, type(trainable).__name__, repr(shapes))
+        if key not in self.costs:
+            self.say(f"measuring {self.job.name}")
+            self.costs[key] = time_steps(self.net.backbone, trainable, self.job, self.resolved)
+        self.found.append(self.costs[key])
+        return trainable
+
+
+def _words(backbone: Backbone) -> str:
+    network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
+    start = "" if backbone.init == "random" else f" from {backbone.init}"
+    return network + start + (", frozen" if backbone.frozen else "")
+
+
+def _untouched(trainable: T) -> T:
+    return trainable
+
+
+@contextmanager
+def _silenced(name: str) -> Iterator[None]:
+    """Keep a method from remarking on weights that were not trained: that they were not is the point."""
+    logger = logging.getLogger(name)
+
+    def never(_: logging.LogRecord) -> bool:
+        return False
+
+    logger.addFilter(never)
+    try:
+        yield
+    finally:
+        logger.removeFilter(never)
+
+
+def bound_tasks(experiment: Experiment, data: Mapping[str, TaskData], root: Path) -> dict[str, Task]:
+    """Bind style tasks without a trained backbone, of which a stand-in might be made."""
+    tasks: dict[str, Task] = {plan.name: plan.task for plan in experiment.tasks}
+    styles = {name: task for name, task in tasks.items() if isinstance(task, StyleTransfer)}
+    if not styles:
+        return tasks
+    if experiment.perceptual.source == "vgg":
+        network = vgg(next(iter(styles.values())).preset, experiment.perceptual.weights)
+    else:
+        images = data[experiment.tasks[0].name].train
+        network = random_standin(images[index].image.float() / 255 for index in spread(_SEEN, len(images)))
+    return tasks | {name: bind_style(task, network, root) for name, task in styles.items()}

@@ -1,0 +1,70 @@
+"""`stencil merge`, and what `--on` and `--ask` refuse, as commands."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import stencilnet as sn
+from stencilnet.bundle import add_task, save
+from stencilnet.masks import Replace, TaskDelta
+from stencilnet.models import TaskRecord
+
+
+def stencil(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stencilnet", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """``base``, a bundle of the first task; ``one`` and ``two``, the same and a task each; ``other``, another one."""
+    record = TaskRecord(kind="restoration", channels=3, method="piggyback")
+
+    def task(net: sn.MultiTaskNet, seed: int) -> TaskDelta:
+        head = net.fresh_head(3, torch.Generator().manual_seed(seed))
+        return TaskDelta({name: Replace(tensor) for name, tensor in head.items()})
+
+    for folder, seed in (("base", 0), ("other", 1)):
+        torch.manual_seed(seed)
+        net = sn.MultiTaskNet(sn.UNet(width=2))
+        net = net.with_state(net.state.add("first", task(net, seed)), {"first": record})
+        save(net, tmp_path / folder)
+    for order, name in enumerate(("one", "two"), start=1):
+        shutil.copytree(tmp_path / "base", tmp_path / name)
+        net = sn.load(tmp_path / name)
+        add_task(tmp_path / name, name, record, task(net, order), shared=net.state.shared, order=order)
+    return tmp_path
+
+
+def test_bundles_and_task_folders_are_merged(desk: Path) -> None:
+    done = stencil("merge", "base", "two/tasks/two", "one", cwd=desk)
+    assert (done.returncode, done.stdout) == (0, "added   one\nadded   two\nthere   first\n"), done.stderr
+    assert sn.load(desk / "base").tasks == ("first", "one", "two")
+    again = stencil("merge", "base", "two", cwd=desk)
+    assert (again.returncode, again.stdout) == (0, "there   first\nthere   two\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("merge", "base", "one", "other"), 1, "other/tasks/first/task.json: another backbone's task. Expected one"),
+        (("merge", "base", "somebody/bundle"), 1, "somebody/bundle: nothing to merge. Expected a bundle's folder"),
+        (("merge", "base"), 2, "Missing argument 'SOURCE...'"),
+        (("train", "demo/tiny", "--ask", "num_cpus=1"), 2, "--ask goes with --on ray or --on slurm"),
+        (("train", "demo/tiny", "--on", "ray", "--ask", "cpus=1"), 2, "no 'cpus' for ray; it has address, num_cpus"),
+        (("compare", "demo/tiny", "--on", "slurm", "--devices", "2"), 2, "--devices goes with --on here"),
+        (("train", "demo/tiny", "--on", "ray", "--ask", "address=127.0.0.1:1"), 1, "a Ray cluster at `127.0.0.1:1`"),
+        (("train", "demo/tiny", "--on", "slurm"), 1, "Start this on a login node"),
+    ],
+)
+def test_refusals_are_one_message(words: tuple[str, ...], code: int, message: str, desk: Path) -> None:
+    done = stencil(*words, cwd=desk)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sn.load(desk / "base").tasks == ("first",)
