@@ -20,6 +20,9 @@ TINY = {
     "stencil demo": "stencil demo --size tiny",
     "stencil add runs/demo/bundle my.yaml": "stencil add runs/demo/bundle my.yaml --set tasks.sharpen.recipe.steps=2",
     "stencil compare photos --root data --out runs/photos": "stencil compare photos --root data --dry-run",
+    "stencil compare paper/compare --root replicas --dry-run": (
+        "stencil compare paper/compare --root replicas --dry-run --methods piggyback --set backbone.width=2"
+    ),
 }
 """The only lines that are not run as they stand: their work is minutes long."""
 

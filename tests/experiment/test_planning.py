@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.forecast import Forecast, forecast
 from stencilnet.experiment.planning import as_plain, describe, mebibytes
-from stencilnet.experiment.reading import read_config
+from stencilnet.experiment.reading import ConfigError, check_paths, read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 
@@ -210,6 +211,22 @@ def test_json_has_what_the_text_has(three: Forecast) -> None:
     assert len(plan["trainings"]) == 9
     assert plan["methods"]["finetune"].keys() == {"model_size", "snapshots"}
     assert plan["stored"] == sum(row.stored for row in three.trainings)
+
+
+def test_a_plan_needs_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))  # an empty cache
+    looking = ["perceptual.source=vgg", "perceptual.weights=download"]
+    starting = ["backbone.width=64", "backbone.init=vgg13", "backbone.weights=download"]
+    experiment = read_config("demo/tiny", [*looking, *starting])
+    check_paths("a config", experiment, ROOT, fetch=False)
+    measured, notes = without_downloads(experiment)
+    assert (measured.perceptual.source, measured.backbone.init) == ("standin", "random")
+    assert ["VGG16" in notes[0], "VGG13" in notes[1]] == [True, True]
+    assert without_downloads(measured) == (measured, ())
+    seen = dataclasses.replace(experiment.perceptual, weights="mine.pth")
+    file = dataclasses.replace(experiment, perceptual=seen)
+    with pytest.raises(ConfigError, match=r"perceptual.weights: Expected the weights of VGG16 at mine.pth"):
+        check_paths("a config", file, ROOT, fetch=False)
 
 
 def test_sizes_in_words() -> None:

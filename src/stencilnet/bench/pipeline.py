@@ -8,7 +8,9 @@ from pathlib import Path
 from stencilnet.bench.machine import Rate, check_repetitions, ratio
 from stencilnet.data.folders import Examples
 from stencilnet.experiment.backbones import make_backbone
+from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment, TaskPlan
+from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.forecast import bound_tasks
 from stencilnet.experiment.learning import Splits, fresh_of, job_of, task_seed
 from stencilnet.experiment.opening import TaskData, open_data
@@ -92,6 +94,9 @@ def measure_pipeline(
     check_repetitions(repetitions)
     if batches < 2:  # a pass is timed from its first batch on
         raise ValueError(f"Expected at least 2 batches, but got {batches}.")
+    experiment, replaced = without_downloads(with_classes(experiment, root))
+    for note in replaced:
+        say(note)
     chosen = [plan for plan in experiment.tasks if not only or plan.name in only]
     data = {plan.name: open_data(plan, root, look=False) for plan in (experiment.tasks[0], *chosen)}
     bench = _Bench(

@@ -50,7 +50,7 @@ def bench(
     use_all_cores()
     experiment = read_config(config, overrides)
     check_names(config, experiment, only=only)
-    check_paths(config, experiment, root)
+    check_paths(config, experiment, root, fetch=False)
     tried = workers or (0, cores())
     rows = list(
         measure_pipeline(

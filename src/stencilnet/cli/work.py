@@ -54,7 +54,7 @@ def carry_out(
     experiment = read_config(source, overrides)
     check_names(source, experiment, methods=methods, only=only)
     check_devices(source, experiment, group)
-    check_paths(source, experiment, root)
+    check_paths(source, experiment, root, fetch=not dry_run)
     ask = None if engine == "here" else _ask_of(engine, asked)
     chosen = methods or tuple(plan.method.name for plan in experiment.methods[: None if compare else 1])
     if dry_run:

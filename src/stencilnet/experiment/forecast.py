@@ -17,6 +17,7 @@ from stencilnet.evaluation.results import Sizes
 from stencilnet.experiment.backbones import make_backbone, start_of
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Backbone, Experiment, MethodPlan
+from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.learning import Splits, first_state, fresh_of, job_of, task_seed
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.pictures import spread
@@ -138,6 +139,8 @@ def forecast(
     """
     experiment = with_classes(experiment, root)
     resolved = resolve(experiment.trainer)
+    through_standin = experiment.perceptual.source == "standin"
+    experiment, replaced = without_downloads(experiment)
     walk = _Walk(experiment=experiment, root=root, only=tuple(only), say=say, resolved=resolved, devices=devices)
     rows = [*walk.first()]
     for method in experiment.methods:
@@ -159,7 +162,8 @@ def forecast(
         workers=walk.resolved.settings.workers,
         hardware=hardware(provenance(walk.resolved.device)),
         notes=(
-            *((STANDIN,) if looks and experiment.perceptual.source == "standin" else ()),
+            *replaced,
+            *((STANDIN,) if looks and through_standin else ()),
             *((GRAY,) if any(plan.data.drop_gray for plan in experiment.tasks) else ()),
         ),
     )

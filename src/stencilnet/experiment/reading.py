@@ -11,6 +11,7 @@ import yaml
 
 from stencilnet.data.sources import split
 from stencilnet.experiment.config import Experiment, TaskPlan, shipped, sources
+from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
 from stencilnet.tasks.catalog import KINDS
 from stencilnet.tasks.style import StyleTransfer
@@ -46,7 +47,7 @@ def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
         raise ConfigError(source, list(mistakes(error, ""))) from None
 
 
-def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bool = True) -> None:
+def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bool = True, fetch: bool = True) -> None:
     """Find all that a config needs and cannot have, before anything is trained.
 
     Opens every data set, splits off what is held out, reads the style images, and loads the weights that the backbone
@@ -57,12 +58,15 @@ def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bo
         experiment: The config.
         root: Where its data are.
         backbone: Whether the config's own backbone will be made.
+        fetch: Whether weights may be downloaded; if not, those that would be are not looked at.
 
     Raises:
         ConfigError: If any of it cannot be had; all of it is listed.
     """
     from stencilnet.experiment.backbones import backbone_problems  # here, as reading a config needs none of its imports
 
+    if not fetch:
+        experiment, _ = without_downloads(experiment)
     problems = []
     for position, plan in enumerate(experiment.tasks):
         problems += [f"tasks.{position}.{problem}" for problem in _missing(plan, root)]

@@ -84,11 +84,20 @@ def vgg_trunk(architecture: str, weights: str | Path) -> dict[str, Tensor]:
 
 def _state(architecture: str, weights: str | Path, otherwise: str) -> tuple[dict[str, Tensor], Path]:
     """Return the state dict that `weights` names, and its file."""
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / _FILES[architecture]
+    cached = _cached(architecture)
     if weights == "download":
         _download(architecture, cached, otherwise)
     path = cached if weights in ("cache", "download") else Path(weights)
     return _read(architecture, path, otherwise), path
+
+
+def is_cached(architecture: str) -> bool:
+    """Tell whether torch's cache holds the weights of ``VGG13``, ``VGG16`` or ``VGG19``."""
+    return _cached(architecture).is_file()
+
+
+def _cached(architecture: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / _FILES[architecture]
 
 
 def _download(architecture: str, path: Path, otherwise: str) -> None:
