@@ -43,7 +43,7 @@ def evaluate_bundle(bundle: Path, experiment: Experiment, session: Session) -> d
         return open_data(experiment.plan(name), session.root)
 
     tasks = bind_tasks(experiment, net.backbone, lambda: data(experiment.tasks[0].name).train, session.root)
-    tester = Tester(experiment=experiment, tasks=tasks, data=data)
+    tester = Tester(experiment=experiment, tasks=tasks, data=data, root=session.root)
     measured = {}
     for plan in shared:
         task, record = tasks[plan.name], net.records[plan.name]

@@ -170,7 +170,7 @@ class Run:
         return learn(net, task, splits, name=name, method=method.method, config=config)
 
     def _test(self, stage: Stage, net: MultiTaskNet) -> None:
-        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data)
+        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, root=self.session.root)
         trivial = self.folder.result(TRIVIAL, stage.task)
         if not trivial.exists():
             with self._alone(f"{TRIVIAL}.{stage.task}"):
@@ -203,7 +203,7 @@ class Run:
     def _fill(self, stage: Stage) -> None:
         path = self.folder.result(stage.method, stage.task)
         net = load(self.folder.bundle(stage.method, stage.task, moves_shared=False))
-        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data)
+        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, root=self.session.root)
         metrics, digests = tester.row(net, self._row(stage, net.tasks), self.results())
         result = read_result(path)
         full = replace(result, metrics={**metrics, **result.metrics}, digests={**digests, **result.digests})

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from stencilnet.analysis.masks import zero_ratio
+from stencilnet.data.official.layouts import has_replicas
 from stencilnet.data.samples import EvaluationSamples
+from stencilnet.data.sources import ScenesSource
 from stencilnet.evaluation.evaluate import evaluate
 from stencilnet.evaluation.protocol import TRIVIAL, Stage
-from stencilnet.evaluation.results import Sizes, StageResult
+from stencilnet.evaluation.results import Sizes, StageResult, TaskCard
 from stencilnet.experiment.cards import card
-from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.config import Experiment, sources
 from stencilnet.experiment.opening import TaskData
 from stencilnet.experiment.pictures import save_pictures, spread
 from stencilnet.experiment.provenance import hardware, provenance
@@ -37,11 +39,13 @@ class Tester:
         experiment: The config.
         tasks: Tasks by name, style tasks bound.
         data: Opens a task's data.
+        root: Where the data are.
     """
 
     experiment: Experiment
     tasks: Mapping[str, Task]
     data: Callable[[str], TaskData]
+    root: Path
 
     def row(
         self, net: MultiTaskNet, tasks: Sequence[str], done: Sequence[StageResult]
@@ -75,7 +79,7 @@ class Tester:
         return StageResult(
             method=stage.method,
             task=stage.task,
-            card=card(self.experiment, self.tasks[stage.task], stage.task),
+            card=self._card(stage.task),
             parent=stage.parent,
             moves_shared=stage.moves_shared,
             metrics=metrics,
@@ -94,7 +98,7 @@ class Tester:
         return StageResult(
             method=TRIVIAL,
             task=name,
-            card=card(self.experiment, self.tasks[name], name),
+            card=self._card(name),
             moves_shared=False,
             metrics={name: self.measure(name, self.baseline(name))},
             **self._origin(),
@@ -141,6 +145,14 @@ class Tester:
     @property
     def _device(self) -> str:
         return resolve(self.experiment.trainer).device
+
+    def _card(self, name: str) -> TaskCard:
+        """Describe a task; numbers of drawn replicas must not pass for those of the real data."""
+        described = card(self.experiment, self.tasks[name], name)
+        from_files = any(not isinstance(s, ScenesSource) for s in sources(self.experiment.plan(name)).values())
+        if from_files and has_replicas(self.root):
+            return replace(described, data=f"{described.data} [a drawn replica, not the real data]")
+        return described
 
     def _notes(self, name: str) -> tuple[str, ...]:
         task = self.tasks[name]

@@ -49,6 +49,11 @@ def is_replica(name: str, root: Path) -> bool:
     return replica_file(name, root).is_file()
 
 
+def has_replicas(root: Path) -> bool:
+    """Tell whether any data set under the root is a tiny replica."""
+    return any(root.glob(replica_file("*", root).name))
+
+
 def _coco_missing(year: str, root: Path) -> tuple[str, ...]:
     return tuple(line for split in coco.SPLITS for line in coco.survey(coco.split_of(root, year, split))[0])
 
