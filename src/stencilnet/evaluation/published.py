@@ -83,6 +83,7 @@ def table2_beside_ours(comparison: Comparison) -> Table:
         notes=(
             "Paper: Matsumoto and Yanai, Table 2. -: not run (ours), or not given (paper).",
             *_sources(comparison),
+            *dict.fromkeys(note for result in comparison.results for note in result.notes),
         ),
     )
 
