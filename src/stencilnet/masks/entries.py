@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.selecting import select_packed
 
 
 class Entry(Protocol):
@@ -99,8 +100,7 @@ class Select:
             raise ValueError(
                 f"Expected a shared weight of shape {tuple(self.bits.shape)} to select from, but got {got}."
             )
-        zero = torch.zeros((), dtype=weight.dtype, device=weight.device)
-        return torch.where(self.bits.to(weight.device).unpack(), weight, zero)
+        return select_packed(weight, self.bits.to(weight.device))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the packed bits under the part name ``bits``."""

@@ -106,7 +106,7 @@ class MultiTaskNet(nn.Module):
         """
         if x.dim() != 4 or x.shape[1] != 3:
             raise ValueError(f"Expected argument `x` to be images (N, 3, H, W), but got shape {tuple(x.shape)}.")
-        weights = self._checked_weights(task)
+        weights = self._checked_weights(self._delta(task))
         self.backbone.eval()  # net.train() must not let a finished task's running statistics move
         output: Tensor = torch.func.functional_call(self.backbone, weights, (x,))
         return output
@@ -117,15 +117,17 @@ class MultiTaskNet(nn.Module):
         Raises:
             DeltaError: If there is no such task, or its delta does not fit.
         """
-        weights = self._checked_weights(task)
-        module = copy.deepcopy(self.backbone)
-        for name, tensor in weights.items():
-            owner, _, leaf = name.rpartition(".")
-            own = module.get_submodule(owner)
-            if leaf in own._parameters:
-                setattr(own, leaf, nn.Parameter(tensor.clone(), requires_grad=False))
-            else:
-                setattr(own, leaf, tensor.clone())
+        delta = self._delta(task)
+        weights = self._checked_weights(delta)
+        selected = delta.masks  # these are new already; the others are the backbone's or the delta's own
+        own = {name: t if name in selected else t.clone() for name, t in weights.items()}
+        # What deepcopy finds in its memo it takes instead of copying.
+        memo: dict[int, Tensor] = {
+            id(parameter): nn.Parameter(own[name], requires_grad=False)
+            for name, parameter in self.backbone.named_parameters()
+        }
+        memo |= {id(buffer): own[name] for name, buffer in self.backbone.named_buffers() if name in own}
+        module = copy.deepcopy(self.backbone, memo)
         head = module.get_submodule(self.head)
         channels = weights[self.layout.head[0]].shape[0]
         if isinstance(head, nn.Conv2d):
@@ -134,10 +136,12 @@ class MultiTaskNet(nn.Module):
             head.out_features = channels
         return module.eval()
 
-    def _checked_weights(self, task: str) -> dict[str, Tensor]:
+    def _delta(self, task: str) -> TaskDelta:
         if task not in self.deltas:
             raise DeltaError(f"No task `{task}`. Learned so far: {', '.join(self.tasks) or 'none'}.")
-        delta = self.deltas[task]
+        return self.deltas[task]
+
+    def _checked_weights(self, delta: TaskDelta) -> dict[str, Tensor]:
         shared, head = self._split()
         delta.check(shared, head)
         # A delta rests where it was made or loaded; the head has no shared weight whose device it could follow.
