@@ -360,6 +360,7 @@ class TestSource:
         with pytest.raises(FolderError) as error:
             source.open(tmp_path)
         assert str(error.value) == (
+            "Expected a whole data set, but "
             f"{tmp_path}/coco/labels/train2017 lacks 1 of the 3 files that belong to its images (000000000001.png); "
             f"{tmp_path}/coco/train2017 lacks 2 of the 3 files that instances_train2017.json lists (000000000000.jpg, "
             f"000000000002.jpg). Run `stencil data fetch coco2017 --root {tmp_path}`: it goes on where it stopped."
@@ -369,7 +370,9 @@ class TestSource:
         with pytest.raises(FolderError) as error:
             CocoSource(split="val", year="2014").open(tmp_path)
         text = str(error.value)
-        assert text.startswith(f"There is no file {tmp_path}/coco/annotations/instances_val2014.json; the label maps")
+        assert text.startswith(
+            f"Expected a whole data set, but there is no file {tmp_path}/coco/annotations/instances_val2014.json; the"
+        )
         assert (
             f"there is no folder {tmp_path}/coco/val2014. Run `stencil data fetch coco2014 --root {tmp_path}`" in text
         )

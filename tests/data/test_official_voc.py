@@ -109,6 +109,7 @@ class TestSource:
             VocSource(split="val").open(both)
         voc = both / "VOCdevkit/VOC2012"
         assert str(error.value) == (
+            "Expected a whole data set, but "
             f"{voc}/JPEGImages lacks 1 of the 2 files that val.txt lists (2008_000001.jpg); "
             f"{voc}/SegmentationClass lacks 1 of the 2 files that val.txt lists (2008_000002.png). "
             f"Run `stencil data fetch voc2012 --root {both}`: it goes on where it stopped."
@@ -116,7 +117,7 @@ class TestSource:
 
     def test_wrong_root(self, tmp_path):
         with pytest.raises(
-            FolderError, match=r"Cannot read the list of images .*train.txt: there is no such file. Run"
+            FolderError, match=r"but cannot read the list of images .*train.txt: there is no such file. Run"
         ):
             VocSource(split="train").open(tmp_path)
 
@@ -138,7 +139,7 @@ class TestSource:
         with pytest.raises(FolderError) as error:
             VocSource(split="train_aug").open(both)
         text = str(error.value)
-        assert text.startswith("Train_aug is not made yet: there is no file")
+        assert text.startswith("Expected a whole data set, but train_aug is not made yet: there is no file")
         assert f"Run `stencil data fetch voc2012 --root {both}` and `stencil data fetch sbd --root {both}`" in text
 
     def test_train_aug_that_holds_images_of_val(self, both):

@@ -48,12 +48,12 @@ def test_folders_name_the_classes(tmp_path: Path) -> None:
 def test_folders_that_are_not_the_classes_are_told_by_path(tmp_path: Path) -> None:
     two_folders(tmp_path, ("auk", "wren"), ("auk", "owl"))
     expected = (
-        f"data.test: Expected the folders in {tmp_path}/cubs/test to be the task's 2 classes, but 1 missing (wren) and "
+        f"Expected the folders in {tmp_path}/cubs/test to be the task's 2 classes, but 1 missing (wren) and "
         "1 unknown (owl). Rename folders or classes until they are the same, or leave `classes` out."
     )
-    assert list(class_problems(plan_of(birds()), tmp_path)) == [expected]
-    assert list(class_problems(plan_of(birds("auk", "wren")), tmp_path)) == [expected]
-    assert [p.partition(":")[0] for p in class_problems(plan_of(birds("auk", "kea")), tmp_path)] == [
+    assert list(class_problems(plan_of(birds()), tmp_path)) == [("data.test", expected)]
+    assert list(class_problems(plan_of(birds("auk", "wren")), tmp_path)) == [("data.test", expected)]
+    assert [key for key, _ in class_problems(plan_of(birds("auk", "kea")), tmp_path)] == [
         "data.train",
         "data.test",
     ]

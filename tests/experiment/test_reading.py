@@ -192,8 +192,19 @@ def test_wrong_paths_are_all_found_before_training(tmp_path: Path) -> None:
         "tasks.0.data.test",
         "tasks.1.data.test",
     ]
+    assert str(caught.value).splitlines()[-1].startswith(f"`stencil data list --root {tmp_path}` says where")
     assert "elsewhere" in str(caught.value)
     assert "photos" in str(caught.value)
+
+
+def test_what_several_tasks_lack_alike_is_told_once(tmp_path: Path) -> None:
+    experiment = read_config("paper/compare", ["perceptual.source=standin", "trainer.cache=file"])
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError) as caught:
+        check_paths("paper/compare", experiment, tmp_path)
+    told = [problem.partition(": ")[0] for problem in caught.value.problems]
+    assert told[0] == "tasks.0.data.train, tasks.2.data.train, tasks.3.data.train, tasks.4.data.train"
+    assert told[-1] == "trainer.cache"
 
 
 def test_sequences_that_make_no_sense(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Every shipped config on replicas of its data: it is planned whole, and trains a few steps of every task."""
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ from stencilnet.data.official.names import COCO_CLASSES, VOC_CLASSES
 from stencilnet.experiment.config import Experiment, shipped
 from stencilnet.experiment.forecast import forecast
 from stencilnet.experiment.planning import describe
-from stencilnet.experiment.reading import check_paths, read_config, to_plain
+from stencilnet.experiment.reading import ConfigError, check_paths, read_config, to_plain
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
-from stencilnet.experiment.session import Session
+from stencilnet.experiment.session import Session, check_devices
+from stencilnet.training.distributed import Group
 
 QUICK = ("trainer.device=cpu", "trainer.precision=float32", "trainer.workers=0", "trainer.samples=1", "pictures=1")
 PICTURES = [name for name in shipped() if name != "paper/figure14"]
@@ -86,6 +88,24 @@ def test_figure_14_is_planned_with_the_heads_of_its_class_folders(root: Path) ->
     assert (first.sizes.shared, first.sizes.delta) == (4 * trunk, 4 * head)
     biases = 64 * 2 + 128 * 2 + 256 * 3 + 512 * 6 + 4096 * 2
     assert masks.sizes.delta == (trunk - biases) // 8 + 4 * head
+
+
+def test_the_paper_config_trains_by_every_method_on_its_replica(root: Path, tmp_path: Path) -> None:
+    experiment = small_unet("paper/compare")
+    run = Run(experiment, Session(out=tmp_path / "run", root=root))
+    run.compare()
+    methods = {"backbone": 1, "piggyback": 5, "scratch": 5, "finetune": 5, "decoder": 5, "trivial": 6}
+    assert Counter(result.method for result in run.results()) == methods
+    parents = {r.task: r.parent for r in run.results() if r.method == "finetune"}
+    assert parents == {"voc": "coco", "colour": "voc", "gogh": "colour", "munch": "colour", "handbags": "munch"}
+
+
+@pytest.mark.parametrize(("name", "devices"), [("paper/compare", 4), ("photos-full", 4), ("paper/figure14", 8)])
+def test_batches_divide_by_the_devices_of_the_docs(name: str, devices: int) -> None:
+    check_devices(name, read_config(name), Group(size=devices))
+    check_devices("paper/compare", read_config("paper/compare"), Group(size=8), only=["coco"])
+    with pytest.raises(ConfigError, match=r"gogh: expected the recipe's `batch` to be divisible"):
+        check_devices("paper/compare", read_config("paper/compare"), Group(size=8))
 
 
 def test_the_paper_config_is_the_papers() -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -14,7 +13,7 @@ import stencilnet as sn
 from stencilnet.analysis.masks import zero_ratios
 from stencilnet.bundle.architecture import class_path, describe, rebuild
 from stencilnet.cli.main import stencil
-from stencilnet.data.scenes import Scenes
+from stencilnet.data.replicas import make_replica
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.reporting import write_report
@@ -82,15 +81,9 @@ def weights(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Two sets of class folders, made of scenes."""
-    root = tmp_path / "data"
-    scenes = Scenes(count=18, size=32)
-    for position in range(len(scenes)):
-        name, part = ("cubs", "wikiart")[position % 2], "train" if position < 12 else "test"
-        folder = root / name / part / ("dark", "light", "mid")[position // 2 % 3]
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(scenes[position].image.permute(1, 2, 0).numpy()).save(folder / f"{position}.png")
-    return root
+    """The replica of the config's class folders."""
+    make_replica("classes", tmp_path / "data")
+    return tmp_path / "data"
 
 
 def small(weights: Path) -> Experiment:
@@ -129,7 +122,7 @@ def test_the_original_setting_from_config_to_figure(weights: Path, root: Path, t
     first = net(x, task="cubs-head")
     assert torch.equal(first, sn.load(tmp_path / "run" / "backbone" / "bundle")(x, task="cubs-head"))
     with torch.device("meta"):
-        theirs = vgg16(num_classes=3).eval()
+        theirs = vgg16(num_classes=2).eval()
     theirs.load_state_dict(own | net.state.deltas["cubs-head"].apply({}), assign=True)
     with torch.no_grad():
         expected = theirs(normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
@@ -156,7 +149,7 @@ def test_the_original_setting_from_config_to_figure(weights: Path, root: Path, t
     assert runner.invoke(stencil, ["analyze", str(bundle), "-o", str(tmp_path / "analysis")]).exit_code == 0
     figure = (tmp_path / "analysis" / "zeros-wikiart.svg").read_text(encoding="utf-8")
     assert all(f">{name}<" in figure for name in layer_names(on_meta()).values())
-    photo = next((root / "wikiart" / "test").rglob("*.png"))
+    photo = next((root / "wikiart" / "test").rglob("*.jpg"))
     refused = runner.invoke(stencil, ["run", str(bundle), "wikiart", str(photo), "-o", str(tmp_path / "out.png")])
     assert refused.exit_code == 1
     assert not (tmp_path / "out.png").exists()

@@ -164,7 +164,7 @@ def test_the_engine_labels_pictures(bundle: Path, tmp_path: Path) -> None:
 def test_the_engine_says_which_of_the_two_a_task_gives(bundle: Path, tmp_path: Path) -> None:
     engine = Engine(bundle, backbone=Mean())
     picture = Image.new("RGB", (20, 12))
-    refused = r"The task 'colour' \(classification\) gives a label, not a picture; use Engine.label."
+    refused = r"The task 'colour' \(classification\) gives a label, not a picture\. In Python"
     with pytest.raises(ValueError, match=refused):
         engine.run(picture, "colour")
     with pytest.raises(

@@ -23,12 +23,21 @@ def console() -> "Console":
 
 def log_to(screen: "Console") -> None:
     """Send the library's log lines to the screen."""
-    from rich.logging import RichHandler
-
-    handler = RichHandler(console=screen, show_time=False, show_path=False, show_level=False)
     logger = logging.getLogger("stencilnet")
-    logger.addHandler(handler)
+    logger.addHandler(_Lines(screen))
     logger.setLevel(logging.INFO)
+
+
+class _Lines(logging.Handler):
+    """Prints each log line as it is: rich's own handler breaks and pads it to 80 columns, in files too."""
+
+    def __init__(self, screen: "Console") -> None:
+        super().__init__()
+        self._screen = screen
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line, above a progress bar where there is one."""
+        self._screen.print(self.format(record), markup=False)
 
 
 def use_all_cores() -> None:

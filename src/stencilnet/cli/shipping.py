@@ -85,7 +85,8 @@ def remove(bundle: Path, task: str) -> None:
 def merge(bundle: Path, sources: tuple[str, ...]) -> None:
     """Install the tasks of other bundles over the same backbone into BUNDLE, each as it is, byte for byte.
 
-    A SOURCE is a bundle's folder, or one task's folder (tasks/NAME of a bundle, or a copy of one).
+    A SOURCE is a bundle's folder, or one task's folder (tasks/NAME of a bundle, or a copy of one), whose name is the
+    task's.
     """
     from stencilnet.bundle import merge as join
 

@@ -53,7 +53,7 @@ def carry_out(
     use_all_cores()
     experiment = read_config(source, overrides)
     check_names(source, experiment, methods=methods, only=only)
-    check_devices(source, experiment, group)
+    check_devices(source, experiment, group, only)
     check_paths(source, experiment, root, fetch=not dry_run)
     ask = None if engine == "here" else _ask_of(engine, asked)
     chosen = methods or tuple(plan.method.name for plan in experiment.methods[: None if compare else 1])
@@ -120,7 +120,7 @@ def add_to(
     use_all_cores()
     experiment = read_config(source, overrides)
     check_names(source, experiment, only=only)
-    check_devices(source, experiment, group)
+    check_devices(source, experiment, group, only)
     check_paths(source, experiment, root, backbone=False)
     folder = bundle.resolve().with_name(f"{bundle.resolve().name}.training")
     with _session(screen, folder, root, group, only=only, resume=resume) as session:

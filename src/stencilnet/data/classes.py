@@ -6,11 +6,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from stencilnet.data.folders import Examples, FolderError, Origin, list_images
+from stencilnet.data.folders import Examples, FolderError, Origin, list_images, shown
 from stencilnet.tasks.images import read_image, to_tensor
 from stencilnet.tasks.task import Example
-
-_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,14 +77,14 @@ def class_folders(folder: Path) -> Examples:
     if stray:
         raise FolderError(
             f"Expected every image in {folder} to lie in a class's folder, but {len(stray)} lie beside them "
-            f"({_first(stray)}). Move them into their class's folder."
+            f"({shown(stray)}). Move them into their class's folder."
         )
     counts = Counter(name.partition("/")[0] for name in found)
     empty = [name for name in classes if not counts[name]]
     if empty:
         raise FolderError(
             f"Expected every class folder in {folder} to hold images, but {len(empty)} of {len(classes)} hold none "
-            f"({_first(empty)}). Add images, or remove the folders."
+            f"({shown(empty)}). Add images, or remove the folders."
         )
     files = tuple((name, path, numbers[name.partition("/")[0]]) for name, path in found.items())
     return Examples(names=tuple(found), read=partial(_read, files), origin=partial(_origin, files))
@@ -107,17 +105,13 @@ def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) 
         return
     missing, extra = [n for n in named if n not in found], [n for n in found if n not in named]
     differing = [
-        *([f"{len(missing)} missing ({_first(missing)})"] if missing else []),
-        *([f"{len(extra)} unknown ({_first(extra)})"] if extra else []),
+        *([f"{len(missing)} missing ({shown(missing)})"] if missing else []),
+        *([f"{len(extra)} unknown ({shown(extra)})"] if extra else []),
     ] or ["the same ones in another order: classes go by sorted names"]
     raise FolderError(
         f"Expected the folders in {folder} to be the task's {len(named)} classes, but {' and '.join(differing)}. "
         "Rename folders or classes until they are the same, or leave `classes` out."
     )
-
-
-def _first(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _origin(files: tuple[tuple[str, Path, int], ...], index: int) -> Origin:

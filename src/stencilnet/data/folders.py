@@ -4,7 +4,7 @@ Folders may be nested. Files are taken in the order of their paths; hidden files
 their names are left out, and symbolic links to folders are not followed.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -200,7 +200,7 @@ Matched = tuple[tuple[str, Path, Path], ...]
 def _match(first: Path, second: Path) -> Matched:
     ours, theirs = _by_stem(first), _by_stem(second)
     missing = [
-        f"{len(alone)} of the {len(of)} in {here} have no match in {there} ({_first(alone)})"
+        f"{len(alone)} of the {len(of)} in {here} have no match in {there} ({shown(sorted(alone))})"
         for here, there, of, alone in (
             (first, second, ours, ours.keys() - theirs.keys()),
             (second, first, theirs, theirs.keys() - ours.keys()),
@@ -215,8 +215,9 @@ def _match(first: Path, second: Path) -> Matched:
     return tuple((ours[stem], first / ours[stem], second / theirs[stem]) for stem in ours)
 
 
-def _first(names: Collection[str]) -> str:
-    return ", ".join(sorted(names)[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+def shown(names: Sequence[str]) -> str:
+    """Return the first few names."""
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _origin(files: Sequence[Sequence[Path]], how: str, index: int) -> Origin:

@@ -22,7 +22,7 @@ def with_classes(experiment: Experiment, root: Path) -> Experiment:
     return replace(experiment, tasks=tuple(_named(plan, root) for plan in experiment.tasks))
 
 
-def class_problems(plan: TaskPlan, root: Path) -> Iterator[str]:
+def class_problems(plan: TaskPlan, root: Path) -> Iterator[tuple[str, str]]:
     """Say, by config path below the task, which class folders are not the task's classes.
 
     A folder that cannot be opened at all is not told: opening it tells.
@@ -38,7 +38,7 @@ def class_problems(plan: TaskPlan, root: Path) -> Iterator[str]:
             try:
                 check_classes(found[key], named, root / source.folder)
             except ValueError as error:
-                yield f"data.{key}: {error}"
+                yield f"data.{key}", str(error)
 
 
 def check_class_folders(plan: TaskPlan, root: Path) -> None:
@@ -47,7 +47,7 @@ def check_class_folders(plan: TaskPlan, root: Path) -> None:
     Raises:
         ValueError: If any are not; all of them are named.
     """
-    problems = list(class_problems(plan, root))
+    problems = [f"{key}: {message}" for key, message in class_problems(plan, root)]
     if problems:
         raise ValueError(f"{plan.name}: " + "; ".join(problems))
 

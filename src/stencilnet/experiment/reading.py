@@ -21,9 +21,10 @@ from stencilnet.tasks.vgg import vgg
 class ConfigError(ValueError):
     """A config that cannot be run; the message lists every mistake."""
 
-    def __init__(self, source: str, problems: Sequence[str]) -> None:
+    def __init__(self, source: str, problems: Sequence[str], hint: str = "") -> None:
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
-        super().__init__("\n".join([f"{source}: {count}", *(f"  {problem}" for problem in problems)]))
+        hints = [hint] if hint else []
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {problem}" for problem in problems), *hints]))
         self.problems = tuple(problems)
 
 
@@ -67,9 +68,10 @@ def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bo
 
     if not fetch:
         experiment, _ = without_downloads(experiment)
-    problems = []
-    for position, plan in enumerate(experiment.tasks):
-        problems += [f"tasks.{position}.{problem}" for problem in _missing(plan, root)]
+    problems = _missing_data(experiment, root)
+    hint = f"`stencil data list --root {root}` says where the known data sets are from, and how they lie." * bool(
+        problems
+    )
     presets = [plan.task.preset for plan in experiment.tasks if isinstance(plan.task, StyleTransfer)]
     if presets and experiment.perceptual.source == "vgg":
         try:
@@ -79,10 +81,24 @@ def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bo
     if backbone:
         problems += backbone_problems(experiment.backbone)
     if problems:
-        raise ConfigError(source, problems)
+        raise ConfigError(source, problems, hint)
 
 
-def _missing(plan: TaskPlan, root: Path) -> Iterator[str]:
+def _missing_data(experiment: Experiment, root: Path) -> list[str]:
+    """Return what tasks lack; what several lack alike is one line."""
+    places: dict[str, list[str]] = {}
+    for position, plan in enumerate(experiment.tasks):
+        for key, message in _missing(plan, root):
+            places.setdefault(message, []).append(f"tasks.{position}.{key}")
+    problems = [f"{', '.join(where)}: {message}" for message, where in places.items()]
+    cache = None if experiment.trainer.cache is None else root / experiment.trainer.cache
+    if cache is not None and cache.exists() and not cache.is_dir():
+        problems.append(f"trainer.cache: expected a folder, but {cache} is a file")
+    return problems
+
+
+def _missing(plan: TaskPlan, root: Path) -> Iterator[tuple[str, str]]:
+    """Yield what a task lacks, by config path below it."""
     from stencilnet.experiment.classes import class_problems  # here, as reading a config needs none of their imports
     from stencilnet.experiment.styles import style_image
 
@@ -90,19 +106,19 @@ def _missing(plan: TaskPlan, root: Path) -> Iterator[str]:
         try:
             examples = data.open(root)
         except (ValueError, OSError) as error:
-            yield f"data.{key}: {error}"
+            yield f"data.{key}", str(error)
             continue
         if key == "train" and plan.data.validation is None:
             try:
                 split(examples, plan.data.holdout)
             except ValueError as error:
-                yield f"data.holdout: {error}"
+                yield "data.holdout", str(error)
     yield from class_problems(plan, root)
     if isinstance(plan.task, StyleTransfer):
         try:
             style_image(plan.task, root)
         except (ValueError, OSError) as error:
-            yield f"task.style: {error}"
+            yield "task.style", str(error)
 
 
 def to_plain(experiment: Experiment) -> dict[str, Any]:

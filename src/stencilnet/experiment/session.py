@@ -62,13 +62,14 @@ def learning(experiment: Experiment, plan: TaskPlan, session: Session, folder: P
     )
 
 
-def check_devices(source: str, experiment: Experiment, group: Group) -> None:
+def check_devices(source: str, experiment: Experiment, group: Group, only: Sequence[str] = ()) -> None:
     """Refuse a config that cannot be trained by these devices, before anything is.
 
     Args:
         source: Where the config is from.
         experiment: The config.
         group: The processes that train together.
+        only: Names of the tasks that will be trained; empty for all.
 
     Raises:
         ConfigError: If there are too few devices, or a task's batch cannot be shared out among them.
@@ -76,6 +77,8 @@ def check_devices(source: str, experiment: Experiment, group: Group) -> None:
     try:
         resolve(experiment.trainer, group)
         for plan in experiment.tasks:
+            if only and plan.name not in only:
+                continue
             batch = (plan.recipe or plan.task.recipe()).batch
             check_division(plan.name, batch, devices=group.size, accumulate=experiment.trainer.accumulate)
     except ValueError as error:

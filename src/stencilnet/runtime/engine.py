@@ -129,7 +129,10 @@ class Engine:
         """
         found = self._ready[task].task if task in self._ready else _task_of(self.record(task), self._path, task)
         if not isinstance(found, PictureTask):
-            raise ValueError(f"The task {task!r} ({found.kind}) gives a label, not a picture; use Engine.label.")
+            raise ValueError(
+                f"The task {task!r} ({found.kind}) gives a label, not a picture. In Python, "
+                "`stencilnet.Engine(bundle).label(photo, task=...)` returns it."
+            )
         return found
 
     def _forward(self, module: nn.Module, tensor: Tensor) -> Tensor:

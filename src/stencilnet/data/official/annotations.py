@@ -7,6 +7,7 @@ import mmap
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Never
 
@@ -74,7 +75,13 @@ def made_from(record: Record, path: Path) -> bool:
         raise FolderError(f"Cannot read the annotations {path}: {error.strerror}. {_REMEDY}") from error
     if found.st_size != record.size or found.st_mtime_ns == record.modified:
         return found.st_size == record.size
-    return record.same_source(record_of(path))
+    return record.same_source(_record_at(path, found.st_mtime_ns))
+
+
+@cache
+def _record_at(path: Path, modified: int) -> Record:  # noqa: ARG001 (a file of another time is another file)
+    """Hash an annotation file once: a copied data set has other times, and is opened for many tasks."""
+    return record_of(path)
 
 
 def listed_quickly(path: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import Literal
 
 from stencilnet.data.folders import Examples, FolderError, Origin
 from stencilnet.data.official.annotations import listed_quickly, made_from
-from stencilnet.data.official.files import absent, complain, read_labelled, read_photo, read_record
+from stencilnet.data.official.files import absent, complain, label_name, read_labelled, read_photo, read_record
 from stencilnet.tasks.task import Example
 
 YEARS = ("2014", "2017")
@@ -104,7 +104,7 @@ def survey(where: Split) -> tuple[list[str], tuple[str, ...]]:
             files = listed_quickly(where.annotations)
         else:
             files = record.files
-            lost = absent(where.labels, [_png(name) for name in files], "belong to its images")
+            lost = absent(where.labels, [label_name(name) for name in files], "belong to its images")
             problems.extend([] if lost is None else [lost])
     except FolderError as error:
         problems.append(str(error).rstrip("."))
@@ -113,12 +113,8 @@ def survey(where: Split) -> tuple[list[str], tuple[str, ...]]:
     return problems, files
 
 
-def _png(file_name: str) -> str:
-    return Path(file_name).with_suffix(".png").name
-
-
 def _origin(where: Split, labels: bool, files: tuple[str, ...], index: int) -> Origin:
-    photo, label = where.images / files[index], where.labels / _png(files[index])
+    photo, label = where.images / files[index], where.labels / label_name(files[index])
     return Origin(files=(photo, label) if labels else (photo,), how="as stored")
 
 
@@ -128,5 +124,5 @@ def _read(images: Path, files: tuple[str, ...], index: int) -> Example:
 
 def _read_labelled(where: Split, again: str, files: tuple[str, ...], index: int) -> Example:
     name = files[index]
-    label = where.labels / _png(name)
+    label = where.labels / label_name(name)
     return read_labelled(name, where.images / name, label, f"Delete the two, for one is not the official one. {again}")

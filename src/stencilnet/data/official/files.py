@@ -3,7 +3,7 @@
 import json
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from stencilnet.data.folders import FolderError
+from stencilnet.data.folders import FolderError, shown
 from stencilnet.data.official.names import voc_palette
 from stencilnet.tasks.images import read_image, read_labels, to_tensor
 from stencilnet.tasks.task import Example
@@ -131,6 +131,11 @@ def write_label(path: Path, label: npt.NDArray[np.uint8]) -> None:
     write_whole(path, label_png(label))
 
 
+def label_name(file_name: str) -> str:
+    """Return the name of the label map of an image file."""
+    return Path(file_name).with_suffix(".png").name
+
+
 def label_png(label: npt.NDArray[np.uint8]) -> bytes:
     """Return class indices ``(H, W)`` as a PNG with VOC's colours."""
     image = Image.fromarray(label)
@@ -141,7 +146,7 @@ def label_png(label: npt.NDArray[np.uint8]) -> bytes:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all; not forced to the disk at once, which would take longer than making it.
 
     Raises:
         FolderError: If it cannot be written.
@@ -199,13 +204,7 @@ def complain(problems: Iterable[str | None], remedy: str) -> None:
     """
     found = [problem for problem in problems if problem is not None]
     if found:
-        text = "; ".join(found)
-        raise FolderError(f"{text[0].upper()}{text[1:]}. {remedy}")
-
-
-def shown(names: Sequence[str]) -> str:
-    """Return the first few names."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        raise FolderError(f"Expected a whole data set, but {'; '.join(found)}. {remedy}")
 
 
 def read_photo(name: str, path: Path) -> Example:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official.annotations import Outline, Outlined, read_annotations, record_of
-from stencilnet.data.official.files import Progress, begin, write_label, write_record
+from stencilnet.data.official.files import Progress, begin, label_name, write_label, write_record
 from stencilnet.data.official.names import COCO_INDEX
 from stencilnet.tasks.task import VOID
 
@@ -49,7 +49,7 @@ def rasterize(annotations: Path, folder: Path, progress: Progress, workers: int 
     source = record_of(annotations)
     images = read_annotations(annotations)
     done = begin(folder, source)
-    todo = [image for image in images if _png(image.file_name) not in done]
+    todo = [image for image in images if label_name(image.file_name) not in done]
     what = f"label maps of {folder.name}"
     count = len(images) - len(todo)
     progress(what, count, len(images))
@@ -97,7 +97,7 @@ def _merged(codes: Any, outline: Outline, height: int, width: int) -> Any:
 
 
 def _make(folder: Path, image: Outlined) -> int:
-    write_label(folder / _png(image.file_name), paint(image))
+    write_label(folder / label_name(image.file_name), paint(image))
     return 1
 
 
@@ -114,10 +114,6 @@ def _all(images: Sequence[Outlined], make: Callable[[Outlined], int], workers: i
                 f"A process that draws label maps was killed: expected memory for {workers} of them. Close other "
                 "programs and run the same command again: it goes on where it stopped."
             ) from error
-
-
-def _png(file_name: str) -> str:
-    return Path(file_name).with_suffix(".png").name
 
 
 def _pycocotools() -> Any:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from stencilnet.data.folders import Examples, FolderError, Origin
-from stencilnet.data.official.files import absent, complain, read_labelled, shown
+from stencilnet.data.folders import Examples, FolderError, Origin, shown
+from stencilnet.data.official.files import absent, complain, read_labelled
 from stencilnet.tasks.task import Example
 
 SPLITS = ("train", "val", "trainval", "train_aug")

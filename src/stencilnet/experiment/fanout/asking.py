@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
+from shutil import which
 from typing import Any, Literal
 
 from stencilnet.experiment.reading import ConfigError
 
 _DAY = 24 * 60
+_NUMBERS = {"timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node"}
 _PACKAGES = {"ray": "ray", "slurm": "submitit"}
 
 
@@ -57,6 +59,7 @@ def read_ask(engine: str, words: Sequence[str]) -> RayAsk | SlurmAsk:
 
     Raises:
         ConfigError: If the engine is not installed, a word is not of this form, or its key or value is not known.
+        ValueError: If this machine cannot submit to Slurm.
     """
     package = _PACKAGES[engine]
     if find_spec(package) is None:
@@ -99,6 +102,16 @@ def _slurm(asked: dict[str, Any]) -> SlurmAsk:
         problems.append(f"expected `cluster` to be slurm or local, but got {cluster!r}")
     if not isinstance(timeouts, int) or isinstance(timeouts, bool) or timeouts < 0:
         problems.append(f"expected `slurm_max_num_timeout` to be a whole number >= 0, but got {timeouts!r}")
+    problems += [
+        f"expected `{key}` to be a number, but got {asked[key]!r}"
+        for key in _NUMBERS & asked.keys()
+        if isinstance(asked[key], bool) or not isinstance(asked[key], int | float)
+    ]
     if problems:
         raise ConfigError("--ask", problems)
+    if cluster == "slurm" and which("sbatch") is None:
+        raise ValueError(
+            "Expected a machine that can submit to Slurm, but it has no `sbatch`. Start this on a login node; "
+            "`--ask cluster=local` tries it out by processes of this machine."
+        )
     return SlurmAsk(cluster=cluster, slurm_max_num_timeout=timeouts, parameters={**standard.parameters, **asked})

@@ -88,7 +88,7 @@ def _do(works: Sequence[Work], run: Run, submit: Submit) -> dict[str, str]:
                 del waiting[name]
         if session.stop() and waiting and not stopping:
             stopping = True
-            session.announce(f"stopping {len(waiting)} jobs; each writes its checkpoint first")
+            session.announce(f"stopping {len(waiting)} job(s); each writes its checkpoint first")
             works[0].wish.touch()
             for watched in waiting.values():
                 watched.withdraw()
