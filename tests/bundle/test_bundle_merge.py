@@ -158,7 +158,7 @@ def test_two_tasks_of_one_name_are_refused(world: Path, tmp_path: Path, file_byt
     error = refused(bundle, [world / "late" / "bundle", tmp_path / "late"], file_bytes)
     assert (error.file, error.got) == (str(tmp_path / "late"), "one with another provenance, order, delta")
     assert str(world / "late" / "bundle" / "tasks" / "late") in error.what
-    assert "Leave one of the two out" in error.remedy
+    assert "Name the tasks that you want" in error.remedy
     merge(bundle, [world / "late" / "bundle"])
     error = refused(bundle, [world / "colour" / "bundle", tmp_path / "late"], file_bytes)
     assert str(bundle / "tasks" / "late") in error.what
