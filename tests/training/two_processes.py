@@ -50,6 +50,8 @@ def work(group: Group, out: Path) -> None:
     first = {"task": labels, "train": Voids(10), "validation": Voids(4), "mask_lr": 1e-3}
     backbone = seeded(lambda: UNet(width=2, channels=3))
     trained = {"labels": fit(job(out / "labels", **first), masks(backbone), backbone, group=group)}
+    rounded = job(out / "rounded", **first)
+    trained["rounded"] = fit(rounded, masks(backbone), backbone, group=group, precision="bf16")
     recipe = Recipe(steps=5, batch=8, lr=1e-3)
     painting = Edges2Photo(critic_layers=1, critic_width=4)
     second = job(out / "painting", task=painting, recipe=recipe, train=Pairs(10), validation=Pairs(4), mask_lr=1e-3)

@@ -12,6 +12,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ import click
 from stencilnet.cli.console import cores
 
 if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
     from stencilnet.training.distributed import Group
 
 GRACE = 120
@@ -28,12 +31,25 @@ GRACE = 120
 _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    rank: int
+    size: int
+    local_rank: int
+    local_size: int
+    address: str
+
+
 def on_devices(count: int, work: Callable[["Group"], None]) -> None:
     """Do some work on several devices.
 
     Args:
         count: How many, on this machine; under torchrun, as many as it started.
         work: What process 0 does.
+
+    Raises:
+        click.UsageError: If the launcher's variables are wrong.
+        PeerError: If not all processes come.
     """
     if all(name in os.environ for name in _LAUNCHED) and os.environ["WORLD_SIZE"] != "1":
         _take_place(work)
@@ -47,23 +63,76 @@ def on_devices(count: int, work: Callable[["Group"], None]) -> None:
 
 def _take_place(work: Callable[["Group"], None]) -> None:
     import torch
+
+    from stencilnet.training.distributed import join
+
+    place = _place()
+    if place.local_rank < torch.cuda.device_count():  # where it is not, process 0 says so
+        torch.cuda.set_device(place.local_rank)
+    group = join(_store(place), rank=place.rank, size=place.size, local_size=place.local_size)
+    try:
+        if place.rank:
+            _follow(group)
+        else:
+            _lead(group, work)
+    except BaseException:
+        # The launcher sends SIGTERM to those who are left, and only what they still have to say tells what happened.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise
+
+
+def _place() -> _Place:
+    """Read what the launcher says.
+
+    Raises:
+        click.UsageError: If a variable is no number, or one that cannot be.
+    """
+    size = _number("WORLD_SIZE", 1, None)
+    local_size = _number("LOCAL_WORLD_SIZE", 1, size)
+    rank, local_rank = _number("RANK", 0, size - 1), _number("LOCAL_RANK", 0, local_size - 1)
+    address = f"{os.environ['MASTER_ADDR']}:{_number('MASTER_PORT', 1, 65535)}"
+    return _Place(rank=rank, size=size, local_rank=local_rank, local_size=local_size, address=address)
+
+
+def _number(name: str, least: int, most: int | None) -> int:
+    word = os.environ[name]
+    if word.isascii() and word.isdigit() and least <= int(word) and (most is None or int(word) <= most):
+        return int(word)
+    wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+    raise click.UsageError(
+        f"Expected the environment variable {name} to be a whole number {wanted}, as torchrun sets it, but got "
+        f"{word!r}. Start with torchrun, correct it, or unset {name} to train without other processes."
+    )
+
+
+def _store(place: _Place) -> "Store":
     from torch.distributed.rendezvous import rendezvous
 
-    from stencilnet.training.distributed import PATIENCE, join
+    from stencilnet.training.distributed import MEETING, PeerError
 
-    place, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
-    if place < torch.cuda.device_count():  # where it is not, process 0 says so
-        torch.cuda.set_device(place)
-    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
-    group = join(store, rank=rank, size=size, local_size=here)
-    if rank:
-        _follow(group)
+    store: Store
+    try:
+        store, _, _ = next(rendezvous("env://", timeout=MEETING))
+    except RuntimeError as error:  # nobody listens there, not all came, or the port is taken
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise PeerError(
+            f"expected {place.size} processes to meet at {place.address} (MASTER_ADDR:MASTER_PORT) within {MEETING}, "
+            f"but process {place.rank} got: {reason}. Start all of them with the same address, one that every machine "
+            "reaches, and a free port."
+        ) from error
+    return store
+
+
+def _lead(group: "Group", work: Callable[["Group"], None]) -> None:
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        if not group.is_broken:  # if it is, why is being said
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        work(group)
+    finally:
         group.end()
-    else:
-        try:
-            work(group)
-        finally:
-            group.end()
 
 
 def _follow(group: "Group") -> None:
@@ -79,6 +148,7 @@ def _follow(group: "Group") -> None:
             raise click.exceptions.Exit(1) from None
         group.fail()
         raise
+    group.end()
 
 
 def _leave_it(_number: int, _frame: FrameType | None) -> None:
@@ -112,7 +182,8 @@ def _relaunch(count: int) -> None:
         except ChildFailedError as error:
             codes = [failure.exitcode for _, failure in sorted(error.failures.items())]
             if max(codes) <= 0:  # nobody was left to say anything
-                click.echo(f"stencil: a process was killed by signal {-min(codes)}", err=True)
+                _, first = error.get_first_failure()
+                click.echo(f"stencil: a process was killed by signal {-first.exitcode}", err=True)
             raise click.exceptions.Exit(next((code for code in codes if code > 0), 1)) from error
         except SignalException as error:
             raise click.exceptions.Exit(1) from error

@@ -21,12 +21,25 @@ from torch.nn.parallel import DistributedDataParallel
 PATIENCE = timedelta(days=7)
 """Followers wait while process 0 validates, tests and reads data; one that died is noticed without a timeout."""
 
-_ENDED, _FAILED = "stencilnet/ended", "stencilnet/failed"
+MEETING = timedelta(minutes=10)
+"""Processes wait that long for each other at the start, where one that does not come is not noticed otherwise."""
+
+_ENDED, _FAILED, _HERE = "stencilnet/ended", "stencilnet/failed", "stencilnet/here"
 _GO, _LEAVE = 0, 1
+_GONE = (
+    "closed by peer",
+    "reset by peer",
+    "Connection refused",
+    "Broken pipe",
+    "Timed out waiting",
+    "timeout caused pair closure",
+    "connectFullMesh failed",
+)
+"""What gloo's errors say if a process is gone; they have no class of their own, as NCCL's and the store's have."""
 
 
 class PeerError(ValueError):
-    """Another process of the group has failed, and has said why."""
+    """Another process of the group has failed, is gone, or never came."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -64,15 +77,19 @@ class Group:
 
     @contextmanager
     def lockstep(self) -> Iterator[None]:
-        """Hold a step; after an exception in it the others are somewhere within theirs and cannot be spoken to."""
+        """Hold a step; after an exception in it the others are somewhere within theirs and cannot be spoken to.
+
+        Raises:
+            PeerError: If the step failed since another process failed or is gone.
+        """
         if self.size == 1:
             yield
             return
         self._within = True
         try:
             yield
-        except RuntimeError as error:  # what gloo and NCCL raise if a process is gone; also a step's own failure
-            if self._failed():
+        except RuntimeError as error:
+            if self._failed() or _tells_of_loss(error):
                 raise self._lost() from error
             raise
         self._within = False
@@ -114,6 +131,11 @@ class Group:
         self._store.set(_FAILED, str(self.rank))
 
     @property
+    def is_broken(self) -> bool:
+        """Whether the others cannot be spoken to: within a step, and for good after a failure in it."""
+        return self._within
+
+    @property
     def has_ended(self) -> bool:
         """Whether process 0 has ended, so that what fails here now is no news."""
         assert self._store is not None, "alone there is nobody to ask"
@@ -146,7 +168,10 @@ class Group:
             raise self._lost() from error
 
     def _failed(self) -> bool:
-        return self._store is not None and bool(self._store.check([_FAILED]))
+        try:
+            return self._store is not None and bool(self._store.check([_FAILED]))
+        except RuntimeError:  # the store itself is gone with process 0 or its launcher
+            return False
 
     def _lost(self) -> PeerError:
         if self._failed():
@@ -170,12 +195,40 @@ def join(store: Store, *, rank: int, size: int, local_size: int) -> Group:
         rank: Number of this process.
         size: Number of processes.
         local_size: How many of them are on this machine.
+
+    Raises:
+        PeerError: If they do not all come within `MEETING`.
     """
+    _meet(store, rank, size)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
     control = dist.new_group(backend="gloo", timeout=PATIENCE)
     assert isinstance(control, ProcessGroup), "every process is in it"
     return Group(rank=rank, size=size, local_size=local_size, _store=store, _control=control)
+
+
+def _meet(store: Store, rank: int, size: int) -> None:
+    """Wait for all at the store: what comes after it has the collectives' patience."""
+    places = {other: f"{_HERE}/{other}" for other in range(size)}
+    store.set(places[rank], "")
+    try:
+        store.wait(list(places.values()), MEETING)
+    except dist.DistStoreError as error:
+        missing = [str(other) for other, place in places.items() if not store.check([place])]
+        raise PeerError(
+            f"expected {size} processes to meet within {MEETING}, but missed {', '.join(missing)} (counted from 0). "
+            "Start all of them, with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and look at what the missing "
+            "ones say."
+        ) from error
+    except dist.DistNetworkError as error:
+        raise PeerError(
+            f"expected {size} processes to meet, but the one where they meet is gone. Start all of them again."
+        ) from error
+    store.set_timeout(PATIENCE)
+
+
+def _tells_of_loss(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or any(words in str(error) for words in _GONE)
 
 
 def packed(value: object) -> bytes:
