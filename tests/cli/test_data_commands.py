@@ -18,6 +18,7 @@ from rich.console import Console
 
 from stencilnet.cli.data import Meter
 from stencilnet.cli.main import main
+from stencilnet.data.fetching.catalog import CAMVID
 from stencilnet.data.fetching.problems import human_bytes
 from stencilnet.data.official import LAYOUTS
 
@@ -144,6 +145,59 @@ def test_make_all_then_list_then_refuse_to_mix(stencil: Stencil, tmp_path: Path)
     mixed = stencil("fetch", "voc2012", "--root", tmp_path)
     assert mixed.returncode == 1
     assert "but it has one: a tiny replica. Name another --root" in mixed.stderr
+
+
+def test_a_damaged_marker_leaves_the_other_sets_listed(stencil: Stencil, tmp_path: Path) -> None:
+    for name in ("edges2handbags", "styles"):
+        assert stencil("make", name, "--root", tmp_path).returncode == 0
+    (tmp_path / "replica-edges2handbags.json").write_text("{")
+    done = stencil("list", "--root", tmp_path, "--json")
+    listed = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert listed["styles"]["state"] == "present"
+    assert listed["edges2handbags"]["state"] == "incomplete"
+    (line,) = listed["edges2handbags"]["missing"]
+    assert f"Cannot read {tmp_path / 'replica-edges2handbags.json'}" in line
+    assert f"run `stencil data make edges2handbags --root {tmp_path}`" in line
+    assert f"  missing: {line}\n" in stencil("list", "--root", tmp_path).stdout
+
+
+def test_make_all_goes_on_past_a_problem(stencil: Stencil, tmp_path: Path) -> None:
+    (tmp_path / "styles").mkdir()
+    (tmp_path / "styles" / "the_scream.jpg").write_bytes(b"mine")
+    (tmp_path / "replica-voc2012.json").write_text("{}")  # an interrupted make's
+    made = stencil("make", "all", "--root", tmp_path)
+    names = ["coco2017", "coco2014", "sbd", "edges2handbags", "camvid", "bsds500", "classes"]
+    assert (made.returncode, made.stdout) == (1, "".join(f"{name} made: {tmp_path}\n" for name in names))
+    voc, styles = made.stderr.splitlines()
+    assert voc.startswith(f"stencil: Expected nothing at {tmp_path / 'replica-voc2012.json'}, where the replica of voc")
+    assert styles.startswith(f"stencil: Expected nothing of styles in {tmp_path} yet, but a part of it is there")
+
+
+def test_a_set_of_ones_own_that_is_there_is_not_asked_for(stencil: Stencil, tmp_path: Path) -> None:
+    for held in CAMVID.holds:
+        (tmp_path / held.path).mkdir(parents=True)
+        for number in range(held.files):
+            (tmp_path / held.path / str(number)).touch()
+    done = stencil("fetch", "camvid", "--root", tmp_path)
+    assert (done.returncode, done.stdout) == (0, f"camvid is there already, complete: {tmp_path}\n"), done.stderr
+    (tmp_path / CAMVID.holds[0].path / "0").unlink()
+    assert stencil("fetch", "camvid", "--root", tmp_path).stderr.startswith("stencil: camvid is not fetched. Its terms")
+
+
+def test_a_replica_of_such_a_set_does_not_pass_for_it(stencil: Stencil, tmp_path: Path) -> None:
+    assert stencil("make", "camvid", "--root", tmp_path).returncode == 0
+    refused = stencil("fetch", "camvid", "--root", tmp_path)
+    assert refused.returncode == 1
+    assert "but it has one: a tiny replica. Name another --root" in refused.stderr
+
+
+@pytest.mark.parametrize("mirror", ["nonsense", "", "file:///etc", "ftp://host/x", "http://", "https://[", "/srv"])
+def test_a_mirror_that_is_no_web_address_is_a_wrong_word(stencil: Stencil, tmp_path: Path, mirror: str) -> None:
+    wrong = stencil("fetch", "styles", "--root", tmp_path / "root", "--mirror", mirror)
+    assert wrong.returncode == 2
+    assert f"expected an address that starts with http:// or https://, but got {mirror!r}" in wrong.stderr
+    assert not (tmp_path / "root").exists()
 
 
 def test_make_does_not_touch_a_part_of_the_real_set(stencil: Stencil, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from stencilnet.data import diskcache
 from stencilnet.data.classes import class_folders
 from stencilnet.data.diskcache import DiskCache, decode, encode
 from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs, side_by_side
@@ -180,6 +181,20 @@ def test_a_changed_source_is_read_anew(root: Path) -> None:
     assert same(DiskCache(source, VIEW, root / "cache")[0], resized(source[0], VIEW))
     assert same(DiskCache(unread(source), VIEW, root / "cache")[0], resized(source[0], VIEW))
     assert len(files(root / "cache")) == 1
+
+
+def test_entries_of_other_code_are_made_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of(root)
+    DiskCache(source, VIEW, root / "cache")[0]
+    (path,) = files(root / "cache")
+    before = path.read_bytes()
+    monkeypatch.setattr(diskcache, "_PIXELS", diskcache._PIXELS + 1)
+    with pytest.raises(AssertionError, match="example 0 was read"):
+        DiskCache(unread(source), VIEW, root / "cache")[0]
+    assert same(DiskCache(source, VIEW, root / "cache")[0], resized(source[0], VIEW))
+    assert files(root / "cache") == [path]
+    assert path.read_bytes() != before
+    assert same(DiskCache(unread(source), VIEW, root / "cache")[0], resized(source[0], VIEW))
 
 
 def test_a_source_that_is_gone_is_missed_though_it_is_kept(root: Path) -> None:

@@ -216,6 +216,10 @@ def test_a_server_that_cannot_be_reached(tmp_path: Path) -> None:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/a.bin"
         with pytest.raises(FetchError, match=r"the server could not be reached \(.*refused.*\).*put it at .*a\.bin"):
             get(Wanted(url=url, target=tmp_path / "a.bin"))
+        with pytest.raises(FetchError) as told:
+            get(Wanted(url=url, target=tmp_path / "a.bin"))
+    assert "kept" not in str(told.value)  # there is nothing to keep
+    assert "the same command again. Or get the file another way" in str(told.value)
 
 
 def test_only_web_addresses_are_taken(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A whole data set: what is fetched, what is skipped, and what is said of it."""
 
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,10 +10,10 @@ import pytest
 from filelock import FileLock
 
 from stencilnet.data.fetching.catalog import CAMVID, CATALOG, DataSet, HandSet, Holding, RemoteFile
-from stencilnet.data.fetching.fetch import fetch, look
+from stencilnet.data.fetching.fetch import State, fetch, look
 from stencilnet.data.fetching.problems import FetchError
 from stencilnet.data.official.layouts import LAYOUTS, Layout, Progress
-from stencilnet.data.replicas import make_replica
+from stencilnet.data.replicas import REPLICAS, make_replica
 
 from .fetching_server import Server, md5, tarred, web_server, zipped
 
@@ -184,6 +185,43 @@ def test_a_disk_that_is_too_small_is_named_before_anything_is_fetched(server: Se
         get(replace(entry, files=(entry.files[0], roomy)), tmp_path)
 
 
+def test_a_wrong_archive_is_the_same_error_each_time_and_nothing_of_it_is_in_place(
+    server: Server, tmp_path: Path
+) -> None:
+    entry = toy(server)
+    server.serve("photos.zip", zipped({"photos/0.jpg": b"a"}))
+    loose = replace(entry, files=(entry.files[0], replace(entry.files[1], bytes=None, checksum=None, about=100)))
+    for _ in range(2):
+        with pytest.raises(FetchError, match=r"downloads/photos\.zip .* is not that set: toy/photos has 1 of 20 files"):
+            get(loose, tmp_path)
+        assert not (tmp_path / "toy" / "photos").exists()
+        assert not (tmp_path / "toy" / ".unpacked-photos.zip").exists()
+        assert downloads(tmp_path) == {"photos.zip"}
+    (tmp_path / "downloads" / "photos.zip").unlink()
+    server.serve("photos.zip", PHOTOS)
+    assert get(loose, tmp_path)
+
+
+def test_a_bad_picture_is_fetched_anew_unless_the_user_put_it_there(server: Server, tmp_path: Path) -> None:
+    make_replica("styles", tmp_path / "drawn")
+    whole = (tmp_path / "drawn" / "styles" / "the_scream.jpg").read_bytes()
+    entry = CATALOG["styles"]
+    assert isinstance(entry, DataSet)
+    entry = replace(entry, files=tuple(replace(f, url=f"{server.url}/{f.name}") for f in entry.files))
+    server.serve("starry_night.jpg", b"<html>Please log in</html>")
+    server.serve("the_scream.jpg", whole)
+    with pytest.raises(FetchError, match=r"starry_night\.jpg that was downloaded .* It has been removed"):
+        get(entry, tmp_path / "root", LAYOUTS["styles"])
+    assert downloads(tmp_path / "root") == set()
+    (tmp_path / "root" / "downloads" / "starry_night.jpg").write_bytes(b"mine")
+    with pytest.raises(FetchError, match=r"downloads/starry_night\.jpg to be a whole picture, .* Delete it"):
+        get(entry, tmp_path / "root", LAYOUTS["styles"])
+    assert (tmp_path / "root" / "downloads" / "starry_night.jpg").read_bytes() == b"mine"
+    (tmp_path / "root" / "downloads" / "starry_night.jpg").unlink()
+    server.serve("starry_night.jpg", whole)
+    assert get(entry, tmp_path / "root", LAYOUTS["styles"])
+
+
 def test_a_mirror_takes_the_publishers_place(server: Server, tmp_path: Path) -> None:
     entry = toy(server)
     lost = tuple(replace(file, url="http://127.0.0.1:9/gone") for file in entry.files)
@@ -228,6 +266,43 @@ def test_a_set_that_one_lays_out_oneself_is_looked_for(tmp_path: Path) -> None:
     (tmp_path / "camvid" / "val" / "images").mkdir(parents=True)
     (tmp_path / "camvid" / "val" / "images" / "c.jpg").touch()
     assert look(small, None, tmp_path).state == "present"
+
+
+@pytest.mark.parametrize("name", ["camvid", "bsds500", "classes"])
+def test_a_replica_of_such_a_set_is_looked_for_too(tmp_path: Path, name: str) -> None:
+    entry = CATALOG[name]
+    assert isinstance(entry, HandSet)
+    make_replica(name, tmp_path)
+    assert look(entry, None, tmp_path) == State(state="present", note="a tiny replica")
+    for place in REPLICAS[name].places:
+        shutil.move(tmp_path / place, tmp_path / "away")
+        found = look(entry, None, tmp_path)
+        assert (found.state, found.note) == ("incomplete", "a tiny replica")
+        assert all(words.startswith(f"{place}/") and words.endswith(" is missing") for words in found.missing)
+        shutil.copytree(tmp_path / "away", tmp_path / place, ignore=lambda folder, names: files_of(folder))
+        assert all(" has 0 of 1 files" in words for words in look(entry, None, tmp_path).missing)
+        assert look(entry, None, tmp_path).state == "incomplete"
+        shutil.rmtree(tmp_path / place)
+        shutil.move(tmp_path / "away", tmp_path / place)
+    assert look(entry, None, tmp_path).state == "present"
+
+
+def files_of(folder: str) -> list[str]:
+    """The names of the files in a folder, and of its folders of classes."""
+    return [path.name for path in Path(folder).iterdir() if path.is_file() or path.name in ("swirls", "bands")]
+
+
+def test_a_replica_that_is_not_whole_is_made_anew_not_fetched(tmp_path: Path) -> None:
+    make_replica("styles", tmp_path)
+    (tmp_path / "styles" / "the_scream.jpg").unlink()
+    entry = CATALOG["styles"]
+    assert isinstance(entry, DataSet)
+    with pytest.raises(
+        FetchError,
+        match=r"a tiny replica, not whole \(there is no file .*the_scream\.jpg\)\..* delete it and run "
+        rf"`stencil data make styles --root {tmp_path}`",
+    ):
+        get(entry, tmp_path, LAYOUTS["styles"])
 
 
 def test_the_catalogue_fits_the_layouts() -> None:

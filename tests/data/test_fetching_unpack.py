@@ -8,12 +8,13 @@ import signal
 import stat
 import tarfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from stencilnet.data.fetching.catalog import Checksum, RemoteFile
+from stencilnet.data.fetching.catalog import CATALOG, Checksum, DataSet, Holding, RemoteFile
 from stencilnet.data.fetching.problems import FetchError
 from stencilnet.data.fetching.unpack import put_in_place, unpacked, unpacking
 
@@ -24,7 +25,8 @@ FILES = {"set/train/a.jpg": b"a" * 1000, "set/train/b.jpg": b"b", "set/list.txt"
 
 def remote(name: str, checksum: Checksum | None = None) -> RemoteFile:
     kind = "zip" if name.endswith("zip") else "tar" if "tar" in name else "picture"
-    return RemoteFile(url=f"http://x/{name}", name=name, kind=kind, into="in", holds=(), checksum=checksum)  # type: ignore[arg-type]
+    holds = (Holding(path="in/set"),)
+    return RemoteFile(url=f"http://x/{name}", name=name, kind=kind, into="in", holds=holds, checksum=checksum)  # type: ignore[arg-type]
 
 
 def archive(folder: Path, name: str, data: bytes) -> Path:
@@ -62,9 +64,72 @@ def test_an_archive_is_unpacked_and_known_to_be(tmp_path: Path, name: str) -> No
 def test_it_joins_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "in" / "set" / "train").mkdir(parents=True)
     (tmp_path / "in" / "set" / "train" / "mine.jpg").write_bytes(b"mine")
-    (tmp_path / "in" / "set" / "train" / "b.jpg").write_bytes(b"half of")
+    (tmp_path / "in" / "set" / "train" / "b.jpg").write_bytes(FILES["set/train/b.jpg"])
     put(tmp_path, "a.zip", zipped(FILES))
     assert seen(tmp_path / "in") == {**FILES, "set/train/mine.jpg": b"mine"}
+
+
+@pytest.mark.parametrize("mine", [b"of another size", b"B"])
+def test_it_never_replaces_a_file_by_another_one(tmp_path: Path, mine: bytes) -> None:
+    (tmp_path / "in" / "set" / "train").mkdir(parents=True)
+    (tmp_path / "in" / "set" / "train" / "b.jpg").write_bytes(mine)
+    with pytest.raises(
+        FetchError,
+        match=r"in/set/train/b\.jpg to be as in the archive, but another file lies there\. Nothing was .* Move away",
+    ):
+        put(tmp_path, "a.zip", zipped(FILES))
+    assert seen(tmp_path / "in") == {"set/train/b.jpg": mine}
+    assert not unpacked(remote("a.zip"), tmp_path)
+    assert not unpacking(remote("a.zip"), tmp_path).exists()
+    (tmp_path / "in" / "set" / "train" / "b.jpg").unlink()
+    put(tmp_path, "a.zip", zipped(FILES))
+    assert seen(tmp_path / "in") == FILES
+
+
+def test_many_files_in_the_way_are_counted(tmp_path: Path) -> None:
+    files = {f"set/{n}": b"a" for n in range(5)}
+    put(tmp_path, "a.zip", zipped(files))
+    with pytest.raises(FetchError, match=r"in/set/0 to be .*; .*in/set/2 to be .*; and 2 more such files\. Nothing"):
+        put(tmp_path, "b.zip", zipped(dict.fromkeys(files, b"b")))
+    assert seen(tmp_path / "in") == files
+
+
+def test_an_archive_of_one_set_cannot_touch_another_set(tmp_path: Path) -> None:
+    entry, annotations = CATALOG["edges2handbags"], tmp_path / "coco" / "annotations" / "instances_val2017.json"
+    assert isinstance(entry, DataSet)
+    annotations.parent.mkdir(parents=True)
+    annotations.write_bytes(b"real")
+    bags = {"edges2handbags/train/1_AB.jpg": b"a", "edges2handbags/val/1_AB.jpg": b"a"}
+    path = archive(tmp_path, "a.tar.gz", tarred({**bags, "coco/annotations/instances_val2017.json": b"evil"}))
+    holds = tuple(replace(held, files=1) for held in entry.files[0].holds)
+    with pytest.raises(
+        FetchError,
+        match=r"a\.tar\.gz to hold edges2handbags and nothing beside it, but it has an entry 'coco/annotations/insta.*"
+        r"Nothing of it was put in place.* Delete .*a\.tar\.gz",
+    ):
+        put_in_place(path, replace(entry.files[0], holds=holds), tmp_path, lambda *_: None)
+    assert seen(tmp_path).keys() == {"a.tar.gz", "coco/annotations/instances_val2017.json"}
+    assert annotations.read_bytes() == b"real"
+
+
+def test_an_archive_with_too_little_in_it_is_not_that_set(tmp_path: Path) -> None:
+    entry = CATALOG["edges2handbags"]
+    assert isinstance(entry, DataSet)
+    path = archive(tmp_path, "a.tar.gz", tarred({f"edges2handbags/train/{n}_AB.jpg": b"a" for n in range(5)}))
+    with pytest.raises(
+        FetchError,
+        match=r"this archive is not that set: edges2handbags/train has 5 of 138567 files; edges2handbags/val is missing"
+        r"\. Nothing of it was put in place\. Delete .*a\.tar\.gz and .* the publisher's file .* has changed",
+    ):
+        put_in_place(path, entry.files[0], tmp_path, lambda *_: None)
+    assert {p.name for p in tmp_path.iterdir()} == {"a.tar.gz"}
+
+
+def test_the_folder_itself_may_be_an_entry(tmp_path: Path) -> None:
+    here = tarfile.TarInfo("./")
+    here.type = tarfile.DIRTYPE
+    put(tmp_path, "a.tar.gz", tarred({".": here, **{f"./{name}": data for name, data in FILES.items()}}))
+    assert seen(tmp_path / "in") == FILES
 
 
 @pytest.mark.parametrize("name", ["a.zip", "a.tar.gz"])
@@ -155,7 +220,7 @@ def test_an_interrupted_unpacking_counts_for_nothing_and_starts_over(tmp_path: P
 def test_a_file_in_the_way_of_a_folder_is_named_and_the_next_call_goes_on(tmp_path: Path) -> None:
     (tmp_path / "in" / "set").mkdir(parents=True)
     (tmp_path / "in" / "set" / "train").write_bytes(b"a file")
-    with pytest.raises(FetchError, match=r"in/set/train to be a folder, but it is a file\. Move it away"):
+    with pytest.raises(FetchError, match=r"in/set/train to be a folder, but it is a file\. Nothing .* Move away"):
         put(tmp_path, "a.zip", zipped(FILES))
     assert not unpacked(remote("a.zip"), tmp_path)
     (tmp_path / "in" / "set" / "train").unlink()
@@ -192,6 +257,25 @@ def test_a_picture_is_moved_if_it_is_whole(tmp_path: Path) -> None:
     assert (tmp_path / "in" / "a.png").read_bytes() == whole
     assert unpacked(remote("a.png"), tmp_path)
     assert not (tmp_path / "a.png").exists()
+
+
+def test_a_picture_never_replaces_another_file(tmp_path: Path) -> None:
+    Image.effect_noise((40, 30), 50).save(tmp_path / "made.png")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(b"mine")
+    with pytest.raises(FetchError, match=r"in/a\.png to be as in the archive, but another file lies there"):
+        put(tmp_path, "a.png", (tmp_path / "made.png").read_bytes())
+    assert (tmp_path / "in" / "a.png").read_bytes() == b"mine"
+
+
+def test_a_bad_picture_is_removed_only_if_we_downloaded_it(tmp_path: Path) -> None:
+    path = archive(tmp_path, "a.png", b"<html>")
+    with pytest.raises(FetchError, match=r"whole picture, but it cannot be read .* Delete it"):
+        put_in_place(path, remote("a.png"), tmp_path, lambda *_: None)
+    assert path.read_bytes() == b"<html>"
+    with pytest.raises(FetchError, match=r"the a\.png that was downloaded to be a whole picture.* has been removed"):
+        put_in_place(path, remote("a.png"), tmp_path, lambda *_: None, ours=True)
+    assert not path.exists()
 
 
 def test_a_marker_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,21 @@ class TestMake:
         assert all(is_replica(name, raw) for name in LAYOUTS)
         assert not is_replica("styles", tmp_path)
 
+    @pytest.mark.parametrize("left", [0, 1, 4])
+    def test_an_interrupted_one_names_all_that_is_to_be_removed(self, tmp_path, left):
+        make_replica("coco2017", tmp_path)
+        places = REPLICAS["coco2017"].places
+        for place in places[left:]:
+            path = tmp_path / place
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        with pytest.raises(FolderError, match=r"what an interrupted `make` left of it.* remove .* first\.") as told:
+            make_replica("coco2017", tmp_path)
+        named = str(told.value).removeprefix("Expected nothing at ").partition(", where the replica")[0].split(", ")
+        assert named == [str(tmp_path / name) for name in (*places[:left], "replica-coco2017.json")]
+        for path in map(Path, named):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        make_replica("coco2017", tmp_path)
+
     def test_unknown(self, tmp_path):
         with pytest.raises(ValueError, match=r"one of coco2017, .* but got 'coco'"):
             make_replica("coco", tmp_path)
@@ -169,6 +185,16 @@ class TestLayouts:
         assert any(line.startswith(told) for line in LAYOUTS["coco2017"].missing(root))
         with pytest.raises(FolderError, match=r"instances_val2017.json: corrupt or truncated JSON"):
             LAYOUTS["coco2017"].prepare(root, silent)
+
+    @pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"train": "x", "val": 1}', "\xff"])
+    def test_a_damaged_marker_of_the_handbags(self, raw, tmp_path, content):
+        shutil.copytree(raw / "edges2handbags", tmp_path / "edges2handbags")
+        (tmp_path / "replica-edges2handbags.json").write_text(content, "latin-1")
+        (line,) = LAYOUTS["edges2handbags"].missing(tmp_path)
+        assert line.startswith(f"Cannot read {tmp_path}/replica-edges2handbags.json, which says that")
+        assert line.endswith(
+            f"Delete it and {tmp_path}/edges2handbags, and run `stencil data make edges2handbags --root {tmp_path}`."
+        )
 
     def test_a_part_of_the_real_handbags(self, tmp_path):
         for split in ("train", "val"):
@@ -307,3 +333,11 @@ class TestPictures:
     def test_styles(self, ready):
         for name in ("starry_night.jpg", "the_scream.jpg"):
             assert size_of(ready / "styles" / name) == (384, 384)
+
+
+def test_a_broken_replica_is_made_anew_not_fetched(tmp_path: Path) -> None:
+    make_replica("voc2012", tmp_path)
+    next((tmp_path / "VOCdevkit/VOC2012/SegmentationClass").iterdir()).unlink()
+    remedy = rf"It is a drawn replica: delete it and run `stencil data make voc2012 --root {tmp_path}`"
+    with pytest.raises(FolderError, match=remedy):
+        VocSource(split="trainval").open(tmp_path)

@@ -11,6 +11,7 @@ from stencilnet.data.scenes import draw_scene
 from stencilnet.data.sources import LabelledSource
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.folder import RunError
+from stencilnet.experiment.forecast import forecast
 from stencilnet.experiment.reading import ConfigError, read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
@@ -61,6 +62,16 @@ def test_a_run_goes_on_with_another_cache_and_more_workers(root: Path, tmp_path:
     assert run(tmp_path / "run", root, experiment("kept", workers=2), resume=True) == before
     with pytest.raises(RunError, match=r"it differs in trainer\.evaluate_every\. Choose"):
         run(tmp_path / "run", root, experiment("kept", evaluate_every=5), resume=True)
+
+
+def test_a_plan_is_measured_without_the_cache_and_writes_nothing(root: Path) -> None:
+    before = sorted(root.rglob("*"))
+    kept = forecast(experiment("kept"), root, methods=(), say=lambda _: None)
+    assert sorted(root.rglob("*")) == before
+    plain = forecast(experiment(None), root, methods=(), say=lambda _: None)
+    assert plain.notes == ()
+    assert len(kept.notes) == 1
+    assert kept.notes[0].startswith("Loading was measured without the cache on disk")
 
 
 def test_a_cache_has_a_name() -> None:

@@ -17,7 +17,7 @@ from stencilnet.evaluation.results import StageResult
 from stencilnet.experiment import testing
 from stencilnet.experiment.analyzing import analyze_bundle
 from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.folder import RunError
+from stencilnet.experiment.folder import RunError, RunFolder, claim
 from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.run import Run, Session
 from stencilnet.training.fit import Interrupted
@@ -121,6 +121,22 @@ def test_a_folder_in_use_is_refused(finished: Run) -> None:
     other = dataclasses.replace(finished.experiment, seed=1)
     with pytest.raises(RunError, match=r"another config; it differs in seed\."):
         start(finished.folder.path, other, resume=True)
+
+
+def test_weights_may_have_been_downloaded_on_another_machine(tmp_path: Path) -> None:
+    def given(weights: str) -> Experiment:
+        keys = ("perceptual.weights", "backbone.weights")
+        sources = ["perceptual.source=vgg", "backbone.width=64", "backbone.init=vgg13"]
+        return read_config("demo/tiny", [*sources, *(f"{key}={weights}" for key in keys)])
+
+    folder = RunFolder(tmp_path / "run", "piggyback")
+    claim(folder, given("download"), resume=False)
+    before = folder.config.read_bytes()
+    for weights in ("cache", "download"):
+        claim(folder, given(weights), resume=True)
+    assert folder.config.read_bytes() == before
+    with pytest.raises(RunError, match=r"it differs in backbone\.weights, perceptual\.weights\. Choose"):
+        claim(folder, given("mine.pth"), resume=True)
 
 
 def test_a_style_cannot_come_first(tmp_path: Path) -> None:

@@ -165,6 +165,55 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         vgg("johnson", pickled)
 
 
+@pytest.mark.parametrize(
+    "content", [b"hello weights\n", b"text of a file", b"https://x\n", b"\x80\x02X\x01\0\0\0\xff."]
+)
+def test_a_text_as_weights_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "notes.pth"
+    path.write_bytes(content)
+    with pytest.raises(PerceptualError, match=r"VGG16 from .*notes\.pth: it is damaged, or holds more.*again\."):
+        vgg("johnson", path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_damaged_weights_are_refused_wherever_the_damage_is(tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 << position % 8
+        path.write_bytes(damaged)
+        with pytest.raises(PerceptualError, match=r"old\.pth.*(again|state dict|state_dict)"):
+            vgg("johnson", path)
+
+
+def test_an_empty_file_of_weights_has_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / "empty.pth"
+    path.touch()
+    with pytest.raises(PerceptualError, match=r"empty\.pth: EOFError\. Copy or download the file again"):
+        vgg("johnson", path)
+
+
+def test_weights_have_names_and_are_floating_point(vgg16: nn.Sequential, tmp_path: Path) -> None:
+    path = tmp_path / "numbered.pth"
+    state = vgg16.state_dict()
+    torch.save(state | {0: torch.zeros(1)}, path)
+    with pytest.raises(PerceptualError, match=r"numbered\.pth to hold a state dict .* Save `model\.state_dict\(\)`"):
+        vgg("johnson", path)
+    integers = state | {"28.weight": state["28.weight"].to(torch.int8)}
+    save_file(integers, tmp_path / "int8.safetensors")
+    torch.save(integers, tmp_path / "int8.pth")
+    for name in ("int8.safetensors", "int8.pth"):
+        told = rf"{name} to hold floating-point weights, but got features\.28\.weight torch\.int8\. .* unquantised"
+        with pytest.raises(PerceptualError, match=told):
+            vgg("johnson", tmp_path / name)
+    torch.save(
+        {name: tensor.double() for name, tensor in state.items()} | {"classifier.6.bias": torch.zeros(1).int()}, path
+    )
+    assert vgg("johnson", path).name == "VGG16 from numbered.pth"  # what is not used may be anything
+
+
 def test_missing_weights_name_the_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
     with pytest.raises(PerceptualError, match=r"vgg16-397923af\.pth, but there is no such file\. Use `download`, give"):

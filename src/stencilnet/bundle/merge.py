@@ -109,8 +109,8 @@ def _check_same(one: _Task, other: _Task) -> None:
         f"another task of this name is in {one.folder}",
         "the same one, byte for byte",
         f"one with another {', '.join(_differing(one, other)) or 'layout of its JSON'}",
-        f"Name the tasks that you want ({TASKS}/<name> of the source) instead of the whole bundle, or copy one's folder "
-        "under another name: a task's name is its folder's.",
+        f"Name the tasks that you want ({TASKS}/<name> of the source) instead of the whole bundle, or copy one's "
+        "folder under another name: a task's name is its folder's.",
     )
 
 

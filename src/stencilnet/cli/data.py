@@ -8,6 +8,7 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import click
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _EVERY = 10.0
+
+
+def _web_address(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    try:
+        fits = value is None or (value.startswith(("http://", "https://")) and bool(urlsplit(value).hostname))
+    except ValueError:  # of urlsplit: brackets that do not match
+        fits = False
+    if not fits:
+        raise click.BadParameter(f"expected an address that starts with http:// or https://, but got {value!r}.")
+    return value
 
 
 @click.group()
@@ -44,7 +55,10 @@ def list_(root: Path, as_json: bool) -> None:
 @click.argument("name", type=click.Choice(list(CATALOG)), metavar="NAME")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Data root.")
 @click.option(
-    "--mirror", metavar="URL", help="Get the files from URL/<their names> instead of from the publisher's server."
+    "--mirror",
+    metavar="URL",
+    callback=_web_address,
+    help="Get the files from URL/<their names> instead of from the publisher's server.",
 )
 @click.option("--keep-archives", is_flag=True, help="Keep the archives in ROOT/downloads; else they are deleted.")
 def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> None:
@@ -80,9 +94,17 @@ def make(name: str, root: Path) -> None:
     """
     from stencilnet.data.fetching.listing import make_named
 
+    failed = False
     for each in CATALOG if name == "all" else [name]:
-        new = make_named(each, root)
+        try:
+            new = make_named(each, root)
+        except (ValueError, OSError) as error:  # one set's trouble is not the others'
+            click.echo(f"stencil: {error}", err=True)
+            failed = True
+            continue
         click.echo(f"{each} {'made' if new else 'is there already'}: {root}")
+    if failed:
+        raise click.exceptions.Exit(1)
 
 
 class Meter:

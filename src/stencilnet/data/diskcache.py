@@ -5,8 +5,8 @@ A file an example, ``<first 2 of its key>/<key>.example``; the key is of its fil
     magic          10 bytes
     checksum       CRC-32 of all that follows, 4 bytes, little-endian as all numbers here
     length         of the header, 4 bytes
-    header         JSON: ``stamp`` (size and time of each source file, versions of what decodes), ``name``,
-                   ``shapes`` of image, label and target (null where there is none), ``category``
+    header         JSON: ``stamp`` (size and time of each source file, versions of what decodes and
+                   resizes), ``name``, ``shapes`` of image, label and target (null where there is none), ``category``
     pixels         uint8: image, label, target
 
 A file whose stamp is another one (the source has changed) or that is damaged is written anew. Nothing is evicted: a
@@ -37,6 +37,8 @@ logger = logging.getLogger(__name__)
 _MAGIC = b"stencilex1"
 _DECODERS = ("pillow", "torch", "torchvision")
 """Another version of these may give other pixels."""
+_PIXELS = 1
+"""Version of our own reading and resizing: raise it whenever either changes a pixel."""
 _PARTS = ("image", "label", "target")
 
 
@@ -65,7 +67,7 @@ class DiskCache:
         self._view = view
         self._folder = folder
         self._writes = True
-        self._versions = [f"{name} {version(name)}" for name in _DECODERS]
+        self._versions = [f"pixels {_PIXELS}", *(f"{name} {version(name)}" for name in _DECODERS)]
 
     def __len__(self) -> int:
         return len(self._source)

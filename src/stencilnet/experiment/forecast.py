@@ -44,6 +44,10 @@ STANDIN = (
     "steps cost more where the backbone is wide."
 )
 GRAY = "Gray photos, which a run looks for and leaves out where colour is learned, are still counted."
+CACHE = (
+    "Loading was measured without the cache on disk (`trainer.cache`), so that nothing was written; a run loads faster "
+    "what it finds there."
+)
 _SEEN = 4
 """Images that the stand-in for a stand-in is weighed by."""
 
@@ -141,6 +145,8 @@ def forecast(
     resolved = resolve(experiment.trainer)
     through_standin = experiment.perceptual.source == "standin"
     experiment, replaced = without_downloads(experiment)
+    cached = experiment.trainer.cache is not None
+    experiment = replace(experiment, trainer=replace(experiment.trainer, cache=None))
     walk = _Walk(experiment=experiment, root=root, only=tuple(only), say=say, resolved=resolved, devices=devices)
     rows = [*walk.first()]
     for method in experiment.methods:
@@ -164,6 +170,7 @@ def forecast(
         notes=(
             *replaced,
             *((STANDIN,) if looks and through_standin else ()),
+            *((CACHE,) if cached else ()),
             *((GRAY,) if any(plan.data.drop_gray for plan in experiment.tasks) else ()),
         ),
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.analysis.masks import zero_ratio
-from stencilnet.data.official.layouts import has_replicas
+from stencilnet.data.official.files import has_replicas
 from stencilnet.data.samples import EvaluationSamples
 from stencilnet.data.sources import ScenesSource
 from stencilnet.evaluation.evaluate import evaluate

@@ -1,6 +1,7 @@
 """VGG networks with ImageNet weights, to look through or to start from: from torch's cache, a file, or the download."""
 
 import hashlib
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -19,6 +20,18 @@ _FILES = {"VGG13": "vgg13-19584684.pth", "VGG16": "vgg16-397923af.pth", "VGG19":
 """torchvision's names of the ImageNet weights; the name ends in the first digits of the file's SHA-256."""
 _DEPTHS = {"VGG13": (2, 2, 2, 2, 2), "VGG16": (2, 2, 3, 3, 3), "VGG19": (2, 2, 4, 4, 4)}
 _WIDTHS = (64, 128, 256, 512, 512)
+_GARBAGE = (
+    UnpicklingError,
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    AssertionError,
+    OverflowError,
+    struct.error,
+)
+"""What torch's unpickler raises on bytes that are no pickle; none of their texts helps, and one advises to read the
+file unsafely."""
 _CLASSIFIER = {"classifier.0": (4096, 25088), "classifier.3": (4096, 4096)}
 """Fully connected layers below the last, which is of its task's own size."""
 
@@ -79,7 +92,9 @@ def vgg_trunk(architecture: str, weights: str | Path) -> dict[str, Tensor]:
     expected |= {f"{name}.bias": shape[:1] for name, shape in _CLASSIFIER.items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items() if name in expected}
     _check_layout(architecture, found, expected, path, whole)
-    return {name: tensor for name, tensor in state.items() if name.startswith("features.") or name in expected}
+    used = {name: tensor for name, tensor in state.items() if name.startswith("features.") or name in expected}
+    _check_dtypes(architecture, used, path)
+    return used
 
 
 def _state(architecture: str, weights: str | Path, otherwise: str) -> tuple[dict[str, Tensor], Path]:
@@ -134,16 +149,17 @@ def _read(architecture: str, path: Path, otherwise: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError as error:  # its text advises to read the file unsafely
+    except _GARBAGE as error:
         raise PerceptualError(
             f"Cannot read the weights of {architecture} from {path}: it is damaged, or holds more than tensors. "
             "Copy or download the file again."
         ) from error
     except (OSError, RuntimeError, SafetensorError, EOFError) as error:
         raise PerceptualError(
-            f"Cannot read the weights of {architecture} from {path}: {error}. Copy or download the file again."
+            f"Cannot read the weights of {architecture} from {path}: {str(error) or type(error).__name__}. "
+            "Copy or download the file again."
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise PerceptualError(
             f"Expected {path} to hold a state dict (names to tensors), but got another object. "
             "Save `model.state_dict()`."
@@ -165,6 +181,7 @@ def _convolutions(
         for kind in ("weight", "bias")
     }
     _check_layout(architecture, shapes, wanted, path, whole)
+    _check_dtypes(architecture, features, path)
     return {
         name: (features[f"features.{index}.weight"], features[f"features.{index}.bias"])
         for name, (index, _) in expected.items()
@@ -186,6 +203,15 @@ def _check_layout(
         f"Expected {path} to have the layout of torchvision's {architecture}: {told}. "
         f"Give the state dict of torchvision.models.{architecture.lower()}, {whole}."
     )
+
+
+def _check_dtypes(architecture: str, used: Mapping[str, Tensor], path: Path) -> None:
+    wrong = [f"{name} {tensor.dtype}" for name, tensor in sorted(used.items()) if not tensor.is_floating_point()][:3]
+    if wrong:
+        raise PerceptualError(
+            f"Expected {path} to hold floating-point weights, but got {', '.join(wrong)}. "
+            f"Give the unquantised state dict of torchvision.models.{architecture.lower()}."
+        )
 
 
 def _layout(architecture: str) -> dict[str, tuple[int, tuple[int, ...]]]:

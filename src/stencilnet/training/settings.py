@@ -24,9 +24,10 @@ class Settings:
     """Processes that load training examples, and as many for validation; 0 loads in the training process. The
     result is the same bytes with any number."""
     cache: str | None = None
-    """Folder that keeps training and validation pictures decoded and at the view's `resize`, absolute or under the
-    data root; none decodes each file once an epoch. As many bytes a picture as it has pixels, times 3 (4 with labels,
-    6 with a target). The result is the same bytes with or without."""
+    """Folder that keeps training and validation pictures decoded and at the view's `resize`; none decodes each file
+    once an epoch. In a config: absolute, or under the data root; in Python, a path like any other. As many bytes a
+    picture as it has pixels, times 3 (4 with labels, 6 with a target). The result is the same bytes with or
+    without."""
     accumulate: int = 1
     """Parts that a device's share of each batch is cut into, run one after the other: the memory of one part, the
     gradient of the whole batch within rounding. The recipe's batch has to be divisible by devices x accumulate."""

@@ -62,8 +62,8 @@ def time_steps(
 ) -> StepCost:
     """Run a few real steps of a training: its first batch, its losses, its critic, its optimisers.
 
-    Arguments stay as they are, no file is written, and PyTorch's generators are as they were. A step that would take
-    longer than `patience` is measured on two images of its batch.
+    Arguments stay as they are, and PyTorch's generators are as they were. No file is written but by a cache on disk
+    that the job's examples have. A step that would take longer than `patience` is measured on two images of its batch.
 
     Args:
         backbone: Gives the graph.

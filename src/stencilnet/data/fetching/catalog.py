@@ -20,7 +20,7 @@ class Checksum:
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:
-    """A file, or a folder with at least so many files in it, by which a set counts as there."""
+    """A file, or a folder with at least so many files in it, by which a set (or an archive of it) counts as whole."""
 
     path: str
     """Path under the data root."""
@@ -41,7 +41,7 @@ class RemoteFile:
     into: str
     """The folder under the data root that it is put in; ``.`` is the root."""
     holds: tuple[Holding, ...]
-    """What it brings."""
+    """What it brings, all of it under `into`: an archive with other entries beside these is refused."""
     bytes: int | None = None
     """Published size; None: not published."""
     about: int = 0

@@ -124,10 +124,12 @@ def _transfer(wanted: Wanted, progress: Progress, pauses: tuple[float, ...]) -> 
             if length > best:
                 best, failures = length, 0
             if failures == len(pauses):
+                kept = f"{length} bytes are kept in {wanted.part}. " if length else ""
+                onward = ": it goes on from there" if length else ""
                 raise FetchError(
-                    f"Expected to download {wanted.url}, but after {failures + 1} attempts in a row: {dropped}. "
-                    f"{length} bytes are kept in {wanted.part}. Check the network and give the same command again: it "
-                    f"goes on from there. Or get the file another way and put it at {wanted.target}."
+                    f"Expected to download {wanted.url}, but after {failures + 1} attempts in a row: {dropped}. {kept}"
+                    f"Check the network and give the same command again{onward}. Or get the file another way and put "
+                    f"it at {wanted.target}."
                 ) from dropped
             _log.info("%s: %s; trying again in %g s", wanted.target.name, dropped, pauses[failures])
             time.sleep(pauses[failures])

@@ -1,10 +1,9 @@
 """A data set from its servers into its official layout: fetch what is missing, unpack it, derive what we make of it."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
@@ -14,9 +13,10 @@ from filelock import FileLock, Timeout
 from stencilnet.data.fetching.catalog import DataSet, Entry, HandSet, Holding, RemoteFile
 from stencilnet.data.fetching.download import PAUSES, Progress, Wanted, download
 from stencilnet.data.fetching.problems import FetchError, full_disk_named, human_bytes
-from stencilnet.data.fetching.unpack import put_in_place, unpacked, unpacking
+from stencilnet.data.fetching.unpack import lack, put_in_place, unpacked, unpacking
 from stencilnet.data.folders import FolderError
-from stencilnet.data.official.layouts import Layout, is_replica
+from stencilnet.data.official.files import is_replica
+from stencilnet.data.official.layouts import Layout
 
 DOWNLOADS = "downloads"
 """Folder under the data root where archives lie until they are unpacked."""
@@ -48,20 +48,44 @@ def look(entry: Entry, layout: Layout | None, root: Path) -> State:
         root: The data root.
     """
     if isinstance(entry, HandSet):
-        if is_replica(entry.name, root):
-            return State(state="present", note="a tiny replica")
-        short = tuple(words for held in entry.holds if (words := _short(held, root)))
-        begun = _any_there(entry.holds, root)
-        return State(state="incomplete" if begun else "absent", missing=short) if short else State(state="present")
+        return _look_for_hand_set(entry, root)
     partial = tuple(words for file in entry.files if (words := _unfinished(file, root)))
     missing = partial + (_missing(layout, root) if layout else ())
     if is_replica(entry.name, root):
         return State(state="incomplete" if missing else "present", missing=missing, note="a tiny replica")
     if not missing:
-        short = tuple(words for file in entry.files for held in file.holds if (words := _short(held, root)))
+        short = tuple(words for file in entry.files for held in file.holds if (words := lack(root / held.path, held)))
         return State(state="present", note=f"smaller than the published set: {short[0]}" if short else "")
     begun = bool(partial) or any(_any_there(file.holds, root) for file in entry.files)
     return State(state="incomplete" if begun else "absent", missing=missing)
+
+
+def refuse_mixing(name: str, found: State, root: Path) -> None:
+    """Raise an error if another set, or a replica, lies where a set would.
+
+    Raises:
+        FetchError: If so.
+    """
+    if not found.note:
+        return
+    broken = found.state != "present"  # only a replica has a note then
+    again = f" To have the replica whole again, delete it and run `stencil data make {name} --root {root}`."
+    raise FetchError(
+        f"Expected {root} to hold no other set in the layout of {name}, but it has one: {found.note}"
+        f"{f', not whole ({found.missing[0]})' if broken else ''}. Name another --root, or delete that set first: the "
+        f"two must not be mixed.{again if broken else ''}"
+    )
+
+
+def _look_for_hand_set(entry: HandSet, root: Path) -> State:
+    replica = is_replica(entry.name, root)
+    holds = tuple(replace(held, files=1) for held in entry.holds) if replica else entry.holds
+    short = tuple(words for held in holds if (words := lack(root / held.path, held)))
+    note = "a tiny replica" if replica else ""
+    if not short:
+        return State(state="present", note=note)
+    begun = replica or _any_there(holds, root)
+    return State(state="incomplete" if begun else "absent", missing=short, note=note)
 
 
 def fetch(
@@ -97,11 +121,7 @@ def fetch(
             the end. What is done is kept; the same call goes on from there.
     """
     found = look(entry, layout, root)
-    if found.note:
-        raise FetchError(
-            f"Expected {root} to hold no other set in the layout of {entry.name}, but it has one: {found.note}. Name "
-            "another --root, or delete that set first: the two must not be mixed."
-        )
+    refuse_mixing(entry.name, found, root)
     if found.state == "present":
         return False
     with _alone(root / DOWNLOADS):
@@ -111,8 +131,9 @@ def fetch(
             url = file.url if mirror is None else f"{mirror.rstrip('/')}/{quote(file.name)}"
             archive = root / DOWNLOADS / file.name
             wanted = Wanted(url=url, target=archive, size=file.bytes, checksum=file.checksum)
+            ours = not archive.exists()
             download(wanted, transfer, pauses=pauses)
-            put_in_place(archive, file, root, transfer)
+            put_in_place(archive, file, root, transfer, ours=ours)
             if not keep_archives:
                 archive.unlink(missing_ok=True)
         with full_disk_named(root, "What is derived is kept."):
@@ -132,23 +153,11 @@ def _there(file: RemoteFile, root: Path) -> bool:
     """Return whether a file's content is in place, by our unpacking or the user's own."""
     if unpacked(file, root):
         return True
-    return not unpacking(file, root).exists() and not any(_short(held, root) for held in file.holds)
+    return not unpacking(file, root).exists() and not any(lack(root / held.path, held) for held in file.holds)
 
 
 def _any_there(holds: tuple[Holding, ...], root: Path) -> bool:
     return any((root / held.path).exists() for held in holds)
-
-
-def _short(held: Holding, root: Path) -> str:
-    """Return what a holding lacks, in words; empty if nothing."""
-    path = root / held.path
-    if not path.exists():
-        return f"{held.path} is missing"
-    if not path.is_dir():
-        return ""
-    with os.scandir(path) as entries:
-        count = sum(1 for entry in entries if not entry.name.startswith("."))
-    return f"{held.path} has {count} of {held.files} files" if count < held.files else ""
 
 
 def _unfinished(file: RemoteFile, root: Path) -> str:

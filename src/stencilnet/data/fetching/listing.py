@@ -7,7 +7,7 @@ from typing import Literal
 
 from stencilnet.data.fetching.catalog import CATALOG, DataSet, Entry, HandSet
 from stencilnet.data.fetching.download import Progress
-from stencilnet.data.fetching.fetch import fetch, look
+from stencilnet.data.fetching.fetch import fetch, look, refuse_mixing
 from stencilnet.data.fetching.problems import FetchError, human_bytes
 from stencilnet.data.official.layouts import LAYOUTS
 
@@ -60,11 +60,18 @@ def fetch_named(
 ) -> bool:
     """Fetch a data set of the catalogue; see `stencilnet.data.fetching.fetch.fetch`.
 
+    Returns:
+        False if everything was there already.
+
     Raises:
-        FetchError: As there, and for a set that one has to get oneself.
+        FetchError: As there, and for a set that one has to get oneself and that is not there.
     """
     entry = CATALOG[name]
     if isinstance(entry, HandSet):
+        found = look(entry, None, root)
+        refuse_mixing(name, found, root)
+        if found.state == "present":
+            return False
         raise FetchError(f"{name} is not fetched. {entry.by_hand} All of this goes under {root}.")
     return fetch(entry, LAYOUTS[name], root, transfer=transfer, work=work, mirror=mirror, keep_archives=keep_archives)
 

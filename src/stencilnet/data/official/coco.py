@@ -11,7 +11,15 @@ from typing import Literal
 
 from stencilnet.data.folders import Examples, FolderError, Origin
 from stencilnet.data.official.annotations import listed_quickly, made_from
-from stencilnet.data.official.files import absent, complain, label_name, read_labelled, read_photo, read_record
+from stencilnet.data.official.files import (
+    absent,
+    complain,
+    get_again,
+    label_name,
+    read_labelled,
+    read_photo,
+    read_record,
+)
 from stencilnet.tasks.task import Example
 
 YEARS = ("2014", "2017")
@@ -82,7 +90,7 @@ class CocoSource:
 
 def remedy(root: Path, year: str) -> str:
     """Return what makes a split complete."""
-    return f"Run `stencil data fetch coco{year} --root {root}`: it goes on where it stopped."
+    return get_again((f"coco{year}",), root)
 
 
 def survey(where: Split) -> tuple[list[str], tuple[str, ...]]:

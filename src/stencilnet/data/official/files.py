@@ -234,3 +234,28 @@ def _read_stored(path: Path) -> Image.Image:
     with Image.open(path) as stored:
         turned = stored.getexif().get(_ORIENTATION, 1) != 1
         return stored.convert("RGB") if turned else image
+
+
+def replica_file(name: str, root: Path) -> Path:
+    """Return the file that says that a data set under the root is a tiny replica."""
+    return root / f"replica-{name}.json"
+
+
+def is_replica(name: str, root: Path) -> bool:
+    """Tell whether a data set under the root is a tiny replica."""
+    return replica_file(name, root).is_file()
+
+
+def has_replicas(root: Path) -> bool:
+    """Tell whether any data set under the root is a tiny replica."""
+    return any(root.glob(replica_file("*", root).name))
+
+
+def get_again(names: tuple[str, ...], root: Path) -> str:
+    """Return what makes data sets complete: fetching goes on where it stopped, and a replica is drawn anew."""
+    if drawn := [name for name in names if is_replica(name, root)]:
+        commands = " and ".join(f"`stencil data make {name} --root {root}`" for name in drawn)
+        return f"It is a drawn replica: delete it and run {commands}."
+    commands = " and ".join(f"`stencil data fetch {name} --root {root}`" for name in names)
+    goes_on = "it goes on where it stopped" if len(names) == 1 else "they go on where they stopped"
+    return f"Run {commands}: {goes_on}."

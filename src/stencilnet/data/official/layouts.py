@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official import coco, voc
-from stencilnet.data.official.files import Progress, names_in
+from stencilnet.data.official.files import Progress, is_replica, names_in, replica_file
 from stencilnet.data.official.rasterize import rasterize
 from stencilnet.data.official.train_aug import build_train_aug, is_built, sbd_problems
 
@@ -37,21 +37,6 @@ class Layout:
     name: str
     missing: Callable[[Path], tuple[str, ...]]
     prepare: Callable[[Path, Progress], None]
-
-
-def replica_file(name: str, root: Path) -> Path:
-    """Return the file that says that a data set under the root is a tiny replica."""
-    return root / f"replica-{name}.json"
-
-
-def is_replica(name: str, root: Path) -> bool:
-    """Tell whether a data set under the root is a tiny replica."""
-    return replica_file(name, root).is_file()
-
-
-def has_replicas(root: Path) -> bool:
-    """Tell whether any data set under the root is a tiny replica."""
-    return any(root.glob(replica_file("*", root).name))
 
 
 def _coco_missing(year: str, root: Path) -> tuple[str, ...]:
@@ -93,8 +78,10 @@ def _prepare_train_aug(root: Path, progress: Progress) -> None:
 
 def _handbags_missing(root: Path) -> tuple[str, ...]:
     folder, lines = root / "edges2handbags", []
-    replica = replica_file("edges2handbags", root)
-    expected: dict[str, int] = json.loads(replica.read_bytes()) if replica.is_file() else HANDBAGS
+    try:
+        expected = _replica_counts(root) if is_replica("edges2handbags", root) else HANDBAGS
+    except FolderError as error:
+        return (str(error),)
     for split, count in expected.items():
         found = sum(name.endswith("_AB.jpg") for name in names_in(folder / split))
         if not (folder / split).is_dir():
@@ -102,6 +89,19 @@ def _handbags_missing(root: Path) -> tuple[str, ...]:
         elif found < count:
             lines.append(f"{folder / split} holds {found} of the {count} images N_AB.jpg")
     return tuple(lines)
+
+
+def _replica_counts(root: Path) -> dict[str, int]:
+    """Return how many images each folder of a replica of edges2handbags has."""
+    path = replica_file("edges2handbags", root)
+    try:
+        told = json.loads(path.read_bytes())
+        return {split: int(told[split]) for split in HANDBAGS}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FolderError(
+            f"Cannot read {path}, which says that edges2handbags beside it is a tiny replica: {error!r}. Delete it and "
+            f"{root / 'edges2handbags'}, and run `stencil data make edges2handbags --root {root}`."
+        ) from error
 
 
 def _styles_missing(root: Path) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from stencilnet.data.folders import Examples, FolderError, Origin, shown
-from stencilnet.data.official.files import absent, complain, read_labelled
+from stencilnet.data.official.files import absent, complain, get_again, read_labelled
 from stencilnet.tasks.task import Example
 
 SPLITS = ("train", "val", "trainval", "train_aug")
@@ -81,10 +81,7 @@ def read_names(path: Path) -> tuple[str, ...]:
 
 def remedy(root: Path, split: str) -> str:
     """Return what makes a split complete."""
-    commands = [f"`stencil data fetch {name} --root {root}`" for name in ("voc2012", "sbd")]
-    if split != "train_aug":
-        return f"Run {commands[0]}: it goes on where it stopped."
-    return f"Run {commands[0]} and {commands[1]}: they go on where they stopped."
+    return get_again(("voc2012", "sbd") if split == "train_aug" else ("voc2012",), root)
 
 
 def survey(root: Path, split: str) -> tuple[list[str], tuple[str, ...]]:

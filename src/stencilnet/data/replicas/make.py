@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stencilnet.data.folders import FolderError
-from stencilnet.data.official.files import write_whole
-from stencilnet.data.official.layouts import PAINTINGS, replica_file
+from stencilnet.data.official.files import replica_file, write_whole
+from stencilnet.data.official.layouts import PAINTINGS
 from stencilnet.data.replicas import coco, pairs, photos
 from stencilnet.data.replicas.pictures import Files
 from stencilnet.data.replicas.voc import sbd_files, voc_files
@@ -63,8 +63,8 @@ def make_replica(name: str, root: Path) -> None:
     """Make a tiny replica of a data set in its official layout; the same bytes every time.
 
     It is as the set's archives unpack: label maps of COCO and train_aug are derived by
-    `stencilnet.data.official.Layout.prepare`, as for the real sets. A file ``replica-NAME.json`` beside it, written
-    last, tells it from the real one.
+    `stencilnet.data.official.Layout.prepare`, as for the real sets. A file ``replica-NAME.json`` beside it, there
+    before any of it, tells it from the real one.
 
     Args:
         name: Name of the data set, a key of `REPLICAS`.
@@ -79,9 +79,11 @@ def make_replica(name: str, root: Path) -> None:
     replica, marker = REPLICAS[name], replica_file(name, root)
     taken = [place for place in (*replica.places, *replica.derived, marker.name) if _exists(root / place)]
     if taken:
+        ours = f"a replica of {name}, or what an interrupted `make` left of it: it has the marker {marker.name}"
         raise FolderError(
-            f"Expected nothing at {root / taken[0]}, where the replica of {name} would lie, but there is something "
-            "already. A replica is never written over a data set: name another --root, or remove that first."
+            f"Expected nothing at {', '.join(str(root / place) for place in taken)}, where the replica of {name} would "
+            f"lie, but there is {ours if marker.name in taken else 'something already'}. A replica is never written "
+            f"over a data set: name another --root, or remove {'all of these' if len(taken) > 1 else 'that'} first."
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -90,6 +92,7 @@ def make_replica(name: str, root: Path) -> None:
             for path, data in replica.draw():
                 (Path(drawn) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(drawn) / path).write_bytes(data)
+            write_whole(marker, json.dumps(dict(replica.counts)).encode())
             for place in replica.places:
                 (root / place).parent.mkdir(parents=True, exist_ok=True)
                 os.rename(Path(drawn) / place, root / place)
@@ -98,7 +101,6 @@ def make_replica(name: str, root: Path) -> None:
             f"Cannot make the replica of {name} under {root}: {error.strerror or error} ({error.filename}). Check the "
             "folder's permissions and the room on its disk, and that nobody else writes there."
         ) from error
-    write_whole(marker, json.dumps(dict(replica.counts)).encode())
 
 
 def _exists(path: Path) -> bool:
