@@ -6,7 +6,6 @@ import os
 import pickle
 import sys
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -279,18 +278,23 @@ class TestRasterize:
 
     def test_a_killed_process_is_told(self, tmp_path):
         path, labels = lay_out(tmp_path, content(count=70))
-
-        def kill(what, done, total):
-            threading.Thread(target=wait_and_kill).start()
+        before, over = set(multiprocessing.active_children()), threading.Event()
 
         def wait_and_kill():
             # Both, for Python's pool itself stumbles over a process that ends while it starts another.
-            while len(children := multiprocessing.active_children()) < 2:
-                time.sleep(0.01)
-            children[0].kill()
+            while not over.wait(0.01):
+                if len(drawing := set(multiprocessing.active_children()) - before) == 2:
+                    drawing.pop().kill()
+                    return
 
-        with pytest.raises(FolderError, match=r"A process that draws label maps was killed.* it goes on where it"):
-            rasterize(path, labels, kill, workers=2)
+        killer = threading.Thread(target=wait_and_kill)
+        killer.start()
+        try:
+            with pytest.raises(FolderError, match=r"A process that draws label maps was killed.* it goes on where it"):
+                rasterize(path, labels, silent, workers=2)
+        finally:
+            over.set()  # else it would wait for the processes of other tests
+            killer.join()
 
     def test_of_other_annotations_it_is_refused_and_made_anew(self, tmp_path):
         found = content()
