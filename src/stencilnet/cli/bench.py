@@ -40,13 +40,12 @@ def bench(
     from stencilnet.bench.machine import machine
     from stencilnet.bench.pipeline import measure_pipeline
     from stencilnet.bench.render import pipeline_plain, pipeline_table
-    from stencilnet.cli.console import console, cores, log_to, use_all_cores
+    from stencilnet.cli.console import console, cores, use_all_cores
     from stencilnet.evaluation.render import to_text
     from stencilnet.experiment.reading import check_names, check_paths, read_config
     from stencilnet.training.settings import resolve
 
     screen = console()
-    log_to(screen)
     use_all_cores()
     experiment = read_config(config, overrides)
     check_names(config, experiment, only=only)

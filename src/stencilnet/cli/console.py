@@ -15,17 +15,14 @@ if TYPE_CHECKING:
 
 
 def console() -> "Console":
-    """Return the console that progress and logs go to: stderr, so that stdout holds results alone."""
+    """Return the console that progress and the library's logs go to: stderr, so that stdout holds results alone."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-def log_to(screen: "Console") -> None:
-    """Send the library's log lines to the screen."""
+    screen = Console(stderr=True, highlight=False, soft_wrap=True)
     logger = logging.getLogger("stencilnet")
     logger.addHandler(_Lines(screen))
     logger.setLevel(logging.INFO)
+    return screen
 
 
 class _Lines(logging.Handler):

@@ -67,12 +67,11 @@ def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> Non
     NAME is one of those that `stencil data list` shows. What is there already is not fetched again, and a download
     that broke goes on where it stopped. An archive that you put in ROOT/downloads yourself is used.
     """
-    from stencilnet.cli.console import console, log_to
+    from stencilnet.cli.console import console
     from stencilnet.data.fetching.listing import fetch_named
     from stencilnet.data.fetching.problems import human_bytes
 
     screen = console()
-    log_to(screen)
     try:
         with Meter(screen) as meter:
             transfer, work = partial(meter.tell, human_bytes), partial(meter.tell, "{:,}".format)

@@ -105,13 +105,12 @@ def merge(bundle: Path, sources: tuple[str, ...]) -> None:
 @_json
 def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """Measure every task of BUNDLE on CONFIG's test data, trivial baselines beside it."""
-    from stencilnet.cli.console import console, log_to, use_all_cores
+    from stencilnet.cli.console import console, use_all_cores
     from stencilnet.experiment.evaluating import as_text, evaluate_bundle
     from stencilnet.experiment.reading import check_paths, read_config
     from stencilnet.experiment.session import Session
 
     screen = console()
-    log_to(screen)
     use_all_cores()
     experiment = read_config(config, overrides)
     check_paths(config, experiment, root, backbone=False)

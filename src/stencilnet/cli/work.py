@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stencilnet.cli.console import console, log_to, stop_on_signal, use_all_cores
+from stencilnet.cli.console import console, stop_on_signal, use_all_cores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,7 +49,6 @@ def carry_out(
     from stencilnet.experiment.session import check_devices
 
     screen = console()
-    log_to(screen)
     use_all_cores()
     experiment = read_config(source, overrides)
     check_names(source, experiment, methods=methods, only=only)
@@ -116,7 +115,6 @@ def add_to(
     from stencilnet.experiment.session import check_devices
 
     screen = console()
-    log_to(screen)
     use_all_cores()
     experiment = read_config(source, overrides)
     check_names(source, experiment, only=only)

@@ -21,11 +21,9 @@ from typing import BinaryIO
 from stencilnet.bundle.disk import sync_folder, write_file
 from stencilnet.data.fetching.catalog import Checksum
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
+from stencilnet.data.official.files import Progress
 
 _log = logging.getLogger(__name__)
-
-Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is (0: unknown)."""
 
 PAUSES = (1.0, 4.0, 15.0)
 """Seconds to wait before each new attempt; attempts that got further than any before do not count."""

@@ -11,11 +11,11 @@ from urllib.parse import quote
 from filelock import FileLock, Timeout
 
 from stencilnet.data.fetching.catalog import DataSet, Entry, HandSet, Holding, RemoteFile
-from stencilnet.data.fetching.download import PAUSES, Progress, Wanted, download
+from stencilnet.data.fetching.download import PAUSES, Wanted, download
 from stencilnet.data.fetching.problems import FetchError, full_disk_named, human_bytes
 from stencilnet.data.fetching.unpack import lack, put_in_place, unpacked, unpacking
 from stencilnet.data.folders import FolderError
-from stencilnet.data.official.files import is_replica
+from stencilnet.data.official.files import Progress, is_replica
 from stencilnet.data.official.layouts import Layout
 
 DOWNLOADS = "downloads"

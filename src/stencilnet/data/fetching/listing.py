@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal
 
 from stencilnet.data.fetching.catalog import CATALOG, DataSet, Entry, HandSet
-from stencilnet.data.fetching.download import Progress
 from stencilnet.data.fetching.fetch import fetch, look, refuse_mixing
 from stencilnet.data.fetching.problems import FetchError, human_bytes
+from stencilnet.data.official.files import Progress
 from stencilnet.data.official.layouts import LAYOUTS
 
 _SHOWN = 4

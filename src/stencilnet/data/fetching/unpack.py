@@ -25,8 +25,8 @@ from PIL import Image
 
 from stencilnet.bundle.disk import sync_folder, write_file
 from stencilnet.data.fetching.catalog import Holding, RemoteFile
-from stencilnet.data.fetching.download import Progress
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
+from stencilnet.data.official.files import Progress
 
 _BLOCK = 1 << 20
 _SHOWN = 3

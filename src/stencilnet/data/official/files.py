@@ -20,7 +20,7 @@ from stencilnet.tasks.images import read_image, read_labels, to_tensor
 from stencilnet.tasks.task import Example
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being made, how many are done, and of how many."""
+"""Told what is being done, how much of it is done, and how much there is (0: unknown)."""
 
 RECORD = "record.json"
 """Name of the file, in a folder of label maps made here, that says from what they are made, and if all of them are."""

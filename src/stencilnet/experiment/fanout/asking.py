@@ -109,9 +109,19 @@ def _slurm(asked: dict[str, Any]) -> SlurmAsk:
     ]
     if problems:
         raise ConfigError("--ask", problems)
-    if cluster == "slurm" and which("sbatch") is None:
+    ask = SlurmAsk(cluster=cluster, slurm_max_num_timeout=timeouts, parameters={**standard.parameters, **asked})
+    check_slurm(ask)
+    return ask
+
+
+def check_slurm(ask: SlurmAsk) -> None:
+    """Refuse Slurm where there is none, before a run is begun.
+
+    Raises:
+        ValueError: If this machine cannot submit jobs.
+    """
+    if ask.cluster == "slurm" and which("srun") is None:  # which submitit asks for, too
         raise ValueError(
-            "Expected a machine that can submit to Slurm, but it has no `sbatch`. Start this on a login node; "
+            "Expected a machine that can submit to Slurm, but it has no `srun`. Start this on a login node; "
             "`--ask cluster=local` tries it out by processes of this machine."
         )
-    return SlurmAsk(cluster=cluster, slurm_max_num_timeout=timeouts, parameters={**standard.parameters, **asked})

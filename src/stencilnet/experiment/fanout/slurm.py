@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stencilnet.experiment.fanout.asking import SlurmAsk
+from stencilnet.experiment.fanout.asking import SlurmAsk, check_slurm
 from stencilnet.experiment.fanout.work import Outcome, Submit, Work, carry_out
 from stencilnet.experiment.reading import ConfigError
 
@@ -88,15 +88,10 @@ class _Handle:
 def _executor(ask: SlurmAsk, folder: Path) -> "AutoExecutor":
     import submitit
 
-    try:
-        executor = submitit.AutoExecutor(
-            folder=folder, cluster=ask.cluster, slurm_max_num_timeout=ask.slurm_max_num_timeout
-        )
-    except RuntimeError as error:
-        raise ValueError(
-            f"Expected a machine that can submit to Slurm, but got: {error} Start this on a login node; "
-            "`--ask cluster=local` tries it out by processes of this machine."
-        ) from error
+    check_slurm(ask)
+    executor = submitit.AutoExecutor(
+        folder=folder, cluster=ask.cluster, slurm_max_num_timeout=ask.slurm_max_num_timeout
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # a name that submitit would take, but as another one
