@@ -1,0 +1,53 @@
+"""Fast paths are offered only where they work."""
+
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from stencilnet.models.acceleration import can_compile, has_fast_bf16
+
+_ASK = """
+import logging
+from stencilnet.models.acceleration import can_compile
+logging.basicConfig()
+print(can_compile("cpu"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx2": True}, False), ({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"bf16": True}, True)],
+)
+def test_bf16_is_fast_where_the_processor_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    has_fast_bf16.cache_clear()
+    try:
+        assert has_fast_bf16("cpu") is expected
+    finally:
+        has_fast_bf16.cache_clear()
+
+
+def test_apples_gpus_have_neither() -> None:
+    assert not has_fast_bf16("mps")
+    assert not can_compile("mps")
+
+
+def test_without_a_compiler_it_is_said_once(tmp_path: Path) -> None:
+    bare = {"PATH": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "HOME": str(tmp_path)}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "LD_"))}
+    done = subprocess.run([sys.executable, "-c", _ASK], env=kept | bare, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "False\n", done.stderr
+    assert done.stderr.count("torch.compile does not work here") == 1
+
+
+def test_what_works_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, logger="stencilnet"):
+        worked = can_compile("cpu")
+    assert worked is not any(record.name.startswith("stencilnet") for record in caplog.records)
