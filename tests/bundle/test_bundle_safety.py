@@ -68,7 +68,12 @@ def refused(bundle: Path, *parts: str) -> BundleError:
     ("tensors", "entries", "message"),
     [
         (BIAS, [entry(kind="affine")], "`head.bias` is of an unknown kind. Expected one of ['replace', 'select']"),
-        (BIAS, [entry(coding="entropy")], "`head.bias` is of an unknown coding. Expected 'raw', but got 'entropy'"),
+        (BIAS, [entry(coding="entropy")], "`head.bias` is of an unknown coding. Expected one of ['raw'], but got 'ent"),
+        (
+            {"head.bias:bits": torch.zeros(1, dtype=torch.uint8)},
+            [entry(kind="select", coding="zip")],
+            "`head.bias` is of an unknown coding. Expected one of ['raw', 'entropy'], but got 'zip'",
+        ),
     ],
 )
 def test_what_a_later_release_wrote_names_that_release(
