@@ -1,6 +1,7 @@
-"""Makes the bundle of format version 1 that every later release must load: ``python tests/bundle/make_golden.py``.
+"""Makes the bundles of format version 1 that every later release must load: ``python tests/bundle/make_golden.py``.
 
-It is committed; run this only to see how it was made. Values are closed forms, so that a test can work them out anew.
+They are committed; run this only to see how they were made. Values are closed forms, so that a test can work them out
+anew.
 """
 
 from pathlib import Path
@@ -12,7 +13,7 @@ from stencilnet.bundle import save
 from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 
-FOLDER = Path(__file__).parent / "golden" / "v1"
+FOLDER = Path(__file__).parent / "golden"
 
 
 def ramp(shape: torch.Size, start: int) -> Tensor:
@@ -26,17 +27,39 @@ def bits(shape: torch.Size, start: int) -> BitMask:
     return BitMask.pack(((torch.arange(shape.numel()) * 5 + start) % 7 < 4).reshape(shape))
 
 
+def uneven_bits(shape: torch.Size, number: int) -> BitMask:
+    """Return a mask that keeps all but 1 of 29 weights, 1 of 29, all, or 4 of 7, in turn."""
+    steps = torch.arange(shape.numel()) * 11 + number
+    kept = (steps % 29 != 0, steps % 29 == 0, steps >= 0, steps % 7 < 4)[number % 4]
+    return BitMask.pack(kept.reshape(shape))
+
+
 def head(channels: int, start: int) -> dict[str, Entry]:
     """Return a head over the two channels of the first level."""
     weight, bias = torch.Size((channels, 2, 1, 1)), torch.Size((channels,))
     return {"head.weight": Replace(ramp(weight, start)), "head.bias": Replace(ramp(bias, start))}
 
 
-def golden_net() -> MultiTaskNet:
-    """Return a network of width 2 with three tasks: a head alone, masks, a decoder."""
+def golden_backbone() -> tuple[UNet, dict[str, torch.Size]]:
+    """Return a backbone of width 2, and the shapes of its tensors."""
     backbone = UNet(width=2, channels=3)
     shapes = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
     backbone.load_state_dict({name: ramp(shape, start) for start, (name, shape) in enumerate(shapes.items())})
+    return backbone, shapes
+
+
+def coded_net() -> MultiTaskNet:
+    """Return a network with one task, of masks that take fewer bytes than one bit a weight."""
+    backbone, shapes = golden_backbone()
+    net = MultiTaskNet(backbone)
+    masks: dict[str, Entry] = {name: Select(uneven_bits(shapes[name], i)) for i, name in enumerate(net.layout.masked)}
+    record = TaskRecord(kind="colorization", channels=2, method="piggyback")
+    return MultiTaskNet(backbone, deltas={"uneven": TaskDelta(masks | head(2, 4))}, records={"uneven": record})
+
+
+def golden_net() -> MultiTaskNet:
+    """Return a network with three tasks: a head alone, masks, a decoder."""
+    backbone, shapes = golden_backbone()
     net = MultiTaskNet(backbone)
     masks: dict[str, Entry] = {name: Select(bits(shapes[name], i)) for i, name in enumerate(net.layout.masked)}
     decoder: dict[str, Entry] = {name: Replace(ramp(shapes[name], 7 + i)) for i, name in enumerate(net.layout.decoder)}
@@ -63,4 +86,5 @@ def golden_net() -> MultiTaskNet:
 
 
 if __name__ == "__main__":
-    save(golden_net(), FOLDER)
+    save(golden_net(), FOLDER / "v1")
+    save(coded_net(), FOLDER / "v1-entropy")

@@ -51,8 +51,19 @@ def test_open_reader_keeps_its_tasks_while_others_come_and_go(
     remove_task(bundle, "shapes")
     add_task(bundle, "x", records["clean"], make_delta(net, "decoder", 3, 9), shared=net.state.shared)
     assert net(IMAGE, task="colour").numpy().tobytes() == before["colour"]
-    with pytest.raises(BundleError, match=r"tasks/shapes/task.json: missing"):
-        net.deltas["shapes"]
+    removed = r"tasks/shapes/task.json: the task was removed since the bundle was opened.*Load the bundle again\."
+    for read in (lambda: net.deltas["shapes"], lambda: net.records["shapes"], lambda: net.tasks):
+        with pytest.raises(BundleError, match=removed):
+            read()
+
+
+def test_what_was_read_before_a_task_was_removed_stays(bundle: Path) -> None:
+    net = load(bundle)
+    record, delta = net.records["shapes"], net.deltas["shapes"]
+    remove_task(bundle, "shapes")
+    assert net.tasks == ("shapes", "colour")
+    assert net.records["shapes"] is record
+    assert net.deltas["shapes"] is delta
 
 
 def test_reader_of_a_replaced_task_gets_the_new_one(bundle: Path, make_delta: MakeDelta, records: Records) -> None:
@@ -68,10 +79,34 @@ def test_reader_of_a_replaced_task_gets_the_new_one(bundle: Path, make_delta: Ma
 
 def test_reader_does_not_take_another_task_for_its_own(bundle: Path, make_delta: MakeDelta, records: Records) -> None:
     net = load(bundle)
+    assert net.records["colour"] == records["colour"]
     other = make_delta(net, "decoder", 3, 5)
     replace_task(bundle, "colour", records["clean"], other, shared=net.state.shared)
     with pytest.raises(BundleError, match=r"another task took this name.*colorization.*restoration.*Load the bundle"):
         net.deltas["colour"]
+
+
+def test_reader_that_had_read_nothing_of_a_task_gets_the_new_one_whole(
+    bundle: Path, make_delta: MakeDelta, records: Records, as_bytes: Callable[..., object]
+) -> None:
+    net = load(bundle)
+    other = make_delta(net, "decoder", 3, 5)
+    replace_task(bundle, "colour", records["clean"], other, shared=net.state.shared)
+    assert net.records["colour"] == records["clean"]
+    assert as_bytes(net.state.weights("colour")) == as_bytes(other.apply(net.state.shared))
+
+
+def test_reader_does_not_take_a_task_of_another_place_for_the_one_it_listed(
+    bundle: Path, make_delta: MakeDelta, records: Records
+) -> None:
+    net = load(bundle)
+    assert net.tasks == ("shapes", "colour")
+    remove_task(bundle, "colour")
+    delta = make_delta(net, "decoder", 3, 5)
+    add_task(bundle, "colour", records["clean"], delta, shared=net.state.shared, order=7)
+    message = r"another task took this name since it was listed. Expected one with `order` 1, but got 7. Load the"
+    with pytest.raises(BundleError, match=message):
+        net.records["colour"]
 
 
 def test_replacing_by_the_same_changes_nothing(bundle: Path, file_bytes: FileBytes, records: Records) -> None:
@@ -244,7 +279,7 @@ def test_folders_of_others_are_left_alone(bundle: Path, make_delta: MakeDelta, r
 def test_a_damaged_task_can_be_removed(bundle: Path, make_delta: MakeDelta) -> None:
     (bundle / "tasks/colour/task.json").write_text("{")
     with pytest.raises(BundleError, match="not valid JSON"):
-        load(bundle)
+        load(bundle).records["colour"]
     remove_task(bundle, "colour")
     assert load(bundle).tasks == ("shapes",)
 

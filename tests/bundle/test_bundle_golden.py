@@ -14,6 +14,8 @@ from stencilnet.bundle import load, save, verify
 from stencilnet.masks import Replace, Select
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
+CODED = GOLDEN.with_name("v1-entropy")
+BOTH = pytest.mark.parametrize("golden", [GOLDEN, CODED])
 
 
 def ramp(shape: tuple[int, ...], start: int) -> npt.NDArray[np.float32]:
@@ -24,8 +26,14 @@ def bits(shape: tuple[int, ...], start: int) -> npt.NDArray[np.bool_]:
     return ((np.arange(np.prod(shape)) * 5 + start) % 7 < 4).reshape(shape)
 
 
-def test_backbone_has_the_values_of_its_formula() -> None:
-    backbone = load(GOLDEN).backbone.state_dict()
+def uneven_bits(shape: tuple[int, ...], number: int) -> npt.NDArray[np.bool_]:
+    steps = np.arange(np.prod(shape)) * 11 + number
+    return (steps % 29 != 0, steps % 29 == 0, steps >= 0, steps % 7 < 4)[number % 4].reshape(shape)
+
+
+@BOTH
+def test_backbone_has_the_values_of_its_formula(golden: Path) -> None:
+    backbone = load(golden).backbone.state_dict()
     assert next(iter(backbone)) == "conv1_1.weight"
     for start, (name, tensor) in enumerate(backbone.items()):
         if not name.startswith("head."):
@@ -49,6 +57,20 @@ def test_deltas_have_the_values_of_their_formulas() -> None:
         entry = net.deltas["clean"].entries[key]
         assert isinstance(entry, Replace)
         np.testing.assert_array_equal(entry.tensor.numpy(), ramp(tuple(entry.shape), 7 + start), err_msg=key)
+
+
+def test_coded_masks_have_the_values_of_their_formula() -> None:
+    net = load(CODED)
+    assert net.tasks == ("uneven",)
+    (file,) = CODED.glob("tasks/uneven/delta-*")
+    content = file.read_bytes()
+    codings = [content.count(f'\\"coding\\":\\"{coding}\\"'.encode()) for coding in ("entropy", "raw")]
+    assert codings == [7, 17]
+    for number, key in enumerate(net.layout.masked):
+        entry = net.deltas["uneven"].entries[key]
+        assert isinstance(entry, Select)
+        expected = uneven_bits(tuple(entry.shape), number)
+        np.testing.assert_array_equal(entry.bits.unpack().numpy(), expected, err_msg=key)
 
 
 def test_entries_keep_network_order() -> None:
@@ -83,22 +105,29 @@ def test_hashes_can_be_worked_out_by_the_documented_rule() -> None:
     assert hashlib.sha256((GOLDEN / "model.safetensors").read_bytes()).hexdigest() == config["backbone"]
 
 
-def test_verify_finds_nothing() -> None:
-    report = verify(GOLDEN)
+@pytest.mark.parametrize(("golden", "files"), [(GOLDEN, 8), (CODED, 4)])
+def test_verify_finds_nothing(golden: Path, files: int) -> None:
+    report = verify(golden)
     assert report.ok
     assert report.findings == ()
-    assert len(report.checked) == 8
+    assert len(report.checked) == files
 
 
-def test_saving_it_again_gives_the_same_bytes(tmp_path: Path, file_bytes: Callable[[Path], dict[str, bytes]]) -> None:
-    save(load(GOLDEN), tmp_path / "v1")
-    assert file_bytes(tmp_path / "v1") == file_bytes(GOLDEN)
+@BOTH
+def test_saving_it_again_gives_the_same_bytes(
+    tmp_path: Path, file_bytes: Callable[[Path], dict[str, bytes]], golden: Path
+) -> None:
+    save(load(golden), tmp_path / golden.name)
+    assert file_bytes(tmp_path / golden.name) == file_bytes(golden)
 
 
-def test_saving_over_it_changes_nothing(tmp_path: Path, file_bytes: Callable[[Path], dict[str, bytes]]) -> None:
-    shutil.copytree(GOLDEN, tmp_path / "v1")
-    save(load(GOLDEN), tmp_path / "v1")
-    assert file_bytes(tmp_path / "v1") == file_bytes(GOLDEN)
+@BOTH
+def test_saving_over_it_changes_nothing(
+    tmp_path: Path, file_bytes: Callable[[Path], dict[str, bytes]], golden: Path
+) -> None:
+    shutil.copytree(golden, tmp_path / golden.name)
+    save(load(golden), tmp_path / golden.name)
+    assert file_bytes(tmp_path / golden.name) == file_bytes(golden)
 
 
 @pytest.mark.parametrize("name", ["shapes", "colour", "clean"])

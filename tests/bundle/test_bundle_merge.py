@@ -185,8 +185,8 @@ def test_a_delta_that_does_not_fit_is_refused(
     world: Path, tmp_path: Path, file_bytes: FileBytes, make_net: Callable[..., MultiTaskNet]
 ) -> None:
     """A task that claims this backbone's hash, but was made for another network."""
-    from stencilnet.bundle.deltas import read_task
     from stencilnet.bundle.editing import write_new
+    from stencilnet.bundle.records import read_task
     from stencilnet.bundle.schema import TaskFile
 
     bundle = fresh(world, tmp_path, "a")

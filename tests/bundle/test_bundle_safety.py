@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from stencilnet.bundle import BundleError, load, read_records, save, sizes, verify
+from stencilnet.bundle.card import write_card
+from stencilnet.bundle.records import next_place
 from stencilnet.bundle.tensors import decode_delta
 from stencilnet.models import MultiTaskNet
 
@@ -68,7 +70,12 @@ def refused(bundle: Path, *parts: str) -> BundleError:
     ("tensors", "entries", "message"),
     [
         (BIAS, [entry(kind="affine")], "`head.bias` is of an unknown kind. Expected one of ['replace', 'select']"),
-        (BIAS, [entry(coding="entropy")], "`head.bias` is of an unknown coding. Expected 'raw', but got 'entropy'"),
+        (BIAS, [entry(coding="entropy")], "`head.bias` is of an unknown coding. Expected one of ['raw'], but got 'ent"),
+        (
+            {"head.bias:bits": torch.zeros(1, dtype=torch.uint8)},
+            [entry(kind="select", coding="zip")],
+            "`head.bias` is of an unknown coding. Expected one of ['raw', 'entropy'], but got 'zip'",
+        ),
     ],
 )
 def test_what_a_later_release_wrote_names_that_release(
@@ -148,12 +155,36 @@ def test_another_backbones_task_names_both(bundle: Path, make_net: Callable[...,
     ours = json.loads((bundle / "config.json").read_text())["backbone"]
     theirs = json.loads((tmp_path / "other/config.json").read_text())["backbone"]
     (tmp_path / "other/tasks/colour").rename(bundle / "tasks/foreign")
-    with pytest.raises(BundleError) as caught:
-        load(bundle)
-    assert str(caught.value) == (
-        f"{bundle}/tasks/foreign/task.json: another backbone's task. Expected one learned over the backbone {ours}, "
-        f"but got one learned over {theirs}. Put it into a bundle with its own backbone, or learn it anew here."
-    )
+    net = load(bundle)
+    for read in (lambda: net.records["foreign"], lambda: net.deltas["foreign"], lambda: net.tasks):
+        with pytest.raises(BundleError) as caught:
+            read()
+        assert str(caught.value) == (
+            f"{bundle}/tasks/foreign/task.json: another backbone's task. Expected one learned over the backbone "
+            f"{ours}, but got one learned over {theirs}. Put it into a bundle with its own backbone, or learn it anew "
+            "here."
+        )
+    assert "another backbone's task" in {finding.what for finding in verify(bundle).findings}
+    assert net.records["colour"].kind == "colorization"
+    assert net.deltas["colour"].nbytes > 0
+
+
+def test_one_damaged_record_does_not_keep_the_others_from_being_used(bundle: Path) -> None:
+    file = bundle / "tasks/shapes/task.json"
+    file.write_text(file.read_text().replace('"channels": 3', '"channels": 4'))
+    net = load(bundle)
+    assert net.records["colour"].channels == 2
+    assert net(torch.zeros(1, 3, 16, 16), task="colour").shape == (1, 2, 16, 16)
+    assert "shapes" in net.records
+    for read in (
+        lambda: net.records["shapes"],
+        lambda: net.deltas["shapes"],
+        lambda: net.tasks,
+        lambda: {**net.records},
+    ):
+        with pytest.raises(BundleError, match=r"tasks/shapes/task.json: changed since it was written"):
+            read()
+    assert [Path(finding.file) for finding in verify(bundle).findings] == [file]
 
 
 def test_changed_bytes_are_seen_when_first_read(bundle: Path) -> None:
@@ -339,8 +370,10 @@ def test_damaged_json_never_does_worse_than_a_bundle_error(bundle: Path, at: int
         damaged = bytearray(good)
         damaged[at % len(good)] ^= flip
         file.write_bytes(damaged)
-        said = outcome(lambda: load(bundle))
-        assert said is None or str(bundle) in said
+        for read in (lambda: load(bundle).tasks, lambda: load(bundle).records["shapes"], lambda: write_card(bundle)):
+            said = outcome(read)
+            assert said is None or str(bundle) in said
+        assert next_place(bundle) >= 2
         file.write_bytes(good)
 
 

@@ -5,6 +5,7 @@ from stencilnet.bundle.editing import add_task, remove_task, replace_task
 from stencilnet.bundle.format import BundleError
 from stencilnet.bundle.merge import Merged, merge
 from stencilnet.bundle.reading import Sizes, TaskSizes, read_config, read_records, sizes
+from stencilnet.bundle.records import task_names
 from stencilnet.bundle.schema import BundleConfig
 from stencilnet.bundle.store import load, save
 from stencilnet.bundle.verify import Finding, Report, verify
@@ -27,5 +28,6 @@ __all__ = [
     "replace_task",
     "save",
     "sizes",
+    "task_names",
     "verify",
 ]

@@ -3,11 +3,15 @@
 from pathlib import Path
 
 from stencilnet.bundle.disk import write_file
-from stencilnet.bundle.format import CARD
-from stencilnet.bundle.reading import read_config, read_records, sizes
+from stencilnet.bundle.format import BACKBONE, CARD
+from stencilnet.bundle.reading import read_config, size_of, task_sizes
+from stencilnet.bundle.records import read_task, task_names
 
 _LABELS = "classification"
 """The task kind that gives labels; the others give pictures."""
+
+_ROWS = 20
+"""Most tasks that the page names: with thousands, a change of one must not cost a look at all."""
 
 _PAGE = """---
 library_name: stencilnet
@@ -20,7 +24,7 @@ One frozen backbone and {count} task{s}; each task is a small delta over it. Wri
 
 | task | kind | learned by | bytes |
 | --- | --- | --- | ---: |
-{rows}
+{rows}{more}
 
 Backbone: {architecture}, {backbone:,} bytes.
 
@@ -34,21 +38,24 @@ engine = sn.Engine("path/to/this/folder")
 
 
 def write_card(root: Path) -> None:
-    """Write ``README.md`` anew from the bundle as it is on disk."""
-    config, records, measured = read_config(root), read_records(root), sizes(root)
+    """Write ``README.md`` anew from the bundle as it is on disk: of many tasks, the first by name."""
+    config, names = read_config(root), task_names(root)
+    tasks = {name: read_task(root, name, config.backbone) for name in names[:_ROWS]}
+    tasks = dict(sorted(tasks.items(), key=lambda item: (item[1].order, item[0])))
     rows = []
-    for name, record in records.items():
-        size = measured["tasks"][name]
-        rows.append(f"| {name} | {_cell(record.kind)} | {_cell(record.method)} | {size['delta'] + size['record']:,} |")
-    labels = next((record.kind for record in records.values()), "") == _LABELS
+    for name, task in tasks.items():
+        kind, method, size = task.record.kind, task.record.method, task_sizes(root, name, task)
+        rows.append(f"| {name} | {_cell(kind)} | {_cell(method)} | {size['delta'] + size['record']:,} |")
+    labels = next((task.record.kind for task in tasks.values()), "") == _LABELS
     page = _PAGE.format(
         title=root.resolve().name,
-        count=len(records),
-        s="" if len(records) == 1 else "s",
+        count=f"{len(names):,}",
+        s="" if len(names) == 1 else "s",
         rows="\n".join(rows),
+        more=f"\n\nAnd {len(names) - len(rows):,} more: `stencil info` lists them." if len(names) > len(rows) else "",
         architecture=f"{config.architecture} {dict(config.arguments)}" if config.arguments else config.architecture,
-        backbone=measured["backbone"],
-        example=next(iter(records), "task"),
+        backbone=size_of(root, root / BACKBONE),
+        example=next(iter(tasks), "task"),
         tag="image-classification" if labels else "image-to-image",
         call="labels = engine.label" if labels else "picture = engine.run",
     )

@@ -1,6 +1,5 @@
-"""The tasks of a bundle: records at once, a delta's file when it is first used."""
+"""The deltas of a bundle: a delta's file when it is first used."""
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,17 +7,8 @@ from pathlib import Path
 from torch import Tensor
 
 from stencilnet.bundle.disk import read_file
-from stencilnet.bundle.format import (
-    JSON_LIMIT,
-    TASK,
-    TASKS,
-    BundleError,
-    MissingError,
-    check_name,
-    delta_name,
-    restore,
-    sha256_of,
-)
+from stencilnet.bundle.format import TASK, TASKS, BundleError, MissingError, delta_name, restore, sha256_of
+from stencilnet.bundle.records import TaskFiles
 from stencilnet.bundle.schema import TaskFile
 from stencilnet.bundle.tensors import decode_delta
 from stencilnet.masks import DeltaError, TaskDelta
@@ -53,94 +43,41 @@ class LazyDeltas(Mapping[str, TaskDelta]):
     """The deltas of a bundle by task name, in the order of learning; each is read, and its hash checked, once.
 
     Args:
-        root: The bundle's folder.
-        tasks: Its task files.
+        files: The bundle's task files.
         reference: What every delta must fit.
     """
 
-    def __init__(self, root: Path, tasks: Mapping[str, TaskFile], reference: Reference) -> None:
-        self._root = root.resolve()
-        self._tasks = dict(tasks)
+    def __init__(self, files: TaskFiles, reference: Reference) -> None:
+        self._files = files
         self._reference = reference
         self._read: dict[str, TaskDelta] = {}
 
     def __getitem__(self, name: str) -> TaskDelta:
         if name not in self._read:
-            task = self._tasks[name]
+            root, task = self._files.root, self._files[name]
             try:
-                self._read[name] = read_delta(self._root, name, task, self._reference)
-            except MissingError:  # somebody replaced the task after this reader opened the bundle
-                self._read[name] = read_delta(self._root, name, self._replaced(name, task), self._reference)
+                self._read[name] = read_delta(root, name, task, self._reference)
+            except MissingError:  # somebody replaced the task after this reader had read what it is
+                self._read[name] = read_delta(root, name, self._replaced(name, task), self._reference)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._tasks)
+        return iter(self._files)
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._files)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._tasks  # Mapping's own would read the file
+        return name in self._files  # Mapping's own would read the file
 
     def _replaced(self, name: str, before: TaskFile) -> TaskFile:
-        now = read_task(self._root, name, before.backbone)
+        now = self._files.read(name)
         was, is_ = (f"{r.kind}, {r.channels} channels, {dict(r.settings)}" for r in (before.record, now.record))
         if was != is_:
-            file = self._root / TASKS / name / TASK
+            file = self._files.root / TASKS / name / TASK
             what = "another task took this name since the bundle was opened"
             raise BundleError(file, what, was, is_, "Load the bundle again.")
         return now
-
-
-def task_names(root: Path) -> list[str]:
-    """Return the names of a bundle's tasks, sorted: the folders with a ``task.json``, bar hidden ones.
-
-    Raises:
-        BundleError: If one is not a task name.
-    """
-    folder = root / TASKS
-    if not folder.is_dir():
-        return []
-    found = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
-    return [check_name(name) for name in sorted(found) if os.path.lexists(folder / name / TASK)]
-
-
-def read_task(root: Path, name: str, backbone: str | None) -> TaskFile:
-    """Return one task's file; `backbone` is the hash of the one it must be learned over, or None for any.
-
-    Raises:
-        BundleError: If it is damaged, or was learned over another backbone.
-    """
-    file = root / TASKS / check_name(name) / TASK
-    return parse_task(read_file(root, file, JSON_LIMIT), file, backbone)
-
-
-def parse_task(data: bytes, file: Path, backbone: str | None) -> TaskFile:
-    """Return a task's file, given its bytes; `backbone` as for `read_task`.
-
-    Raises:
-        BundleError: If it is damaged, or was learned over another backbone.
-    """
-    task = TaskFile.from_bytes(data, file)
-    if backbone is not None and task.backbone != backbone:
-        raise BundleError(
-            file,
-            "another backbone's task",
-            f"one learned over the backbone {backbone}",
-            f"one learned over {task.backbone}",
-            "Put it into a bundle with its own backbone, or learn it anew here.",
-        )
-    return task
-
-
-def read_tasks(root: Path, backbone: str) -> dict[str, TaskFile]:
-    """Return all task files by name, in the order of learning, without touching a tensor.
-
-    Raises:
-        BundleError: If one is damaged, or was learned over another backbone.
-    """
-    tasks = {name: read_task(root, name, backbone) for name in task_names(root)}
-    return dict(sorted(tasks.items(), key=lambda item: (item[1].order, item[0])))
 
 
 def read_delta(root: Path, name: str, task: TaskFile, reference: Reference | None) -> TaskDelta:

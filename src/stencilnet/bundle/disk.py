@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,12 +20,29 @@ def read_file(root: Path, file: Path, limit: int | None = None) -> bytes:
     inside(root, file)
     try:
         with file.open("rb") as stream:
-            data = stream.read() if limit is None else stream.read(limit + 1)
+            size = os.fstat(stream.fileno()).st_size
+            if limit is not None and size > limit:
+                raise BundleError(file, "too large", f"at most {limit} bytes", f"{size} bytes", restore(file))
+            return stream.read()
     except FileNotFoundError as error:
         raise missing(file) from error
-    if limit is not None and len(data) > limit:
-        raise BundleError(file, "too large", f"at most {limit} bytes", f"{file.stat().st_size} bytes", restore(file))
-    return data
+
+
+def peek(file: str, limit: int) -> bytes:
+    """Return the content of a regular file, nothing if it is none or larger; in a third of the time of `read_file`.
+
+    Links are not told apart, so this is for what is only counted with, not for what is used.
+    """
+    try:
+        handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return b""
+    try:
+        status = os.fstat(handle)
+        fits = stat.S_ISREG(status.st_mode) and status.st_size <= limit
+        return os.read(handle, status.st_size) if fits else b""
+    finally:
+        os.close(handle)
 
 
 def inside(root: Path, file: Path) -> None:
@@ -34,6 +52,8 @@ def inside(root: Path, file: Path) -> None:
         MissingError: If it is not there.
         BundleError: As above.
     """
+    if _plain(root, file):
+        return
     try:
         real = file.resolve()
     except RuntimeError as error:
@@ -51,6 +71,20 @@ def inside(root: Path, file: Path) -> None:
         raise missing(file)
     if not real.is_file():
         raise BundleError(file, "not a file", "a regular file", "something else", restore(file))
+
+
+def _plain(root: Path, file: Path) -> bool:
+    """Whether a regular file is reached from the root without a link: nearly always, and told in no time."""
+    below, step, mode = file.parts[len(root.parts) :], str(root), 0
+    for part in below:
+        step = os.path.join(step, part)
+        try:
+            mode = os.lstat(step).st_mode
+        except OSError:
+            return False
+        if stat.S_ISLNK(mode):
+            return False
+    return stat.S_ISREG(mode) and ".." not in below
 
 
 def missing(file: Path) -> MissingError:

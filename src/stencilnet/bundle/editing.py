@@ -9,10 +9,10 @@ from torch import Tensor
 
 from stencilnet.bundle.architecture import reference_of
 from stencilnet.bundle.card import write_card
-from stencilnet.bundle.deltas import read_task, read_tasks
 from stencilnet.bundle.disk import remove_folder, sync_folder, write_file, write_folder
 from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, check_name, delta_name, sha256_of
 from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.records import next_place, read_task
 from stencilnet.bundle.schema import BundleConfig, TaskFile
 from stencilnet.bundle.tensors import encode_delta, encode_tensors
 from stencilnet.masks import TaskDelta
@@ -52,9 +52,8 @@ def add_task(
     config = _check_shared(root, shared)
     check_free_name(root, name)
     reference_of(config, shared, root / CONFIG).check(delta, record.channels)
-    tasks = read_tasks(root, config.backbone)
     content = encode_delta(delta)
-    place = next_order(tasks) if order is None else order
+    place = next_place(root) if order is None else order
     task = TaskFile(record=record, order=place, backbone=config.backbone, delta=sha256_of(content))
     write_new(root, name, task, content)
     renew_card(root)
@@ -119,11 +118,6 @@ def check_free_name(root: Path, name: str) -> None:
     if folder.exists() or folder.is_symlink():
         got = "a task of that name" if (folder / TASK).exists() else f"a folder without {TASK}, which is no task"
         raise BundleError(folder, "the name is taken", "a free name", got, "Remove it first, or use another name.")
-
-
-def next_order(tasks: Mapping[str, TaskFile]) -> int:
-    """Return the place of the next task in the order of learning."""
-    return 1 + max((task.order for task in tasks.values()), default=-1)
 
 
 def write_new(root: Path, name: str, task: TaskFile, content: bytes) -> None:

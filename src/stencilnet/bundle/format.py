@@ -169,7 +169,10 @@ def unseal(kind: str, data: bytes, file: Path) -> tuple[dict[str, Any], str]:
             file, "another format version", f"format version {VERSION}", f"version {version!r}", upgrade(needs)
         )
     recorded = body.pop("sha256", None)
-    actual = sha256_of(canonical({"format": found, "version": version, "needs": needs, **body}))
+    try:
+        actual = sha256_of(canonical({"format": found, "version": version, "needs": needs, **body}))
+    except RecursionError as error:
+        raise _not_json(file, f"{type(error).__name__}: {error}") from error
     if recorded != actual:
         raise BundleError(file, "changed since it was written", f"SHA-256 {recorded}", actual, restore(file))
     return body, needs
@@ -185,14 +188,17 @@ def parse(data: bytes, file: Path) -> dict[str, Any]:
         value = json.loads(
             data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
         )
-        canonical(value)  # escaped lone surrogates pass the parser
+        if b"\\u" in data:
+            canonical(value)  # escaped lone surrogates pass the parser
     except (ValueError, RecursionError) as error:
-        got = f"{type(error).__name__}: {error}"
-        raise BundleError(file, "not valid JSON", "one UTF-8 JSON object", got, restore(file)) from error
+        raise _not_json(file, f"{type(error).__name__}: {error}") from error
     if not isinstance(value, dict):
-        got = type(value).__name__
-        raise BundleError(file, "not valid JSON", "one UTF-8 JSON object", got, restore(file))
+        raise _not_json(file, type(value).__name__)
     return value
+
+
+def _not_json(file: Path, got: str) -> BundleError:
+    return BundleError(file, "not valid JSON", "one UTF-8 JSON object", got, restore(file))
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

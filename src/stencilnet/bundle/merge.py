@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stencilnet.bundle.architecture import read_backbone, reference_of
-from stencilnet.bundle.deltas import Reference, parse_delta, parse_task, task_names
+from stencilnet.bundle.deltas import Reference, parse_delta
 from stencilnet.bundle.disk import read_file
 from stencilnet.bundle.editing import check_free_name, renew_card, write_new_files
 from stencilnet.bundle.format import CONFIG, JSON_LIMIT, TASK, TASKS, BundleError, check_name, delta_name
 from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.records import parse_task, task_names
 from stencilnet.bundle.schema import BundleConfig, record_body
 
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import TypedDict
 
-from stencilnet.bundle.deltas import read_tasks
 from stencilnet.bundle.disk import inside, read_file
 from stencilnet.bundle.format import BACKBONE, CONFIG, JSON_LIMIT, TASK, TASKS, BundleError, MissingError, delta_name
-from stencilnet.bundle.schema import BundleConfig
+from stencilnet.bundle.records import read_tasks
+from stencilnet.bundle.schema import BundleConfig, TaskFile
 from stencilnet.models import TaskRecord
 
 
@@ -56,17 +56,26 @@ def sizes(path: str | Path) -> Sizes:
     root = Path(path)
     tasks = read_tasks(root, read_config(root).backbone)
     return {
-        "backbone": _size(root, root / BACKBONE),
-        "tasks": {
-            name: {
-                "delta": _size(root, root / TASKS / name / delta_name(task.delta)),
-                "record": _size(root, root / TASKS / name / TASK),
-            }
-            for name, task in tasks.items()
-        },
+        "backbone": size_of(root, root / BACKBONE),
+        "tasks": {name: task_sizes(root, name, task) for name, task in tasks.items()},
     }
 
 
-def _size(root: Path, file: Path) -> int:
+def task_sizes(root: Path, name: str, task: TaskFile) -> TaskSizes:
+    """Return the measured bytes of one task's files.
+
+    Raises:
+        BundleError: If one is missing.
+    """
+    folder = root / TASKS / name
+    return {"delta": size_of(root, folder / delta_name(task.delta)), "record": size_of(root, folder / TASK)}
+
+
+def size_of(root: Path, file: Path) -> int:
+    """Return the bytes of a file of the bundle.
+
+    Raises:
+        BundleError: If it is missing, or none.
+    """
     inside(root, file)
     return file.stat().st_size

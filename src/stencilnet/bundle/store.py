@@ -6,11 +6,12 @@ from pathlib import Path
 from torch import nn
 
 from stencilnet.bundle.architecture import describe, fill, read_backbone, rebuild, reference_of
-from stencilnet.bundle.deltas import LazyDeltas, read_tasks
+from stencilnet.bundle.deltas import LazyDeltas
 from stencilnet.bundle.disk import write_folder
-from stencilnet.bundle.editing import check_free_name, next_order, renew_card, task_files, write_new
+from stencilnet.bundle.editing import check_free_name, renew_card, task_files, write_new
 from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, check_name, sha256_of
 from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.records import LazyRecords, TaskFiles, next_place
 from stencilnet.bundle.schema import BundleConfig, TaskFile, record_body
 from stencilnet.bundle.tensors import encode_delta, encode_tensors
 from stencilnet.models import MultiTaskNet
@@ -45,13 +46,16 @@ def save(net: MultiTaskNet, path: str | Path) -> None:
         write_folder(root, files)
     else:
         _check_same(read_config(root), config, root)
-        for name, (task, content) in _pending(net, root, config, read_tasks(root, config.backbone)).items():
+        for name, (task, content) in _pending(net, root, config, TaskFiles(root, config.backbone)).items():
             write_new(root, name, task, content)
     renew_card(root)
 
 
 def load(path: str | Path, *, backbone: nn.Module | None = None) -> MultiTaskNet:
-    """Open a bundle. Records are read now; a task's delta is read, and its hash checked, at its first use.
+    """Open a bundle. A task's record and delta are read, and their hashes checked, at their first use.
+
+    A damaged task so does not keep the others from being used. The order of learning (`MultiTaskNet.tasks`) needs all
+    records: they are read and checked when it is first asked for.
 
     Args:
         path: The bundle's folder.
@@ -62,12 +66,12 @@ def load(path: str | Path, *, backbone: nn.Module | None = None) -> MultiTaskNet
         The network, on the CPU (or where `backbone` is), its tasks in the order of learning.
 
     Raises:
-        BundleError: If there is no bundle, a file is damaged, a task is another backbone's, or `backbone` does not
-            fit; the message names the file and says what to do.
+        BundleError: If there is no bundle, its config or backbone is damaged, or `backbone` does not fit; later, if a
+            task is damaged, another backbone's, or gone. The message names the file and says what to do.
     """
     root = Path(path)
     config = read_config(root)
-    tasks = read_tasks(root, config.backbone)
+    files = TaskFiles(root, config.backbone)
     tensors = read_backbone(root, config)
     if backbone is None:
         backbone = rebuild(config, tensors, root)
@@ -77,8 +81,8 @@ def load(path: str | Path, *, backbone: nn.Module | None = None) -> MultiTaskNet
         backbone,
         head=config.head,
         decoder=config.decoder,
-        deltas=LazyDeltas(root, tasks, reference_of(config, tensors, root / CONFIG)),
-        records={name: task.record for name, task in tasks.items()},
+        deltas=LazyDeltas(files, reference_of(config, tensors, root / CONFIG)),
+        records=LazyRecords(files),
     )
 
 
@@ -114,6 +118,7 @@ def _pending(
     """Return the tasks to write, and make sure that all can be, and that those already there are the same."""
     reference = reference_of(config, net.state.shared, root / CONFIG)
     pending: dict[str, tuple[TaskFile, bytes]] = {}
+    place = next_place(root)
     for name, delta in net.deltas.items():
         folder = root / TASKS / check_name(name)
         if name not in net.records:
@@ -121,7 +126,7 @@ def _pending(
             raise BundleError(folder, "a task without a record", "a record of every task", got, "Pass its record too.")
         content = encode_delta(delta)
         record = net.records[name]
-        order = stored[name].order if name in stored else next_order(stored) + len(pending)
+        order = stored[name].order if name in stored else place + len(pending)
         task = TaskFile(record=record, order=order, backbone=config.backbone, delta=sha256_of(content))
         task.to_bytes(folder / TASK)  # raises if the record cannot be written
         if name in stored:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from stencilnet.bundle.reading import read_config, read_records, sizes
+from stencilnet.bundle.format import BACKBONE
+from stencilnet.bundle.reading import read_config, size_of, task_sizes
+from stencilnet.bundle.records import read_tasks
 
 
 def summary(path: str | Path) -> dict[str, Any]:
@@ -14,21 +16,21 @@ def summary(path: str | Path) -> dict[str, Any]:
     Raises:
         BundleError: If there is no bundle, or a record is damaged.
     """
-    config, measured = read_config(path), sizes(path)
+    root, config = Path(path), read_config(path)
     return {
         "architecture": config.architecture,
         "arguments": dict(config.arguments or {}),
         "backbone": config.backbone,
-        "backbone_bytes": measured["backbone"],
+        "backbone_bytes": size_of(root, root / BACKBONE),
         "tasks": {
             name: {
-                "kind": record.kind,
-                "channels": record.channels,
-                "method": record.method,
-                "metrics": dict(record.metrics),
-                "bytes": sum(measured["tasks"][name].values()),
+                "kind": task.record.kind,
+                "channels": task.record.channels,
+                "method": task.record.method,
+                "metrics": dict(task.record.metrics),
+                "bytes": sum(task_sizes(root, name, task).values()),
             }
-            for name, record in read_records(path).items()
+            for name, task in read_tasks(root, config.backbone).items()
         },
     }
 

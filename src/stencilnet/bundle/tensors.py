@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from stencilnet.bundle.coding import decode_bits, encode_bits, is_worth_coding
 from stencilnet.bundle.format import NEEDS, VERSION, BundleError, canonical, parse, restore, upgrade
 from stencilnet.bundle.schema import fields, shape_of
 from stencilnet.masks import Entry, Replace, Select, TaskDelta
@@ -18,7 +19,13 @@ KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in (Replace, Select)}
 """Entry kinds that this code reads, by their names in the file."""
 
 RAW = "raw"
-"""The one coding of stored parts so far: tensors as they are, bits packed at one a weight."""
+"""The coding of parts as they are, bits packed at one a weight."""
+
+ENTROPY = "entropy"
+"""The coding of a mask's bits as code words, where they are fewer."""
+
+_WORTH = 16
+"""Bytes that coding has to spare, to be worth it: its name takes up to 11 more in the file's header."""
 
 METADATA = "stencilnet"
 """The one metadata key: with several, the bytes of a safetensors file are not stable."""
@@ -26,12 +33,16 @@ METADATA = "stencilnet"
 
 def encode_tensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
     """Return tensors as the bytes of a safetensors file: the same tensors, the same bytes."""
-    # Copies: the format refuses views and tied weights, which share memory.
-    copies = {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
-    return safetensors.torch.save(copies, metadata)
+    seen: set[int] = set()
+    return safetensors.torch.save({name: _own(tensor.detach(), seen) for name, tensor in tensors.items()}, metadata)
+
+
+def _own(tensor: Tensor, seen: set[int]) -> Tensor:
+    """Return a tensor on the CPU, contiguous, in memory that it shares with none: a copy, if need be."""
+    memory = tensor.untyped_storage()
+    alone = memory.nbytes() == tensor.nbytes and memory.data_ptr() not in seen
+    seen.add(memory.data_ptr())
+    return tensor.to("cpu", copy=not alone, memory_format=torch.contiguous_format).contiguous()
 
 
 def decode_tensors(data: bytes, file: Path) -> dict[str, Tensor]:
@@ -47,17 +58,29 @@ def decode_tensors(data: bytes, file: Path) -> dict[str, Tensor]:
         raise BundleError(file, "not a valid safetensors file", "tensors", got, restore(file)) from error
 
 
-def encode_delta(delta: TaskDelta) -> bytes:
-    """Return a delta as the bytes of its file."""
-    parts = {
-        f"{key}:{part}": tensor for key, entry in delta.entries.items() for part, tensor in entry.tensors().items()
-    }
-    entries = [
-        {"key": key, "kind": entry.KIND, "coding": RAW, "shape": list(entry.shape)}
-        for key, entry in delta.entries.items()
-    ]
+def encode_delta(delta: TaskDelta, *, raw: bool = False) -> bytes:
+    """Return a delta as the bytes of its file: the same delta, the same bytes.
+
+    Args:
+        delta: The delta.
+        raw: Leave masks at one bit a weight. No file of a delta with entries of these shapes is larger.
+    """
+    parts: dict[str, Tensor] = {}
+    entries = []
+    for key, entry in delta.entries.items():
+        coding, stored = (RAW, entry.tensors()) if raw else _coded(entry)
+        parts |= {f"{key}:{part}": tensor for part, tensor in stored.items()}
+        entries.append({"key": key, "kind": entry.KIND, "coding": coding, "shape": list(entry.shape)})
     metadata = {"format": "stencilnet delta", "version": VERSION, "entries": entries}
     return encode_tensors(parts, {METADATA: canonical(metadata).decode()})
+
+
+def _coded(entry: Entry) -> tuple[str, dict[str, Tensor]]:
+    if isinstance(entry, Select) and is_worth_coding(entry.bits):
+        code = encode_bits(entry.bits)
+        if code.nbytes + _WORTH < entry.nbytes:
+            return ENTROPY, {"code": code}
+    return RAW, entry.tensors()
 
 
 def decode_delta(data: bytes, file: Path, needs: str = NEEDS) -> TaskDelta:
@@ -105,15 +128,19 @@ def _entry(declared: dict[str, Any], parts: Mapping[str, Tensor], file: Path, ne
     key, kind, coding = declared["key"], declared["kind"], declared["coding"]
     if kind not in KINDS:
         raise BundleError(file, f"`{key}` is of an unknown kind", f"one of {list(KINDS)}", f"{kind!r}", upgrade(needs))
-    if coding != RAW:
-        raise BundleError(file, f"`{key}` is of an unknown coding", f"{RAW!r}", f"{coding!r}", upgrade(needs))
-    shape = shape_of(declared["shape"], file, f"the shape of `{key}`")
+    codings = [RAW, ENTROPY] if KINDS[kind] is Select else [RAW]
+    if coding not in codings:
+        raise BundleError(file, f"`{key}` is of an unknown coding", f"one of {codings}", f"{coding!r}", upgrade(needs))
+    shape = torch.Size(shape_of(declared["shape"], file, f"the shape of `{key}`"))
     try:
-        entry = KINDS[kind].from_tensors(parts, torch.Size(shape))
+        if coding == ENTROPY:
+            entry: Entry = Select(decode_bits(parts["code"], shape))
+        else:
+            entry = KINDS[kind].from_tensors(parts, shape)
     except (KeyError, ValueError) as error:
         got = f"{sorted(parts)} ({error})"
         raise BundleError(file, f"`{key}` is not whole", f"the parts of a {kind!r}", got, restore(file)) from error
-    if set(entry.tensors()) != set(parts):
-        got = f"{sorted(parts)}"
-        raise BundleError(file, f"`{key}` has other parts", f"{sorted(entry.tensors())}", got, restore(file))
+    known = {"code"} if coding == ENTROPY else set(entry.tensors())
+    if known != set(parts):
+        raise BundleError(file, f"`{key}` has other parts", f"{sorted(known)}", f"{sorted(parts)}", restore(file))
     return entry

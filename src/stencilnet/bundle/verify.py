@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from stencilnet.bundle.architecture import read_backbone, reference_of
-from stencilnet.bundle.deltas import Reference, read_delta, read_task
+from stencilnet.bundle.deltas import Reference, read_delta
 from stencilnet.bundle.format import BACKBONE, CONFIG, GONE, NEW, TASK, TASKS, BundleError, delta_name
 from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.records import read_task
 from stencilnet.bundle.schema import BundleConfig
 
 T = TypeVar("T")

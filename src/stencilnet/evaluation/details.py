@@ -57,7 +57,7 @@ def _signed_tail(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def size_table(comparison: Comparison) -> Table:
-    """Bytes of everything that was stored, by method and task, in MiB."""
+    """Bytes of all weights, masks at one bit a weight, by method and task, in MiB."""
     cards = comparison.cards
     rows = []
     for method in comparison.methods:
@@ -69,7 +69,7 @@ def size_table(comparison: Comparison) -> Table:
         rows.append((Cell(text=method_title(method)), *map(_mib, (shared, *deltas, total, snapshots))))
     heads = tuple(f"Task {card.number}" for card in cards)
     return Table(
-        title="Sizes in MiB, measured from the stored bytes",
+        title="Sizes in MiB, masks at one bit a weight",
         columns=("", "shared", *heads, "shared + deltas", "a snapshot a task"),
         rows=tuple(rows),
         notes=(

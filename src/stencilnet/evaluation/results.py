@@ -48,7 +48,7 @@ class TaskCard:
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Bytes as stored, file headers aside.
+    """Bytes of tensors, masks at one bit a weight, file headers aside; a bundle may store masks in less.
 
     Attributes:
         delta: What the task alone adds.

@@ -102,9 +102,9 @@ def table2(comparison: Comparison) -> Table:
         notes.append(f"The trivial baseline is at least as good as every method at: {', '.join(beaten)}.")
     if sizes:
         notes.append(
-            "MiB (2^20 bytes, the paper's MB) of stored weights. Model size: what keeps every task as it was learned, "
-            "shared + deltas; a method that moves the shared weights needs a snapshot a task. Its one moving network "
-            "with all heads, which the rows above re-test, is the last row."
+            "MiB (2^20 bytes, the paper's MB) of weights, masks at one bit a weight. Model size: what keeps every task "
+            "as it was learned, shared + deltas; a method that moves the shared weights needs a snapshot a task. Its "
+            "one moving network with all heads, which the rows above re-test, is the last row."
         )
     notes += dict.fromkeys(note for result in comparison.results for note in result.notes)
     return Table(

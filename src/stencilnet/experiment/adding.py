@@ -36,13 +36,13 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
             f"{method.name} moves the shared weights, which would change the tasks that {bundle} holds. "
             "Add by a method that leaves them alone (piggyback, decoder, scratch), or train a bundle of its own."
         )
-    if not load(bundle).tasks:
+    if not load(bundle).tasks:  # every record is read and checked for it, before anything is trained
         raise RunError(f"{bundle} holds no task, so its backbone may be untrained. Use `stencil train`.")
     added = []
     for plan in experiment.tasks:
         if session.only and plan.name not in session.only:
             continue
-        if plan.name in load(bundle).tasks:
+        if plan.name in load(bundle).deltas:
             session.announce(f"{plan.name}: the bundle has a task of this name; it is left as it is")
             continue
         session.announce(f"{method.name}: {plan.name}")

@@ -62,7 +62,8 @@ class Training:
         batch: Examples a step.
         crop: Side of what the network sees, in pixels.
         sizes: Bytes of the delta, the shared weights and a whole network, as results have them.
-        stored: Bytes that it adds to the run's bundles: the delta's file, and the weights where they are stored anew.
+        stored: Most bytes that it adds to the run's bundles: the delta's file, its masks at one bit a weight (coded
+            they take less, by how many weights they leave out), and the weights where they are stored anew.
         cost: Of a step, measured.
         training: Seconds of all steps, with what the loader cannot do meanwhile.
         checking: Seconds of all evaluations on validation data, and of the test after it.
@@ -235,9 +236,11 @@ class _Walk:
     def _row(self, stage: Stage, state: NetState, fit: "_Measuring", *, stored_whole: bool) -> Training:
         name, cost, recipe, calls = stage.task, fit.found[-1], fit.job.recipe, len(fit.found)
         self.scoring[name] = cost.scoring
-        stored = len(encode_delta(state.deltas[name]))
+        stored = len(encode_delta(state.deltas[name], raw=True))
         if stored_whole:  # a new bundle, which holds the tasks before it too
-            stored = len(encode_tensors(state.shared)) + sum(len(encode_delta(d)) for d in state.deltas.values())
+            stored = len(encode_tensors(state.shared)) + sum(
+                len(encode_delta(delta, raw=True)) for delta in state.deltas.values()
+            )
         return Training(
             stage=stage,
             steps=recipe.steps * calls,

@@ -14,7 +14,7 @@ from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.provenance import provenance
-from stencilnet.masks import NetState
+from stencilnet.masks import NetState, grown
 from stencilnet.methods import (
     Decoder,
     Finetune,
@@ -177,7 +177,7 @@ def _learn(
         metrics={"step": selected["step"], "scores": selected["scores"]},
         provenance=provenance(resolved.device, devices=resolved.devices, seed=config.seed, seconds=selected["seconds"]),
     )
-    return net.with_state(state, {**net.records, name: record})
+    return net.with_state(state, grown(net.records, name, record))
 
 
 def first_state(net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: str) -> NetState:

@@ -104,7 +104,7 @@ def _total(forecast: Forecast) -> str:
     parts = (
         "1 training" if len(rows) == 1 else f"{len(rows)} trainings",
         duration(sum(row.seconds for row in rows)),
-        f"bundles of {mebibytes(sum(row.stored for row in rows))} on disk, beside checkpoints and pictures",
+        f"bundles of at most {mebibytes(sum(row.stored for row in rows))} on disk, beside checkpoints and pictures",
         f"{_peak(peak)} of {'GPU ' if forecast.device == 'cuda' else ''}memory",
     )
     return f"total: {'; '.join(parts)}"

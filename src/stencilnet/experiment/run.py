@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from stencilnet.bundle import add_task, load, read_records, save
+from stencilnet.bundle import add_task, load, save, task_names
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan
 from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.backbones import make_backbone
@@ -132,7 +132,7 @@ class Run:
         if stage.moves_shared:
             if not bundle.exists():
                 save(self._learned(load(self._parent(stage)), stage.method, stage.task, method), bundle)
-        elif not bundle.exists() or stage.task not in read_records(bundle):
+        elif not bundle.exists() or stage.task not in task_names(bundle):
             net = self._learned(load(self.folder.backbone), stage.method, stage.task, method)
             with self._bundle_alone(stage):
                 self._add(bundle, stage.task, net)
@@ -149,7 +149,7 @@ class Run:
         """Whether a stage has its result, and its bundle still holds the task."""
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
         has_result = self.folder.result(stage.method, stage.task).exists()
-        return has_result and bundle.exists() and stage.task in read_records(bundle)
+        return has_result and bundle.exists() and stage.task in task_names(bundle)
 
     def _parent(self, stage: Stage) -> Path:
         if stage.parent is None or stage.parent == self.first:
@@ -198,7 +198,7 @@ class Run:
     def _missing(self, stage: Stage) -> bool:
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=False)
         result = read_result(self.folder.result(stage.method, stage.task))
-        return not result.metrics.keys() >= set(self._row(stage, tuple(read_records(bundle))))
+        return not result.metrics.keys() >= set(self._row(stage, tuple(task_names(bundle))))
 
     def _fill(self, stage: Stage) -> None:
         path = self.folder.result(stage.method, stage.task)

@@ -3,6 +3,7 @@
 from stencilnet.masks.binarize import INITIAL, THRESHOLD, binarize, select
 from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
+from stencilnet.masks.growing import grown
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.state import NetState
 from stencilnet.masks.trainable import Masks, Trainable, Weights
@@ -21,5 +22,6 @@ __all__ = [
     "Trainable",
     "Weights",
     "binarize",
+    "grown",
     "select",
 ]

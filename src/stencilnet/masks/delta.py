@@ -74,5 +74,5 @@ class TaskDelta:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all entries: the task's size on disk, file header aside."""
+        """Bytes of all entries, masks at one bit a weight; on disk, file header aside, the task takes these or less."""
         return sum(entry.nbytes for entry in self.entries.values())

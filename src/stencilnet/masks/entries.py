@@ -40,7 +40,7 @@ class Entry(Protocol):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all stored parts."""
+        """Bytes of all parts as they are; a bundle may code them in fewer."""
         ...
 
 

@@ -64,7 +64,7 @@ class BitMask:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the packed bits, as in memory so on disk."""
+        """Bytes of the packed bits: one bit a weight, and the most that the mask takes on disk."""
         return self.packed.numel()
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from stencilnet.masks.delta import DeltaError, TaskDelta
+from stencilnet.masks.growing import grown
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +29,7 @@ class NetState:
         """
         if task in self.deltas:
             raise DeltaError(f"Task `{task}` has been learned already. Remove it first, or use another name.")
-        return replace(self, deltas={**self.deltas, task: delta})
+        return replace(self, deltas=grown(self.deltas, task, delta))
 
     def remove(self, task: str) -> "NetState":
         """Return the state without a task; the others keep their outputs bit for bit.

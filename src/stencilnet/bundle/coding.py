@@ -1,0 +1,111 @@
+"""The coding ``entropy`` of a mask's bits: the gaps between its rarer bits, range-coded (``docs/format.md``)."""
+
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from stencilnet.bundle import rans
+from stencilnet.masks import BitMask
+
+MOST = 1 << 27
+"""Most weights of a coded mask: few bytes can stand for many bits, and no file should ask for all memory."""
+
+STEPS = 1 << 11
+"""Most steps of a decoder: they are its time."""
+
+_EVEN = 29491
+"""Of 65536 (45 %): where the rarer bit is more frequent, code takes no fewer bytes than one bit a weight."""
+
+_LANE = 400
+"""Bytes of code for each lane. A lane costs about three of them, and spares steps."""
+
+_SKIP = rans.SYMBOLS - 1
+"""A gap this long, with no rarer bit after it."""
+
+_HEADER = 4
+_WORD = "<u2"
+"""Words are 16 bits, the low byte first."""
+
+
+def is_worth_coding(bits: BitMask) -> bool:
+    """Return whether code may take fewer bytes than one bit a weight; where not, `encode_bits` can be spared."""
+    return 1 <= bits.numel <= MOST and _rarer(_chance(bits))[0] <= _EVEN
+
+
+def encode_bits(bits: BitMask) -> Tensor:
+    """Return a mask as code words: for bits that are independent of each other, about as few as there can be.
+
+    Args:
+        bits: A mask of 1 to `MOST` weights.
+
+    Returns:
+        ``(2 * words,)`` uint8, the same for the same mask on every machine.
+    """
+    chance = _chance(bits)
+    rate, rarer = _rarer(chance)
+    flat = np.unpackbits(bits.packed.cpu().numpy(), count=bits.numel, bitorder="little")
+    symbols = _gaps(np.flatnonzero(flat == rarer), bits.numel)
+    lanes = min(max(rans.cost(symbols, rate) // _LANE, -(-len(symbols) // STEPS)), len(symbols), rans.TOTAL - 1)
+    states, words = rans.encode(symbols, rate, max(lanes, 1))
+    head = np.array([chance, len(states), len(symbols) & 0xFFFF, len(symbols) >> 16])
+    halves = np.stack([states & 0xFFFF, states >> 16], axis=1).reshape(-1)
+    return torch.from_numpy(np.concatenate([head, halves, words]).astype(_WORD).view(np.uint8))
+
+
+def decode_bits(code: Tensor, shape: torch.Size) -> BitMask:
+    """Return the mask of a shape that code words stand for.
+
+    Raises:
+        ValueError: If they stand for none.
+    """
+    weights = prod(shape)
+    whole = code.dtype == torch.uint8 and code.dim() == 1 and len(code) % 2 == 0 and len(code) >= 2 * _HEADER
+    if not whole or not 1 <= weights <= MOST:
+        raise ValueError(
+            f"Expected at least {_HEADER} code words, as (2 * words,) bytes, of a mask of 1 to {MOST} weights, "
+            f"but got {code.dtype} of shape {tuple(code.shape)} for {weights} weights."
+        )
+    values = code.numpy().view(_WORD).astype(np.uint32)
+    chance, lanes, count = int(values[0]), int(values[1]), int(values[2] | values[3] << 16)
+    body = _HEADER + 2 * lanes
+    if chance < 1 or not 1 <= lanes <= count <= min(STEPS * lanes, weights + 1) or len(values) < body:
+        raise ValueError(
+            f"Expected a chance of at least 1, 1 to {STEPS} symbols and two words a lane, and at most {weights + 1} "
+            f"symbols, but got {chance}, {count} in {lanes} lanes, and {len(values) - _HEADER} words."
+        )
+    rate, rarer = _rarer(chance)
+    states = values[_HEADER:body:2] | values[_HEADER + 1 : body : 2] << np.uint32(16)
+    symbols = rans.decode(states, values[body:].astype(np.uint16), rate, count)
+    flat = np.full(weights, 1 - rarer, dtype=np.uint8)
+    flat[_positions(symbols, weights)] = rarer
+    return BitMask(torch.from_numpy(np.packbits(flat, bitorder="little")), shape)
+
+
+def _chance(bits: BitMask) -> int:
+    """Return how many of 65536 bits are ones, rounded, and neither none nor all."""
+    return min(max((2 * rans.TOTAL * bits.ones + bits.numel) // (2 * bits.numel), 1), rans.TOTAL - 1)
+
+
+def _rarer(chance: int) -> tuple[int, int]:
+    """Return how often, of 65536, the rarer bit comes, and which it is; `chance` is the ones'."""
+    return (chance, 1) if 2 * chance <= rans.TOTAL else (rans.TOTAL - chance, 0)
+
+
+def _gaps(positions: npt.NDArray[np.int64], weights: int) -> rans.Symbols:
+    """Return the gaps before each rarer bit, and the last gap, before the end; a long one starts with skips."""
+    gaps = np.diff(positions, prepend=-1, append=weights) - 1
+    skips = gaps // _SKIP
+    symbols = np.full(len(gaps) + int(skips.sum()), _SKIP, dtype=np.uint8)
+    symbols[np.cumsum(skips + 1) - 1] = gaps % _SKIP
+    return symbols
+
+
+def _positions(symbols: rans.Symbols, weights: int) -> npt.NDArray[np.int64]:
+    ends = symbols != _SKIP
+    positions: npt.NDArray[np.int64] = np.cumsum(symbols + ends, dtype=np.int64)[ends] - 1
+    if not ends[-1] or positions[-1] != weights:
+        raise ValueError(f"Expected gaps up to the end of {weights} weights, but they end elsewhere.")
+    return positions[:-1]

@@ -1,0 +1,106 @@
+"""A range coder for geometric symbols, many lanes at once, in exact integers (static rANS; Duda 2013).
+
+A state is 32 bits wide and at least 2^16, a word 16 bits; frequencies sum up to 2^16. Symbol i belongs to lane
+``i % lanes``. A decoder's step decodes one symbol of every lane; the lanes that fall below 2^16 then take a word each
+from the one stream, in their order. The encoder does all that backwards, from states of 2^16.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+SYMBOLS = 256
+TOTAL = 1 << 16
+"""Sum of all frequencies; also the least state, and the number of words there are."""
+
+Symbols = npt.NDArray[np.uint8]
+States = npt.NDArray[np.uint32]
+Words = npt.NDArray[np.uint16]
+
+
+def starts(rate: int) -> npt.NDArray[np.int64]:
+    """Return where each symbol's share of `TOTAL` starts, and `TOTAL` itself at the end.
+
+    Symbol g stands for g failures and a success, where a try succeeds ``rate`` times in 65536; the last symbol for 255
+    failures. Every symbol has one share, and the rest go by that distribution, rounded down step by step in integers.
+
+    Args:
+        rate: 1 to 65535.
+    """
+    left, found = 1 << 32, []  # left: the chance that g tries fail, of 2^32
+    for symbol in range(SYMBOLS):
+        found.append(symbol + ((((1 << 32) - left) * (TOTAL - SYMBOLS)) >> 32))
+        left = left * (TOTAL - rate) >> 16
+    return np.array([*found, TOTAL], dtype=np.int64)
+
+
+def cost(symbols: Symbols, rate: int) -> int:
+    """Return the bytes that symbols take by their frequencies, rounded up a little; the same on every machine."""
+    sizes = np.diff(starts(rate)).tolist()
+    counts = np.bincount(symbols, minlength=SYMBOLS).tolist()
+    # The bit length of f^64 is 64 log2(f), without a floating-point logarithm.
+    bits: int = sum(
+        count * (1025 - (size**64).bit_length()) for count, size in zip(counts, sizes, strict=True) if count
+    )
+    return -(-bits // (64 * 8))
+
+
+def encode(symbols: Symbols, rate: int, lanes: int) -> tuple[States, Words]:
+    """Return the lanes' states and the words that a decoder starts from.
+
+    Args:
+        symbols: ``(n,)``, n at least 1.
+        rate: As for `starts`.
+        lanes: 1 to n.
+    """
+    start = starts(rate).astype(np.uint64)
+    size = np.diff(start)
+    states = np.full(lanes, TOTAL, dtype=np.uint64)
+    written: list[Words] = []
+    for first in reversed(range(0, len(symbols), lanes)):
+        step = symbols[first : first + lanes]
+        state, share = states[: len(step)], size[step]
+        full = state >= share << 16  # coding the symbol would take the state beyond 32 bits
+        written.append(state[full].astype(np.uint16))
+        state[full] >>= 16
+        whole, rest = np.divmod(state, share)
+        state[:] = (whole << 16) + start[step] + rest
+    return states.astype(np.uint32), np.concatenate(written[::-1])
+
+
+def decode(states: States, words: Words, rate: int, count: int) -> Symbols:
+    """Return `count` symbols.
+
+    Args:
+        states: One for each lane.
+        words: The stream, all of it.
+        rate: As for `starts`.
+        count: At least the number of lanes.
+
+    Raises:
+        ValueError: If these are not what an encoder wrote: words are left over or missing, or a state is not one.
+    """
+    if int(states.min()) < TOTAL:
+        raise ValueError(f"Expected states of at least {TOTAL}, but got {int(states.min())}.")
+    start = starts(rate)
+    sizes = np.diff(start)
+    symbol = np.repeat(np.arange(SYMBOLS, dtype=np.uint8), sizes)
+    scale = np.repeat(sizes, sizes).astype(np.uint32)
+    shift = np.arange(TOTAL, dtype=np.uint32) - np.repeat(start[:-1], sizes).astype(np.uint32)
+    states, stream, taken = states.copy(), words.astype(np.uint32), 0
+    found = np.empty(count, dtype=np.uint8)
+    for first in range(0, count, len(states)):
+        step = found[first : first + len(states)]
+        state = states[: len(step)]
+        slot = state.astype(np.uint16)
+        symbol.take(slot, out=step)
+        state >>= 16
+        state *= scale.take(slot)
+        state += shift.take(slot)
+        low = np.flatnonzero(state < TOTAL)
+        if taken + len(low) > len(stream):
+            raise ValueError(f"Expected more than the {len(stream)} words that are there.")
+        state[low] = (state[low] << 16) | stream[taken : taken + len(low)]
+        taken += len(low)
+    if taken != len(stream) or (states != TOTAL).any():
+        raise ValueError(f"Expected {len(stream)} words to end in states of {TOTAL}, but got others after {taken}.")
+    return found
