@@ -74,7 +74,7 @@ class Progress:
 
 def trained_tensors(trainable: Trainable) -> dict[str, Tensor]:
     """Return what training moves, by name: parameters with gradients, and running statistics. Not copies."""
-    parameters = {name: tensor.data for name, tensor in trainable.named_parameters() if tensor.requires_grad}
+    parameters = {name: tensor.detach() for name, tensor in trainable.named_parameters() if tensor.requires_grad}
     return parameters | dict(trainable.named_buffers())
 
 
