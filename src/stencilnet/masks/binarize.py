@@ -57,7 +57,7 @@ def select(weight: Tensor, real: Tensor) -> Tensor:
 class _Through(torch.autograd.Function):
     # Hands on what was selected before. Autograd sees writing over it, since an alias shares its version.
     @staticmethod
-    def forward(ctx: Any, weight: Tensor, real: Tensor, selected: Tensor) -> Tensor:
+    def forward(ctx: Any, weight: Tensor, _real: Tensor, selected: Tensor) -> Tensor:
         ctx.save_for_backward(weight)
         return selected.detach()
 

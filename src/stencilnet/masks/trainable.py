@@ -133,7 +133,8 @@ class Masks(Trainable):
     def zeros(self) -> int:
         """Return how many weights the mask switches off now."""
         ones = [binarize(real.detach()).count_nonzero() for real in self._real]
-        return sum(real.numel() for real in self._real) - (int(torch.stack(ones).sum()) if ones else 0)
+        total: int = sum(real.numel() for real in self._real)
+        return total - (int(torch.stack(ones).sum()) if ones else 0)
 
 
 class Weights(Trainable):
