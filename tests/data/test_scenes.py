@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stencilnet.data.scenes import SPACES, STYLES, Fine, LabelSpace, Scenes, draw_scene, paint_style
+from stencilnet.data.scenes import SPACES, STYLES, Fine, LabelSpace, Scenes, dataset, draw_scene, paint_style
 from stencilnet.tasks.task import Example
 
 COUNT = 200
@@ -229,6 +229,20 @@ class TestScenes:
         whole, rest = Scenes(4, 32), Scenes(2, 32, first=2)
         assert torch.equal(whole[3].image, rest[1].image)
         assert set(Scenes(2, 32).names).isdisjoint(rest.names)
+
+    def test_small_scenes_are_drawn_once_for_all_sets(self, monkeypatch):
+        drawn = []
+        draw = dataset.draw_scene
+        monkeypatch.setattr(dataset, "draw_scene", lambda *which: drawn.append(which) or draw(*which))
+        dataset._drawn.cache_clear()
+        first = Scenes(2, 32, seed=5)[1]
+        kept = first.image.clone()
+        first.image.zero_()  # what one user does to its example is no other's business
+        assert torch.equal(Scenes(3, 32, seed=5, space="coarse")[1].image, kept)
+        assert drawn == [(5, 1, (32, 32))]
+        large = (129, 128)
+        assert torch.equal(Scenes(1, large)[0].image, Scenes(1, large)[0].image)
+        assert drawn[1:] == [(0, 0, large)] * 2
 
     def test_is_a_sequence(self):
         scenes = Scenes(3, 32)

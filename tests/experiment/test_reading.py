@@ -73,8 +73,8 @@ def test_every_mistake_is_reported_with_its_path(tmp_path: Path) -> None:
 
 
 WRONG_KINDS = [
-    ("trainer.precision=fp8", "trainer.precision: expected one of float32, bf16, but got 'fp8'"),
-    ("trainer.precision=[fp8]", "trainer.precision: expected one of float32, bf16, but got ['fp8']"),
+    ("trainer.precision=fp8", "trainer.precision: expected one of auto, float32, bf16, but got 'fp8'"),
+    ("trainer.precision=[fp8]", "trainer.precision: expected one of auto, float32, bf16, but got ['fp8']"),
     ("perceptual.source=web", "perceptual.source: expected one of vgg, standin, but got 'web'"),
     ("trainer=fast", "trainer: expected a mapping, but got text 'fast'"),
     ("trainer=5", "trainer: expected a mapping, but got a whole number 5"),

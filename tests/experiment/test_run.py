@@ -17,10 +17,13 @@ from stencilnet.evaluation.results import StageResult
 from stencilnet.experiment import testing
 from stencilnet.experiment.analyzing import analyze_bundle
 from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.folder import RunError, RunFolder, claim
+from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
 from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.run import Run, Session
+from stencilnet.training import settings
+from stencilnet.training.distributed import ALONE
 from stencilnet.training.fit import Interrupted
+from stencilnet.training.settings import Settings
 
 
 def two_tasks(*methods: str) -> Experiment:
@@ -257,3 +260,21 @@ def test_a_task_that_left_the_bundle_is_learned_again(finished: Run, tmp_path: P
     assert "colour" not in sn.load(folder / "bundle").tasks
     start(folder, finished.experiment, resume=True).compare()
     assert "colour" in sn.load(folder / "bundle").tasks
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_a_run_goes_on_in_the_precision_its_first_training_found(
+    fast: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, open_ = RunFolder(tmp_path, "piggyback"), Settings(device="cpu")
+    monkeypatch.setattr(settings, "has_fast_bf16", lambda _: fast)
+    found = settle(folder, open_, ALONE)
+    assert found == dataclasses.replace(open_, precision="bf16" if fast else "float32")
+    monkeypatch.setattr(settings, "has_fast_bf16", lambda _: not fast)
+    assert settle(folder, open_, ALONE) == found
+    assert (
+        settle(folder, dataclasses.replace(open_, precision="float32"), ALONE).precision == "float32"
+    )  # who asks, is heard
+    folder.resolved.write_text("{")
+    with pytest.raises(RunError, match=r"resolved\.json is damaged .* delete the file"):
+        settle(folder, open_, ALONE)

@@ -1,5 +1,7 @@
 """The threshold and the straight-through gradient, against NumPy."""
 
+import copy
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from stencilnet.masks import INITIAL, THRESHOLD, binarize, select
+from stencilnet.masks.binarize import Selection
 
 Array = NDArray[np.float64]
 
@@ -153,3 +156,117 @@ def test_adam_crosses_the_gap_in_about_gap_over_lr_steps(lr: float, ones: int, z
         optimizer.step()
         counts[step] = int(binarize(real.detach()).sum())
     assert (counts[ones], counts[zeros]) == (3, 0)
+
+
+def scores(*shape: int, seed: int = 0) -> nn.Parameter:
+    """Real masks, half of them on, among them the threshold itself and its neighbours."""
+    real = torch.rand(shape, generator=torch.Generator().manual_seed(seed)) * 2 * THRESHOLD
+    at = np.float32(THRESHOLD)
+    edge = [at, np.nextafter(at, np.float32(1)), np.nextafter(at, np.float32(0)), 0.0, -0.0, -1.0, np.inf, -np.inf]
+    real.view(-1)[: len(edge)] = torch.tensor(edge)
+    return nn.Parameter(real)
+
+
+def weights(*shape: int) -> Tensor:
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(9))
+    weight.view(-1)[8:13] = torch.tensor([-0.0, np.inf, -np.inf, np.nan, 1e-45])
+    return weight
+
+
+def plain(weight: Tensor, real: Tensor) -> Tensor:
+    """The definition, written out."""
+    return torch.where(real.detach() > THRESHOLD, weight, torch.zeros_like(weight))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("shape", "memory"),
+    [
+        ((7, 5, 3, 3), torch.contiguous_format),
+        ((64, 33, 3, 3), torch.contiguous_format),
+        ((64, 33, 3, 3), torch.channels_last),
+        ((13,), torch.contiguous_format),
+    ],
+)
+def test_a_selection_is_bit_equal_to_the_definition(
+    shape: tuple[int, ...], dtype: torch.dtype, memory: torch.memory_format
+) -> None:
+    weight, kept = weights(*shape).to(dtype).contiguous(memory_format=memory), Selection()
+    for seed in range(3):
+        real = nn.Parameter(scores(*shape, seed=seed).detach().contiguous(memory_format=memory))
+        ours, theirs = kept(weight, real), plain(weight, real)
+        assert ours.dtype == dtype
+        assert ours.stride() == theirs.stride()
+        as_bytes = [t.detach().contiguous().reshape(-1).view(torch.uint8) for t in (ours, theirs)]
+        assert torch.equal(*as_bytes)
+        gradient = torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+        ours.backward(gradient)
+        assert real.grad is not None
+        assert torch.equal(real.grad.nan_to_num(7), (gradient * weight).to(torch.float32).nan_to_num(7))
+
+
+def test_a_selection_is_written_once_a_change() -> None:
+    weight, real, kept = weights(4, 4), scores(4, 4), Selection()
+    first = kept(weight, real)
+    version = first._version
+    with torch.no_grad():
+        again = kept(weight, real)
+    assert not again.requires_grad
+    assert kept(weight, real).data_ptr() == again.data_ptr() == first.data_ptr()
+    assert again._version == version
+    with torch.no_grad():
+        real.neg_()
+    assert torch.equal(kept(weight, real), plain(weight, real))
+    assert first._version == version + 1
+    weight.fill_(3.0)
+    assert torch.equal(kept(weight, real), plain(weight, real))
+    assert first._version == version + 2
+
+
+def test_a_selection_follows_tensors_that_are_others() -> None:
+    kept = Selection()
+    for shape, seed in (((4, 4), 0), ((4, 4), 1), ((5, 4), 1), ((4, 4), 0)):
+        weight, real = weights(*shape), scores(*shape, seed=seed)
+        assert torch.equal(kept(weight, real).nan_to_num(7), plain(weight, real).nan_to_num(7))
+    real.data = scores(4, 4, seed=5).data  # as `nn.Module.to` does it
+    assert torch.equal(kept(weight, real).nan_to_num(7), plain(weight, real).nan_to_num(7))
+
+
+def test_a_graph_over_memory_that_was_written_since_is_refused() -> None:
+    weight, real, kept, x = torch.randn(3, 3), scores(3, 3), Selection(), torch.randn(3, 3, requires_grad=True)
+    loss = (x @ kept(weight, real)).sum()
+    with torch.no_grad():
+        real.neg_()
+        kept(weight, real)  # an evaluation, say
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+    assert real.grad is None
+
+
+def test_two_graphs_over_one_selection_both_count() -> None:
+    weight, real, kept = torch.randn(3, 3), scores(3, 3), Selection()
+    first, second = kept(weight, real).sum(), 2 * kept(weight, real).sum()
+    second.backward()
+    first.backward()
+    assert real.grad is not None
+    torch.testing.assert_close(real.grad, 3 * weight)
+
+
+def test_a_selection_first_made_for_inference_can_be_trained_through() -> None:
+    weight, real, kept = torch.randn(3, 3), scores(3, 3), Selection()
+    with torch.inference_mode():
+        kept(weight, real)
+    (torch.randn(3, 3, requires_grad=True) @ kept(weight, real)).sum().backward()
+    assert real.grad is not None
+    with torch.inference_mode():
+        real.neg_()
+        assert torch.equal(kept(weight, real), plain(weight, real))
+
+
+def test_copies_of_a_selection_start_without_its_memory() -> None:
+    weight, real, kept = torch.randn(3, 3), scores(3, 3), Selection()
+    ours = kept(weight, real)
+    for other in (copy.deepcopy(kept), pickle.loads(pickle.dumps(kept))):
+        theirs = other(weight, real)
+        assert torch.equal(theirs, ours)
+        assert theirs.data_ptr() != ours.data_ptr()

@@ -1,6 +1,7 @@
 """One table of trainables over one table of backbones, one set of laws."""
 
 import copy
+import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -210,6 +211,31 @@ def test_a_copy_trains_apart(case: Case, make_fit: Any, as_bytes: AsBytes) -> No
     before = as_bytes(trainable.weights())
     make_fit(case.network, steps=1)(copy.deepcopy(trainable))
     assert as_bytes(trainable.weights()) == before
+
+
+def test_a_pickled_trainable_goes_on_as_the_same(case: Case, make_fit: Any, as_bytes: AsBytes) -> None:
+    trainable = case.trainable()
+    trainable.weights()
+    keys = list(trainable.state_dict())
+    again = pickle.loads(pickle.dumps(trainable))
+    assert list(again.state_dict()) == keys  # what is kept from call to call is no state
+    ours, theirs = (make_fit(case.network, steps=2)(one) for one in (trainable, again))
+    assert as_bytes(ours.weights()) == as_bytes(theirs.weights())
+    assert list(trainable.state_dict()) == keys
+
+
+def test_loaded_tensors_are_seen(case: Case, make_fit: Any, as_bytes: AsBytes) -> None:
+    trained = make_fit(case.network, steps=3, lr=2e-2)(case.trainable())
+    other = case.trainable()
+    other.weights()
+    other.load_state_dict(trained.state_dict())
+    assert as_bytes(other.weights()) == as_bytes(trained.weights())
+
+
+def test_frozen_weights_are_the_states_own_memory(case: Case) -> None:
+    trainable = case.trainable()
+    frozen = [p for p in trainable.parameters() if not p.requires_grad]
+    assert {p.data_ptr() for p in frozen} <= {tensor.data_ptr() for tensor in case.shared.values()}
 
 
 def test_running_statistics_move_in_the_delta_alone(make_fresh: Any, make_fit: Any, as_bytes: AsBytes) -> None:

@@ -337,7 +337,7 @@ def test_every_process_draws_for_itself(tmp_path: Path) -> None:
         backbone=backbone,
         trainable=masks(backbone),
         job=job(tmp_path, recipe=Recipe(steps=2, batch=2)),
-        settings=Settings(device="cpu"),
+        resolved=resolve(Settings(device="cpu")),
         call=0,
         record=None,
     )
@@ -345,9 +345,9 @@ def test_every_process_draws_for_itself(tmp_path: Path) -> None:
     losses = []
     for rank in (0, 0, 1):
         group = Group(rank=rank)
-        learner = unpacked(packed(training)).learner(resolve(training.settings), group)
+        learner = unpacked(packed(training)).learner(training.resolved, group)
         learner.backbone.train()
-        losses.append(stepped(learner, batch, 0, seed=1)["loss"])
+        losses.append(float(stepped(learner, batch, 0, seed=1)["loss"]))
     assert losses[0] == losses[1] != losses[2]
 
 

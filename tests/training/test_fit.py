@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from stencilnet.masks import Masks
 from stencilnet.tasks.task import Recipe, Sample
+from stencilnet.training import loop
 from stencilnet.training.fit import DivergedError, make_fit
 from stencilnet.training.sampling import Order
 from stencilnet.training.seeds import derived_seed
@@ -64,7 +65,9 @@ def test_returns_the_step_that_validation_selects(tmp_path: Path, higher: bool) 
     assert mse(backbone, trained.weights(), data) == pytest.approx(scored[best], rel=1e-5)
     selected = json.loads((tmp_path / "fit-0" / "selected.json").read_text())
     assert selected.pop("seconds") > 0
-    assert selected == {"step": best, "steps": 14, "scores": {"MSE": scored[best], "pixels": 5 * 32 * 32 + 2 * 5 * 32}}
+    scores = {"MSE": scored[best], "pixels": 5 * 32 * 32 + 2 * 5 * 32}
+    way = {"precision": resolve(Settings(device="cpu")).precision, "compiled": False}
+    assert selected == {"step": best, "steps": 14, "scores": scores, **way}
 
 
 class Constant:
@@ -226,14 +229,18 @@ class Bursting(Invert):
         return {**terms, "burst": torch.where(poison, torch.inf, 0.0) * output.mean().abs()}
 
 
-def test_a_loss_that_is_no_number_stops_with_one_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ready", [True, False], ids=["values at once", "values read later, as of a GPU"])
+def test_a_loss_that_is_no_number_stops_with_one_error(
+    ready: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "READY", frozenset({"cpu"}) if ready else frozenset())
     backbone = unet()
     recipe = Recipe(steps=6, batch=2, lr=1e-3)
     order = Order(seed=derived_seed(7, 0), size=10, batch=2, steps=6)
     keys = order.keys(4)
     sick = job(tmp_path, task=Bursting(bad=keys[1][1]), recipe=recipe)
     with pytest.raises(DivergedError) as caught:
-        fit(sick, masks(backbone), backbone)
+        fit(sick, masks(backbone), backbone, log_every=100)
     text = str(caught.value)
     assert text.startswith("Expected a finite loss, but step 5 of 6 of piggyback/invert got loss = inf, loss/l2 = ")
     assert f"loss/burst = inf on training examples {keys[0][1]}, {keys[1][1]} (by index). The checkpoint of st" in text
@@ -242,6 +249,17 @@ def test_a_loss_that_is_no_number_stops_with_one_error(tmp_path: Path) -> None:
     record = torch.load(tmp_path / "fit-0" / "checkpoint.pt", weights_only=True)
     assert record["step"] == 4
     assert all(tensor.isfinite().all() for tensor in record["trained"].values())
+
+
+def test_values_that_are_read_later_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, rows = unet(), []
+    for name, ready in (("now", {"cpu"}), ("later", set())):
+        monkeypatch.setattr(loop, "READY", frozenset(ready))
+        fit(job(tmp_path / name), masks(backbone), backbone, log_every=4, evaluate_every=3)
+        lines = (tmp_path / name / "fit-0" / "metrics.jsonl").read_text().splitlines()
+        rows.append([{k: v for k, v in json.loads(line).items() if k != "examples_per_second"} for line in lines])
+    assert rows[0] == rows[1]
+    assert [row["step"] for row in rows[0] if "loss" in row] == [1, 4, 6]
 
 
 @dataclass(frozen=True, kw_only=True)

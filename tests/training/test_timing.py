@@ -127,7 +127,7 @@ def test_estimated_memory_is_counted_by_hand(tmp_path: Path) -> None:
     cost = measure(backbone, trainable, job(tmp_path, task=Plain()))
     pixels, batch = 32 * 32, 4
     parameters = 5 * 3 * 9 + 5
-    standing = 2 * parameters + 3 * parameters + batch * (3 + 1) * pixels  # twice: the graph's own; input and target
+    standing = 4 * parameters + batch * (3 + 1) * pixels  # weights, gradients, two moments; input and target
     kept = batch * 5 * pixels  # the head's input, which is also all that the ReLU keeps; the batch is counted already
     assert cost.peak_bytes == 4 * (standing + kept)
 

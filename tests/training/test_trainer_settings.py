@@ -13,7 +13,7 @@ def test_all_mistakes_at_once() -> None:
     assert str(caught.value) == (
         "Expected `workers` to be at least 0, but got -1; `evaluate_every` to be at least 1, but got 0; `log_every` "
         "to be at least 1, but got 0; `samples` to be at least 0, but got -2; `device` to be one of auto, cpu, cuda, "
-        "mps, but got 'gpu'; `precision` to be one of float32, bf16, but got 'fp16'."
+        "mps, but got 'gpu'; `precision` to be one of auto, float32, bf16, but got 'fp16'."
     )
 
 

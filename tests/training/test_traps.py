@@ -8,6 +8,7 @@ from torch import nn
 
 from stencilnet.masks import INITIAL, Masks
 from stencilnet.tasks.task import Recipe
+from stencilnet.training.checkpoint import put_back, trained_tensors
 from stencilnet.training.optimizers import adam_by_role, adam_for_critic
 
 from .fit_toys import fit, job, masks, unet, weights
@@ -63,3 +64,25 @@ def test_real_masks_and_adams_states_stay_float32_under_bf16(tmp_path: Path) -> 
     fit(tiny, trainable, backbone, precision="bf16", checkpoint_every=1, evaluate_every=2)
     assert kinds == {torch.float32}
     assert {tensor.dtype for tensor in trainable.state_dict().values()} == {torch.float32}
+
+
+def test_what_adam_writes_is_seen_by_the_masks() -> None:
+    """Torch's fused Adam goes past autograd's version counters, by which masks know that they have changed."""
+    trainable = masks(unet())
+    optimizer = adam_by_role(trainable.groups(), Recipe(lr=1.0, schedule="constant"), 1.0)
+    before = trainable.weights()["conv1_1.weight"].detach().clone()
+    for real in trainable.groups()["mask"]:
+        real.grad = torch.ones_like(real)
+    optimizer.step()
+    after = trainable.weights()["conv1_1.weight"]
+    assert before.all()
+    assert not after.any()
+
+
+def test_what_a_checkpoint_puts_back_is_seen_by_the_masks() -> None:
+    trainable, other = masks(unet()), masks(unet())
+    trainable.weights()
+    for real in other.groups()["mask"]:
+        torch.nn.init.zeros_(real)
+    put_back(trainable, trained_tensors(other))
+    assert not trainable.weights()["conv1_1.weight"].any()

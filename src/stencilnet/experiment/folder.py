@@ -1,7 +1,7 @@
 """Where a run keeps what: every path of a run folder, in one place."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,12 @@ from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
+from stencilnet.training.distributed import Group
+from stencilnet.training.settings import Settings, resolve
 
-HOW = frozenset({"trainer.workers", "trainer.cache", "trainer.accumulate"})
-"""What a resumed run may change: the result is the same bytes, with another `accumulate` but for rounding."""
+HOW = frozenset({"trainer.workers", "trainer.cache", "trainer.accumulate", "trainer.compile"})
+"""What a resumed run may change: the result is the same bytes; with another `accumulate` or `compile`, but for
+rounding."""
 
 _WEIGHTS = frozenset({"perceptual.weights", "backbone.weights"})
 _PUBLISHED = ("cache", "download")
@@ -38,6 +41,11 @@ class RunFolder:
     def config(self) -> Path:
         """The resolved config, which a resumed run must share."""
         return self.path / "config.json"
+
+    @property
+    def resolved(self) -> Path:
+        """What the config leaves to the machine, as the first training found it."""
+        return self.path / "resolved.json"
 
     @property
     def backbone(self) -> Path:
@@ -100,6 +108,29 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
             f"{folder.path} holds a run of another config; it differs in {', '.join(changed[:6])}"
             f"{' and more' if len(changed) > 6 else ''}. Choose another --out, or the old config."
         )
+
+
+def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
+    """Return settings whose precision is no longer open: found once a run, by its first training, and kept.
+
+    A run that is resumed, or filled by several machines, so goes on as it began.
+
+    Raises:
+        RunError: If what was kept is damaged.
+    """
+    if trainer.precision != "auto":
+        return trainer
+    if not folder.resolved.exists():
+        found = resolve(trainer, group)
+        kept = {"precision": found.precision, "device": found.device, "threads": found.threads, "torch": found.version}
+        write_file(folder.resolved, (json.dumps(kept, indent=2, sort_keys=True) + "\n").encode())
+    try:
+        return replace(trainer, precision=json.loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{folder.resolved} is damaged ({error}). Name the precision that the run began with "
+            "(--set trainer.precision=float32), or delete the file to have it found anew."
+        ) from error
 
 
 def _differences(mine: Any, theirs: Any, path: str) -> list[str]:

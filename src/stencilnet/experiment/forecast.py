@@ -165,7 +165,7 @@ def forecast(
         trainings=tuple(rows),
         devices=devices,
         device=walk.resolved.device,
-        precision=walk.resolved.settings.precision,
+        precision=walk.resolved.precision,
         workers=walk.resolved.settings.workers,
         hardware=hardware(provenance(walk.resolved.device)),
         notes=(

@@ -84,6 +84,9 @@ class Learning:
             raise ValueError(f"Expected `backbone` to be fresh, given or frozen, but got {self.backbone!r}.")
 
 
+_FACTS = ("seconds", "precision", "compiled")
+"""What a finished training says of itself that belongs to its task's provenance."""
+
 METHODS: dict[str, Method] = {method.name: method for method in (Piggyback(), Scratch(), Finetune(), Decoder())}
 """Methods with their default settings, by name."""
 
@@ -175,7 +178,12 @@ def _learn(
         settings=task.settings(),
         recipe={**asdict(recipe), "view": asdict(config.view)},
         metrics={"step": selected["step"], "scores": selected["scores"]},
-        provenance=provenance(resolved.device, devices=resolved.devices, seed=config.seed, seconds=selected["seconds"]),
+        provenance=provenance(
+            resolved.device,
+            devices=resolved.devices,
+            seed=config.seed,
+            **{fact: selected[fact] for fact in _FACTS if fact in selected},  # version 0.1 wrote no precision
+        ),
     )
     return net.with_state(state, grown(net.records, name, record))
 

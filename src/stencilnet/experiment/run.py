@@ -12,7 +12,7 @@ from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.backbones import make_backbone
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment, MethodPlan
-from stencilnet.experiment.folder import RunError, RunFolder, claim
+from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
 from stencilnet.experiment.learning import Splits, learn
 from stencilnet.experiment.locking import alone
 from stencilnet.experiment.opening import TaskData, open_data
@@ -164,7 +164,10 @@ class Run:
 
     def _learned(self, net: MultiTaskNet, label: str, name: str, method: MethodPlan) -> MultiTaskNet:
         task_plan, data = self.experiment.plan(name), self.data(name)
-        config = learning(self.experiment, task_plan, self.session, self.folder.stage(label, name))
+        with self._alone("resolved"):
+            trainer = settle(self.folder, self.experiment.trainer, self.session.group)
+        experiment = replace(self.experiment, trainer=trainer)
+        config = learning(experiment, task_plan, self.session, self.folder.stage(label, name))
         splits = Splits(train=data.train, validation=data.validation)
         task = self.tasks[name] if net.tasks else task_plan.task
         return learn(net, task, splits, name=name, method=method.method, config=config)

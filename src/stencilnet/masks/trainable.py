@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks.binarize import INITIAL, binarize, select
+from stencilnet.masks.binarize import INITIAL, Selection, binarize
 from stencilnet.masks.delta import TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.packing import BitMask
@@ -52,7 +52,10 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """Return effective weights for every state-dict key, differentiable in the trained parameters alone."""
+        """Return effective weights for every state-dict key, differentiable in the trained parameters alone.
+
+        They hold until a parameter changes: the next call may write over their memory, as an optimiser over a weight's.
+        """
 
     @abstractmethod
     def delta(self) -> TaskDelta:
@@ -79,6 +82,8 @@ class Masks(Trainable):
 
     Real masks are float32 whatever the weights are: near 0.01 a step of Adam is lost in half precision.
 
+    Selected weights are kept from call to call; see `Selection` on what has to be told of a change.
+
     Args:
         shared: State dict of the backbone without its head.
         buffers: Those of its keys that are buffers.
@@ -99,6 +104,7 @@ class Masks(Trainable):
         self._real = nn.ParameterList(
             nn.Parameter(torch.full(shared[name].shape, INITIAL, dtype=torch.float32)) for name in self._masked_names
         )
+        self._selections = tuple(Selection() for _ in self._masked_names)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the real masks (``mask``) and the head (``head``)."""
@@ -107,8 +113,8 @@ class Masks(Trainable):
     def weights(self) -> dict[str, Tensor]:
         """Return selected weights, frozen biases and the task's own tensors."""
         weights = self._frozen_weights()
-        for name, real in zip(self._masked_names, self._real, strict=True):
-            weights[name] = select(weights[name], real)
+        for name, real, selection in zip(self._masked_names, self._real, self._selections, strict=True):
+            weights[name] = selection(weights[name], real)
         return weights | self._own_tensors()
 
     def delta(self) -> TaskDelta:
@@ -126,7 +132,9 @@ class Masks(Trainable):
 
     def zeros(self) -> int:
         """Return how many weights the mask switches off now."""
-        return sum(int((~binarize(real.detach())).sum()) for real in self._real)
+        ones = [binarize(real.detach()).count_nonzero() for real in self._real]
+        total: int = sum(real.numel() for real in self._real)
+        return total - (int(torch.stack(ones).sum()) if ones else 0)
 
 
 class Weights(Trainable):

@@ -2,7 +2,8 @@
 
 format       1
 fingerprint  what has to be the same to go on: job, recipe, task, data sizes, precision, hash of the first tensors
-environment  what should be the same for the same bytes: device, threads, PyTorch, devices, parts of a batch
+environment  what should be the same for the same bytes: device, threads, PyTorch, devices, parts of a batch, whether
+             compiled
 step         steps done
 evaluated    last step with an evaluation
 seconds      time spent, over all sessions
@@ -74,7 +75,7 @@ class Progress:
 
 def trained_tensors(trainable: Trainable) -> dict[str, Tensor]:
     """Return what training moves, by name: parameters with gradients, and running statistics. Not copies."""
-    parameters = {name: tensor.data for name, tensor in trainable.named_parameters() if tensor.requires_grad}
+    parameters = {name: tensor.detach() for name, tensor in trainable.named_parameters() if tensor.requires_grad}
     return parameters | dict(trainable.named_buffers())
 
 
@@ -99,6 +100,7 @@ def environment(resolved: Resolved) -> dict[str, Any]:
         "torch": resolved.version,
         "devices": resolved.devices,
         "accumulate": resolved.settings.accumulate,
+        "compiled": resolved.compiled,
     }
 
 
@@ -123,11 +125,11 @@ def save_finished(path: Path, resolved: Resolved, progress: Progress, fingerprin
     replace_file(path, lambda file: torch.save(record, file))
 
 
-def load(path: Path, fingerprint: Mapping[str, Any], resolved: Resolved) -> dict[str, Any]:
-    """Read a checkpoint of the same job.
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint; `check` tells whether it is one of the same job.
 
     Raises:
-        CheckpointError: If the file is damaged, of another format, or of another config; the message says what differs.
+        CheckpointError: If the file is damaged, or of another format.
     """
     record = _read(path)
     if record.get("format") != FORMAT:
@@ -135,8 +137,19 @@ def load(path: Path, fingerprint: Mapping[str, Any], resolved: Resolved) -> dict
             f"Expected a checkpoint of format {FORMAT} in {path}, but got {record.get('format')}. "
             "Go on with the version of stencilnet that wrote it, or delete its folder to train anew."
         )
+    return record
+
+
+def check(path: Path, record: Mapping[str, Any], fingerprint: Mapping[str, Any], resolved: Resolved) -> None:
+    """Refuse a checkpoint of another job; warn where the same bytes cannot be promised.
+
+    Raises:
+        CheckpointError: If it is of another config; the message says what differs.
+    """
     _refuse_other(path, record["fingerprint"], fingerprint)
-    earlier = {"devices": 1, "accumulate": 1} | record["environment"]  # which files of version 0.1 do not say
+    earlier = {"devices": 1, "accumulate": 1, "compiled": False} | record[
+        "environment"
+    ]  # which files of version 0.1 do not say
     for name, value in environment(resolved).items():
         if earlier[name] != value:
             logger.warning(
@@ -147,7 +160,6 @@ def load(path: Path, fingerprint: Mapping[str, Any], resolved: Resolved) -> dict
                 earlier[name],
                 value,
             )
-    return record
 
 
 def restore(learner: Learner, record: Mapping[str, Any]) -> None:

@@ -15,12 +15,14 @@ from stencilnet.methods import Fit
 from stencilnet.training.checkpoint import (
     CheckpointError,
     Progress,
+    check,
     load,
     progress_of,
     put_back,
     replace_file,
     save_finished,
 )
+from stencilnet.training.compiling import settled
 from stencilnet.training.distributed import ALONE, Group, check_division, packed
 from stencilnet.training.following import Training
 from stencilnet.training.job import Job, fingerprint
@@ -96,13 +98,16 @@ class _Fit:
         call = next(self.calls)
         folder = self.job.folder / f"fit-{call}"
         path = folder / "checkpoint.pt"
-        mark = fingerprint(self.job, self.resolved, trainable)
         if path.exists() and not self.resume:
             raise CheckpointError(
                 f"{path} holds an earlier training of {self.job.name}. Resume it (`--resume`), or train in another "
                 "folder."
             )
-        record = load(path, mark, self.resolved) if path.exists() else None
+        record = load(path) if path.exists() else None
+        resolved = settled(self.resolved, self.backbone, self.job, record)
+        mark = fingerprint(self.job, resolved, trainable)
+        if record is not None:
+            check(path, record, mark, resolved)
         progress = Progress() if record is None else progress_of(record)
         if record is None or not record["finished"]:
             folder.mkdir(parents=True, exist_ok=True)
@@ -110,12 +115,12 @@ class _Fit:
                 backbone=self.backbone,
                 trainable=trainable,
                 job=self.job,
-                settings=self.resolved.settings,
+                resolved=resolved,
                 call=call,
                 record=record,
             )
             start = packed(training) if self.group.size > 1 else b""
-            learner = training.learner(self.resolved, self.group)
+            learner = training.learner(resolved, self.group)
             with self.group.led(start):
                 progress = self._train(training, learner, progress, folder, mark)
         assert progress.best is not None, "the last step is evaluated"
@@ -152,8 +157,15 @@ class _Fit:
         finally:
             for sink in self.sinks:
                 sink.end()
-        chosen = {"step": best.step, "steps": recipe.steps, "scores": best.scores, "seconds": loop.progress.seconds}
+        chosen = {
+            "step": best.step,
+            "steps": recipe.steps,
+            "scores": best.scores,
+            "seconds": loop.progress.seconds,
+            "precision": learner.resolved.precision,
+            "compiled": learner.resolved.compiled,
+        }
         logger.info("%s: selected step %d of %d, %s = %.6g.", run.name, best.step, run.steps, headline, best.score)
         replace_file(folder / "selected.json", lambda file: file.write(f"{json.dumps(chosen, indent=2)}\n".encode()))
-        save_finished(folder / "checkpoint.pt", self.resolved, loop.progress, mark)
+        save_finished(folder / "checkpoint.pt", learner.resolved, loop.progress, mark)
         return loop.progress

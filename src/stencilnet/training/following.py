@@ -1,8 +1,7 @@
 """What process 0 calls the others into, and how they take part: the same steps on their share of every batch."""
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -14,7 +13,7 @@ from stencilnet.training.job import Job
 from stencilnet.training.loop import stepped
 from stencilnet.training.sampling import Order, training_loader
 from stencilnet.training.seeds import CRITIC, derived_seed, forked
-from stencilnet.training.settings import Resolved, Settings, resolve
+from stencilnet.training.settings import Resolved, resolve
 from stencilnet.training.step import Learner, make_learner
 
 
@@ -23,10 +22,10 @@ class Training:
     """All that decides the steps of a training, whoever takes them.
 
     Attributes:
-        backbone: Gives the graph; a copy of it is used.
+        backbone: Gives the graph.
         trainable: As it is before the first step.
         job: What is trained.
-        settings: How.
+        resolved: How, and what that came to where process 0 is.
         call: Which training of the job it is.
         record: The checkpoint to go on from; None to start.
     """
@@ -34,7 +33,7 @@ class Training:
     backbone: nn.Module
     trainable: Trainable
     job: Job
-    settings: Settings
+    resolved: Resolved
     call: int
     record: Mapping[str, Any] | None
 
@@ -43,7 +42,7 @@ class Training:
         with forked("cpu", self.job.seed, CRITIC, self.call):
             critic = self.job.task.critic()
         learner = make_learner(
-            copy.deepcopy(self.backbone),
+            self.backbone,
             self.trainable,
             critic,
             task=self.job.task,
@@ -79,7 +78,8 @@ def follow(group: Group) -> None:
 
 
 def _take_part(training: Training, group: Group) -> None:
-    resolved = resolve(training.settings, group)
+    leads = training.resolved  # what the settings left open is decided once, by process 0
+    resolved = replace(resolve(leads.settings, group), precision=leads.precision, compiled=leads.compiled)
     learner, order = training.learner(resolved, group), training.order(group)
     learner.backbone.train()
     loader = training_loader(training.job.train, order, workers=resolved.settings.workers, device=resolved.device)

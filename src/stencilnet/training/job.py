@@ -66,7 +66,7 @@ def fingerprint(job: Job, resolved: Resolved, start: nn.Module) -> dict[str, Any
         **{f"task.{name}": value for name, value in _plain_fields(job.task).items()},
         "training examples": len(job.train),
         "validation examples": len(job.validation),
-        "precision": resolved.settings.precision,
+        "precision": resolved.precision,
         "evaluate_every": resolved.settings.evaluate_every,
         "starting tensors (SHA-256)": _hash(start),
     }

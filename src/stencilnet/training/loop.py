@@ -24,6 +24,11 @@ from stencilnet.training.validation import Stopped, validate
 logger = logging.getLogger(__name__)
 
 
+READY = frozenset({"cpu"})
+"""Devices whose values are there when a step returns. On others reading one waits for the step, and no further step is
+handed over meanwhile: there values are read where they are needed."""
+
+
 class Interrupted(Exception):  # noqa: N818 -- not an error: somebody asked
     """A training was stopped and can be gone on with.
 
@@ -66,6 +71,7 @@ class Loop:
     path: Path
     fingerprint: Mapping[str, Any]
     _saved: int = field(init=False)
+    _unread: list[tuple[int, Mapping[str, Tensor]]] = field(init=False, default_factory=list)
     _whole: bool = field(init=False, default=True)
     _timed: tuple[float, int] = field(init=False)
     _clock: float = field(init=False)
@@ -117,19 +123,35 @@ class Loop:
     def _step(self, batch: Mapping[str, Tensor]) -> None:
         done = self.progress.step
         self._whole = False
-        values = stepped(self.learner, batch, done, self.order.seed)
-        if not all(isfinite(value) for value in values.values()):
-            raise self._diverged(values)
+        self._unread.append((done, stepped(self.learner, batch, done, self.order.seed)))
+        due = (done + 1) % self.learner.resolved.settings.log_every == 0 or done + 1 in (1, self.order.steps)
+        values = self._read() if due or self.learner.resolved.device in READY else {}
         self.progress = replace(self.progress, step=done + 1)
         self._whole = True
-        if (done + 1) % self.learner.resolved.settings.log_every == 0 or done + 1 in (1, self.order.steps):
+        if due:
             self._log(values | self._rates() | self._speed() | zeros_share(self.learner.trainable))
+
+    def _read(self) -> dict[str, float]:
+        """Read what steps have left on the device, and return the last one's values.
+
+        Raises:
+            DivergedError: If one is not finite.
+        """
+        values: dict[str, float] = {}
+        for done, scalars in self._unread:
+            values = dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
+            if not all(isfinite(value) for value in values.values()):
+                self._whole = False  # the tensors are beyond use, and must not be saved
+                raise self._diverged(done, values)
+        self._unread.clear()
+        return values
 
     def _evaluate_if_due(self, samples: Iterable[Sample]) -> None:
         step, settings = self.progress.step, self.learner.resolved.settings
         due = step > 0 and (step % settings.evaluate_every == 0 or step == self.order.steps)
         if not due or step == self.progress.evaluated:
             return
+        self._read()
         self._check_tensors()
         found = validate(self.learner, samples, shown=settings.samples, stop=self.stop)
         headline = self.job.task.metrics[0]
@@ -160,6 +182,7 @@ class Loop:
         self._timed = time.perf_counter(), self.progress.step
 
     def _save(self) -> None:
+        self._read()
         self._check_tensors()
         self._count_time()
         save(self.path, self.learner, self.progress, self.fingerprint)
@@ -183,8 +206,7 @@ class Loop:
         message = f"Stopped {where}. {kept}; the same call with resume (`--resume`) goes on."
         return Interrupted(message, step=self._saved, path=self.path)
 
-    def _diverged(self, values: Mapping[str, float]) -> DivergedError:
-        done = self.progress.step
+    def _diverged(self, done: int, values: Mapping[str, float]) -> DivergedError:
         shown = ", ".join(f"{name} = {value:.6g}" for name, value in values.items())
         examples = ", ".join(str(index) for _, index in self.order.keys(done))
         return DivergedError(
@@ -215,12 +237,15 @@ class Loop:
         return {"examples_per_second": (done - first) * self.order.batch / max(now - since, 1e-9)}
 
 
-def stepped(learner: Learner, batch: Mapping[str, Tensor], done: int, seed: int) -> dict[str, float]:
-    """Take a step together with the other processes, each under a seed of its own; return the whole batch's values."""
+def stepped(learner: Learner, batch: Mapping[str, Tensor], done: int, seed: int) -> dict[str, Tensor]:
+    """Take a step together with the other processes, each under a seed of its own.
+
+    Returns:
+        The whole batch's values, as scalars on the device.
+    """
     place = (learner.group.rank,) if learner.group.rank else ()
     with learner.group.lockstep(), forked(learner.resolved.device, seed, STEP, done, *place):
-        scalars = train_step(learner, batch, done)
-        return dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
+        return train_step(learner, batch, done)
 
 
 def zeros_share(trainable: Trainable) -> dict[str, float]:

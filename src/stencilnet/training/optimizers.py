@@ -66,4 +66,10 @@ def scale_rates(optimizer: torch.optim.Adam, factor: float) -> None:
 def _adam(groups: list[dict[str, object]], recipe: Recipe) -> torch.optim.Adam:
     optimizer = torch.optim.Adam(groups, lr=recipe.lr, betas=recipe.betas, weight_decay=0.0, fused=True)
     scale_rates(optimizer, 1.0)
+    optimizer.register_step_post_hook(_tell)
     return optimizer
+
+
+def _tell(optimizer: torch.optim.Optimizer, *_: object) -> None:
+    """Let autograd know what was written: the fused step goes past its version counters, by which masks are kept."""
+    torch.autograd.graph.increment_version([p for group in optimizer.param_groups for p in group["params"]])

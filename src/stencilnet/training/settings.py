@@ -5,21 +5,28 @@ from typing import Literal, get_args
 
 import torch
 
+from stencilnet.models.acceleration import has_fast_bf16
 from stencilnet.training.distributed import ALONE, Group
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
-Precision = Literal["float32", "bf16"]
+Precision = Literal["auto", "float32", "bf16"]
+Compile = Literal["auto", "always", "never"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to train, whatever the task. What decides the result beside `precision` is in the task's recipe."""
+    """How to train, whatever the task. What decides the result beside `precision` and `compile` is in the recipe."""
 
     device: Device = "auto"
     """``auto`` takes CUDA, else Apple's MPS, else the CPU."""
-    precision: Precision = "float32"
+    precision: Precision = "auto"
     """``bf16``: the network's forward pass runs under bfloat16 autocast. Real masks, optimiser states and losses
-    stay float32."""
+    stay float32. ``auto``: ``bf16`` where the device computes in it, else ``float32``; a training that is resumed
+    goes on as it began."""
+    compile: Compile = "auto"
+    """Whether `torch.compile` makes one graph of a step's network, which takes a minute or so once a training and
+    needs a C++ compiler. ``auto``: where the device gains by it and the training is long enough to win the time back.
+    It changes the result's last bits."""
     workers: int = 0
     """Processes that load training examples, and as many for validation; 0 loads in the training process. The
     result is the same bytes with any number."""
@@ -65,6 +72,7 @@ class Settings:
         for name, value, allowed in (
             ("device", self.device, get_args(Device)),
             ("precision", self.precision, get_args(Precision)),
+            ("compile", self.compile, get_args(Compile)),
         ):
             if value not in allowed:
                 problems.append(f"`{name}` to be one of {', '.join(allowed)}, but got {value!r}")
@@ -83,20 +91,24 @@ class Resolved:
     Attributes:
         settings: What was asked for.
         device: ``cpu``, ``cuda`` or ``mps``.
+        precision: ``float32`` or ``bf16``.
         threads: Threads of torch's CPU operations.
         version: Of PyTorch.
         devices: How many train together, a process each; of `device` it is this process's own.
+        compiled: Whether a step's network is compiled: decided for each training (`compiling.settled`).
     """
 
     settings: Settings
     device: str
+    precision: str
     threads: int
     version: str
     devices: int = 1
+    compiled: bool = False
 
     def autocast(self) -> torch.autocast:
         """Return a fresh context for the network's forward pass; it does nothing in float32."""
-        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.settings.precision == "bf16")
+        return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def resolve(settings: Settings, group: Group = ALONE) -> Resolved:
@@ -119,11 +131,10 @@ def resolve(settings: Settings, group: Group = ALONE) -> Resolved:
         raise ValueError("Expected Apple's MPS for `device: mps`, but PyTorch sees none. Set it to `auto` or `cpu`.")
     if group.size > 1:
         _check_count(device, group.local_size)
-    if (
-        settings.precision == "bf16"
-        and device == "cuda"
-        and not torch.cuda.is_bf16_supported(including_emulation=False)
-    ):
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16" if has_fast_bf16(device) else "float32"
+    if precision == "bf16" and device == "cuda" and not has_fast_bf16(device):
         raise ValueError(
             f"Expected a device with bfloat16 for `precision: bf16`, but {torch.cuda.get_device_name()} has none. "
             "Set it to `float32`."
@@ -131,6 +142,7 @@ def resolve(settings: Settings, group: Group = ALONE) -> Resolved:
     return Resolved(
         settings=settings,
         device=device,
+        precision=precision,
         threads=torch.get_num_threads(),
         version=str(torch.__version__),
         devices=group.size,

@@ -5,9 +5,11 @@ a batch is cut: a cross-entropy, say, is a mean over labelled pixels, of which n
 network draws (dropout) and takes from a batch (batch normalisation) is each part's own.
 """
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +27,7 @@ class Network(nn.Module):
     """A backbone's graph with a trainable's weights: what several devices wrap.
 
     Args:
-        backbone: Gives the graph; no part of this module, since its tensors are never used.
+        backbone: Gives the graph; no part of this module, since its weights are never used.
         trainable: Gives the weights.
     """
 
@@ -72,14 +74,14 @@ class Learner:
     """All that a step reads and writes.
 
     Attributes:
-        backbone: Own copy of the network; gives the graph, its tensors are never used.
+        backbone: The network's graph, without memory for weights (`graph_of`).
         trainable: Gives the weights.
         network: Both as one module, trained by all devices.
         optimizer: Over the trainable's groups.
         critic: None for a task without one.
         task: Gives the loss.
         recipe: Gives the schedule.
-        resolved: Device, precision, parts of a batch.
+        resolved: Device, precision, whether compiled, parts of a batch.
         group: The processes that train together.
     """
 
@@ -108,13 +110,13 @@ def make_learner(
     """Put everything on the device and make the optimisers.
 
     Args:
-        backbone: Taken over: frozen, moved, switched between training and evaluation.
+        backbone: Gives the graph; stays as it is.
         trainable: Taken over.
         critic: Taken over.
         task: What is learned.
         recipe: How.
         mask_lr: Learning rate of real masks.
-        resolved: Device, precision, parts of a batch.
+        resolved: Device, precision, whether compiled, parts of a batch.
         group: The processes that train together, each with the same tensors.
 
     Raises:
@@ -126,12 +128,16 @@ def make_learner(
             f"Expected the trainable to give every tensor of {type(backbone).__name__} and no other, but "
             f"missing are {sorted(needed - named)} and unknown are {sorted(named - needed)}. Is it another backbone's?"
         )
-    backbone.requires_grad_(False).to(resolved.device)
+    graph = graph_of(backbone, resolved.device)
     trainable.to(resolved.device)
+    network = Network(graph, trainable)
+    if resolved.compiled:
+        torch.compiler.reset()  # what other trainings left, of which only so many are kept
+        network.compile(dynamic=False)
     return Learner(
-        backbone=backbone,
+        backbone=graph,
         trainable=trainable,
-        network=group.wrap(Network(backbone, trainable)),
+        network=group.wrap(network),
         optimizer=adam_by_role(trainable.groups(), recipe, mask_lr),
         critic=_with_optimizer(critic, task, recipe, resolved.device, group),
         task=task,
@@ -139,6 +145,22 @@ def make_learner(
         resolved=resolved,
         group=group,
     )
+
+
+def graph_of(backbone: nn.Module, device: str) -> nn.Module:
+    """Return a copy of a network whose weights have shapes but no memory: `functional_call` brings others.
+
+    Args:
+        backbone: The network; stays as it is.
+        device: Where buffers are copied to that are in no state dict, so that no weights come in their place.
+    """
+    own = [tensor for tensor in backbone.state_dict(keep_vars=True).values() if isinstance(tensor, Tensor)]
+    # What deepcopy finds in its memo it takes instead of copying.
+    memo: dict[int, Any] = {id(buffer): buffer.detach().to(device, copy=True) for buffer in backbone.buffers()}
+    for tensor in own:
+        empty = torch.empty_like(tensor, device="meta", requires_grad=False)
+        memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(backbone, memo)
 
 
 def forward(learner: Learner, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
@@ -205,7 +227,7 @@ def _runs(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
 
 def _fakes(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
     """Run the parts for the critic alone; running statistics stay, since the parts will run again."""
-    running = [name for name, _ in learner.backbone.named_buffers()]
+    running = [name for name, buffer in learner.backbone.named_buffers() if buffer.is_meta]
     for part in parts:
         sample = learner.task.prepare(part)
         with torch.no_grad():

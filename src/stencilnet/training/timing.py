@@ -175,7 +175,7 @@ class _Bench:
 
     def _tensors(self) -> list[Tensor]:
         learner = self.learner
-        modules = [learner.backbone, learner.trainable, *([] if learner.critic is None else [learner.critic.module])]
+        modules = [learner.trainable, *([] if learner.critic is None else [learner.critic.module])]
         return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
 
     def _standing(self, batch: Sample) -> int:
@@ -229,7 +229,7 @@ def _learner(backbone: nn.Module, trainable: Trainable, job: Job, resolved: Reso
     with forked("cpu", job.seed, CRITIC, 0):
         critic = job.task.critic()
     learner = make_learner(
-        copy.deepcopy(backbone),
+        backbone,
         copy.deepcopy(trainable),
         critic,
         task=job.task,

@@ -1,18 +1,27 @@
 """The scenes as a map-style data set of examples."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import overload
 
 import numpy as np
 import torch
 
-from stencilnet.data.scenes.drawing import check_size, draw_scene
+from stencilnet.data.scenes.drawing import Scene, check_size, draw_scene
 from stencilnet.data.scenes.spaces import SPACES
 from stencilnet.tasks.task import Example
 
+_SMALL = 128 * 128
+"""Most pixels of a scene that is kept: 64 KiB."""
+
+_KEPT = 2048
+"""Most scenes that are kept, of all sets of a process: at most 128 MiB."""
+
 
 class Scenes(Sequence[Example]):
-    """Procedural scenes with label maps, drawn anew each time they are asked for: small to keep and to pickle.
+    """Procedural scenes with label maps: small to pickle, since they are drawn when they are asked for.
+
+    Small ones are drawn once a process, whichever set asks: the trainings of a run share their scenes.
 
     Splits are ranges of scene numbers that do not overlap: give each its own `first`.
 
@@ -56,7 +65,13 @@ class Scenes(Sequence[Example]):
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         number = range(len(self))[index]
-        scene = draw_scene(self.seed, self.first + number, self.size)
+        draw = _drawn if self.size[0] * self.size[1] <= _SMALL else draw_scene
+        scene = draw(self.seed, self.first + number, self.size)
         labels = np.array(self.space.from_fine, np.uint8)[scene.labels]
         image = np.ascontiguousarray(scene.image.transpose(2, 0, 1))
         return Example(name=self.names[number], image=torch.from_numpy(image), label=torch.from_numpy(labels))
+
+
+@lru_cache(maxsize=_KEPT)
+def _drawn(seed: int, index: int, size: tuple[int, int]) -> Scene:
+    return draw_scene(seed, index, size)

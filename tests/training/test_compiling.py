@@ -1,0 +1,102 @@
+"""What a training leaves open is decided once: its precision, and whether it is compiled."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from stencilnet.masks import INITIAL
+from stencilnet.models.acceleration import can_compile
+from stencilnet.tasks.task import Recipe
+from stencilnet.training import compiling
+from stencilnet.training.compiling import WORTH, operations, settled
+from stencilnet.training.fit import Interrupted, make_fit
+from stencilnet.training.settings import Settings, resolve
+from stencilnet.training.step import graph_of
+
+from .fit_toys import StopAfter, fit, job, masks, unet
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, 5, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(x)
+
+
+def test_operations_are_counted_by_hand(tmp_path: Path) -> None:
+    pixels, batch, steps = 32 * 32, 4, 7
+    counted = operations(Small(), job(tmp_path, recipe=Recipe(steps=steps, batch=batch)))
+    assert counted == 3 * 2 * (3 * 9 * 5) * pixels * batch * steps
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "share", "expected"),
+    [
+        ("cpu", "float32", 2.0, False),  # nothing to gain
+        ("cpu", "bf16", 2.0, True),
+        ("cpu", "bf16", 0.5, False),  # too short
+        ("cuda", "float32", 2.0, True),
+        ("cuda", "bf16", 0.5, False),
+        ("mps", "float32", 2.0, False),
+    ],
+)
+def test_only_what_wins_the_time_back_is_compiled(
+    device: str, precision: str, share: float, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "can_compile", lambda _: True)
+    monkeypatch.setattr(compiling, "operations", lambda *_: int(share * WORTH.get(device, 0)))
+    resolved = replace(resolve(Settings(device="cpu")), device=device, precision=precision)
+    assert settled(resolved, Small(), job(tmp_path), None).compiled is expected
+    for word, always in (("always", True), ("never", False)):
+        asked = replace(resolved, settings=Settings(compile=word))  # type: ignore[arg-type]
+        assert settled(asked, Small(), job(tmp_path), None).compiled is always
+    monkeypatch.setattr(compiling, "can_compile", lambda _: False)
+    assert not settled(resolved, Small(), job(tmp_path), None).compiled
+
+
+@pytest.mark.parametrize("theirs", ["float32", "bf16"])
+def test_a_resumed_training_goes_on_in_the_precision_it_began_in(theirs: str, tmp_path: Path) -> None:
+    backbone = unet()
+    begun = fit(job(tmp_path / "whole"), masks(backbone), backbone, precision=theirs)
+    with pytest.raises(Interrupted):
+        fit(job(tmp_path / "two"), masks(backbone), backbone, precision=theirs, stop=StopAfter(4))
+    settings = Settings(device="cpu", evaluate_every=2, checkpoint_every=2, log_every=1, samples=0)
+    elsewhere = replace(resolve(settings), precision="float32" if theirs == "bf16" else "bf16")
+    ours = make_fit(backbone, job(tmp_path / "two"), elsewhere, resume=True)(masks(backbone))
+    for name, tensor in begun.weights().items():
+        assert torch.equal(tensor, ours.weights()[name])
+    said = json.loads((tmp_path / "two" / "fit-0" / "selected.json").read_text())
+    assert (said["precision"], said["compiled"]) == (theirs, False)
+
+
+def test_a_graph_has_shapes_but_no_weights() -> None:
+    backbone: Any = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
+    backbone[0].register_buffer("table", torch.arange(3.0), persistent=False)
+    graph = graph_of(backbone, "cpu")
+    assert {name: (t.device.type, t.shape) for name, t in graph.state_dict().items()} == {
+        name: ("meta", t.shape) for name, t in backbone.state_dict().items()
+    }
+    assert torch.equal(graph[0].table, backbone[0].table)
+    assert graph[0].table.data_ptr() != backbone[0].table.data_ptr()
+    images = torch.rand(2, 3, 4, 4)
+    backbone.eval()
+    output = torch.func.functional_call(graph.eval(), dict(backbone.state_dict()), (images,))
+    assert torch.equal(output, backbone(images))
+
+
+@pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile needs a C++ compiler")
+def test_a_compiled_training_ends_where_an_eager_one_does(tmp_path: Path) -> None:
+    backbone = unet()
+    eager = fit(job(tmp_path / "eager"), masks(backbone), backbone, precision="float32")
+    compiled = fit(job(tmp_path / "compiled"), masks(backbone), backbone, precision="float32", compile="always")
+    assert json.loads((tmp_path / "compiled" / "fit-0" / "selected.json").read_text())["compiled"] is True
+    for ours, theirs in zip(compiled.groups()["mask"], eager.groups()["mask"], strict=True):
+        moved = (theirs.detach() - INITIAL).abs().mean()
+        assert float((ours.detach() - theirs.detach()).abs().mean()) < 0.05 * float(moved)
