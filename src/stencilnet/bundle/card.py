@@ -1,17 +1,25 @@
 """The bundle's README: a page for people, derived from the rest and never read."""
 
+from itertools import islice
 from pathlib import Path
 
 from stencilnet.bundle.disk import write_file
 from stencilnet.bundle.format import BACKBONE, CARD
 from stencilnet.bundle.reading import read_config, size_of, task_sizes
-from stencilnet.bundle.records import read_task, task_names
+from stencilnet.bundle.records import each_name, read_task
+from stencilnet.bundle.schema import TaskFile
 
 _LABELS = "classification"
 """The task kind that gives labels; the others give pictures."""
 
 _ROWS = 20
-"""Most tasks that the page names: with thousands, a change of one must not cost a look at all."""
+"""Most tasks that the page lists: with thousands, a change of one must not cost a look at the others."""
+
+_TABLE = """| task | kind | learned by | bytes |
+| --- | --- | --- | ---: |
+{rows}"""
+
+_MANY = f"More than {_ROWS} tasks: `stencil info` lists them."
 
 _PAGE = """---
 library_name: stencilnet
@@ -20,11 +28,9 @@ tags: [{tag}, continual-learning, multi-task]
 
 # {title}
 
-One frozen backbone and {count} task{s}; each task is a small delta over it. Written by stencilnet: edits are lost.
+One frozen backbone and {count}; each task is a small delta over it. Written by stencilnet: edits are lost.
 
-| task | kind | learned by | bytes |
-| --- | --- | --- | ---: |
-{rows}{more}
+{tasks}
 
 Backbone: {architecture}, {backbone:,} bytes.
 
@@ -38,21 +44,16 @@ engine = sn.Engine("path/to/this/folder")
 
 
 def write_card(root: Path) -> None:
-    """Write ``README.md`` anew from the bundle as it is on disk: of many tasks, the first by name."""
-    config, names = read_config(root), task_names(root)
-    tasks = {name: read_task(root, name, config.backbone) for name in names[:_ROWS]}
-    tasks = dict(sorted(tasks.items(), key=lambda item: (item[1].order, item[0])))
-    rows = []
-    for name, task in tasks.items():
-        kind, method, size = task.record.kind, task.record.method, task_sizes(root, name, task)
-        rows.append(f"| {name} | {_cell(kind)} | {_cell(method)} | {size['delta'] + size['record']:,} |")
+    """Write ``README.md`` anew from the bundle as it is on disk; where there are many tasks, without their list."""
+    config, names = read_config(root), list(islice(each_name(root), _ROWS + 1))
+    many = len(names) > _ROWS
+    files = {name: read_task(root, name, config.backbone) for name in names[: 1 if many else None]}
+    tasks = dict(sorted(files.items(), key=lambda item: (item[1].order, item[0])))
     labels = next((task.record.kind for task in tasks.values()), "") == _LABELS
     page = _PAGE.format(
         title=root.resolve().name,
-        count=f"{len(names):,}",
-        s="" if len(names) == 1 else "s",
-        rows="\n".join(rows),
-        more=f"\n\nAnd {len(names) - len(rows):,} more: `stencil info` lists them." if len(names) > len(rows) else "",
+        count="its tasks" if many else "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks",
+        tasks=_MANY if many else _TABLE.format(rows="\n".join(_row(root, *item) for item in tasks.items())),
         architecture=f"{config.architecture} {dict(config.arguments)}" if config.arguments else config.architecture,
         backbone=size_of(root, root / BACKBONE),
         example=next(iter(tasks), "task"),
@@ -60,6 +61,11 @@ def write_card(root: Path) -> None:
         call="labels = engine.label" if labels else "picture = engine.run",
     )
     write_file(root / CARD, page.encode())
+
+
+def _row(root: Path, name: str, task: TaskFile) -> str:
+    size = sum(task_sizes(root, name, task).values())  # type: ignore[arg-type]
+    return f"| {name} | {_cell(task.record.kind)} | {_cell(task.record.method)} | {size:,} |"
 
 
 def _cell(text: str) -> str:
