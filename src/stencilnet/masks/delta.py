@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from stencilnet.masks.entries import Entry, Replace, Select
@@ -39,6 +40,18 @@ class TaskDelta:
                 raise DeltaError(f"The task's entry for `{key}` does not fit this backbone: {error}") from error
         return weights
 
+    def write(self, shared: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
+        """Write what `apply` returns into the tensors of `out`, of the same keys, shapes and dtypes, on one device.
+
+        Check the delta first: what does not fit raises with a part of `out` written.
+        """
+        with torch.no_grad():
+            for key, tensor in out.items():
+                if key in self.entries:
+                    self.entries[key].write(shared.get(key), tensor)
+                else:
+                    tensor.copy_(shared[key])
+
     def check(self, shared: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
         """Refuse a delta made for other weights: `torch.func.functional_call` would take any name and shape silently.
 
@@ -63,6 +76,11 @@ class TaskDelta:
                 raise DeltaError(
                     f"Expected the delta's `{key}` to have the shape {tuple(reference.shape)}, "
                     f"but got {tuple(entry.shape)}. Is it another backbone's task?"
+                )
+            if key in head and not isinstance(entry, Replace):
+                raise DeltaError(
+                    f"Expected the delta to replace the head's `{key}`, but got a {entry.KIND} entry, which needs a "
+                    "shared weight. Every task has a head of its own: store it whole."
                 )
             if isinstance(entry, Replace) and entry.tensor.dtype != reference.dtype:
                 raise DeltaError(f"Expected the delta's `{key}` to be {reference.dtype}, but got {entry.tensor.dtype}.")

@@ -24,6 +24,10 @@ class Entry(Protocol):
         """Return the task's own tensor, given the shared one (None where the shared net has no such key)."""
         ...
 
+    def write(self, weight: Tensor | None, out: Tensor) -> None:
+        """Write what `apply` returns into a tensor of its shape and dtype, which has memory of its own."""
+        ...
+
     def tensors(self) -> dict[str, Tensor]:
         """Return what has to be stored, by part name."""
         ...
@@ -54,6 +58,11 @@ class Replace:
     def apply(self, weight: Tensor | None) -> Tensor:
         """Return the task's tensor, on the shared weight's device where there is one."""
         return self.tensor if weight is None else self.tensor.to(weight.device)
+
+    def write(self, weight: Tensor | None, out: Tensor) -> None:  # noqa: ARG002 (the shared weight does not matter)
+        """Write the task's tensor."""
+        with torch.no_grad():
+            out.copy_(self.tensor)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the tensor under the part name ``tensor``."""
@@ -95,12 +104,25 @@ class Select:
         Raises:
             ValueError: If the shared net has no weight to select from, or one of another shape.
         """
+        given = self._given(weight)
+        return select_packed(given, self.bits.to(given.device))
+
+    def write(self, weight: Tensor | None, out: Tensor) -> None:
+        """Write the selected weights.
+
+        Raises:
+            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+        """
+        given = self._given(weight)
+        select_packed(given, self.bits.to(given.device), out)
+
+    def _given(self, weight: Tensor | None) -> Tensor:
         if weight is None or weight.shape != self.bits.shape:
             got = "none" if weight is None else f"one of shape {tuple(weight.shape)}"
             raise ValueError(
                 f"Expected a shared weight of shape {tuple(self.bits.shape)} to select from, but got {got}."
             )
-        return select_packed(weight, self.bits.to(weight.device))
+        return weight
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the packed bits under the part name ``bits``."""

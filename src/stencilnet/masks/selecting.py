@@ -1,5 +1,8 @@
 """``where(bits, W, 0)`` straight from packed bits, at about the speed of copying W."""
 
+import logging
+import subprocess
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -7,34 +10,79 @@ from torch import Tensor
 
 from stencilnet.masks.packing import BitMask
 
+logger = logging.getLogger(__name__)
+
 _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Integers as wide as a weight, by bytes."""
 
-_CHUNK = 1 << 18
-"""Weights at a time: few enough for their expanded bits to stay in the processor's cache."""
+_CHUNK = 1 << 21
+"""Weights at a time: a bound on the indices made for them, 1 MiB, and few enough steps for threads to pay."""
 
 
-def select_packed(weight: Tensor, bits: BitMask) -> Tensor:
-    """Return the selected weights; bit for bit ``torch.where(bits.unpack(), weight, 0)``, in new memory.
+def select_packed(weight: Tensor, bits: BitMask, out: Tensor | None = None) -> Tensor:
+    """Return the selected weights; bit for bit ``torch.where(bits.unpack(), weight, 0)``.
 
-    On a CPU a weight is kept or cleared as an integer, by a row of a table for each byte of the mask. Zeros are +0.0,
-    and NaN and infinity are cleared like any weight.
+    On a CPU a weight is kept or cleared as an integer, by a row of a table for each byte of the mask; on CUDA by one
+    kernel, where Triton is there. Zeros are +0.0, and NaN and infinity are cleared like any weight.
 
     Args:
         weight: Float, of the mask's shape, on the same device.
         bits: The mask.
+        out: Where to write, of the weight's shape, dtype and device, in memory of its own; no gradient passes then.
+            New memory if None.
+
+    Returns:
+        `out`, or the new tensor.
+
+    Raises:
+        ValueError: If `out` is not such a tensor.
     """
-    if weight.device.type != "cpu" or weight.requires_grad or weight.is_complex():
-        return torch.where(bits.unpack(), weight, torch.zeros((), dtype=weight.dtype, device=weight.device))
-    integer = _INTEGERS[weight.element_size()]
-    given = weight.contiguous().view(-1).view(integer)
-    selected = torch.empty_like(weight, memory_format=torch.contiguous_format)
-    taken = selected.view(-1).view(integer)
-    for start in range(0, given.numel(), _CHUNK):
-        end = min(start + _CHUNK, given.numel())
-        keep = _rows(integer).index_select(0, bits.packed[start // 8 : -(-end // 8)].int()).view(-1)
-        torch.bitwise_and(given[start:end], keep[: end - start], out=taken[start:end])
-    return selected
+    if out is None and (weight.requires_grad or weight.is_complex()):
+        return torch.where(bits.unpack(), weight, _zero(weight))
+    if out is None:
+        out = torch.empty_like(weight, memory_format=torch.contiguous_format)
+    _check_out(weight, out)
+    with torch.no_grad():
+        if not out.is_contiguous() or weight.is_complex():
+            return out.copy_(torch.where(bits.unpack(), weight, _zero(weight)))
+        integer = _INTEGERS[weight.element_size()]
+        given, taken = weight.detach().contiguous().view(-1).view(integer), out.detach().view(-1).view(integer)
+        if weight.device.type == "cpu":
+            _select_by_rows(given, bits.packed, taken)
+        elif (kernel := _kernel(weight.device.type)) is not None:
+            kernel(given, bits.packed, taken)
+        else:
+            torch.where(bits.unpack().view(-1), given, _zero(given), out=taken)
+    return out
+
+
+def _check_out(weight: Tensor, out: Tensor) -> None:
+    wanted, got = ((t.shape, t.dtype, t.device) for t in (weight, out))
+    if wanted != got:
+        raise ValueError(
+            f"Expected argument `out` to be {weight.dtype} of shape {tuple(weight.shape)} on {weight.device}, like "
+            f"`weight`, but got {out.dtype} of shape {tuple(out.shape)} on {out.device}."
+        )
+    if weight.numel() and weight.device.type != "meta" and weight.data_ptr() == out.data_ptr():
+        raise ValueError("Expected argument `out` to have memory of its own, but got that of `weight`.")
+
+
+def _zero(like: Tensor) -> Tensor:
+    return torch.zeros((), dtype=like.dtype, device=like.device)
+
+
+def _select_by_rows(given: Tensor, packed: Tensor, taken: Tensor) -> None:
+    """Expand the bits into `taken`, then clear there what they do not keep of `given`; all flat."""
+    rows = _rows(given.dtype)
+    whole = given.numel() // 8 * 8
+    for start in range(0, whole, _CHUNK):
+        end = min(start + _CHUNK, whole)
+        keep = taken[start:end]
+        torch.index_select(rows, 0, packed[start // 8 : end // 8].int(), out=keep.view(-1, 8))
+        keep.bitwise_and_(given[start:end])
+    if whole < given.numel():
+        rest = rows[int(packed[-1])][: given.numel() - whole]
+        torch.bitwise_and(given[whole:], rest, out=taken[whole:])
 
 
 @cache
@@ -42,3 +90,20 @@ def _rows(integer: torch.dtype) -> Tensor:
     """Return, for each byte, its bits as eight integers: all ones or zero, least significant bit first."""
     bits = torch.arange(256).unsqueeze(1).bitwise_right_shift(torch.arange(8)).bitwise_and(1)
     return bits.neg().to(integer)
+
+
+@cache
+def _kernel(device: str) -> Callable[[Tensor, Tensor, Tensor], None] | None:
+    """Return the fused kernel, or None where it does not run: tried once, on a few weights."""
+    if device != "cuda":
+        return None
+    try:
+        from stencilnet.masks.selecting_cuda import select_fused
+
+        given = torch.arange(1, 9, dtype=torch.int32, device=device)
+        select_fused(given, torch.ones(1, dtype=torch.uint8, device=device), torch.empty_like(given))
+    except (ImportError, RuntimeError, OSError, subprocess.SubprocessError) as error:  # no Triton, or no C compiler
+        reason = str(error).strip().partition("\n")[0]
+        logger.warning("Triton does not work here, so masks are unpacked first, which is slower: %s", reason)
+        return None
+    return select_fused

@@ -128,13 +128,55 @@ class MultiTaskNet(nn.Module):
         }
         memo |= {id(buffer): own[name] for name, buffer in self.backbone.named_buffers() if name in own}
         module = copy.deepcopy(self.backbone, memo)
-        head = module.get_submodule(self.head)
-        channels = weights[self.layout.head[0]].shape[0]
-        if isinstance(head, nn.Conv2d):
-            head.out_channels = channels
-        elif isinstance(head, nn.Linear):
-            head.out_features = channels
+        _resize(module.get_submodule(self.head), weights[self.layout.head[0]].shape[0])
         return module.eval()
+
+    def switch(self, module: nn.Module, task: str) -> None:
+        """Turn a module that `materialize` made, of whatever task, into another task's: the same bytes, in place.
+
+        At about the speed of copying the weights; memory is taken only for a head of another shape. What is refused
+        leaves the module as it was. No other thread may run it meanwhile.
+
+        Args:
+            module: Where `materialize` put it: on the backbone's device, in its dtypes.
+            task: The task that it becomes.
+
+        Raises:
+            DeltaError: If there is no such task, or its delta does not fit.
+            ValueError: If `module` is not one that `materialize` made of this net.
+        """
+        delta = self._delta(task)
+        shared, head = self._split()
+        delta.check(shared, head)
+        own = dict(module.state_dict())
+        self._check_folded(module, own, shared | head)
+        for name in self.layout.head:
+            if own[name].shape != delta.entries[name].shape:
+                own[name] = torch.empty(delta.entries[name].shape, dtype=own[name].dtype, device=own[name].device)
+                layer, _, leaf = name.rpartition(".")
+                setattr(module.get_submodule(layer), leaf, nn.Parameter(own[name], requires_grad=False))
+        delta.write(shared, own)
+        _resize(module.get_submodule(self.head), own[self.layout.head[0]].shape[0])
+        module.eval()
+
+    def _check_folded(self, module: nn.Module, own: Mapping[str, Tensor], reference: Mapping[str, Tensor]) -> None:
+        remedy = "Pass a module that this net's `materialize` made, where it was made."
+        if type(module) is not type(self.backbone) or own.keys() != reference.keys():
+            raise ValueError(
+                f"Expected `module` to be a {type(self.backbone).__name__} with the backbone's own keys, "
+                f"but got a {type(module).__name__} with others or another class. {remedy}"
+            )
+        for name, tensor in reference.items():
+            free = 1 if name in self.layout.head else 0  # a head may have any number of output channels
+            wanted, got = ((t.shape[free:], t.dtype, t.device) for t in (tensor, own[name]))
+            if wanted != got:
+                raise ValueError(
+                    f"Expected the module's `{name}` to be {tensor.dtype} of shape {tuple(tensor.shape)} on "
+                    f"{tensor.device}, but got {own[name].dtype} of shape {tuple(own[name].shape)} on "
+                    f"{own[name].device}. {remedy}"
+                )
+            if tensor.numel() and tensor.device.type != "meta" and tensor.data_ptr() == own[name].data_ptr():
+                raise ValueError(f"Expected the module's `{name}` to be its own, but it is the backbone's. {remedy}")
 
     def _delta(self, task: str) -> TaskDelta:
         if task not in self.deltas:
@@ -152,3 +194,11 @@ class MultiTaskNet(nn.Module):
         own = dict(self.backbone.state_dict())
         head = {name: own.pop(name) for name in self.layout.head}
         return own, head
+
+
+def _resize(head: nn.Module, channels: int) -> None:
+    """Tell a head how many output channels its tensors have."""
+    if isinstance(head, nn.Conv2d):
+        head.out_channels = channels
+    elif isinstance(head, nn.Linear):
+        head.out_features = channels
