@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilnet.bench.machine import Rate, machine, ratio
+from stencilnet.bench.machine import Measured, machine, ratio
 from stencilnet.bench.pipeline import Pass, Row, measure_pipeline
 from stencilnet.bench.render import pipeline_plain, pipeline_table
 from stencilnet.evaluation.render import to_text
@@ -19,8 +19,8 @@ from stencilnet.experiment.reading import read_config
 ROOT = Path()
 
 
-def rate(*values: float) -> Rate:
-    return Rate(values=values)
+def rate(*values: float) -> Measured:
+    return Measured(values=values)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Numbers and where they come from: repeated measurements, and the machine they were taken on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -11,8 +12,8 @@ LEAST = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rate:
-    """Something per second, measured several times.
+class Measured:
+    """A quantity, measured several times.
 
     Attributes:
         values: One a repetition, in order.
@@ -47,12 +48,17 @@ def check_repetitions(count: int) -> None:
         )
 
 
-def ratio(first: Rate, second: Rate) -> Rate:
-    """Return how many times the second rate the first one is, repetition by repetition."""
-    return Rate(values=tuple(a / b for a, b in zip(first.values, second.values, strict=True)))
+def ratio(first: Measured, second: Measured) -> Measured:
+    """Return how many times the second the first one is, repetition by repetition."""
+    return Measured(values=tuple(a / b for a, b in zip(first.values, second.values, strict=True)))
 
 
 def machine(device: str) -> dict[str, Any]:
     """Return what stands beside every number: date, commit, versions, and the hardware in words."""
     facts = provenance(device)
     return {**facts, "hardware": hardware(facts)}
+
+
+def machine_line(facts: Mapping[str, Any]) -> str:
+    """Return the facts of `machine` in a line."""
+    return f"{facts['date']}, commit {facts['commit'] or '-'}, torch {facts['torch']}, {facts['hardware']}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilnet.bench.machine import Rate, check_repetitions, ratio
+from stencilnet.bench.machine import Measured, check_repetitions, ratio
 from stencilnet.data.folders import Examples
 from stencilnet.experiment.backbones import make_backbone
 from stencilnet.experiment.classes import with_classes
@@ -41,9 +41,9 @@ class Pass:
     """
 
     workers: int
-    cold: Rate
-    warm: Rate
-    busy: Rate
+    cold: Measured
+    warm: Measured
+    busy: Measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ class Row:
     batch: int
     crop: int
     images: int
-    step: Rate
+    step: Measured
     passes: tuple[Pass, ...]
 
 
@@ -127,13 +127,13 @@ class _Bench:
         """Measure one task."""
         images = min(len(data.train), self.batches * plan.recipe.batch)
         some = data.train.take(spread(images, len(data.train)))
-        step = Rate(values=tuple(self._step(self._job(plan, some, data)) for _ in range(self.repetitions)))
+        step = Measured(values=tuple(self._step(self._job(plan, some, data)) for _ in range(self.repetitions)))
         if self.resolved.settings.cache is not None:
             self._fill(self._job(plan, some, data))
         passes = []
         for count in workers:
             rates = [self._passes(self._job(plan, some, data), count) for _ in range(self.repetitions)]
-            cold, warm = (Rate(values=values) for values in zip(*rates, strict=True))
+            cold, warm = (Measured(values=values) for values in zip(*rates, strict=True))
             passes.append(Pass(workers=count, cold=cold, warm=warm, busy=ratio(warm, step)))
         return Row(
             task=plan.name,

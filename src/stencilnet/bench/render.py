@@ -4,9 +4,67 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from stencilnet.bench.machine import Rate
+from stencilnet.bench.growth import Growth
+from stencilnet.bench.machine import Measured
 from stencilnet.bench.pipeline import Row
-from stencilnet.evaluation.render import Table, words
+from stencilnet.bench.table import Result
+from stencilnet.evaluation.render import DASH, Table, words
+
+
+def rows_table(results: Sequence[Result], repetitions: int) -> Table:
+    """Return the performance table, a line a row; what each row is stands below it."""
+    return Table(
+        title="Side by side",
+        columns=("row", "ratio", "target", "reached", "this", "that", "unit"),
+        rows=tuple(words(*_line(result)) for result in results),
+        words=1,
+        notes=(
+            *(_meaning(result) for result in results),
+            f"Median (smallest-largest) over {repetitions} repetitions, each of which takes this and that one after "
+            "the other; over fewer, but at least two, where a repetition takes minutes.",
+        ),
+    )
+
+
+def rows_plain(result: Result) -> dict[str, Any]:
+    """Return a row as JSON data."""
+    row, found = result.row, result.found
+    plain: dict[str, Any] = {
+        "row": row.name,
+        "what": row.what,
+        "against": row.against,
+        "target": None if row.target is None else {"least": row.target.least, "most": row.target.most},
+        "met": result.met,
+    }
+    if found is None:
+        return {**plain, "reason": result.reason}
+    numbers = {"first": _plain(found.first), "second": _plain(found.second), "ratio": _plain(found.ratio)}
+    return {**plain, "unit": found.unit, **numbers, "note": found.note}
+
+
+def growth_plain(grown: Growth) -> dict[str, Any]:
+    """Return a plot's numbers as JSON data, in milliseconds."""
+    lines = {
+        line.name: [{"at": place, **_plain(value)} for place, value in zip(line.places, line.values, strict=True)]
+        for line in grown.lines
+    }
+    return {"title": grown.title, "axis": grown.axis, "lines": lines}
+
+
+def _line(result: Result) -> tuple[str, ...]:
+    row, found = result.row, result.found
+    target = DASH if row.target is None else str(row.target)
+    if found is None:
+        return row.name, DASH, target, DASH, DASH, DASH, ""
+    reached = {None: DASH, True: "yes", False: "no"}[result.met]
+    this, that = _digits(found.first.median), _digits(found.second.median)
+    return row.name, _shown(found.ratio), target, reached, this, that, found.unit
+
+
+def _meaning(result: Result) -> str:
+    row, found = result.row, result.found
+    beside = f"not measured: {result.reason}" if found is None else found.note
+    return f"{row.name}: {row.what} against {row.against}" + (f" ({beside})." if beside else ".")
 
 
 def pipeline_table(rows: Sequence[Row]) -> Table:
@@ -54,14 +112,14 @@ def pipeline_plain(row: Row) -> dict[str, Any]:
     }
 
 
-def _plain(rate: Rate) -> dict[str, Any]:
+def _plain(rate: Measured) -> dict[str, Any]:
     return {"median": rate.median, "values": list(rate.values)}
 
 
-def _shown(rate: Rate) -> str:
+def _shown(rate: Measured) -> str:
     low, high = rate.spread
     return f"{_digits(rate.median)} ({_digits(low)}-{_digits(high)})"
 
 
 def _digits(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4g}" if 0.9 < value < 1.1 else f"{value:.3g}"

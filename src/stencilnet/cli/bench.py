@@ -2,32 +2,105 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
 
 @click.command()
-@click.argument("config")
+@click.argument("config", required=False)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--width", type=click.IntRange(min=1), help="Width of the network.  [default: 64, the paper's]")
+@click.option("--size", type=click.IntRange(min=64), help="Side of an image, in pixels.  [default: 256]")
+@click.option("--row", "rows", multiple=True, metavar="ROW", help="Measure this row only; may be repeated.")
+@click.option("--growth/--no-growth", default=True, help="Also how cost grows with width, image size and tasks.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/bench"), show_default=True
+)
 @click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     default=Path(),
-    help="Where the config's data folders are.  [default: .]",
+    help="With CONFIG: where its data folders are.  [default: .]",
 )
-@click.option("--only", multiple=True, metavar="TASK", help="Measure this task only; may be repeated.")
+@click.option("--only", multiple=True, metavar="TASK", help="With CONFIG: this task only; may be repeated.")
 @click.option(
     "--workers",
     multiple=True,
     type=click.IntRange(min=0),
     metavar="N",
-    help="Loading processes to try; may be repeated.  [default: 0, and one a core]",
+    help="With CONFIG: loading processes to try; may be repeated.  [default: 0, and one a core]",
 )
-@click.option("--batches", type=click.IntRange(min=2), default=8, show_default=True, help="Batches in a pass.")
-@click.option("--repetitions", type=int, default=3, show_default=True, help="How often each number is taken.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. trainer.device=cpu.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def bench(
+@click.option(
+    "--batches", type=click.IntRange(min=2), default=8, show_default=True, help="With CONFIG: batches in a pass."
+)
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="With CONFIG: override a setting.")
+@click.option("--repetitions", type=int, default=5, show_default=True, help="How often each number is taken.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+def bench(config: str | None, **options: Any) -> None:
+    """Measure what masks cost against what one would use instead, side by side, and how that grows.
+
+    With CONFIG: how many images a second are loaded for its tasks, and how many a training step takes.
+    """
+    from stencilnet.cli.console import use_all_cores
+
+    use_all_cores()
+    if config is None:
+        _table(**options)
+    else:
+        _pipeline(config, **options)
+
+
+def _table(
+    *,
+    device: str,
+    width: int | None,
+    size: int | None,
+    rows: tuple[str, ...],
+    growth: bool,
+    out: Path,
+    repetitions: int,
+    as_json: bool,
+    **others: Any,
+) -> None:
+    if any(others[name] for name in ("only", "workers", "overrides")):
+        raise click.UsageError("--only, --workers and --set go with a CONFIG.")
+    from stencilnet.bench.machine import check_repetitions
+    from stencilnet.bench.report import as_plain, as_text, measure, write
+    from stencilnet.bench.rows import SIZE, WIDTH, Setting
+    from stencilnet.bench.table import check_rows
+    from stencilnet.cli.console import console
+    from stencilnet.training.settings import Settings, resolve
+
+    screen = console()
+    try:
+        check_repetitions(repetitions)
+        check_rows(rows)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    out.mkdir(parents=True, exist_ok=True)
+    found = resolve(Settings(device=device)).device  # type: ignore[arg-type]
+    setting = Setting(
+        device=found,
+        width=width or WIDTH,
+        size=size or SIZE,
+        repetitions=repetitions,
+        folder=out,
+        say=lambda line: screen.print(line, markup=False),
+    )
+    report = measure(setting, rows, growth=growth and not rows)
+    files = write(report, out)
+    if as_json:
+        click.echo(json.dumps(as_plain(report), indent=2))
+        return
+    click.echo(as_text(report))
+    for file in files:
+        click.echo(file)
+
+
+def _pipeline(
     config: str,
+    *,
     root: Path,
     only: tuple[str, ...],
     workers: tuple[int, ...],
@@ -35,27 +108,27 @@ def bench(
     repetitions: int,
     overrides: tuple[str, ...],
     as_json: bool,
+    **others: Any,
 ) -> None:
-    """Measure for CONFIG's tasks how many images a second are loaded, and how many a training step takes."""
-    from stencilnet.bench.machine import machine
+    if others["rows"] or others["width"] or others["size"]:
+        raise click.UsageError("--row, --width and --size do not go with a CONFIG.")
+    from stencilnet.bench.machine import machine, machine_line
     from stencilnet.bench.pipeline import measure_pipeline
     from stencilnet.bench.render import pipeline_plain, pipeline_table
-    from stencilnet.cli.console import console, cores, use_all_cores
+    from stencilnet.cli.console import console, cores
     from stencilnet.evaluation.render import to_text
     from stencilnet.experiment.reading import check_names, check_paths, read_config
     from stencilnet.training.settings import resolve
 
     screen = console()
-    use_all_cores()
     experiment = read_config(config, overrides)
     check_names(config, experiment, only=only)
     check_paths(config, experiment, root, fetch=False)
-    tried = workers or (0, cores())
     rows = list(
         measure_pipeline(
             experiment,
             root,
-            workers=tried,
+            workers=workers or (0, cores()),
             only=only,
             batches=batches,
             repetitions=repetitions,
@@ -68,4 +141,4 @@ def bench(
         click.echo(json.dumps({"machine": here, "repetitions": repetitions, "pipeline": pipeline}, indent=2))
         return
     click.echo(to_text(pipeline_table(rows)))
-    click.echo(f"{here['date']}, commit {here['commit'] or '-'}, torch {here['torch']}, {here['hardware']}")
+    click.echo(machine_line(here))

@@ -82,7 +82,7 @@ def time_steps(
     device = resolved.device
     (batch, loading), (_, augmenting) = load_batch(job), load_batch(job)
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
-    bench = _Bench(learner=_learner(backbone, trainable, job, resolved), seed=job.seed, size=job.recipe.batch)
+    bench = _Bench(learner=learner_for(backbone, trainable, job, resolved), seed=job.seed, size=job.recipe.batch)
     found = bench.short(batch, patience) or bench.whole(batch, steps, warmup, patience)
     return StepCost(
         seconds=found.seconds,
@@ -225,7 +225,8 @@ class _Kept:
         self._count.drop(self.tensor.untyped_storage())
 
 
-def _learner(backbone: nn.Module, trainable: Trainable, job: Job, resolved: Resolved) -> Learner:
+def learner_for(backbone: nn.Module, trainable: Trainable, job: Job, resolved: Resolved) -> Learner:
+    """Return the moving parts of a training, on copies of what is passed in, ready for its first step."""
     with forked("cpu", job.seed, CRITIC, 0):
         critic = job.task.critic()
     learner = make_learner(

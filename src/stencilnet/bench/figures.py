@@ -1,0 +1,82 @@
+"""Plots of what was measured."""
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from stencilnet.analysis.drawing import INK, METHOD_COLOURS, MUTED, OTHER_COLOURS, styled
+from stencilnet.bench.growth import Growth
+from stencilnet.bench.rows import Target
+from stencilnet.bench.table import Result
+
+_REACHED, _MISSED = METHOD_COLOURS["scratch"], METHOD_COLOURS["finetune"]
+_LINES = (METHOD_COLOURS["piggyback"], METHOD_COLOURS["finetune"], OTHER_COLOURS[0])
+_MARKERS = "os^"
+
+
+def ratios_figure(results: Sequence[Result]) -> Figure:
+    """Draw how far each ratio is on the good side of its target, one line a row.
+
+    Right of the middle a target is reached; the axis counts in factors, so that rows of every kind can stand together.
+    Rows without a target or a number are left out.
+    """
+    shown = [(result, _margins(result)) for result in results if result.met is not None]
+    with styled():
+        figure = Figure(figsize=(8.0, 1.3 + 0.34 * max(1, len(shown))), layout="constrained")
+        axes = figure.add_subplot()
+        for place, (result, margins) in enumerate(shown):
+            colour = _REACHED if result.met else _MISSED
+            axes.plot([min(margins), max(margins)], [place, place], color=colour, linewidth=3, alpha=0.4)
+            middle = sorted(margins)[len(margins) // 2]
+            axes.plot([middle], [place], "o" if result.met else "X", color=colour, markersize=7)
+        axes.axvline(1, color=INK, linewidth=1)
+        axes.set_xscale("log", base=2)
+        axes.set_yticks(range(len(shown)), [result.row.name for result, _ in shown])
+        axes.set_ylim(len(shown) - 0.5, -0.5)
+        axes.set_xlabel("times better than the target (line: smallest to largest over repetitions)")
+        axes.set_title("Targets: reached (dot) and missed (cross)")
+        axes.grid(visible=False, axis="y")
+    return figure
+
+
+def growth_figure(grown: Growth) -> Figure:
+    """Draw how costs grow over one axis, both axes logarithmic; bars span the repetitions."""
+    with styled():
+        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        for line, colour, marker in zip(grown.lines, _LINES, _MARKERS, strict=False):
+            middles = [value.median for value in line.values]
+            spread = [
+                [value.median - value.spread[0] for value in line.values],
+                [value.spread[1] - value.median for value in line.values],
+            ]
+            axes.errorbar(
+                line.places, middles, yerr=spread, label=line.name, color=colour, marker=marker, markersize=5, capsize=3
+            )
+        axes.set_xscale("log", base=2 if max(grown.lines[0].places) < 512 else 10)
+        axes.set_yscale("log")
+        axes.set_xticks(grown.lines[0].places, [f"{place:,}" for place in grown.lines[0].places])
+        axes.minorticks_off()
+        axes.set_xlabel(grown.axis)
+        axes.set_ylabel("ms")
+        axes.set_title(grown.title)
+        axes.legend()
+        axes.tick_params(colors=MUTED)
+    return figure
+
+
+def _margins(result: Result) -> list[float]:
+    assert result.found is not None, "rows without a number are left out"
+    assert result.row.target is not None, "and those without a target"
+    return [_margin(result.row.target, value) for value in result.found.ratio.values]
+
+
+def _margin(target: Target, value: float) -> float:
+    """Return by what factor a ratio is on the good side of its bounds; of two bounds, of the nearer one."""
+    value = max(value, 1e-3)  # a difference of seconds may come out as nothing or less
+    sides = [
+        *([] if target.least is None else [value / target.least]),
+        *([] if target.most is None else [target.most / value]),
+    ]
+    return min(min(sides), 2.0**10) if math.isfinite(min(sides)) else 2.0**10

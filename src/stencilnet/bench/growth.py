@@ -1,0 +1,100 @@
+"""How cost grows: steps with width and image size, opening, adding and switching with the number of tasks."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from stencilnet.bench.bundles import bundle_of
+from stencilnet.bench.machine import Measured
+from stencilnet.bench.networks import masked_network
+from stencilnet.bench.rows import Setting, interleaved, scaled
+from stencilnet.bench.steps import Shape, our_step, plain_step
+from stencilnet.bench.switching import switch_seconds
+from stencilnet.bundle import add_task, load, remove_task
+
+WIDTHS = (8, 16, 32, 64)
+SIZES = (32, 64, 96, 128, 192)
+COUNTS = (1, 10, 100, 1000)
+_SMALL = 16
+"""Width at which image size and number of tasks vary."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One quantity at several places.
+
+    Attributes:
+        name: What it is.
+        places: Where it was measured.
+        values: The quantity at each place, in milliseconds.
+    """
+
+    name: str
+    places: tuple[int, ...]
+    values: tuple[Measured, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """Lines over one axis.
+
+    Attributes:
+        title: Of the plot.
+        axis: What varies.
+        lines: What was measured.
+    """
+
+    title: str
+    axis: str
+    lines: tuple[Line, ...]
+
+
+def with_width(setting: Setting) -> Growth:
+    """Time a step at several widths."""
+    shapes = [Shape(width=width, size=64, batch=4) for width in WIDTHS]
+    return Growth(title="A step, 64 px, batch 4", axis="width", lines=_steps(setting, WIDTHS, shapes))
+
+
+def with_size(setting: Setting) -> Growth:
+    """Time a step at several image sizes."""
+    shapes = [Shape(width=_SMALL, size=size, batch=4) for size in SIZES]
+    return Growth(
+        title=f"A step, width {_SMALL}, batch 4", axis="image side (px)", lines=_steps(setting, SIZES, shapes)
+    )
+
+
+def with_tasks(setting: Setting) -> Growth:
+    """Time what one task costs in bundles of several sizes."""
+    small = replace(setting, width=_SMALL, folder=setting.folder / "growth")
+    small.folder.mkdir()
+    net = masked_network(_SMALL, ("new",))
+    found: dict[str, list[Measured]] = {"open, and fold one task": [], "add a task": [], "switch tasks in place": []}
+    for count in COUNTS:
+        bundle = bundle_of(count, small)
+
+        def add_and_remove() -> None:
+            add_task(bundle, "new", net.records["new"], net.deltas["new"], shared=net.state.shared)  # noqa: B023
+            remove_task(bundle, "new")  # noqa: B023
+
+        arms = {"open": lambda: load(bundle).materialize("task-0"), "add": add_and_remove}  # noqa: B023
+        times = interleaved(arms, small)
+        opened = load(bundle)
+        switched = switch_seconds(opened, opened.materialize("task-0"), small)
+        for name, value in zip(found, (times["open"], times["add"], switched), strict=True):
+            found[name].append(scaled(value, 1e3))
+    shutil.rmtree(small.folder)
+    return Growth(
+        title=f"One task among many, width {_SMALL}",
+        axis="tasks in the bundle",
+        lines=tuple(Line(name=name, places=COUNTS, values=tuple(values)) for name, values in found.items()),
+    )
+
+
+def _steps(setting: Setting, places: Sequence[int], shapes: Sequence[Shape]) -> tuple[Line, ...]:
+    found: dict[str, list[Measured]] = {"mask": [], "plain fine-tuning": []}
+    for shape in shapes:
+        setting.say(f"measuring a step at {shape}")
+        arms = {"mask": our_step("masks", shape, setting), "plain fine-tuning": plain_step("plain", shape, setting)}
+        for name, value in interleaved(arms, setting).items():
+            found[name].append(scaled(value, 1e3))
+    return tuple(Line(name=name, places=tuple(places), values=tuple(values)) for name, values in found.items())

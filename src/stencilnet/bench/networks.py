@@ -1,0 +1,48 @@
+"""Made-up networks and bundles to measure with: random weights, random masks, real sizes."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from PIL import Image
+
+from stencilnet.bundle import save
+from stencilnet.data.scenes import draw_scene
+from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+
+KIND, CHANNELS = "restoration", 3
+"""Of every task made here."""
+
+
+def masked_network(width: int, tasks: Iterable[str], zeros: float = 0.5) -> MultiTaskNet:
+    """Return a network whose tasks have random masks with a share `zeros` of zeros, from fixed seeds."""
+    net = MultiTaskNet(UNet(width=width, channels=CHANNELS))
+    state, records = net.state.move(net.fresh_weights(0)), {}
+    for number, name in enumerate(tasks):
+        state = state.add(name, masked_delta(net, zeros, seed=number))
+        records[name] = TaskRecord(kind=KIND, channels=CHANNELS, method="piggyback")
+    return net.with_state(state, records)
+
+
+def masked_delta(net: MultiTaskNet, zeros: float, seed: int) -> TaskDelta:
+    """Return a task of random masks and a random head."""
+    generator = torch.Generator().manual_seed(seed)
+    shared = net.state.shared
+    masks: dict[str, Entry] = {
+        name: Select(BitMask.pack(torch.rand(shared[name].shape, generator=generator) >= zeros))
+        for name in net.layout.masked
+    }
+    head = net.fresh_head(CHANNELS, generator)
+    return TaskDelta({**masks, **{name: Replace(tensor) for name, tensor in head.items()}})
+
+
+def write_bundle(folder: Path, net: MultiTaskNet) -> Path:
+    """Save a network and return the bundle's folder."""
+    save(net, folder)
+    return folder
+
+
+def pictures(count: int, size: int) -> list[Image.Image]:
+    """Return embedded scenes as pictures."""
+    return [Image.fromarray(draw_scene(0, number, (size, size)).image) for number in range(count)]

@@ -1,0 +1,87 @@
+"""A whole benchmark: rows, growth, the machine; as text, as JSON, as files."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stencilnet.analysis.drawing import to_svg
+from stencilnet.bench.figures import growth_figure, ratios_figure
+from stencilnet.bench.growth import Growth, with_size, with_tasks, with_width
+from stencilnet.bench.machine import machine, machine_line
+from stencilnet.bench.render import growth_plain, rows_plain, rows_table
+from stencilnet.bench.rows import Setting
+from stencilnet.bench.table import Result, measure_rows
+from stencilnet.evaluation.render import to_markdown, to_text
+
+_GROWTH = {"width": with_width, "size": with_size, "tasks": with_tasks}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a benchmark found.
+
+    Attributes:
+        setting: What it was measured with.
+        results: Rows of the table.
+        grown: How costs grow, by what.
+        machine: Where it was measured.
+    """
+
+    setting: Setting
+    results: tuple[Result, ...]
+    grown: dict[str, Growth]
+    machine: dict[str, Any]
+
+
+def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Report:
+    """Measure rows of the table, and how costs grow.
+
+    Args:
+        setting: What to measure with.
+        rows: Names of rows; empty for all.
+        growth: Whether to measure growth too.
+
+    Raises:
+        ValueError: If there are too few repetitions, or a row is not known.
+    """
+    results = tuple(measure_rows(setting, rows))
+    grown = {name: measured(setting) for name, measured in _GROWTH.items()} if growth else {}
+    return Report(setting=setting, results=results, grown=grown, machine=machine(setting.device))
+
+
+def as_plain(report: Report) -> dict[str, Any]:
+    """Return a benchmark as JSON data."""
+    setting = report.setting
+    return {
+        "machine": report.machine,
+        "width": setting.width,
+        "size": setting.size,
+        "repetitions": setting.repetitions,
+        "rows": [rows_plain(result) for result in report.results],
+        "growth": {name: growth_plain(grown) for name, grown in report.grown.items()},
+    }
+
+
+def as_text(report: Report) -> str:
+    """Return a benchmark's table for a terminal."""
+    return f"{to_text(rows_table(report.results, report.setting.repetitions))}\n{machine_line(report.machine)}"
+
+
+def write(report: Report, folder: Path) -> tuple[Path, ...]:
+    """Write a benchmark into a folder: numbers, table and plots.
+
+    Returns:
+        The files.
+    """
+    texts = {
+        "bench.json": json.dumps(as_plain(report), indent=2) + "\n",
+        "bench.md": f"{to_markdown(rows_table(report.results, report.setting.repetitions))}\n"
+        f"{machine_line(report.machine)}\n",
+        "ratios.svg": to_svg(ratios_figure(report.results)),
+        **{f"growth-{name}.svg": to_svg(growth_figure(grown)) for name, grown in report.grown.items()},
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return tuple(folder / name for name in texts)

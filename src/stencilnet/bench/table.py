@@ -1,0 +1,207 @@
+"""The performance table: every row, what it must reach, and how to measure it."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from stencilnet.bench import bundles, steps, switching, whole
+from stencilnet.bench.machine import check_repetitions
+from stencilnet.bench.rows import SIZE, WIDTH, Found, NotHereError, Row, Setting, Target
+
+_STEP, _PLAIN, _LAYERS = "mask-training step", "plain fine-tuning step", "step through masked layers, as the original's"
+
+
+def _on(
+    measure: Callable[[Setting, steps.Shape], Found], shape: Callable[[Setting], steps.Shape]
+) -> Callable[[Setting], Found]:
+    return lambda setting: measure(setting, shape(setting))
+
+
+ROWS = (
+    Row(
+        name="step",
+        what=_STEP,
+        against=_PLAIN,
+        target=Target(most=1.02),
+        measure=_on(steps.mask_step, steps.half),
+    ),
+    Row(
+        name="step-original",
+        what=_LAYERS,
+        against=_PLAIN,
+        target=None,
+        measure=_on(steps.original_step, steps.half),
+    ),
+    Row(
+        name="step-small",
+        what=_STEP,
+        against=_PLAIN,
+        target=Target(most=1.02),
+        measure=_on(steps.mask_step, steps.quarter),
+    ),
+    Row(
+        name="step-small-original",
+        what=_LAYERS,
+        against=_PLAIN,
+        target=None,
+        measure=_on(steps.original_step, steps.quarter),
+    ),
+    Row(
+        name="memory",
+        what="peak memory of mask training",
+        against="peak memory of fine-tuning; the ratio is what there is more, by the weights' bytes",
+        target=Target(most=2.05),
+        measure=_on(steps.mask_memory, steps.half),
+    ),
+    Row(
+        name="memory-large",
+        what="the same, a large batch",
+        against="the same",
+        target=Target(most=2.05),
+        measure=_on(steps.mask_memory, steps.whole),
+    ),
+    Row(
+        name="training",
+        what="training as it is by default",
+        against="eager float32 fine-tuning",
+        target=Target(least=2.0),
+        measure=steps.default_step,
+    ),
+    Row(
+        name="demo",
+        what="a whole training of the demo",
+        against="its steps alone",
+        target=Target(least=0.9),
+        measure=whole.demo_run,
+    ),
+    Row(
+        name="switch",
+        what="switch a network's task in place",
+        against="copy its weights once",
+        target=Target(most=2.0),
+        measure=switching.switch_by_copy,
+    ),
+    Row(
+        name="switch-checkpoint",
+        what="switch a network's task in place",
+        against="load a whole checkpoint that the system holds in memory",
+        target=Target(least=5.0),
+        measure=switching.switch_by_torch_file,
+    ),
+    Row(
+        name="switch-safetensors",
+        what="switch a network's task in place",
+        against="the same, mapped from a safetensors file",
+        target=None,
+        measure=switching.switch_by_safetensors_file,
+    ),
+    Row(
+        name="active",
+        what="inference of an active task",
+        against="the plain module",
+        target=Target(least=0.99, most=1.01),
+        measure=switching.active_task,
+    ),
+    Row(
+        name="open",
+        what="open a bundle of 1,000 tasks",
+        against="open a bundle of one; the ratio is the seconds more",
+        target=Target(most=0.2),
+        measure=bundles.opening,
+    ),
+    Row(
+        name="add",
+        what="add a task to a bundle of 1,000",
+        against="add it to a bundle of one",
+        target=Target(most=1.1),
+        measure=bundles.adding,
+    ),
+    Row(
+        name="remove",
+        what="remove a task from a bundle of 1,000",
+        against="remove it from a bundle of one",
+        target=Target(most=1.1),
+        measure=bundles.removing,
+    ),
+    Row(
+        name="disk-half",
+        what="a mask on disk, half zeros",
+        against="its entropy",
+        target=Target(most=1.02),
+        measure=partial(bundles.on_disk, zeros=0.5),
+    ),
+    Row(
+        name="disk-tenth",
+        what="a mask on disk, a tenth zeros",
+        against="its entropy",
+        target=Target(most=1.02),
+        measure=partial(bundles.on_disk, zeros=0.1),
+    ),
+)
+"""In the order that they are shown in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A row and what became of it.
+
+    Attributes:
+        row: The row.
+        found: What was measured; None where it could not be.
+        reason: Why it could not be.
+    """
+
+    row: Row
+    found: Found | None
+    reason: str = ""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the median ratio reaches the target; None where there is no number or no target."""
+        if self.found is None or self.row.target is None:
+            return None
+        return self.row.target.met(self.found.ratio.median)
+
+
+def measure_rows(setting: Setting, only: Sequence[str] = ()) -> Iterator[Result]:
+    """Measure rows of the table, one after the other.
+
+    Args:
+        setting: What to measure with.
+        only: Names of rows; empty for all.
+
+    Raises:
+        ValueError: If there are too few repetitions, or a row is not known.
+    """
+    check_repetitions(setting.repetitions)
+    check_rows(only)
+    for row in ROWS:
+        if only and row.name not in only:
+            continue
+        setting.say(f"measuring {row.name}: {row.what}, against {row.against}")
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=setting.folder) as folder:
+            yield _measured(row, replace(setting, folder=Path(folder)))
+
+
+def check_rows(names: Sequence[str]) -> None:
+    """Refuse names of rows that there are not.
+
+    Raises:
+        ValueError: If one is not known.
+    """
+    known = [row.name for row in ROWS]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ValueError(f"Expected rows among {', '.join(known)}, but got {', '.join(unknown)}.")
+
+
+def _measured(row: Row, setting: Setting) -> Result:
+    try:
+        return Result(row=row, found=row.measure(setting))
+    except NotHereError as reason:
+        return Result(row=row, found=None, reason=str(reason))
+
+
+__all__ = ["ROWS", "SIZE", "WIDTH", "Result", "check_rows", "measure_rows"]

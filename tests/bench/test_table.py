@@ -1,0 +1,205 @@
+"""Every row of the performance table runs, at a tiny size; what is timed is right, whatever the time."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stencilnet.bench.bundles import entropy_bytes
+from stencilnet.bench.figures import growth_figure, ratios_figure
+from stencilnet.bench.growth import Growth, Line
+from stencilnet.bench.machine import Measured
+from stencilnet.bench.networks import masked_delta, masked_network
+from stencilnet.bench.original import with_masked_layers
+from stencilnet.bench.render import growth_plain, rows_plain, rows_table
+from stencilnet.bench.rows import Found, NotHereError, Row, Setting, Target, interleaved
+from stencilnet.bench.table import ROWS, Result, measure_rows
+from stencilnet.evaluation.render import to_text
+from stencilnet.masks import Masks
+from stencilnet.models import UNet
+
+SLOW = {"memory-large"}
+"""Rows that are another's in all but the batch, and take a process each."""
+
+
+@pytest.fixture
+def setting(tmp_path: Path) -> Setting:
+    return Setting(device="cpu", width=4, size=64, repetitions=2, folder=tmp_path, say=lambda _: None)
+
+
+@pytest.mark.parametrize("name", [row.name for row in ROWS if row.name not in SLOW])
+def test_every_row_gives_numbers_or_a_reason(name: str, setting: Setting) -> None:
+    (result,) = measure_rows(setting, [name])
+    assert result.row.name == name
+    if result.found is None:
+        assert result.reason
+    else:
+        for measured in (result.found.first, result.found.second):
+            assert len(measured.values) == 2
+            assert min(measured.values) > 0
+        assert len(result.found.ratio.values) == 2
+    assert list(setting.folder.iterdir()) == []
+
+
+def test_names_of_rows_are_unique_and_checked(setting: Setting) -> None:
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    with pytest.raises(ValueError, match=r"rows among step, .* but got stp"):
+        next(measure_rows(setting, ["stp"]))
+
+
+def test_one_repetition_makes_no_ratio(tmp_path: Path) -> None:
+    once = Setting(device="cpu", width=4, size=64, repetitions=1, folder=tmp_path, say=print)
+    with pytest.raises(ValueError, match="at least 2 repetitions, but got 1"):
+        next(measure_rows(once))
+
+
+def test_both_sides_are_taken_in_every_repetition(setting: Setting) -> None:
+    calls: list[str] = []
+    times = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, setting, calls=2)
+    assert "".join(calls) == "ab" + "aabb" * 2  # once before, then two calls each a repetition
+    assert {name: len(value.values) for name, value in times.items()} == {"a": 2, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("target", "reached", "missed", "text"),
+    [
+        (Target(most=1.02), 1.02, 1.03, "at most 1.02"),
+        (Target(least=0.9), 0.9, 0.89, "at least 0.9"),
+        (Target(least=0.99, most=1.01), 1.0, 1.02, "0.99 to 1.01"),
+    ],
+)
+def test_targets(target: Target, reached: float, missed: float, text: str) -> None:
+    assert target.met(reached)
+    assert not target.met(missed)
+    assert str(target) == text
+
+
+def test_the_originals_layers_learn_what_our_masks_learn() -> None:
+    """The comparison is a fair one: the same outputs, and the same gradients of the same scores."""
+    torch.manual_seed(0)
+    network = UNet(width=2, channels=3)
+    shared = {name: tensor.clone() for name, tensor in network.state_dict().items() if not name.startswith("head")}
+    head = {name: tensor.clone() for name, tensor in network.state_dict().items() if name.startswith("head")}
+    masks = Masks(shared, (), head, [name for name in shared if name.endswith("weight")])
+    images = torch.rand(2, 3, 32, 32)
+    ours = torch.func.functional_call(network, masks.weights(), (images,))
+    ours.square().sum().backward()  # type: ignore[no-untyped-call]
+    layers: nn.Module = with_masked_layers(network, "head")
+    theirs = layers(images)
+    theirs.square().sum().backward()
+    torch.testing.assert_close(theirs, ours)
+    reals = [parameter for name, parameter in layers.named_parameters() if name.endswith(".real")]
+    for real, score in zip(reals, masks.groups()["mask"], strict=True):
+        torch.testing.assert_close(real.grad, score.grad)
+
+
+def test_entropy_is_counted_layer_by_layer() -> None:
+    delta = masked_delta(masked_network(4, ()), 0.2, seed=1)
+    expected = 0.0
+    for mask in delta.masks.values():
+        share = mask.unpack().numpy().mean()
+        expected += mask.numel * -(share * np.log2(share) + (1 - share) * np.log2(1 - share)) / 8
+    assert entropy_bytes(delta) == pytest.approx(expected)
+
+
+def found(*ratios: float) -> Found:
+    return Found(
+        unit="ms",
+        first=Measured(values=(101, 103)),
+        second=Measured(values=(100, 100)),
+        ratio=Measured(values=ratios),
+        note="width 4",
+    )
+
+
+def row(name: str, target: Target | None) -> Row:
+    return Row(name=name, what=f"what of {name}", against="that", target=target, measure=lambda _: found(1, 1))
+
+
+RESULTS = (
+    Result(row=row("good", Target(most=1.05)), found=found(1.01, 1.03)),
+    Result(row=row("bad", Target(least=2)), found=found(1.5, 1.7)),
+    Result(row=row("beside", None), found=found(1.4, 1.4)),
+    Result(row=row("absent", Target(least=2)), found=None, reason="there is no GPU here"),
+)
+
+
+def test_the_table_says_all() -> None:
+    text = to_text(rows_table(RESULTS, 2))
+    lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    assert " ".join(lines["good"].split()) == "good 1.02 (1.01-1.03) at most 1.05 yes 102 100 ms"
+    assert "no" in lines["bad"].split()
+    assert " ".join(lines["absent"].split()) == "absent - at least 2 - - -"
+    assert "good: what of good against that (width 4)." in text
+    assert "absent: what of absent against that (not measured: there is no GPU here)." in text
+
+
+def test_numbers_as_json() -> None:
+    good, bad, beside, absent = (json.loads(json.dumps(rows_plain(result))) for result in RESULTS)
+    assert good["met"] is True
+    assert good["ratio"] == {"median": 1.02, "values": [1.01, 1.03]}
+    assert bad["met"] is False
+    assert beside["met"] is None
+    assert beside["target"] is None
+    assert absent["reason"] == "there is no GPU here"
+    assert "ratio" not in absent
+
+
+def test_plots() -> None:
+    (axes,) = ratios_figure(RESULTS).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["good", "bad"]
+    line = Line(name="open", places=(1, 10), values=(Measured(values=(1, 2)), Measured(values=(3, 5))))
+    grown = Growth(title="Tasks", axis="tasks", lines=(line,))
+    (axes,) = growth_figure(grown).axes
+    assert axes.get_xlabel() == "tasks"
+    assert growth_plain(grown)["lines"]["open"][1] == {"at": 10, "median": 4, "values": [3, 5]}
+
+
+def test_what_is_not_here_is_told(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(_: Setting) -> Found:
+        raise NotHereError("no such thing")
+
+    from stencilnet.bench import table
+
+    lost = Row(name="lost", what="a", against="b", target=None, measure=absent)
+    monkeypatch.setattr(table, "ROWS", (lost,))
+    assert list(measure_rows(setting)) == [Result(row=lost, found=None, reason="no such thing")]
+
+
+def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "stencilnet", "bench", *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200)
+
+
+def test_the_command(tmp_path: Path) -> None:
+    words = "--device cpu --width 4 --size 64 --row disk-tenth --row switch --repetitions 2 --json --out here"
+    done = run(*words.split(), cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert [entry["row"] for entry in report["rows"]] == ["switch", "disk-tenth"]
+    assert report["machine"]["torch"]
+    assert (report["width"], report["size"], report["repetitions"]) == (4, 64, 2)
+    assert "measuring switch" in done.stderr
+    files = {path.name for path in (tmp_path / "here").iterdir()}
+    assert files == {"bench.json", "bench.md", "ratios.svg"}
+    assert json.loads((tmp_path / "here" / "bench.json").read_text()) == report
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--row nothing", "Expected rows among"),
+        ("--only colour", "go with a CONFIG"),
+        ("demo/tiny --width 8", "do not go with a CONFIG"),
+        ("--repetitions 1 --row switch", "at least 2 repetitions"),
+    ],
+)
+def test_wrong_words(words: str, message: str, tmp_path: Path) -> None:
+    done = run(*words.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stdout == ""
