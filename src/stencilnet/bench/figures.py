@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from stencilnet.analysis.drawing import INK, METHOD_COLOURS, MUTED, OTHER_COLOURS, styled
 from stencilnet.bench.growth import Growth
@@ -13,6 +14,7 @@ from stencilnet.bench.table import Result
 _REACHED, _MISSED = METHOD_COLOURS["scratch"], METHOD_COLOURS["finetune"]
 _LINES = (METHOD_COLOURS["piggyback"], METHOD_COLOURS["finetune"], OTHER_COLOURS[0])
 _MARKERS = "os^"
+_PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 
 def ratios_figure(results: Sequence[Result]) -> Figure:
@@ -32,6 +34,7 @@ def ratios_figure(results: Sequence[Result]) -> Figure:
             axes.plot([middle], [place], "o" if result.met else "X", color=colour, markersize=7)
         axes.axvline(1, color=INK, linewidth=1)
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(_PLAIN)
         axes.set_yticks(range(len(shown)), [result.row.name for result, _ in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlabel("times better than the target (line: smallest to largest over repetitions)")
@@ -56,8 +59,11 @@ def growth_figure(grown: Growth) -> Figure:
             )
         axes.set_xscale("log", base=2 if max(grown.lines[0].places) < 512 else 10)
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(_PLAIN)
+        axes.yaxis.set_minor_locator(NullLocator())
         axes.set_xticks(grown.lines[0].places, [f"{place:,}" for place in grown.lines[0].places])
-        axes.minorticks_off()
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(grown.axis)
         axes.set_ylabel("ms")
         axes.set_title(grown.title)
