@@ -184,8 +184,10 @@ def test_bf16_is_close(bundle: Path) -> None:
 
 
 def test_wrong_arguments_say_what_is_right(bundle: Path) -> None:
-    with pytest.raises(ValueError, match="Expected `precision` to be one of float32, bf16, but got 'auto'"):
-        Engine(bundle, precision="auto")
+    with pytest.raises(ValueError, match="Expected `precision` to be one of float32, bf16, auto, but got 'half'"):
+        Engine(bundle, precision="half")
+    with pytest.raises(ValueError, match="Expected `active` to be at least 1, but got 0"):
+        Engine(bundle, active=0)
     with pytest.raises(ValueError, match="Expected `device` to be a device of PyTorch, but got 'gpu'"):
         Engine(bundle, device="gpu")
     with pytest.raises(ValueError, match=r"Expected `device` to be one of cpu, cuda, mps, but got 'meta'\. Use 'cpu'"):

@@ -1,7 +1,6 @@
 """Loads a bundle once and runs any of its tasks on pictures, from any number of threads."""
 
-import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,39 +9,33 @@ from torch import Tensor, nn
 
 from stencilnet.bundle import BundleError, load
 from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.runtime.forward import PRECISIONS, Forward
+from stencilnet.runtime.slots import Slots
 from stencilnet.tasks.catalog import task_from_record
 from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.images import read_image
 from stencilnet.tasks.task import LabelTask, PictureTask, Task
 
-PRECISIONS = ("float32", "bf16")
-"""Number formats of the forward pass. ``float32`` is exact; ``bf16`` is autocast: close, and slow on many CPUs."""
-
-
 DEVICES = ("cpu", "cuda", "mps")
 """Types of devices that tasks run on."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Ready:
-    task: Task
-    module: nn.Module
-
-
 class Engine:
-    """Runs a bundle's tasks. Safe to share between threads: every task runs on a plain module of its own.
+    """Runs a bundle's tasks. Safe to share between threads: what runs is a plain module, with one task folded in.
 
-    A task is folded into its module at its first use and kept, which costs the memory of one backbone a task.
+    At most `active` modules are kept, each of the backbone's size. A task without one is switched in place into the
+    module that was used least recently, at about the speed of copying the weights; it waits while all are running.
 
     Args:
         path: The bundle's folder.
         device: Where to run, as PyTorch names it (``cpu``, ``cuda``, ``cuda:1``, ``mps``).
         precision: One of `PRECISIONS`. On CUDA, ``float32`` goes by PyTorch's own TF32 settings, which this leaves be.
         backbone: For a bundle over another architecture than `UNet`, see `stencilnet.bundle.load`.
+        active: How many tasks are kept ready to run.
 
     Raises:
         BundleError: If the bundle cannot be opened.
-        ValueError: If `device` or `precision` is not known, or this machine has no such device.
+        ValueError: If `device`, `precision` or `active` is not valid, or this machine has no such device.
     """
 
     def __init__(
@@ -52,20 +45,28 @@ class Engine:
         precision: str = "float32",
         *,
         backbone: nn.Module | None = None,
+        active: int = 8,
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"Expected `precision` to be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
-        self._device = _open_device(device)
+        if active < 1:
+            raise ValueError(f"Expected `active` to be at least 1, but got {active}.")
+        opened = _open_device(device)
         self._path = Path(path)
-        self._precision = precision
-        self._net: MultiTaskNet = load(path, backbone=backbone)
-        self._ready: dict[str, _Ready] = {}
-        self._lock = threading.Lock()
+        self._net: MultiTaskNet = load(path, backbone=backbone).to(opened)
+        self._forward = Forward(opened, precision)
+        self._slots = Slots(self._net, active)
+        self._made: dict[str, Task] = {}
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the bundle's tasks, in the order of learning."""
         return self._net.tasks
+
+    @property
+    def precision(self) -> str:
+        """What the precision came to: ``float32`` or ``bf16``, and ``compiled`` if so."""
+        return self._forward.precision
 
     def record(self, task: str) -> TaskRecord:
         """Return what a task is.
@@ -94,10 +95,33 @@ class Engine:
             ValueError: If there is no such task, it gives labels, the picture is not RGB, or the task takes no drawing.
         """
         made = self.picture_task(task)
-        ready = self._prepare(task)
-        picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-        tensor = _drawing_input(made, picture) if drawing else made.to_input(picture)
-        return made.to_image(self._forward(ready.module, tensor), tensor)
+        tensor = _input(made, image, drawing=drawing)
+        return made.to_image(self.forward(tensor, task), tensor)
+
+    def run_many(self, images: Sequence[Image.Image | str | Path], tasks: Sequence[str]) -> list[Image.Image]:
+        """Run a task on each of several pictures: grouped by task, so that every task is switched to once.
+
+        Pictures go one by one, so every output is that of `run`, bit for bit, and only one picture is in work.
+
+        Args:
+            images: RGB pictures of any size, or files.
+            tasks: As many names of tasks.
+
+        Returns:
+            The pictures, in the order of `images`.
+
+        Raises:
+            BundleError, ImageError, ValueError: As `run` does, or if there are not as many tasks as images.
+        """
+        if len(images) != len(tasks):
+            raise ValueError(f"Expected as many tasks as images ({len(images)}), but got {len(tasks)}.")
+        places: dict[str, list[int]] = {}
+        for place, task in enumerate(tasks):
+            places.setdefault(task, []).append(place)
+        for task in places:
+            self.picture_task(task)  # what is wrong with one is said before any runs
+        done = {place: self.run(images[place], task) for task, group in places.items() for place in group}
+        return [done[place] for place in range(len(images))]
 
     def label(self, image: Image.Image | str | Path, task: str) -> list[tuple[str, float]]:
         """Label one picture of any size.
@@ -114,11 +138,28 @@ class Engine:
             ImageError: If the file cannot be read as a picture.
             ValueError: If there is no such task, it gives pictures, or the picture is not RGB.
         """
-        ready = self._prepare(task)
-        if not isinstance(ready.task, LabelTask):
-            raise ValueError(f"The task {task!r} ({ready.task.kind}) gives a picture, not a label; use Engine.run.")
-        picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-        return ready.task.to_label(self._forward(ready.module, ready.task.to_input(picture)))
+        made = self._task(task)
+        if not isinstance(made, LabelTask):
+            raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
+        return made.to_label(self.forward(_input(made, image, drawing=False), task))
+
+    def forward(self, tensor: Tensor, task: str) -> Tensor:
+        """Return a task's raw output for one input.
+
+        Args:
+            tensor: ``(3, H, W)`` float32 in [0, 1], as the task's `to_input` makes it.
+            task: Name of the task.
+
+        Returns:
+            ``(C, H, W)`` or, of a classification task, ``(K,)``; float32, on the CPU.
+
+        Raises:
+            BundleError: If the task's files are damaged.
+            ValueError: If there is no such task.
+        """
+        channels = self._task(task).channels
+        with self._slots.lend(task) as module:
+            return self._forward(module, tensor.unsqueeze(0), channels)[0].cpu()
 
     def picture_task(self, task: str) -> PictureTask:
         """Return a task that makes pictures; its weights are not read.
@@ -127,7 +168,7 @@ class Engine:
             BundleError: If its record is of another version.
             ValueError: If there is no such task, or it gives labels.
         """
-        found = self._ready[task].task if task in self._ready else _task_of(self.record(task), self._path, task)
+        found = self._task(task)
         if not isinstance(found, PictureTask):
             raise ValueError(
                 f"The task {task!r} ({found.kind}) gives a label, not a picture. In Python, "
@@ -135,20 +176,10 @@ class Engine:
             )
         return found
 
-    def _forward(self, module: nn.Module, tensor: Tensor) -> Tensor:
-        bf16 = self._precision == "bf16"
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=bf16):
-            output: Tensor = module(tensor.unsqueeze(0).to(self._device))
-        return output[0].float().cpu()
-
-    def _prepare(self, name: str) -> _Ready:
-        if name not in self._ready:
-            record = self.record(name)
-            with self._lock:  # materialising shares one network; the plain modules that come out of it do not
-                if name not in self._ready:
-                    module = self._net.materialize(name).to(self._device)
-                    self._ready[name] = _Ready(task=_task_of(record, self._path, name), module=module)
-        return self._ready[name]
+    def _task(self, name: str) -> Task:
+        if name not in self._made:
+            self._made[name] = _task_of(self.record(name), self._path, name)
+        return self._made[name]
 
 
 def _open_device(name: str) -> torch.device:
@@ -183,7 +214,8 @@ def _task_of(record: TaskRecord, path: Path, name: str) -> Task:
     return task
 
 
-def _drawing_input(task: Task, picture: Image.Image) -> Tensor:
-    if not isinstance(task, Edges2Photo):
+def _input(task: Task, image: Image.Image | str | Path, *, drawing: bool) -> Tensor:
+    if drawing and not isinstance(task, Edges2Photo):
         raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
-    return task.drawing_to_input(picture)
+    picture = image if isinstance(image, Image.Image) else read_image(Path(image))
+    return task.drawing_to_input(picture) if drawing and isinstance(task, Edges2Photo) else task.to_input(picture)
