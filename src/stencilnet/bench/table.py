@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from stencilnet.bench import bundles, steps, switching, whole
+from stencilnet.bench import bundles, serving, steps, switching, whole
 from stencilnet.bench.machine import check_repetitions
 from stencilnet.bench.rows import SIZE, WIDTH, Found, NotHereError, Row, Setting, Target
 
@@ -103,6 +103,27 @@ ROWS = (
         against="the plain module",
         target=Target(least=0.99, most=1.01),
         measure=switching.active_task,
+    ),
+    Row(
+        name="eight-tasks",
+        what="64 images over 8 tasks",
+        against="the same images through one task",
+        target=Target(least=0.95),
+        measure=serving.eight_tasks,
+    ),
+    Row(
+        name="folder",
+        what="`stencil run` on a folder",
+        against="the network alone",
+        target=Target(least=0.9),
+        measure=serving.folder,
+    ),
+    Row(
+        name="auto",
+        what='inference, `precision="auto"`',
+        against="eager float32",
+        target=Target(least=1.3),
+        measure=serving.fast_path,
     ),
     Row(
         name="open",
