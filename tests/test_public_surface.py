@@ -44,8 +44,10 @@ def test_commands_and_their_options() -> None:
     assert options["compare"] == learning | {"--methods"}
     assert options["merge"] == set()
     assert options["run"] == {"--out", "--input", "--device"}
-    assert options["evaluate"] == {"--root", "--set", "--json"}
+    assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == options["verify"] == {"--json"}
     assert options["analyze"] == {"--out"}
-    assert options["bench"] == {"--root", "--only", "--workers", "--batches", "--repetitions", "--set", "--json"}
+    loading = {"--root", "--only", "--workers", "--batches", "--set"}
+    table = {"--device", "--width", "--size", "--row", "--growth", "--out"}
+    assert options["bench"] == loading | table | {"--repetitions", "--json"}
     assert {"remove", "config"} <= options.keys()

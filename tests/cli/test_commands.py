@@ -69,6 +69,10 @@ def test_add_run_evaluate_and_remove(desk: Path) -> None:
     assert values["trivial"] == "gray"
     assert values["values"].keys() == values["trivial_values"].keys() == {"MSE", "SSIM", "MSE_CbCr"}
 
+    near = json.loads(stencil("evaluate", "bundle", "my.yaml", "--precision", "bf16", "--json", cwd=desk).stdout)
+    exact, rounded = (found["colour"]["values"]["MSE"] for found in ({"colour": values}, near))
+    assert 0 < abs(rounded - exact) < 0.02 * exact
+
     ran = stencil("run", "bundle", "colour", "photos/a.jpg", "-o", "out.png", cwd=desk)
     assert (ran.returncode, ran.stdout) == (0, "out.png\n")
     with Image.open(desk / "out.png") as picture:

@@ -102,8 +102,15 @@ def merge(bundle: Path, sources: tuple[str, ...]) -> None:
 @click.argument("config")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. trainer.device=cpu.")
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16", "auto"]),
+    default="float32",
+    show_default=True,
+    help="What the network runs in; auto: the fastest close one.",
+)
 @_json
-def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], precision: str, as_json: bool) -> None:
     """Measure every task of BUNDLE on CONFIG's test data, trivial baselines beside it."""
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.experiment.evaluating import as_text, evaluate_bundle
@@ -114,7 +121,8 @@ def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], 
     use_all_cores()
     experiment = read_config(config, overrides)
     check_paths(config, experiment, root, backbone=False)
-    measured = evaluate_bundle(bundle, experiment, Session(out=bundle, root=root, announce=screen.print))
+    session = Session(out=bundle, root=root, announce=screen.print)
+    measured = evaluate_bundle(bundle, experiment, session, precision)
     click.echo(json.dumps(measured, indent=2) if as_json else as_text(measured))
 
 

@@ -14,13 +14,16 @@ from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
 
 
-def evaluate_bundle(bundle: Path, experiment: Experiment, session: Session) -> dict[str, dict[str, Any]]:
+def evaluate_bundle(
+    bundle: Path, experiment: Experiment, session: Session, precision: str = "float32"
+) -> dict[str, dict[str, Any]]:
     """Measure every task that bundle and config share.
 
     Args:
         bundle: The bundle.
         experiment: The config: tasks by name, with their test data.
         session: Where the data are, and who is told of progress.
+        precision: What the networks run in, one of `stencilnet.runtime.PRECISIONS`.
 
     Returns:
         JSON data by task: ``metrics`` (what is measured, and which way is better), ``values``, the baseline's name
@@ -55,7 +58,7 @@ def evaluate_bundle(bundle: Path, experiment: Experiment, session: Session) -> d
         session.announce(f"evaluate: {plan.name}")
         measured[plan.name] = {
             "metrics": [asdict(metric) for metric in task.metrics],
-            "values": tester.measure(plan.name, tester.network(net, plan.name)),
+            "values": tester.measure(plan.name, tester.network(net, plan.name, precision)),
             "trivial": task.trivial,
             "trivial_values": tester.measure(plan.name, tester.baseline(plan.name)),
         }

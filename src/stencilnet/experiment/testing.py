@@ -22,6 +22,7 @@ from stencilnet.experiment.opening import TaskData
 from stencilnet.experiment.pictures import save_pictures, spread
 from stencilnet.experiment.provenance import hardware, provenance
 from stencilnet.models import MultiTaskNet
+from stencilnet.runtime.forward import Forward
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Predictor, Sample, Task
 from stencilnet.training.settings import resolve
@@ -125,13 +126,19 @@ class Tester:
         plan = self.experiment.plan(name)
         return EvaluationSamples(self.data(name).test, plan.view, self.tasks[name], whole=plan.view.test == "whole")
 
-    def network(self, net: MultiTaskNet, name: str) -> Predictor:
-        """Return a task of a network, folded into a plain module, as a predictor."""
-        module = net.materialize(name).to(self._device)
+    def network(self, net: MultiTaskNet, name: str, precision: str = "float32") -> Predictor:
+        """Return a task of a network, folded into a plain module, as a predictor.
+
+        Args:
+            net: The network.
+            name: Of the task.
+            precision: One of `stencilnet.runtime.PRECISIONS`.
+        """
+        module, channels = net.materialize(name).to(self._device), self.tasks[name].channels
+        forward = Forward(torch.device(self._device), precision)
 
         def predict(sample: Sample) -> Tensor:
-            output: Tensor = module(sample["input"].to(self._device))
-            return output
+            return forward(module, sample["input"], channels)
 
         return predict
 
