@@ -19,16 +19,25 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
     "--input", "kind", type=click.Choice(["photo", "edges"]), default="photo", help="edges: a drawing as it is."
 )
 @click.option("--device", default="cpu", show_default=True)
-def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str) -> None:
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bf16", "auto"]),
+    default="float32",
+    show_default=True,
+    help="auto: the fastest close one here; it compiles first, which pays for many images.",
+)
+def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str, precision: str) -> None:
     """Run TASK of BUNDLE on INPUTS: images, folders or patterns."""
-    from stencilnet.cli.console import use_all_cores
+    from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
     from stencilnet.runtime.files import plan_outputs, run_files
 
+    console()
     use_all_cores()
     planned = plan_outputs(inputs, out)
+    engine = Engine(bundle, device=device, precision=precision)
     failed = 0
-    for source, problem in run_files(Engine(bundle, device=device), task, planned, drawing=kind == "edges"):
+    for source, problem in run_files(engine, task, planned, drawing=kind == "edges"):
         if problem is None:
             click.echo(planned[source])
         else:

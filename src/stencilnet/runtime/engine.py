@@ -95,7 +95,7 @@ class Engine:
             ValueError: If there is no such task, it gives labels, the picture is not RGB, or the task takes no drawing.
         """
         made = self.picture_task(task)
-        tensor = _input(made, image, drawing=drawing)
+        tensor = task_input(made, image, drawing=drawing)
         return made.to_image(self.forward(tensor, task), tensor)
 
     def run_many(self, images: Sequence[Image.Image | str | Path], tasks: Sequence[str]) -> list[Image.Image]:
@@ -141,7 +141,7 @@ class Engine:
         made = self._task(task)
         if not isinstance(made, LabelTask):
             raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
-        return made.to_label(self.forward(_input(made, image, drawing=False), task))
+        return made.to_label(self.forward(task_input(made, image, drawing=False), task))
 
     def forward(self, tensor: Tensor, task: str) -> Tensor:
         """Return a task's raw output for one input.
@@ -182,6 +182,19 @@ class Engine:
         return self._made[name]
 
 
+def task_input(task: Task, image: Image.Image | str | Path, *, drawing: bool) -> Tensor:
+    """Turn a picture, or the file of one, into a task's input ``(3, H, W)``, float32 in [0, 1].
+
+    Raises:
+        ImageError: If the file cannot be read as a picture.
+        ValueError: If the picture is not RGB, or the task takes no drawing.
+    """
+    if drawing and not isinstance(task, Edges2Photo):
+        raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
+    picture = image if isinstance(image, Image.Image) else read_image(Path(image))
+    return task.drawing_to_input(picture) if drawing and isinstance(task, Edges2Photo) else task.to_input(picture)
+
+
 def _open_device(name: str) -> torch.device:
     remedy = "Use 'cpu', which every machine has."
     try:
@@ -212,10 +225,3 @@ def _task_of(record: TaskRecord, path: Path, name: str) -> Task:
         expected, got = f"{task.channels} channels by its settings", f"{record.channels}"
         raise BundleError(file, "settings that do not fit the head", expected, got, "Learn the task anew.")
     return task
-
-
-def _input(task: Task, image: Image.Image | str | Path, *, drawing: bool) -> Tensor:
-    if drawing and not isinstance(task, Edges2Photo):
-        raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
-    picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-    return task.drawing_to_input(picture) if drawing and isinstance(task, Edges2Photo) else task.to_input(picture)

@@ -2,17 +2,28 @@
 
 import glob
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from PIL import Image
+from torch import Tensor
 
-from stencilnet.runtime.engine import Engine
+from stencilnet.runtime.engine import Engine, task_input
 from stencilnet.tasks.images import SUFFIXES
+from stencilnet.tasks.task import PictureTask
 
 _INDEXED = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
 """Formats that hold a palette; the others get the palette's colours."""
+
+_THREADS = 3
+"""Threads that read and write, beside the one that computes."""
+
+_AHEAD = 4
+"""Pictures that are read before their turn, and as many that may wait to be written: the bound on memory."""
 
 
 def plan_outputs(inputs: Iterable[str], output: Path) -> dict[Path, Path]:
@@ -60,20 +71,63 @@ def run_files(
 ) -> Iterator[tuple[Path, str | None]]:
     """Run one task over files; a bad file does not stop the others.
 
+    Some threads read ahead and write behind while the network runs. Whatever ends it, every output is whole or not
+    there.
+
     Yields:
-        Each input, and what was wrong with it or its output, or None.
+        Each input in the order of `planned`, and what was wrong with it or its output, or None.
 
     Raises:
         ValueError: If there is no such task, or it makes no pictures, before any file is read.
     """
-    engine.picture_task(task)
-    for source, target in planned.items():
-        try:
-            _save(engine.run(source, task=task, drawing=drawing), target)
-        except (ValueError, OSError) as error:
-            yield source, str(error)
-        else:
-            yield source, None
+    made = engine.picture_task(task)
+    sources = iter(planned.items())
+    reading: deque[tuple[Path, Path, Future[Tensor]]] = deque()
+    writing: deque[tuple[Path, Future[str | None]]] = deque()
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stencil-files")
+
+    def read_ahead(count: int) -> None:
+        for source, target in islice(sources, count):
+            reading.append((source, target, pool.submit(task_input, made, source, drawing=drawing)))
+
+    try:
+        read_ahead(_AHEAD)
+        while reading:
+            source, target, read = reading.popleft()
+            read_ahead(1)
+            try:
+                tensor = read.result()
+                output = engine.forward(tensor, task)
+            except (ValueError, OSError) as error:
+                writing.append((source, _settled(str(error))))
+            else:
+                writing.append((source, pool.submit(_write, made, output, tensor, target)))
+            while writing and (len(writing) > _AHEAD or writing[0][1].done()):
+                yield _result(writing)
+        while writing:
+            yield _result(writing)
+    finally:
+        pool.shutdown(cancel_futures=True)  # waits for files being written
+
+
+def _result(writing: deque[tuple[Path, Future[str | None]]]) -> tuple[Path, str | None]:
+    source, written = writing.popleft()
+    return source, written.result()
+
+
+def _settled(problem: str) -> Future[str | None]:
+    future: Future[str | None] = Future()
+    future.set_result(problem)
+    return future
+
+
+def _write(task: PictureTask, output: Tensor, tensor: Tensor, target: Path) -> str | None:
+    """Write one output; return what was wrong, or None."""
+    try:
+        _save(task.to_image(output, tensor), target)
+    except (ValueError, OSError) as error:
+        return str(error)
+    return None
 
 
 def _save(image: Image.Image, target: Path) -> None:
