@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from stencilnet.bench.machine import Measured
 from stencilnet.bench.networks import masked_delta, masked_network
 from stencilnet.bench.original import with_masked_layers
 from stencilnet.bench.render import growth_plain, rows_plain, rows_table
+from stencilnet.bench.report import measure
 from stencilnet.bench.rows import Found, NotHereError, Row, Setting, Target, interleaved
 from stencilnet.bench.table import ROWS, Result, measure_rows
 from stencilnet.evaluation.render import to_text
@@ -77,6 +79,20 @@ def test_targets(target: Target, reached: float, missed: float, text: str) -> No
     assert target.met(reached)
     assert not target.met(missed)
     assert str(target) == text
+
+
+def test_a_target_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual, other, gpu = Target(least=1.3), Target(least=2.8), Target(least=5)
+    one = replace(row("fast", usual), bf16=other, cuda=gpu)
+    for has, device, expected in ((False, "cpu", usual), (True, "cpu", other), (True, "cuda", gpu)):
+        monkeypatch.setattr("stencilnet.bench.rows.has_fast_bf16", lambda _, has=has: has)
+        assert one.on(device).target == expected
+    assert row("plain", usual).on("cuda").target == usual
+
+
+def test_what_was_measured_is_there_before_the_rest(setting: Setting) -> None:
+    reports = list(measure(setting, ["disk-half", "disk-tenth"], growth=False))
+    assert [len(report.results) for report in reports] == [1, 2]
 
 
 def test_the_originals_layers_learn_what_our_masks_learn() -> None:

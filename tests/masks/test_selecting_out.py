@@ -89,15 +89,18 @@ INTERPRETED = """
 import torch
 from stencilnet.masks.selecting_cuda import select_fused
 for integer in (torch.int8, torch.int16, torch.int32, torch.int64):
-    for size in (0, 1, 7, 8, 1024, 1025, 5003):
+    sizes = (0, 1, 7, 8, 4096, 4097, 10003)
+    given, packed = [], []
+    for size in sizes:
         generator = torch.Generator().manual_seed(size)
-        given = torch.randint(-(2**7), 2**7, (size,), generator=generator).to(integer)
-        given = given * 3 if integer is not torch.int8 else given
-        packed = torch.randint(0, 256, (-(-size // 8),), generator=generator, dtype=torch.uint8)
-        taken = torch.full_like(given, 5)
-        select_fused(given, packed, taken)
-        bits = [int(packed[i // 8]) >> i % 8 & 1 for i in range(size)]
-        assert taken.tolist() == [v * b for v, b in zip(given.tolist(), bits)], (integer, size)
+        g = torch.randint(-(2**7), 2**7, (size,), generator=generator).to(integer)
+        given.append(g * 3 if integer is not torch.int8 else g)
+        packed.append(torch.randint(0, 256, (-(-size // 8),), generator=generator, dtype=torch.uint8))
+    taken = [torch.full_like(g, 5) for g in given]
+    select_fused(given, packed, taken)
+    for g, p, t in zip(given, packed, taken, strict=True):
+        bits = [int(p[i // 8]) >> i % 8 & 1 for i in range(g.numel())]
+        assert t.tolist() == [v * b for v, b in zip(g.tolist(), bits)], (integer, g.numel())
 print("same bytes")
 """
 

@@ -1,8 +1,8 @@
 """A whole benchmark: rows, growth, the machine; as text, as JSON, as files."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +35,8 @@ class Report:
     machine: dict[str, Any]
 
 
-def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Report:
-    """Measure rows of the table, and how costs grow.
+def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iterator[Report]:
+    """Measure rows of the table, and how costs grow; give all there is so far after each, should the rest be stopped.
 
     Args:
         setting: What to measure with.
@@ -46,9 +46,13 @@ def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Repo
     Raises:
         ValueError: If there are too few repetitions, or a row is not known.
     """
-    results = tuple(measure_rows(setting, rows))
-    grown = {name: measured(setting) for name, measured in _GROWTH.items()} if growth else {}
-    return Report(setting=setting, results=results, grown=grown, machine=machine(setting.device))
+    report = Report(setting=setting, results=(), grown={}, machine=machine(setting.device))
+    for result in measure_rows(setting, rows):
+        report = replace(report, results=(*report.results, result))
+        yield report
+    for name, measured in _GROWTH.items() if growth else ():
+        report = replace(report, grown={**report.grown, name: measured(setting)})
+        yield report
 
 
 def as_plain(report: Report) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from stencilnet.bench.machine import Measured, ratio
+from stencilnet.models.acceleration import has_fast_bf16
 
 WIDTH, SIZE = 64, 256
 """The paper's network, and its image size in pixels."""
@@ -89,6 +90,8 @@ class Row:
         against: What it is held against.
         target: What the ratio must reach; None for a number that stands beside another row's.
         measure: Measures it; raises `NotHereError` where that cannot be done.
+        cuda: Another target on a GPU.
+        bf16: Another one on a CPU with bfloat16 instructions.
     """
 
     name: str
@@ -96,6 +99,13 @@ class Row:
     against: str
     target: Target | None
     measure: Callable[[Setting], Found]
+    cuda: Target | None = None
+    bf16: Target | None = None
+
+    def on(self, device: str) -> "Row":
+        """Return the row with the target that holds on a device of this machine."""
+        special = self.cuda if device == "cuda" else self.bf16 if has_fast_bf16(device) else None
+        return replace(self, target=special or self.target)
 
 
 def interleaved(
@@ -104,7 +114,7 @@ def interleaved(
     """Time several things side by side: each repetition takes all of them, one after the other.
 
     Args:
-        arms: What to time, by name; each is called once before.
+        arms: What to time, by name; each is called before: once, on a GPU `calls` times.
         setting: Gives device and repetitions.
         calls: How often each is called in one repetition; their mean is taken.
         repetitions: Another number of them; 0 for the setting's.
@@ -114,7 +124,7 @@ def interleaved(
     """
     times: dict[str, list[float]] = {name: [] for name in arms}
     for call in arms.values():
-        call()
+        seconds(call, setting.device, calls if setting.device == "cuda" else 1)
     for _ in range(repetitions or setting.repetitions):
         for name, call in arms.items():
             times[name].append(seconds(call, setting.device, calls))

@@ -62,7 +62,9 @@ def whole(setting: Setting) -> Shape:
 def mask_step(setting: Setting, shape: Shape) -> Found:
     """Time a mask step against a fine-tuning step of a plain loop."""
     times = interleaved(
-        {"masks": our_step("masks", shape, setting), "plain": plain_step("plain", shape, setting)}, setting
+        {"masks": our_step("masks", shape, setting), "plain": plain_step("plain", shape, setting)},
+        setting,
+        calls=_calls(setting),
     )
     return compared(scaled(times["masks"], 1e3), scaled(times["plain"], 1e3), "ms", str(shape))
 
@@ -70,7 +72,9 @@ def mask_step(setting: Setting, shape: Shape) -> Found:
 def original_step(setting: Setting, shape: Shape) -> Found:
     """Time a step through masked layers against a fine-tuning step, both of a plain loop."""
     times = interleaved(
-        {"original": plain_step("original", shape, setting), "plain": plain_step("plain", shape, setting)}, setting
+        {"original": plain_step("original", shape, setting), "plain": plain_step("plain", shape, setting)},
+        setting,
+        calls=_calls(setting),
     )
     return compared(scaled(times["original"], 1e3), scaled(times["plain"], 1e3), "ms", str(shape))
 
@@ -86,7 +90,7 @@ def default_step(setting: Setting) -> Found:
     shape = half(setting)
     step = our_step("masks", shape, setting, fast=True)
     plain = plain_step("plain", shape, setting, fast=False)
-    times = interleaved({"default": step, "plain": plain}, setting)
+    times = interleaved({"default": step, "plain": plain}, setting, calls=_calls(setting))
     return speedup(scaled(times["default"], 1e3), scaled(times["plain"], 1e3), "ms", f"{shape}, bf16 compiled")
 
 
@@ -196,6 +200,11 @@ def _resolved(setting: Setting, *, fast: bool) -> Resolved:
     precision, device = ("auto" if fast else "float32"), setting.device
     resolved = resolve(Settings(device=device, precision=precision))  # type: ignore[arg-type]
     return replace(resolved, compiled=fast and can_compile(device))
+
+
+def _calls(setting: Setting) -> int:
+    """Return how many steps to take at a time: on a GPU one alone is too short to time."""
+    return 20 if setting.device == "cuda" else 1
 
 
 def _fast(setting: Setting, asked: bool | None) -> bool:

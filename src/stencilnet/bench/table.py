@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from stencilnet.bench import bundles, serving, steps, switching, whole
 from stencilnet.bench.machine import check_repetitions
 from stencilnet.bench.rows import SIZE, WIDTH, Found, NotHereError, Row, Setting, Target
@@ -67,6 +69,7 @@ ROWS = (
         what="training as it is by default",
         against="eager float32 fine-tuning",
         target=Target(least=2.0),
+        cuda=Target(least=5.0),
         measure=steps.default_step,
     ),
     Row(
@@ -109,6 +112,7 @@ ROWS = (
         what="64 images over 8 tasks",
         against="the same images through one task",
         target=Target(least=0.95),
+        cuda=Target(least=0.9),
         measure=serving.eight_tasks,
     ),
     Row(
@@ -123,6 +127,7 @@ ROWS = (
         what='inference, `precision="auto"`',
         against="eager float32",
         target=Target(least=1.3),
+        bf16=Target(least=2.8),
         measure=serving.fast_path,
     ),
     Row(
@@ -219,10 +224,11 @@ def check_rows(names: Sequence[str]) -> None:
 
 
 def _measured(row: Row, setting: Setting) -> Result:
+    row = row.on(setting.device)
     try:
         return Result(row=row, found=row.measure(setting))
-    except NotHereError as reason:
-        return Result(row=row, found=None, reason=str(reason))
+    except (NotHereError, torch.OutOfMemoryError) as reason:
+        return Result(row=row, found=None, reason=str(reason).partition("\n")[0])
 
 
 __all__ = ["ROWS", "SIZE", "WIDTH", "Result", "check_rows", "measure_rows"]

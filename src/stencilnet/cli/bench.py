@@ -88,8 +88,8 @@ def _table(
         folder=out,
         say=lambda line: screen.print(line, markup=False),
     )
-    report = measure(setting, rows, growth=growth and not rows)
-    files = write(report, out)
+    for report in measure(setting, rows, growth=growth and not rows):
+        files = write(report, out)
     if as_json:
         click.echo(json.dumps(as_plain(report), indent=2))
         return

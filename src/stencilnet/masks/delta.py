@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stencilnet.masks.entries import Entry, Replace, Select
+from stencilnet.masks.entries import Entry, Replace, Select, write_selected
 from stencilnet.masks.packing import BitMask
 
 
@@ -45,12 +45,15 @@ class TaskDelta:
 
         Check the delta first: what does not fit raises with a part of `out` written.
         """
+        selects = {key: entry for key in out if isinstance(entry := self.entries.get(key), Select)}
+        copied = [key for key in out if key not in self.entries]
         with torch.no_grad():
-            for key, tensor in out.items():
-                if key in self.entries:
-                    self.entries[key].write(shared.get(key), tensor)
-                else:
-                    tensor.copy_(shared[key])
+            write_selected(list(selects.values()), [shared.get(key) for key in selects], [out[key] for key in selects])
+            for key, entry in self.entries.items():
+                if key in out and key not in selects:
+                    entry.write(shared.get(key), out[key])
+            if copied:
+                torch._foreach_copy_([out[key] for key in copied], [shared[key] for key in copied])
 
     def check(self, shared: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
         """Refuse a delta made for other weights: `torch.func.functional_call` would take any name and shape silently.

@@ -1,6 +1,6 @@
 """What a task says about one state-dict key. Frozen and pure; each kind names itself for the file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.masks.packing import BitMask
-from stencilnet.masks.selecting import select_packed
+from stencilnet.masks.selecting import select_all, select_packed
 
 
 class Entry(Protocol):
@@ -153,3 +153,14 @@ class Select:
     def nbytes(self) -> int:
         """Bytes of the packed bits."""
         return self.bits.nbytes
+
+
+def write_selected(entries: Sequence[Select], weights: Sequence[Tensor | None], outs: Sequence[Tensor]) -> None:
+    """`Select.write` of many keys at once, which a GPU does in one launch.
+
+    Raises:
+        ValueError: As `Select.write` does.
+    """
+    given = [entry._given(weight) for entry, weight in zip(entries, weights, strict=True)]
+    masks = [entry.bits.to(weight.device) for entry, weight in zip(entries, given, strict=True)]
+    select_all(given, masks, outs)
