@@ -20,6 +20,7 @@ from stencilnet.bench.original import with_masked_layers
 from stencilnet.bench.render import growth_plain, rows_plain, rows_table
 from stencilnet.bench.report import measure
 from stencilnet.bench.rows import Found, NotHereError, Row, Setting, Target, interleaved
+from stencilnet.bench.steps import Shape, _peak
 from stencilnet.bench.table import ROWS, Result, measure_rows
 from stencilnet.evaluation.render import to_text
 from stencilnet.masks import Masks
@@ -131,6 +132,13 @@ def found(*ratios: float) -> Found:
         ratio=Measured(values=ratios),
         note="width 4",
     )
+
+
+def test_a_childs_memory_is_its_own() -> None:
+    held = torch.ones(100, 2**20)  # 400 MiB here must not count there
+    small, large = (_peak("weights", Shape(width=8, size=size, batch=4), "cpu") for size in (32, 128))
+    assert large - small > 4 * 8 * 4 * (128**2 - 32**2), "at least the first level's activations"
+    assert held.sum() == held.numel()
 
 
 def row(name: str, target: Target | None) -> Row:

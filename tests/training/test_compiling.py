@@ -13,10 +13,11 @@ from stencilnet.masks import INITIAL
 from stencilnet.models.acceleration import can_compile
 from stencilnet.tasks.task import Recipe
 from stencilnet.training import compiling
-from stencilnet.training.compiling import WORTH, operations, settled
+from stencilnet.training.compiling import WORTH, WORTH_STEPS, operations, settled
+from stencilnet.training.distributed import ALONE
 from stencilnet.training.fit import Interrupted, make_fit
 from stencilnet.training.settings import Settings, resolve
-from stencilnet.training.step import graph_of
+from stencilnet.training.step import ONE_LAUNCH, graph_of, launch_mode
 
 from .fit_toys import StopAfter, fit, job, masks, unet
 
@@ -59,6 +60,29 @@ def test_only_what_wins_the_time_back_is_compiled(
         assert settled(asked, Small(), job(tmp_path), None).compiled is always
     monkeypatch.setattr(compiling, "can_compile", lambda _: False)
     assert not settled(resolved, Small(), job(tmp_path), None).compiled
+
+
+def test_many_steps_are_compiled_on_cuda_however_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "can_compile", lambda _: True)
+    for device, steps, expected in (
+        ("cuda", WORTH_STEPS, True),
+        ("cuda", WORTH_STEPS - 1, False),
+        ("cpu", 10**5, False),
+    ):
+        resolved = replace(resolve(Settings(device="cpu")), device=device, precision="bf16")
+        asked = job(tmp_path, recipe=Recipe(steps=steps, batch=1))
+        assert settled(resolved, Small(), asked, None).compiled is expected
+
+
+@pytest.mark.parametrize(
+    ("device", "critic", "accumulate", "expected"),
+    [("cuda", False, 1, ONE_LAUNCH), ("cuda", True, 1, None), ("cuda", False, 2, None), ("cpu", False, 1, None)],
+)
+def test_one_launch_where_nothing_runs_between(
+    device: str, critic: bool, accumulate: int, expected: str | None
+) -> None:
+    resolved = replace(resolve(Settings(device="cpu", accumulate=accumulate)), device=device)
+    assert launch_mode(nn.Identity() if critic else None, resolved, ALONE) == expected
 
 
 @pytest.mark.parametrize("theirs", ["float32", "bf16"])

@@ -20,6 +20,9 @@ WORTH = {"cpu": 1e14, "cuda": 1e16}
 """Operations of a training from which compiling it pays, by device: it takes about a minute and spares a tenth of the
 time or more, so the training has to last for ten; a CPU does about 2e11 a second in bfloat16, a GPU more than 2e13."""
 
+WORTH_STEPS = 10_000
+"""Steps of a training from which compiling it pays on CUDA, however small: one launch for many spares 5 ms a step."""
+
 _PASSES = 3
 """A backward pass is twice a forward pass's work."""
 
@@ -58,5 +61,7 @@ def operations(backbone: nn.Module, job: Job) -> int:
 
 
 def _pays(resolved: Resolved, backbone: nn.Module, job: Job) -> bool:
+    if resolved.device == "cuda" and job.recipe.steps >= WORTH_STEPS:
+        return True
     gains = resolved.device == "cuda" or (resolved.device == "cpu" and resolved.precision == "bf16")
     return gains and operations(backbone, job) >= WORTH[resolved.device]

@@ -133,7 +133,7 @@ def make_learner(
     network = Network(graph, trainable)
     if resolved.compiled:
         torch.compiler.reset()  # what other trainings left, of which only so many are kept
-        network.compile(dynamic=False)
+        network.compile(dynamic=False, mode=launch_mode(critic, resolved, group))
     return Learner(
         backbone=graph,
         trainable=trainable,
@@ -195,6 +195,9 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
     whole = learner.group.sum(torch.stack(list(values.values())))
     return dict(zip(values, whole.unbind(), strict=True))
 
+
+ONE_LAUNCH = "reduce-overhead"
+"""What `torch.compile` calls the mode that records a graph's kernels as a CUDA graph."""
 
 Run = tuple[dict[str, Tensor], Tensor]
 """A prepared part of a batch, and the network's raw output of it."""
@@ -277,6 +280,16 @@ def _add(values: dict[str, Tensor], more: Mapping[str, Tensor], share: Tensor | 
 def _sent_if(module: nn.Module, last: bool) -> AbstractContextManager[None]:
     """Return the context of a forward pass after whose backward pass gradients are averaged, if it is the last part."""
     return module.no_sync() if isinstance(module, DistributedDataParallel) and not last else nullcontext()
+
+
+def launch_mode(critic: nn.Module | None, resolved: Resolved, group: Group) -> str | None:
+    """Return how to compile: on CUDA as one launch, where a step is one pass forward and one back.
+
+    Launching a step's kernels one by one takes longer than they run, but for large networks and batches. What is
+    launched as one writes over its outputs and gradients of before, so nothing else may run in between.
+    """
+    simple = critic is None and resolved.settings.accumulate == 1 and group.size == 1
+    return ONE_LAUNCH if resolved.device == "cuda" and simple else None
 
 
 def _with_optimizer(critic: nn.Module | None, task: Task, recipe: Recipe, device: str, group: Group) -> Critic | None:
