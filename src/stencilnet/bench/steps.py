@@ -1,6 +1,7 @@
 """What a training step costs: masks beside plain fine-tuning, and beside masked layers as the original's."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -160,7 +161,10 @@ def mask_memory(setting: Setting, shape: Shape) -> Found:
 
 def _peak(kind: str, shape: Shape, device: str) -> int:
     words = [kind, str(shape.width), str(shape.size), str(shape.batch), device, str(torch.get_num_threads())]
-    done = subprocess.run([sys.executable, "-m", __name__, *words], capture_output=True, text=True, check=False)
+    frank = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # else glibc keeps what was freed, more or less of it
+    done = subprocess.run(
+        [sys.executable, "-m", __name__, *words], capture_output=True, text=True, check=False, env=frank
+    )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it was killed; is there enough memory?"])[-1]
         raise NotHereError(f"the process that was to be measured ended early: {last}")
