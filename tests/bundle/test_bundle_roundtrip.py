@@ -12,7 +12,7 @@ from torch import nn
 from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, sizes
 from stencilnet.bundle.tensors import decode_delta, decode_tensors, encode_delta, encode_tensors
 from stencilnet.masks import BitMask, Replace, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 
 AsBytes = Callable[..., object]
 
@@ -252,6 +252,30 @@ def test_another_backbone_is_refused_with_the_remedy(tmp_path: Path) -> None:
         load(tmp_path / "b", backbone=Tiny(6))
     with pytest.raises(BundleError, match=r"weight `body.bias` does not fit.*float64.*but got torch.float32"):
         load(tmp_path / "b", backbone=Tiny().double())
+
+
+def test_a_u_net_with_affine_norms_is_rebuilt(tmp_path: Path, as_bytes: AsBytes) -> None:
+    backbone = UNet(width=2, channels=3, norm="affine")
+    generator = torch.Generator().manual_seed(0)
+    for tensor in backbone.state_dict().values():
+        tensor.copy_(torch.rand(tensor.shape, generator=generator))
+    net = MultiTaskNet(backbone)
+    own = {name: Replace(torch.rand(net.state.shared[name].shape, generator=generator)) for name in net.layout.norms}
+    head = {name: Replace(tensor) for name, tensor in net.fresh_head(2, generator).items()}
+    record = TaskRecord(kind="colorization", channels=2, method="norm_only")
+    net = net.with_state(net.state.add("x", TaskDelta(own | head)), {"x": record})
+    save(net, tmp_path / "b")
+    config = read_config(tmp_path / "b")
+    assert (config.architecture, config.arguments) == ("stencilnet.UNet", {"width": 2, "norm": "affine"})
+    back = load(tmp_path / "b")
+    assert isinstance(back.backbone, UNet)
+    assert back.backbone.norm == "affine"
+    assert back.layout == net.layout
+    assert as_bytes(back.state.weights("x")) == as_bytes(net.state.weights("x"))
+    image = torch.rand(1, 3, 35, 50, generator=generator)
+    assert torch.equal(back(image, task="x"), net(image, task="x"))
+    save(MultiTaskNet(UNet(width=2)), tmp_path / "plain")
+    assert read_config(tmp_path / "plain").arguments == {"width": 2}
 
 
 def test_a_class_of_a_script_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

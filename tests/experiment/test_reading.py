@@ -109,7 +109,7 @@ def test_a_value_of_the_wrong_kind_is_named(override: str, problem: str, tmp_pat
 def test_keys_of_several_kinds_are_all_unknown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(write(tmp_path, SMALL), ["backbone={1: 2, a: 3}"])
-    known = "kind, width, init, weights, frozen"
+    known = "kind, width, norm, init, weights, frozen"
     assert caught.value.problems == tuple(f"backbone.{key}: unknown key. Known here: {known}" for key in "1a")
 
 

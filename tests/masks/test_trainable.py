@@ -47,6 +47,7 @@ class Backbone:
 
 BACKBONES = {
     "unet": Backbone(build=lambda: UNet(width=2, channels=3), head="head", decoder=DECODER),
+    "affine unet": Backbone(build=lambda: UNet(width=2, channels=3, norm="affine"), head="head", decoder=DECODER),
     "batch norm": Backbone(build=batch_norm_net, head="7", decoder=("6",)),
     "linear": Backbone(build=linear_net, head="5", decoder=("3",)),
 }
@@ -66,6 +67,9 @@ TRAINABLES: dict[str, Build] = {
     "masks over all": masks(lambda fresh: fresh.layout.masked),
     "masks over some": masks(lambda fresh: fresh.layout.masked[1:]),
     "masks over none": masks(lambda fresh: ()),
+    "masks and norms": lambda shared, fresh: Masks(
+        shared, fresh.layout.buffers, fresh.head, fresh.layout.masked, fresh.layout.norms
+    ),
     "weights all": weights(lambda fresh: fresh.layout.parameters),
     "weights of the decoder": weights(lambda fresh: fresh.layout.decoder),
     "weights none": weights(lambda fresh: ()),
@@ -269,6 +273,11 @@ def test_head_delta_is_the_head_alone(make_fresh: Any) -> None:
 def test_roles() -> None:
     shared, head = {"a": torch.ones(2), "b": torch.ones(3)}, {"h": torch.ones(1)}
     assert {r: len(g) for r, g in Masks(shared, (), head, ("a",)).groups().items()} == {"mask": 1, "head": 1}
+    assert {r: len(g) for r, g in Masks(shared, (), head, ("a",), ("b",)).groups().items()} == {
+        "mask": 1,
+        "norm": 1,
+        "head": 1,
+    }
     assert {r: len(g) for r, g in Weights(shared, (), head, ("a", "b")).groups().items()} == {"weight": 2, "head": 1}
 
 
@@ -276,6 +285,8 @@ def test_trained_weights_are_not_held_frozen_as_well() -> None:
     shared, head = {"a": torch.ones(2), "b": torch.ones(3)}, {"h": torch.ones(1)}
     trainable = Weights(shared, (), head, ("a",))
     assert sum(parameter.numel() for parameter in trainable.parameters()) == 2 + 3 + 1
+    trainable = Masks(shared, (), head, ("a",), ("b",))
+    assert sum(parameter.numel() for parameter in trainable.parameters()) == 2 + 2 + 3 + 1
 
 
 def test_zeros_counts_what_is_switched_off() -> None:

@@ -322,7 +322,8 @@ class _Measuring:
 def _words(backbone: Backbone) -> str:
     network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
     start = "" if backbone.init == "random" else f" from {backbone.init}"
-    return network + start + (", frozen" if backbone.frozen else "")
+    norm = ", affine norm" if backbone.norm == "affine" else ""
+    return network + norm + start + (", frozen" if backbone.frozen else "")
 
 
 def _untouched(trainable: T) -> T:

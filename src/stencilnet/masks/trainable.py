@@ -23,7 +23,7 @@ class Trainable(nn.Module, ABC):
         shared: State dict of the backbone without its head.
         buffers: Those of its keys that are buffers.
         head: The task's fresh head, by state-dict key.
-        trained: Those of its keys that are trained as they are, and so need no frozen weight beside them.
+        trained: Those of its keys that are trained as they are, from where they are.
     """
 
     def __init__(
@@ -31,24 +31,26 @@ class Trainable(nn.Module, ABC):
         shared: Mapping[str, Tensor],
         buffers: Iterable[str],
         head: Mapping[str, Tensor],
-        trained: Iterable[str] = (),
+        trained: Iterable[str],
     ) -> None:
         super().__init__()
         running, moving = set(buffers), set(trained)
         self._shared_names = tuple(shared)
         self._buffer_names = tuple(name for name in shared if name in running)
+        self._trained_names = tuple(name for name in shared if name in moving)
         self._frozen_names = tuple(name for name in shared if name not in running | moving)
         self._head_names = tuple(head)
         self._frozen = nn.ParameterList(
             nn.Parameter(shared[n].detach(), requires_grad=False) for n in self._frozen_names
         )
         self._head = nn.ParameterList(nn.Parameter(tensor.detach().clone()) for tensor in head.values())
+        self._trained = nn.ParameterList(nn.Parameter(shared[n].detach().clone()) for n in self._trained_names)
         for position, name in enumerate(self._buffer_names):
             self.register_buffer(f"_buffer_{position}", shared[name].detach().clone())
 
     @abstractmethod
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the trained parameters by role: ``mask``, ``weight``, ``head``. Learning rates go by role."""
+        """Return the trained parameters by role: ``mask``, ``norm``, ``weight``, ``head``. Learning rates go by role."""
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
@@ -69,16 +71,18 @@ class Trainable(nn.Module, ABC):
         return dict(zip(self._frozen_names, self._frozen, strict=True))
 
     def _own_tensors(self) -> dict[str, Tensor]:
+        """Return what the task has of its own, whole: trained weights, running statistics, head."""
         buffers = dict(self.named_buffers(recurse=False))
         running = {name: buffers[f"_buffer_{position}"] for position, name in enumerate(self._buffer_names)}
-        return running | dict(zip(self._head_names, self._head, strict=True))
+        moved = dict(zip(self._trained_names, self._trained, strict=True))
+        return moved | running | dict(zip(self._head_names, self._head, strict=True))
 
     def _own_entries(self) -> dict[str, Entry]:
         return {name: Replace(_stored(tensor)) for name, tensor in self._own_tensors().items()}
 
 
 class Masks(Trainable):
-    """A real mask over each named weight, and the head (the paper, Sec. 3).
+    """A real mask over each named weight, and the head (the paper, Sec. 3); norms of its own, if asked for.
 
     Real masks are float32 whatever the weights are: near 0.01 a step of Adam is lost in half precision.
 
@@ -89,6 +93,7 @@ class Masks(Trainable):
         buffers: Those of its keys that are buffers.
         head: The task's fresh head, by state-dict key.
         masked: Keys of the weights to mask.
+        norms: Keys of the scales and shifts to train as they are.
     """
 
     def __init__(
@@ -97,9 +102,10 @@ class Masks(Trainable):
         buffers: Iterable[str],
         head: Mapping[str, Tensor],
         masked: Iterable[str],
+        norms: Iterable[str] = (),
     ) -> None:
-        super().__init__(shared, buffers, head)
-        self._before = {name: shared[name].detach() for name in self._buffer_names}
+        super().__init__(shared, buffers, head, norms)
+        self._before = {name: shared[name].detach() for name in (*self._buffer_names, *self._trained_names)}
         self._masked_names = tuple(masked)
         self._real = nn.ParameterList(
             nn.Parameter(torch.full(shared[name].shape, INITIAL, dtype=torch.float32)) for name in self._masked_names
@@ -107,8 +113,9 @@ class Masks(Trainable):
         self._selections = tuple(Selection() for _ in self._masked_names)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the real masks (``mask``) and the head (``head``)."""
-        return {"mask": list(self._real), "head": list(self._head)}
+        """Return the real masks (``mask``), the head (``head``), and norms (``norm``) if there are any to train."""
+        norms = {"norm": list(self._trained)} if self._trained_names else {}
+        return {"mask": list(self._real), **norms, "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
         """Return selected weights, frozen biases and the task's own tensors."""
@@ -147,30 +154,17 @@ class Weights(Trainable):
         trained: Keys of the weights to train; the others are frozen.
     """
 
-    def __init__(
-        self,
-        shared: Mapping[str, Tensor],
-        buffers: Iterable[str],
-        head: Mapping[str, Tensor],
-        trained: Iterable[str],
-    ) -> None:
-        names = tuple(trained)
-        super().__init__(shared, buffers, head, names)
-        self._trained_names = names
-        self._trained = nn.ParameterList(nn.Parameter(shared[name].detach().clone()) for name in self._trained_names)
-
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the trained weights (``weight``) and the head (``head``)."""
         return {"weight": list(self._trained), "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
         """Return trained and frozen weights and the task's own tensors."""
-        return self._frozen_weights() | self._moved() | self._own_tensors()
+        return self._frozen_weights() | self._own_tensors()
 
     def delta(self) -> TaskDelta:
         """Return the trained weights whole, and the task's own tensors."""
-        entries: dict[str, Entry] = {name: Replace(_stored(tensor)) for name, tensor in self._moved().items()}
-        return TaskDelta(entries | self._own_entries())
+        return TaskDelta(self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights with the trained ones, and the running statistics, put in."""
@@ -182,9 +176,6 @@ class Weights(Trainable):
         return TaskDelta(
             {name: Replace(_stored(t)) for name, t in self._own_tensors().items() if name in self._head_names}
         )
-
-    def _moved(self) -> dict[str, Tensor]:
-        return dict(zip(self._trained_names, self._trained, strict=True))
 
 
 def _stored(tensor: Tensor) -> Tensor:

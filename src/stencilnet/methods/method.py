@@ -69,3 +69,17 @@ def learn_first_head(task: str, start: Mapping[str, Tensor], fresh: Fresh, fit: 
     """
     trained = fit(Weights(start, fresh.layout.buffers, fresh.head, ()))
     return NetState(start).add(task, trained.delta())
+
+
+def own_norms(layout: Layout) -> tuple[str, ...]:
+    """Return the keys of a backbone's norm scales and shifts, for a task to have of its own.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if not layout.norms:
+        raise ValueError(
+            "Expected a backbone whose norms have scales and shifts to train, but it has none. "
+            "Build the U-Net with `norm: affine`, or leave norms as they are."
+        )
+    return layout.norms

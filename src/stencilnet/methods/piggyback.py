@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stencilnet.masks import Masks, NetState
-from stencilnet.methods.method import Fit, Fresh
+from stencilnet.methods.method import Fit, Fresh, own_norms
 
 logger = logging.getLogger(__name__)
 
@@ -14,23 +14,32 @@ logger = logging.getLogger(__name__)
 class Piggyback:
     """Learns a binary mask over every convolution and linear weight, and a head.
 
-    Attributes:
-        lr: Learning rate of the real masks (Adam, no weight decay). 1e-4 is the original's, for its budget of tens of
-            thousands of steps; a score starts 5e-3 above the threshold and moves about `lr` a step, so small budgets
-            need 1e-3 or more.
+    The defaults are the paper's.
     """
 
     name: ClassVar[str] = "piggyback"
     moves_shared: ClassVar[bool] = False
     lr: float = 1e-4
+    """Learning rate of the real masks (Adam, no weight decay). 1e-4 is the original's, for its budget of tens of
+    thousands of steps; a score starts 5e-3 above the threshold and moves about `lr` a step, so small budgets need
+    1e-3 or more."""
+    norm: bool = False
+    """Whether the task trains the scales and shifts of norms too, from the backbone's, and stores its own (the
+    original's `train_bn`). Needs a backbone whose norms have some: the U-Net's with `norm: affine`."""
 
     def __post_init__(self) -> None:
         if not self.lr > 0:
             raise ValueError(f"Expected the masks' `lr` to be positive, but got {self.lr}.")
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state with one more delta; the shared weights are the same tensors as before."""
-        trained = fit(Masks(state.shared, fresh.layout.buffers, fresh.head, fresh.layout.masked))
+        """Return the state with one more delta; the shared weights are the same tensors as before.
+
+        Raises:
+            ValueError: If the task is to have norms of its own and the backbone's have no scales and shifts.
+        """
+        layout = fresh.layout
+        norms = own_norms(layout) if self.norm else ()
+        trained = fit(Masks(state.shared, layout.buffers, fresh.head, layout.masked, norms))
         if trained.zeros() == 0:
             logger.warning(
                 "The finished mask of task `%s` is all ones: it selects the whole backbone, and only the head was "
