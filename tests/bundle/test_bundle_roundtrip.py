@@ -11,7 +11,7 @@ from torch import nn
 
 from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, sizes
 from stencilnet.bundle.tensors import decode_delta, decode_tensors, encode_delta, encode_tensors
-from stencilnet.masks import BitMask, Replace, Select, TaskDelta
+from stencilnet.masks import BitMask, Entry, Replace, Select, Sign, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 
 AsBytes = Callable[..., object]
@@ -150,17 +150,18 @@ def test_card_is_never_read(bundle: Path) -> None:
 
 
 shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
+kinds = st.sampled_from(["replace", "select", "sign"])
 dtypes = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.uint8])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     entries=st.dictionaries(
-        st.text(min_size=1, max_size=12), st.tuples(st.booleans(), shapes, dtypes, st.integers(0, 2**31)), max_size=5
+        st.text(min_size=1, max_size=12), st.tuples(kinds, shapes, dtypes, st.integers(0, 2**31)), max_size=5
     )
 )
 def test_any_delta_survives_its_file(
-    as_bytes: AsBytes, entries: dict[str, tuple[bool, tuple[int, ...], torch.dtype, int]]
+    as_bytes: AsBytes, entries: dict[str, tuple[str, tuple[int, ...], torch.dtype, int]]
 ) -> None:
     delta = TaskDelta({key: _entry(*described) for key, described in entries.items()})
     data = encode_delta(delta)
@@ -175,10 +176,14 @@ def test_any_delta_survives_its_file(
     assert delta.nbytes == len(data) - header
 
 
-def _entry(select: bool, shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Select | Replace:
+def _entry(kind: str, shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Entry:
     generator = torch.Generator().manual_seed(seed)
-    if select:
-        return Select(BitMask.pack(torch.rand(shape, generator=generator) > 0.5))
+    bits = BitMask.pack(torch.rand(shape, generator=generator) > 0.5)
+    match kind:
+        case "select":
+            return Select(bits)
+        case "sign":
+            return Sign(bits, torch.randn(shape[0], *[1] * (len(shape) - 1), generator=generator))
     return Replace((torch.randn(shape, generator=generator) * 9).to(dtype))
 
 

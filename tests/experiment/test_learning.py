@@ -1,6 +1,7 @@
 """The Python API: learn tasks one by one, use them, save them."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -75,6 +76,16 @@ def test_norms_of_its_own(method: object, tmp_path: Path) -> None:
     moved = {name for name in net.layout.norms if not torch.equal(own[name], shared[name])}
     assert moved == (set() if method == "head_only" else set(net.layout.norms))
     assert all(torch.equal(tensor, net.state.shared[name]) for name, tensor in shared.items())
+
+
+@pytest.mark.parametrize("mask", ["sign"])
+def test_masks_of_other_forms(mask: Literal["sign"], tmp_path: Path) -> None:
+    net = sn.learn(
+        sn.MultiTaskNet(sn.UNet(width=2)), sn.Colorization(), splits("coarse"), name="first", config=config()
+    )
+    again = learned(net, sn.Piggyback(lr=1e-2, mask=mask), tmp_path / "bundle")
+    entries = again.deltas["colorization"].entries
+    assert {entries[name].KIND for name in net.layout.masked} == {mask}
 
 
 def test_mistakes_are_named() -> None:

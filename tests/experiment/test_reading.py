@@ -294,3 +294,17 @@ def test_parents_are_tasks_that_the_method_learns(parents: str, wrong: str | Non
 def test_no_task_is_called_bundle(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tasks\.1: Expected `name` to be other than 'bundle': a run keeps"):
         read_config(write(tmp_path, SMALL.replace("name: colour", "name: bundle")))
+
+
+def test_options_of_masks_are_read_strictly(tmp_path: Path) -> None:
+    path = write(tmp_path, SMALL)
+    method = read_config(path, ["methods.0.method.mask=sign"]).methods[0].method
+    assert method == Piggyback(lr=1e-3, mask="sign")
+    for override, problem in (
+        ("methods.0.method.mask=soft", "methods.0.method.mask: expected one of binary, sign, but got 'soft'"),
+        ("methods.0.method.norm=1", "methods.0.method.norm: expected true or false, but got a whole number 1"),
+        ("methods.0.method={kind: head_only, lr: 1}", "methods.0.method.lr: unknown key. Known here: "),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read_config(path, [override])
+        assert caught.value.problems == (problem,)

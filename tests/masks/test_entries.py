@@ -4,20 +4,24 @@ import numpy as np
 import pytest
 import torch
 
-from stencilnet.masks import BitMask, Entry, Replace, Select
+from stencilnet.masks import BitMask, Entry, Replace, Select, Sign
 
 BITS = torch.tensor([[True, False, True], [False, True, True]])
 
 
 def entries() -> list[Entry]:
-    return [Replace(torch.arange(6.0).view(2, 3)), Select(BitMask.pack(BITS))]
+    return [
+        Replace(torch.arange(6.0).view(2, 3)),
+        Select(BitMask.pack(BITS)),
+        Sign(BitMask.pack(BITS), torch.tensor([[0.5], [2.0]])),
+    ]
 
 
 def test_kinds_are_the_names_in_the_file() -> None:
-    assert [entry.KIND for entry in entries()] == ["replace", "select"]
+    assert [entry.KIND for entry in entries()] == ["replace", "select", "sign"]
 
 
-@pytest.mark.parametrize("entry", entries(), ids=["replace", "select"])
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.KIND)
 def test_stored_parts_rebuild_the_entry(entry: Entry) -> None:
     rebuilt = type(entry).from_tensors(entry.tensors(), entry.shape)
     weight = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
@@ -27,7 +31,25 @@ def test_stored_parts_rebuild_the_entry(entry: Entry) -> None:
 
 
 def test_part_names() -> None:
-    assert [list(entry.tensors()) for entry in entries()] == [["tensor"], ["bits"]]
+    assert [list(entry.tensors()) for entry in entries()] == [["tensor"], ["bits"], ["bits", "scale"]]
+    assert [entry.PLANES for entry in entries()] == [(), ("bits",), ("bits",)]
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.KIND)
+def test_planes_are_packed_bits_of_the_weights_shape(entry: Entry) -> None:
+    for plane in entry.PLANES:
+        assert BitMask(entry.tensors()[plane], entry.shape).numel == 6
+
+
+def test_what_is_kept() -> None:
+    assert [entry.kept for entry in entries()] == [None, BitMask.pack(BITS), None]
+
+
+def test_sign_against_numpy() -> None:
+    weight = torch.tensor([[-1.0, 3.0, -0.0], [7.0, 2.0, -8.0]])
+    moved = entries()[2].apply(weight)
+    expected = weight.numpy() + np.array([[0.5], [2.0]], np.float32) * np.where(BITS.numpy(), 1, -1)
+    np.testing.assert_array_equal(moved.numpy(), expected.astype(np.float32))
 
 
 def test_replace_gives_its_own_tensor() -> None:

@@ -1,6 +1,7 @@
 """One table of trainables over one table of backbones, one set of laws."""
 
 import copy
+import dataclasses
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +11,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import INITIAL, BitMask, Masks, NetState, Replace, Select, Trainable, Weights
+from stencilnet.masks import (
+    INITIAL,
+    BitMask,
+    Form,
+    Masks,
+    NetState,
+    Replace,
+    Select,
+    Signs,
+    Trainable,
+    Weights,
+    signed,
+)
 from stencilnet.methods import Fresh
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
@@ -63,6 +76,27 @@ def weights(names: Callable[[Fresh], tuple[str, ...]]) -> Build:
     return lambda shared, fresh: Weights(shared, fresh.layout.buffers, fresh.head, names(fresh))
 
 
+def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False) -> Build:
+    """Masks of another form over all weights."""
+
+    def build(shared: Mapping[str, Tensor], fresh: Fresh) -> Trainable:
+        layout = fresh.layout
+        start = {name: torch.full(shared[name].shape, INITIAL) for name in layout.masked}
+        return Masks(
+            shared,
+            layout.buffers,
+            fresh.head,
+            layout.masked,
+            form=lambda name, weight: form(weight, int(name in layout.transposed)),
+            start={name: signed(t, shared[name]) for name, t in start.items()} if by_sign else start,
+        )
+
+    return build
+
+
+FORMS: dict[str, Build] = {
+    "signs": formed(Signs, by_sign=True),
+}
 TRAINABLES: dict[str, Build] = {
     "masks over all": masks(lambda fresh: fresh.layout.masked),
     "masks over some": masks(lambda fresh: fresh.layout.masked[1:]),
@@ -70,6 +104,7 @@ TRAINABLES: dict[str, Build] = {
     "masks and norms": lambda shared, fresh: Masks(
         shared, fresh.layout.buffers, fresh.head, fresh.layout.masked, fresh.layout.norms
     ),
+    **FORMS,
     "weights all": weights(lambda fresh: fresh.layout.parameters),
     "weights of the decoder": weights(lambda fresh: fresh.layout.decoder),
     "weights none": weights(lambda fresh: ()),
@@ -126,6 +161,8 @@ def test_delta_over_the_shared_weights_is_bit_equal_to_the_effective_weights(
 
 def test_an_untrained_trainable_is_the_backbone_with_the_new_head(case: Case, as_bytes: AsBytes) -> None:
     """All-ones bits, and weights at their start, change nothing."""
+    if case.build is FORMS["signs"]:
+        pytest.skip("signs start a step away from it")
     trainable, x = case.trainable(), torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     plain = {**case.shared, **case.fresh.head}
     assert as_bytes(trainable.weights()) == as_bytes(plain)
@@ -195,7 +232,8 @@ def test_nbytes_is_one_bit_a_masked_weight_and_the_rest_whole(case: Case) -> Non
     statistics = sum(case.shared[n].numel() * case.shared[n].element_size() for n in case.fresh.layout.buffers)
     delta = trainable.delta()
     assert delta.nbytes == bits + whole + statistics
-    assert [mask.numel for mask in delta.masks.values()] == counts
+    selects = isinstance(trainable, Masks) and trainable.selects
+    assert [mask.numel for mask in delta.masks.values()] == (counts if selects else [])
 
 
 def test_shared_weights_afterwards(case: Case, make_fit: Any, as_bytes: AsBytes) -> None:
@@ -329,13 +367,14 @@ def test_mask_gradient_is_that_of_a_leaf_weight_times_the_weight(backbone: Backb
         torch.testing.assert_close(real.grad, leaf * shared[name], rtol=1e-5, atol=1e-9)
 
 
-def test_real_masks_stay_float32_over_bf16_weights(make_fresh: Any, as_bytes: AsBytes) -> None:
+@pytest.mark.parametrize("build", [TRAINABLES["masks over all"], *FORMS.values()], ids=["masks over all", *FORMS])
+def test_real_masks_stay_float32_over_bf16_weights(build: Build, make_fresh: Any, as_bytes: AsBytes) -> None:
     torch.manual_seed(0)
     network = linear_net().bfloat16()
     fresh = make_fresh(network, channels=CHANNELS, seed=1, head="5", decoder=())
     shared = {n: t for n, t in network.state_dict().items() if n not in fresh.layout.head}
     head = {name: tensor.bfloat16() for name, tensor in fresh.head.items()}
-    trainable = Masks(shared, (), head, fresh.layout.masked)
+    trainable = build(shared, dataclasses.replace(fresh, head=head))
     output = torch.func.functional_call(network, trainable.weights(), (torch.rand(2, 3, 32, 32).bfloat16(),))
     output.square().mean().backward()
     for real in trainable.groups()["mask"]:

@@ -25,7 +25,14 @@ from stencilnet.methods import (
 from stencilnet.models import MultiTaskNet, UNet
 from stencilnet.models.unet import Norm
 
-METHODS: tuple[Method, ...] = (Piggyback(lr=1e-2), Scratch(), Finetune(), Decoder(), HeadOnly())
+METHODS: tuple[Method, ...] = (
+    Piggyback(lr=1e-2),
+    Piggyback(lr=1e-2, mask="sign"),
+    Scratch(),
+    Finetune(),
+    Decoder(),
+    HeadOnly(),
+)
 OVER_AFFINE: tuple[Method, ...] = (
     Piggyback(lr=1e-2, norm=True),
     NormOnly(),

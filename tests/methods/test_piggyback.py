@@ -2,13 +2,13 @@
 
 import logging
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import nn
 
-from stencilnet.masks import NetState, Replace, Select
+from stencilnet.masks import NetState, Replace, Select, Sign
 from stencilnet.methods import Fresh, Piggyback
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
@@ -96,3 +96,47 @@ def test_the_rate_must_be_positive(lr: float) -> None:
 
 def test_the_default_rate_is_the_originals() -> None:
     assert Piggyback().lr == 1e-4
+
+
+def kinds(state: NetState, task: str) -> set[str]:
+    entries = state.deltas[task].entries
+    return {entries[name].KIND for name in state.shared if name.endswith("weight")}
+
+
+def test_signs_are_stored_with_a_step_a_channel(
+    backbone: nn.Module, state: NetState, fresh: Fresh, make_fit: Any
+) -> None:
+    delta = Piggyback(lr=1e-2, mask="sign").learn(state, "a", fresh, make_fit(backbone)).deltas["a"]
+    assert delta.masks == {}
+    for name in fresh.layout.masked:
+        entry, weight = delta.entries[name], state.shared[name]
+        assert isinstance(entry, Sign)
+        channels = weight.shape[1 if name.startswith("up") else 0]
+        assert entry.scale.numel() == channels
+        assert entry.scale.shape[1 if name.startswith("up") else 0] == channels
+        start = 0.1 * float(weight.abs().mean())
+        assert bool((entry.scale - start).abs().max() > 0)  # trained, and at most 4 steps of 1 % away
+        torch.testing.assert_close(entry.scale, torch.full_like(entry.scale, start), rtol=0.05, atol=0)
+        assert not torch.equal(entry.bits.unpack(), weight >= 0)
+
+
+@pytest.mark.parametrize("mask", ["sign"])
+def test_an_unflipped_mask_of_any_form_is_warned_of(
+    mask: Literal["sign"],
+    backbone: nn.Module,
+    state: NetState,
+    fresh: Fresh,
+    make_fit: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for lr, warnings in ((1e-2, 0), (1e-4, 1)):
+        with caplog.at_level(logging.WARNING):
+            learned = Piggyback(lr=lr, mask=mask).learn(state, "gogh", fresh, make_fit(backbone, lr=lr, steps=4))
+        assert kinds(learned, "gogh") == {mask}
+        assert len(caplog.records) == warnings
+    assert "The finished mask of task `gogh` is as it started, and only the head was learned." in caplog.text
+
+
+def test_an_unknown_form_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Expected `mask` to be binary or sign, but got 'soft'\."):
+        Piggyback(mask="soft")  # type: ignore[arg-type]

@@ -3,25 +3,32 @@
 from stencilnet.masks.binarize import INITIAL, THRESHOLD, binarize, select
 from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
+from stencilnet.masks.forms import Binary, Form
 from stencilnet.masks.growing import grown
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.sign import Sign, Signs, signed
 from stencilnet.masks.state import NetState
 from stencilnet.masks.trainable import Masks, Trainable, Weights
 
 __all__ = [
     "INITIAL",
     "THRESHOLD",
+    "Binary",
     "BitMask",
     "DeltaError",
     "Entry",
+    "Form",
     "Masks",
     "NetState",
     "Replace",
     "Select",
+    "Sign",
+    "Signs",
     "TaskDelta",
     "Trainable",
     "Weights",
     "binarize",
     "grown",
     "select",
+    "signed",
 ]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stencilnet.masks.entries import Entry, Replace, Select
+from stencilnet.masks.entries import Entry, Replace
 from stencilnet.masks.packing import BitMask
 
 
@@ -87,8 +87,8 @@ class TaskDelta:
 
     @property
     def masks(self) -> dict[str, BitMask]:
-        """The binary masks by key, in network order; empty for a task that selects nothing."""
-        return {key: entry.bits for key, entry in self.entries.items() if isinstance(entry, Select)}
+        """Which weights the task keeps, by key, in network order; empty for a task that selects nothing."""
+        return {key: kept for key, entry in self.entries.items() if (kept := entry.kept) is not None}
 
     @property
     def nbytes(self) -> int:

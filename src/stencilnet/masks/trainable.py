@@ -1,15 +1,16 @@
 """What a method trains: parameters that turn into effective weights on the way in and into a delta at the end."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks.binarize import INITIAL, Selection, binarize
+from stencilnet.masks.binarize import INITIAL
 from stencilnet.masks.delta import TaskDelta
-from stencilnet.masks.entries import Entry, Replace, Select
-from stencilnet.masks.packing import BitMask
+from stencilnet.masks.entries import Entry, Replace
+from stencilnet.masks.forms import Binary, Form
 
 
 class Trainable(nn.Module, ABC):
@@ -50,7 +51,11 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the trained parameters by role: ``mask``, ``norm``, ``weight``, ``head``. Learning rates go by role."""
+        """Return the trained parameters by role, which learning rates go by.
+
+        Roles are ``mask``, ``scale`` (numbers that a form of mask has beside its scores), ``norm``, ``weight`` and
+        ``head``.
+        """
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
@@ -84,6 +89,8 @@ class Trainable(nn.Module, ABC):
 class Masks(Trainable):
     """A real mask over each named weight, and the head (the paper, Sec. 3); norms of its own, if asked for.
 
+    What a score does to its weight is the form's: by default it selects, as in the paper.
+
     Real masks are float32 whatever the weights are: near 0.01 a step of Adam is lost in half precision.
 
     Selected weights are kept from call to call; see `Selection` on what has to be told of a change.
@@ -94,6 +101,8 @@ class Masks(Trainable):
         head: The task's fresh head, by state-dict key.
         masked: Keys of the weights to mask.
         norms: Keys of the scales and shifts to train as they are.
+        form: Makes a weight's form, given its key and the weight.
+        start: Where scores start, by key; 1e-2 for all if None.
     """
 
     def __init__(
@@ -103,33 +112,41 @@ class Masks(Trainable):
         head: Mapping[str, Tensor],
         masked: Iterable[str],
         norms: Iterable[str] = (),
+        *,
+        form: Callable[[str, Tensor], Form] = lambda _name, _weight: Binary(),
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__(shared, buffers, head, norms)
         self._before = {name: shared[name].detach() for name in (*self._buffer_names, *self._trained_names)}
         self._masked_names = tuple(masked)
         self._real = nn.ParameterList(
-            nn.Parameter(torch.full(shared[name].shape, INITIAL, dtype=torch.float32)) for name in self._masked_names
+            nn.Parameter(
+                torch.full(shared[name].shape, INITIAL, dtype=torch.float32) if start is None else start[name].clone()
+            )
+            for name in self._masked_names
         )
-        self._selections = tuple(Selection() for _ in self._masked_names)
+        self._forms = tuple(form(name, shared[name]) for name in self._masked_names)
+        starts = [one.start() for one in self._forms]
+        self._numbers = nn.ParameterList(nn.Parameter(tensor) for tensors in starts for tensor in tensors)
+        self._counts = tuple(len(tensors) for tensors in starts)
+        self._first = None if start is None else [self._code(i).cpu() for i in range(len(self._real))]
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the real masks (``mask``), the head (``head``), and norms (``norm``) if there are any to train."""
+        """Return real masks (``mask``) and head (``head``), and numbers (``scale``) and norms (``norm``) if any."""
+        numbers = {"scale": list(self._numbers)} if len(self._numbers) else {}
         norms = {"norm": list(self._trained)} if self._trained_names else {}
-        return {"mask": list(self._real), **norms, "head": list(self._head)}
+        return {"mask": list(self._real), **numbers, **norms, "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
-        """Return selected weights, frozen biases and the task's own tensors."""
+        """Return masked weights, frozen biases and the task's own tensors."""
         weights = self._frozen_weights()
-        for name, real, selection in zip(self._masked_names, self._real, self._selections, strict=True):
-            weights[name] = selection(weights[name], real)
+        for name, form, real, numbers in self._masks():
+            weights[name] = form(weights[name], real, numbers)
         return weights | self._own_tensors()
 
     def delta(self) -> TaskDelta:
         """Return one packed mask a weight, and the task's own tensors."""
-        entries: dict[str, Entry] = {
-            name: Select(BitMask.pack(binarize(real.detach()).cpu()))
-            for name, real in zip(self._masked_names, self._real, strict=True)
-        }
+        entries = {name: form.entry(real.detach(), numbers) for name, form, real, numbers in self._masks()}
         return TaskDelta(entries | self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:
@@ -137,11 +154,34 @@ class Masks(Trainable):
         kept = self._frozen_weights() | self._before
         return {name: _stored(kept[name]) for name in self._shared_names}
 
+    @property
+    def numel(self) -> int:
+        """Number of masked weights."""
+        return sum(real.numel() for real in self._real)
+
+    @property
+    def selects(self) -> bool:
+        """Whether `zeros` are weights that are switched off."""
+        return all(form.selects for form in self._forms)
+
     def zeros(self) -> int:
-        """Return how many weights the mask switches off now."""
-        ones = [binarize(real.detach()).count_nonzero() for real in self._real]
-        total: int = sum(real.numel() for real in self._real)
-        return total - (int(torch.stack(ones).sum()) if ones else 0)
+        """Return how many weights have a zero bit now: in a form that selects, they are switched off."""
+        ones = [self._code(place).count_nonzero() for place in range(len(self._real))]
+        return self.numel - (int(torch.stack(ones).sum()) if ones else 0)
+
+    def flips(self) -> int:
+        """Return how many weights have another bit now than at the start."""
+        if self._first is None:  # all started as ones
+            return self.numel - sum(int((self._code(place) == 1).sum()) for place in range(len(self._real)))
+        return sum(int((self._code(place).cpu() != first).sum()) for place, first in enumerate(self._first))
+
+    def _code(self, place: int) -> Tensor:
+        return self._forms[place].code(self._real[place].detach())
+
+    def _masks(self) -> Iterator[tuple[str, Form, nn.Parameter, tuple[Tensor, ...]]]:
+        rest = iter(self._numbers)
+        for name, form, real, count in zip(self._masked_names, self._forms, self._real, self._counts, strict=True):
+            yield name, form, real, tuple(islice(rest, count))
 
 
 class Weights(Trainable):

@@ -1,11 +1,17 @@
 """Piggyback: one bit a weight over the frozen backbone (Mallya et al. 2018; the paper, Sec. 3)."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import ClassVar, Literal
 
-from stencilnet.masks import Masks, NetState
+import torch
+from torch import Tensor
+
+from stencilnet.masks import INITIAL, Binary, Form, Masks, NetState, Signs, signed
 from stencilnet.methods.method import Fit, Fresh, own_norms
+from stencilnet.models import Layout
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +29,9 @@ class Piggyback:
     """Learning rate of the real masks (Adam, no weight decay). 1e-4 is the original's, for its budget of tens of
     thousands of steps; a score starts 5e-3 above the threshold and moves about `lr` a step, so small budgets need
     1e-3 or more."""
+    mask: Literal["binary", "sign"] = "binary"
+    """What a task's bits do. ``binary``, the paper's: keep a weight, or put zero. ``sign``: add a step to a weight, or
+    subtract it (`stencilnet.masks.Sign`); one step an output channel, trained at the recipe's learning rate."""
     norm: bool = False
     """Whether the task trains the scales and shifts of norms too, from the backbone's, and stores its own (the
     original's `train_bn`). Needs a backbone whose norms have some: the U-Net's with `norm: affine`."""
@@ -30,6 +39,8 @@ class Piggyback:
     def __post_init__(self) -> None:
         if not self.lr > 0:
             raise ValueError(f"Expected the masks' `lr` to be positive, but got {self.lr}.")
+        if self.mask not in ("binary", "sign"):
+            raise ValueError(f"Expected `mask` to be binary or sign, but got {self.mask!r}.")
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with one more delta; the shared weights are the same tensors as before.
@@ -38,14 +49,38 @@ class Piggyback:
             ValueError: If the task is to have norms of its own and the backbone's have no scales and shifts.
         """
         layout = fresh.layout
-        norms = own_norms(layout) if self.norm else ()
-        trained = fit(Masks(state.shared, layout.buffers, fresh.head, layout.masked, norms))
-        if trained.zeros() == 0:
-            logger.warning(
-                "The finished mask of task `%s` is all ones: it selects the whole backbone, and only the head was "
-                "learned. Scores start 5e-3 above the threshold and move about lr = %g a step. Raise the mask's lr "
-                "(1e-3 for a small budget) or train for more steps.",
-                task,
-                self.lr,
-            )
+        masks = Masks(
+            state.shared,
+            layout.buffers,
+            fresh.head,
+            layout.masked,
+            own_norms(layout) if self.norm else (),
+            form=partial(self._form, layout),
+            start=self._start(state, layout),
+        )
+        trained = fit(masks)
+        if trained.flips() == 0:
+            self._warn(task)
         return state.add(task, trained.delta())
+
+    def _form(self, layout: Layout, name: str, weight: Tensor) -> Form:
+        match self.mask:
+            case "binary":
+                return Binary()
+            case "sign":
+                return Signs(weight, channel=1 if name in layout.transposed else 0)
+
+    def _start(self, state: NetState, layout: Layout) -> Mapping[str, Tensor] | None:
+        if self.mask == "binary":
+            return None
+        weights = {name: state.shared[name].detach() for name in layout.masked}
+        return {name: signed(torch.full(w.shape, INITIAL, device=w.device), w) for name, w in weights.items()}
+
+    def _warn(self, task: str) -> None:
+        logger.warning(
+            "The finished mask of task `%s` is %s, and only the head was learned. Scores start 5e-3 from the threshold "
+            "and move about lr = %g a step. Raise the mask's lr (1e-3 for a small budget) or train for more steps.",
+            task,
+            "all ones: it selects the whole backbone" if self.mask == "binary" else "as it started",
+            self.lr,
+        )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import DeltaError, NetState, TaskDelta
+from stencilnet.masks import DeltaError, NetState, Replace, TaskDelta
 from stencilnet.models.layout import Layout, fresh_head, fresh_weights, layout_of
 from stencilnet.models.record import TaskRecord
 from stencilnet.models.unet import DECODER, UNet
@@ -121,8 +121,9 @@ class MultiTaskNet(nn.Module):
         """
         delta = self._delta(task)
         weights = self._checked_weights(delta)
-        selected = delta.masks  # these are new already; the others are the backbone's or the delta's own
-        own = {name: t if name in selected else t.clone() for name, t in weights.items()}
+        # What an entry computes is new already; the rest is the backbone's or the delta's own.
+        new = {name for name, entry in delta.entries.items() if not isinstance(entry, Replace)}
+        own = {name: t if name in new else t.clone() for name, t in weights.items()}
         # What deepcopy finds in its memo it takes instead of copying.
         memo: dict[int, Tensor] = {
             id(parameter): nn.Parameter(own[name], requires_grad=False)
