@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from stencilnet.bundle import BundleError
 from stencilnet.bundle.coding import MOST, STEPS, decode_bits, encode_bits, is_worth_coding
-from stencilnet.bundle.tensors import decode_delta, encode_delta
-from stencilnet.masks import BitMask, Replace, Select, Sign, TaskDelta
+from stencilnet.bundle.tensors import decode_delta, decode_tensors, encode_delta
+from stencilnet.masks import BitMask, Replace, Select, Sign, TaskDelta, Ternary
 
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
 FILE = Path("bundle/tasks/x/delta-0.safetensors")
@@ -168,6 +168,23 @@ def test_signs_are_coded_like_masks_and_their_steps_are_not() -> None:
     assert back.bits == uneven
     assert torch.equal(back.scale, steps)
     assert encode_delta(TaskDelta({"conv.weight": back})) == data
+
+
+def test_each_plane_of_bits_takes_the_smaller_coding() -> None:
+    even, few = drawn(20_000, 0.5), drawn(20_000, 0.02, seed=1)
+    for keep, flip, parts in (
+        (even, even & few, ["flip_code", "keep"]),
+        (few, few & even, ["flip_code", "keep_code"]),
+        (even | ~few, few & even, ["flip_code", "keep_code"]),
+    ):
+        delta = TaskDelta({"conv.weight": Ternary(packed(keep), packed(flip))})
+        data = encode_delta(delta)
+        assert sorted(name.removeprefix("conv.weight:") for name in decode_tensors(data, FILE)) == parts
+        assert len(data) < len(encode_delta(delta, raw=True))
+        back = decode_delta(data, FILE).entries["conv.weight"]
+        assert isinstance(back, Ternary)
+        assert (back.keep, back.flip) == (packed(keep), packed(flip))
+        assert encode_delta(TaskDelta({"conv.weight": back})) == data
 
 
 def test_the_documented_reader_reads_both_codings(tmp_path: Path) -> None:

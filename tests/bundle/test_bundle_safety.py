@@ -122,6 +122,20 @@ def test_a_later_version_or_field_names_its_release(bundle: Path, file: str) -> 
         ),
         (
             delta_bytes(
+                [entry(kind="ternary")],
+                {f"head.bias:{p}": torch.full((1,), n, dtype=torch.uint8) for p, n in (("keep", 1), ("flip", 2))},
+            ),
+            "Expected `flip` to turn over some of the (2,) weights that `keep` keeps",
+        ),
+        (
+            delta_bytes(
+                [entry(kind="ternary", coding="entropy")],
+                {f"head.bias:{p}": torch.zeros(1, dtype=torch.uint8) for p in ("keep", "flip")},
+            ),
+            "no code words",
+        ),
+        (
+            delta_bytes(
                 [entry(kind="select", coding="entropy")], {"head.bias:bits": torch.zeros(1, dtype=torch.uint8)}
             ),
             "no code words",

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from stencilnet.masks import BitMask, Entry, Replace, Select, Sign
+from stencilnet.masks import BitMask, Entry, Replace, Select, Sign, Ternary
 
 BITS = torch.tensor([[True, False, True], [False, True, True]])
+FLIP = torch.tensor([[True, False, False], [False, False, True]])
 
 
 def entries() -> list[Entry]:
@@ -14,11 +15,12 @@ def entries() -> list[Entry]:
         Replace(torch.arange(6.0).view(2, 3)),
         Select(BitMask.pack(BITS)),
         Sign(BitMask.pack(BITS), torch.tensor([[0.5], [2.0]])),
+        Ternary(BitMask.pack(BITS), BitMask.pack(BITS & FLIP)),
     ]
 
 
 def test_kinds_are_the_names_in_the_file() -> None:
-    assert [entry.KIND for entry in entries()] == ["replace", "select", "sign"]
+    assert [entry.KIND for entry in entries()] == ["replace", "select", "sign", "ternary"]
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.KIND)
@@ -31,8 +33,13 @@ def test_stored_parts_rebuild_the_entry(entry: Entry) -> None:
 
 
 def test_part_names() -> None:
-    assert [list(entry.tensors()) for entry in entries()] == [["tensor"], ["bits"], ["bits", "scale"]]
-    assert [entry.PLANES for entry in entries()] == [(), ("bits",), ("bits",)]
+    assert {entry.KIND: list(entry.tensors()) for entry in entries()} == {
+        "replace": ["tensor"],
+        "select": ["bits"],
+        "sign": ["bits", "scale"],
+        "ternary": ["keep", "flip"],
+    }
+    assert [entry.PLANES for entry in entries()] == [(), ("bits",), ("bits",), ("keep", "flip")]
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.KIND)
@@ -42,7 +49,7 @@ def test_planes_are_packed_bits_of_the_weights_shape(entry: Entry) -> None:
 
 
 def test_what_is_kept() -> None:
-    assert [entry.kept for entry in entries()] == [None, BitMask.pack(BITS), None]
+    assert [entry.kept for entry in entries()] == [None, BitMask.pack(BITS), None, BitMask.pack(BITS)]
 
 
 def test_sign_against_numpy() -> None:
@@ -67,6 +74,12 @@ def test_select_against_numpy() -> None:
     selected = Select(BitMask.pack(BITS)).apply(weight)
     expected = np.where(BITS.numpy(), weight.numpy(), np.float32(0))
     assert selected.numpy().tobytes() == expected.tobytes()
+
+
+def test_ternary_against_numpy() -> None:
+    weight = torch.tensor([[-1.0, np.inf, -0.0], [np.nan, 2.0, -8.0]])
+    expected = np.where(BITS.numpy(), weight.numpy() * np.where(FLIP.numpy(), -1, 1), 0).astype(np.float32)
+    assert entries()[3].apply(weight).numpy().tobytes() == expected.tobytes()
 
 
 def test_select_keeps_the_weights_dtype() -> None:

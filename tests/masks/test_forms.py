@@ -10,12 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import Binary, Form, Masks, Sign, Signs, signed
+from stencilnet.masks import Binary, BitMask, Form, Masks, Sign, Signs, Ternaries, Ternary, signed
 
 FORMS: dict[str, Callable[[Tensor], Form]] = {
     "binary": lambda weight: Binary(),
     "sign": lambda weight: Signs(weight, channel=0),
     "sign, transposed": lambda weight: Signs(weight, channel=1),
+    "ternary": lambda weight: Ternaries(),
 }
 
 
@@ -152,6 +153,35 @@ def test_a_weight_of_another_shape_is_refused() -> None:
         entry.apply(None)
     with pytest.raises(ValueError, match=r"argument `out` to be torch.float32 of shape \(2, 3\) on cpu, but got"):
         entry.write(torch.ones(2, 3), torch.ones(1, 3))
+
+
+def test_ternary_by_hand() -> None:
+    """m < 0 is -1, 0 <= m <= 5e-3 is 0, above is 1: asymmetric, as in the original."""
+    weight = torch.tensor([2.0, 2.0, 2.0, 2.0, 2.0, -3.0, -3.0, torch.inf])
+    real = nn.Parameter(torch.tensor([-1e-6, -0.0, 0.0, 5e-3, 5.1e-3, -1.0, 1.0, 1e-3]))
+    form = Ternaries()
+    assert form.code(real).tolist() == [-1, 0, 0, 0, 1, -1, 1, 0]
+    task = form(weight, real, ())
+    assert task.tolist() == [-2.0, 0.0, 0.0, 0.0, 2.0, 3.0, -3.0, 0.0]
+    assert not bool(torch.signbit(task[1:4]).any())
+    probe = torch.arange(8.0)
+    (task * probe)[:7].sum().backward()
+    assert real.grad is not None
+    assert torch.equal(real.grad[:7], (probe * weight)[:7])  # dL/dW times W, whatever the score
+    entry = form.entry(real.detach(), ())
+    assert isinstance(entry, Ternary)
+    assert entry.keep.unpack().tolist() == [True, False, False, False, True, True, True, False]
+    assert entry.flip.unpack().tolist() == [True, False, False, False, False, True, False, False]
+    assert (entry.nbytes, entry.kept) == (2, entry.keep)
+
+
+def test_a_flip_of_what_is_not_kept_is_refused() -> None:
+    keep, flip, short = (BitMask.pack(torch.tensor(bits) > 0) for bits in ([1, 0, 1], [1, 1, 0], [1, 0]))
+    for other in (flip, short):
+        with pytest.raises(
+            ValueError, match=r"Expected `flip` to turn over some of the \(3,\) weights that `keep` keeps"
+        ):
+            Ternary(keep, other)
 
 
 def test_flips_count_what_is_not_as_it_started() -> None:

@@ -20,6 +20,7 @@ from stencilnet.masks import (
     Replace,
     Select,
     Signs,
+    Ternaries,
     Trainable,
     Weights,
     signed,
@@ -96,6 +97,7 @@ def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False) -> Bui
 
 FORMS: dict[str, Build] = {
     "signs": formed(Signs, by_sign=True),
+    "ternary masks": formed(lambda weight, channel: Ternaries()),
 }
 TRAINABLES: dict[str, Build] = {
     "masks over all": masks(lambda fresh: fresh.layout.masked),
@@ -227,7 +229,7 @@ def test_delta_is_a_snapshot(case: Case, make_fit: Any, as_bytes: AsBytes) -> No
 def test_nbytes_is_one_bit_a_masked_weight_and_the_rest_whole(case: Case) -> None:
     trainable = case.trainable()
     counts = [parameter.numel() for parameter in trainable.groups().get("mask", [])]
-    bits = sum((count + 7) // 8 for count in counts)
+    bits = sum((count + 7) // 8 for count in counts) * (2 if case.build is FORMS["ternary masks"] else 1)
     whole = sum(p.numel() * 4 for role, group in trainable.groups().items() if role != "mask" for p in group)
     statistics = sum(case.shared[n].numel() * case.shared[n].element_size() for n in case.fresh.layout.buffers)
     delta = trainable.delta()

@@ -28,6 +28,7 @@ from stencilnet.models.unet import Norm
 METHODS: tuple[Method, ...] = (
     Piggyback(lr=1e-2),
     Piggyback(lr=1e-2, mask="sign"),
+    Piggyback(lr=1e-2, mask="ternary"),
     Scratch(),
     Finetune(),
     Decoder(),

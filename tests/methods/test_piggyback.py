@@ -120,9 +120,12 @@ def test_signs_are_stored_with_a_step_a_channel(
         assert not torch.equal(entry.bits.unpack(), weight >= 0)
 
 
-@pytest.mark.parametrize("mask", ["sign"])
+@pytest.mark.parametrize(
+    ("mask", "words"), [("sign", "as it started, "), ("ternary", "all ones: it selects the whole backbone, ")]
+)
 def test_an_unflipped_mask_of_any_form_is_warned_of(
-    mask: Literal["sign"],
+    mask: Literal["sign", "ternary"],
+    words: str,
     backbone: nn.Module,
     state: NetState,
     fresh: Fresh,
@@ -134,9 +137,9 @@ def test_an_unflipped_mask_of_any_form_is_warned_of(
             learned = Piggyback(lr=lr, mask=mask).learn(state, "gogh", fresh, make_fit(backbone, lr=lr, steps=4))
         assert kinds(learned, "gogh") == {mask}
         assert len(caplog.records) == warnings
-    assert "The finished mask of task `gogh` is as it started, and only the head was learned." in caplog.text
+    assert f"The finished mask of task `gogh` is {words}and only the head was learned." in caplog.text
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Expected `mask` to be binary or sign, but got 'soft'\."):
+    with pytest.raises(ValueError, match=r"Expected `mask` to be binary, sign or ternary, but got 'soft'\."):
         Piggyback(mask="soft")  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from stencilnet.masks.growing import grown
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.sign import Sign, Signs, signed
 from stencilnet.masks.state import NetState
+from stencilnet.masks.ternary import Ternaries, Ternary
 from stencilnet.masks.trainable import Masks, Trainable, Weights
 
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "Sign",
     "Signs",
     "TaskDelta",
+    "Ternaries",
+    "Ternary",
     "Trainable",
     "Weights",
     "binarize",
