@@ -11,7 +11,7 @@ from torch import nn
 
 from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, sizes
 from stencilnet.bundle.tensors import decode_delta, decode_tensors, encode_delta, encode_tensors
-from stencilnet.masks import BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
+from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 
 AsBytes = Callable[..., object]
@@ -150,7 +150,7 @@ def test_card_is_never_read(bundle: Path) -> None:
 
 
 shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
-kinds = st.sampled_from(["replace", "select", "sign", "ternary"])
+kinds = st.sampled_from(["replace", "select", "sign", "ternary", "affine"])
 dtypes = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.uint8])
 
 
@@ -184,6 +184,8 @@ def _entry(kind: str, shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> 
             return Select(bits)
         case "sign":
             return Sign(bits, torch.randn(shape[0], *[1] * (len(shape) - 1), generator=generator))
+        case "affine":
+            return Affine(bits, torch.randn(4, generator=generator))
         case "ternary":
             return Ternary(bits, BitMask.pack(bits.unpack() & (torch.rand(shape, generator=generator) > 0.5)))
     return Replace((torch.randn(shape, generator=generator) * 9).to(dtype))

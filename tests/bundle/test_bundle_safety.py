@@ -129,6 +129,13 @@ def test_a_later_version_or_field_names_its_release(bundle: Path, file: str) -> 
         ),
         (
             delta_bytes(
+                [entry(kind="affine")],
+                {"head.bias:bits": torch.zeros(1, dtype=torch.uint8), "head.bias:k": torch.ones(3)},
+            ),
+            "Expected the numbers `k` of an affine mask to be float32 of shape (4,)",
+        ),
+        (
+            delta_bytes(
                 [entry(kind="ternary", coding="entropy")],
                 {f"head.bias:{p}": torch.zeros(1, dtype=torch.uint8) for p in ("keep", "flip")},
             ),

@@ -78,8 +78,8 @@ def test_norms_of_its_own(method: object, tmp_path: Path) -> None:
     assert all(torch.equal(tensor, net.state.shared[name]) for name, tensor in shared.items())
 
 
-@pytest.mark.parametrize("mask", ["sign", "ternary"])
-def test_masks_of_other_forms(mask: Literal["sign", "ternary"], tmp_path: Path) -> None:
+@pytest.mark.parametrize("mask", ["sign", "ternary", "affine"])
+def test_masks_of_other_forms(mask: Literal["sign", "ternary", "affine"], tmp_path: Path) -> None:
     net = sn.learn(
         sn.MultiTaskNet(sn.UNet(width=2)), sn.Colorization(), splits("coarse"), name="first", config=config()
     )

@@ -301,7 +301,10 @@ def test_options_of_masks_are_read_strictly(tmp_path: Path) -> None:
     method = read_config(path, ["methods.0.method.mask=sign"]).methods[0].method
     assert method == Piggyback(lr=1e-3, mask="sign")
     for override, problem in (
-        ("methods.0.method.mask=soft", "methods.0.method.mask: expected one of binary, sign, ternary, but got 'soft'"),
+        (
+            "methods.0.method.mask=soft",
+            "methods.0.method.mask: expected one of binary, sign, ternary, affine, but got 'soft'",
+        ),
         ("methods.0.method.norm=1", "methods.0.method.norm: expected true or false, but got a whole number 1"),
         ("methods.0.method={kind: head_only, lr: 1}", "methods.0.method.lr: unknown key. Known here: "),
     ):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stencilnet.masks import BitMask, Entry, Replace, Select, Sign, Ternary
+from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, Ternary
 
 BITS = torch.tensor([[True, False, True], [False, True, True]])
 FLIP = torch.tensor([[True, False, False], [False, False, True]])
@@ -16,11 +16,12 @@ def entries() -> list[Entry]:
         Select(BitMask.pack(BITS)),
         Sign(BitMask.pack(BITS), torch.tensor([[0.5], [2.0]])),
         Ternary(BitMask.pack(BITS), BitMask.pack(BITS & FLIP)),
+        Affine(BitMask.pack(BITS), torch.tensor([0.5, 0.25, -1.0, 2.0])),
     ]
 
 
 def test_kinds_are_the_names_in_the_file() -> None:
-    assert [entry.KIND for entry in entries()] == ["replace", "select", "sign", "ternary"]
+    assert [entry.KIND for entry in entries()] == ["replace", "select", "sign", "ternary", "affine"]
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.KIND)
@@ -38,8 +39,9 @@ def test_part_names() -> None:
         "select": ["bits"],
         "sign": ["bits", "scale"],
         "ternary": ["keep", "flip"],
+        "affine": ["bits", "k"],
     }
-    assert [entry.PLANES for entry in entries()] == [(), ("bits",), ("bits",), ("keep", "flip")]
+    assert [entry.PLANES for entry in entries()] == [(), ("bits",), ("bits",), ("keep", "flip"), ("bits",)]
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.KIND)
@@ -49,7 +51,7 @@ def test_planes_are_packed_bits_of_the_weights_shape(entry: Entry) -> None:
 
 
 def test_what_is_kept() -> None:
-    assert [entry.kept for entry in entries()] == [None, BitMask.pack(BITS), None, BitMask.pack(BITS)]
+    assert [entry.kept for entry in entries()] == [None, BitMask.pack(BITS), None, BitMask.pack(BITS), None]
 
 
 def test_sign_against_numpy() -> None:
@@ -80,6 +82,12 @@ def test_ternary_against_numpy() -> None:
     weight = torch.tensor([[-1.0, np.inf, -0.0], [np.nan, 2.0, -8.0]])
     expected = np.where(BITS.numpy(), weight.numpy() * np.where(FLIP.numpy(), -1, 1), 0).astype(np.float32)
     assert entries()[3].apply(weight).numpy().tobytes() == expected.tobytes()
+
+
+def test_affine_against_numpy() -> None:
+    weight = torch.tensor([[-1.0, 3.0, -0.0], [7.0, 2.0, -8.0]])
+    w, m = weight.numpy(), BITS.numpy().astype(np.float32)
+    np.testing.assert_array_equal(entries()[4].apply(weight).numpy(), 0.5 * w + 0.25 - m + 2 * w * m)
 
 
 def test_select_keeps_the_weights_dtype() -> None:

@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import Binary, BitMask, Form, Masks, Sign, Signs, Ternaries, Ternary, signed
+from stencilnet.masks import Affine, Affines, Binary, BitMask, Form, Masks, Sign, Signs, Ternaries, Ternary, signed
 
 FORMS: dict[str, Callable[[Tensor], Form]] = {
     "binary": lambda weight: Binary(),
     "sign": lambda weight: Signs(weight, channel=0),
     "sign, transposed": lambda weight: Signs(weight, channel=1),
     "ternary": lambda weight: Ternaries(),
+    "affine": lambda weight: Affines(weight),
 }
 
 
@@ -182,6 +183,34 @@ def test_a_flip_of_what_is_not_kept_is_refused() -> None:
             ValueError, match=r"Expected `flip` to turn over some of the \(3,\) weights that `keep` keeps"
         ):
             Ternary(keep, other)
+
+
+def test_affine_by_hand() -> None:
+    weight = torch.tensor([[1.0, -3.0], [0.0, 4.0]])  # mean absolute 2: the unit of k1 and k2
+    real = nn.Parameter(torch.tensor([[0.01, 0.005], [0.02, 0.01]]))
+    form = Affines(weight)
+    (start,) = form.start()
+    assert torch.equal(form(weight, real, (start,)), torch.tensor([[1.0, 0.0], [0.0, 4.0]]))  # plain Piggyback
+    numbers = nn.Parameter(torch.tensor([0.5, 0.1, 0.25, 2.0]))
+    task = form(weight, real, (numbers,))
+    # 0.5 W + 0.2 + 0.5 M + 2 W M
+    torch.testing.assert_close(task, torch.tensor([[3.2, -1.3], [0.7, 10.7]]))
+    probe = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
+    (task * probe).sum().backward()
+    assert real.grad is not None
+    assert numbers.grad is not None
+    torch.testing.assert_close(real.grad, probe * (0.5 + 2.0 * weight))  # dL/dW (k2 + k3 W), whatever the bit
+    torch.testing.assert_close(numbers.grad, torch.tensor([15.0, 2 * 11.0, 2 * 9.0, 21.0]))
+    entry = form.entry(real.detach(), (numbers,))
+    assert isinstance(entry, Affine)
+    torch.testing.assert_close(entry.k, torch.tensor([0.5, 0.2, 0.5, 2.0]))
+    assert (entry.nbytes, entry.kept) == (1 + 16, None)
+
+
+@pytest.mark.parametrize("k", [torch.ones(3), torch.ones(1, 4), torch.ones(4).double()])
+def test_other_than_four_numbers_are_refused(k: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"numbers `k` of an affine mask to be float32 of shape \(4,\), but got"):
+        Affine(BitMask.pack(torch.ones(2, 3) > 0), k)
 
 
 def test_flips_count_what_is_not_as_it_started() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from stencilnet.masks import (
     INITIAL,
+    Affines,
     BitMask,
     Form,
     Masks,
@@ -98,6 +99,7 @@ def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False) -> Bui
 FORMS: dict[str, Build] = {
     "signs": formed(Signs, by_sign=True),
     "ternary masks": formed(lambda weight, channel: Ternaries()),
+    "affine masks": formed(lambda weight, channel: Affines(weight)),
 }
 TRAINABLES: dict[str, Build] = {
     "masks over all": masks(lambda fresh: fresh.layout.masked),

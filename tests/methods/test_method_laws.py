@@ -29,6 +29,7 @@ METHODS: tuple[Method, ...] = (
     Piggyback(lr=1e-2),
     Piggyback(lr=1e-2, mask="sign"),
     Piggyback(lr=1e-2, mask="ternary"),
+    Piggyback(lr=1e-2, mask="affine"),
     Scratch(),
     Finetune(),
     Decoder(),

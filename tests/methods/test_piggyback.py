@@ -121,10 +121,15 @@ def test_signs_are_stored_with_a_step_a_channel(
 
 
 @pytest.mark.parametrize(
-    ("mask", "words"), [("sign", "as it started, "), ("ternary", "all ones: it selects the whole backbone, ")]
+    ("mask", "words"),
+    [
+        ("sign", "as it started, "),
+        ("ternary", "all ones: it selects the whole backbone, "),
+        ("affine", "as it started, "),
+    ],
 )
 def test_an_unflipped_mask_of_any_form_is_warned_of(
-    mask: Literal["sign", "ternary"],
+    mask: Literal["sign", "ternary", "affine"],
     words: str,
     backbone: nn.Module,
     state: NetState,
@@ -141,5 +146,5 @@ def test_an_unflipped_mask_of_any_form_is_warned_of(
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Expected `mask` to be binary, sign or ternary, but got 'soft'\."):
+    with pytest.raises(ValueError, match=r"Expected `mask` to be binary, sign, ternary or affine, but got 'soft'\."):
         Piggyback(mask="soft")  # type: ignore[arg-type]

@@ -13,9 +13,9 @@ from torch import Tensor
 from stencilnet.bundle.coding import decode_bits, encode_bits, is_worth_coding
 from stencilnet.bundle.format import NEEDS, VERSION, BundleError, canonical, parse, restore, upgrade
 from stencilnet.bundle.schema import fields, shape_of
-from stencilnet.masks import BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
+from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
 
-KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in (Replace, Select, Sign, Ternary)}
+KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in (Replace, Select, Sign, Ternary, Affine)}
 """Entry kinds that this code reads, by their names in the file."""
 
 RAW = "raw"

@@ -1,5 +1,6 @@
 """The one idea: a task is a delta over frozen weights, bits where it selects, tensors where it replaces."""
 
+from stencilnet.masks.affine import Affine, Affines
 from stencilnet.masks.binarize import INITIAL, THRESHOLD, binarize, select
 from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
@@ -14,6 +15,8 @@ from stencilnet.masks.trainable import Masks, Trainable, Weights
 __all__ = [
     "INITIAL",
     "THRESHOLD",
+    "Affine",
+    "Affines",
     "Binary",
     "BitMask",
     "DeltaError",
