@@ -10,7 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import Affine, Affines, Binary, BitMask, Form, Masks, Sign, Signs, Ternaries, Ternary, signed
+from stencilnet.masks import (
+    Affine,
+    Affines,
+    Binary,
+    BitMask,
+    Form,
+    Masks,
+    Sign,
+    Signs,
+    Ternaries,
+    Ternary,
+    starting_signs,
+)
 
 FORMS: dict[str, Callable[[Tensor], Form]] = {
     "binary": lambda weight: Binary(),
@@ -122,7 +134,7 @@ def test_a_transposed_convolutions_steps_lie_along_its_second_dimension() -> Non
 
 def test_signs_start_as_the_weights_own() -> None:
     weight = torch.tensor([2.0, -1.0, 0.0, -0.0, -1e-9])
-    start = signed(torch.full((5,), 1e-2), weight)
+    start = starting_signs(torch.full((5,), 1e-2), weight)
     assert start.tolist() == pytest.approx([0.01, 0.0, 0.01, 0.01, 0.0])
     trainable = Masks(
         {"a": weight}, (), {"h": torch.ones(1)}, ("a",), form=lambda _, w: Signs(w, 0), start={"a": start}
@@ -216,7 +228,7 @@ def test_other_than_four_numbers_are_refused(k: Tensor) -> None:
 def test_flips_count_what_is_not_as_it_started() -> None:
     head = {"h": torch.ones(1)}
     weight = torch.tensor([1.0, -1.0, 1.0, -1.0])
-    start = {"a": signed(torch.full((4,), 1e-2), weight)}
+    start = {"a": starting_signs(torch.full((4,), 1e-2), weight)}
     plain = Masks({"a": weight}, (), head, ("a",))
     signs = Masks({"a": weight}, (), head, ("a",), form=lambda _, w: Signs(w, 0), start=start)
     for trainable, zeros in ((plain, 0), (signs, 2)):

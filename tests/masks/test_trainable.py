@@ -24,7 +24,7 @@ from stencilnet.masks import (
     Ternaries,
     Trainable,
     Weights,
-    signed,
+    starting_signs,
 )
 from stencilnet.methods import Fresh
 from stencilnet.models import UNet
@@ -90,7 +90,7 @@ def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False) -> Bui
             fresh.head,
             layout.masked,
             form=lambda name, weight: form(weight, int(name in layout.transposed)),
-            start={name: signed(t, shared[name]) for name, t in start.items()} if by_sign else start,
+            start={name: starting_signs(t, shared[name]) for name, t in start.items()} if by_sign else start,
         )
 
     return build
@@ -109,6 +109,9 @@ TRAINABLES: dict[str, Build] = {
         shared, fresh.layout.buffers, fresh.head, fresh.layout.masked, fresh.layout.norms
     ),
     **FORMS,
+    "masks of scaled gradients": lambda shared, fresh: Masks(
+        shared, fresh.layout.buffers, fresh.head, fresh.layout.masked, scaling="individual"
+    ),
     "weights all": weights(lambda fresh: fresh.layout.parameters),
     "weights of the decoder": weights(lambda fresh: fresh.layout.decoder),
     "weights none": weights(lambda fresh: ()),

@@ -269,6 +269,24 @@ def _view_problems(name: str, task: Classification, view: View) -> list[str]:
     ]
 
 
+def warm_start(plan: MethodPlan) -> str | None:
+    """Return the task that a method's other tasks start from, beside the shared weights; None if there is none."""
+    return plan.method.warm_start if isinstance(plan.method, Piggyback) else None
+
+
+def warm_start_problems(experiment: Experiment) -> list[str]:
+    """Return which methods cannot start as they say in a run that begins with the config's first task."""
+    problems = []
+    for position, plan in enumerate(experiment.methods):
+        start, tasks = warm_start(plan), experiment.learned_by(plan)
+        if start is not None and start not in tasks[:1]:
+            first = (
+                f"the first task that it learns, {tasks[0]!r}" if tasks else "a task that it learns (it learns none)"
+            )
+            problems.append(f"methods.{position}.method.warm_start: expected {first}, but got {start!r}")
+    return problems
+
+
 def sources(plan: TaskPlan) -> dict[str, Source]:
     """Return a task's sources by config key."""
     named = {"train": plan.data.train, "validation": plan.data.validation, "test": plan.data.test}

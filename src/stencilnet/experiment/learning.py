@@ -157,6 +157,7 @@ def fresh_of(net: MultiTaskNet, task: Task, seed: int) -> Fresh:
         layout=net.layout,
         head=net.fresh_head(task.channels, torch.Generator().manual_seed(seed)),
         shared=net.fresh_weights(seed),
+        seed=seed,
     )
 
 

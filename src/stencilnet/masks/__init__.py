@@ -7,7 +7,9 @@ from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.forms import Binary, Form
 from stencilnet.masks.growing import grown
 from stencilnet.masks.packing import BitMask
-from stencilnet.masks.sign import Sign, Signs, signed
+from stencilnet.masks.scaling import Scaling, scaled
+from stencilnet.masks.sign import Sign, Signs, starting_signs
+from stencilnet.masks.starting import Start, starting_scores, warmed
 from stencilnet.masks.state import NetState
 from stencilnet.masks.ternary import Ternaries, Ternary
 from stencilnet.masks.trainable import Masks, Trainable, Weights
@@ -25,9 +27,11 @@ __all__ = [
     "Masks",
     "NetState",
     "Replace",
+    "Scaling",
     "Select",
     "Sign",
     "Signs",
+    "Start",
     "TaskDelta",
     "Ternaries",
     "Ternary",
@@ -35,6 +39,9 @@ __all__ = [
     "Weights",
     "binarize",
     "grown",
+    "scaled",
     "select",
-    "signed",
+    "starting_scores",
+    "starting_signs",
+    "warmed",
 ]

@@ -7,9 +7,10 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from stencilnet.masks.binarize import THRESHOLD, binarize, hardened
+from stencilnet.masks.binarize import binarize, hardened
 from stencilnet.masks.entries import Entry, shared_weight, stored_bits, write_over
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.starting import mirrored
 
 SHARE = 0.1
 """Where every step starts, as a share of its layer's mean absolute weight."""
@@ -92,8 +93,9 @@ class Sign:
 class Signs:
     """The form of a real mask whose bits are signs; scores on the threshold's lower side move a weight down.
 
-    The gradient passes the sign unchanged, so ``dL/dreal = dL/dW_task * scale``. The steps are trained as multiples of
-    where they start, 1 at first, so that a learning rate means the same for every layer.
+    Scores start with the weights' own signs (`starting_signs`). The gradient passes the sign unchanged, so
+    ``dL/dreal = dL/dW_task * scale``. The steps are trained as multiples of where they start, 1 at first, so that a
+    learning rate means the same for every layer.
 
     Args:
         weight: The shared weight.
@@ -127,10 +129,10 @@ class Signs:
         return steps * self._unit
 
 
-def signed(scores: Tensor, weight: Tensor) -> Tensor:
-    """Turn scores above the threshold into ones of the weights' own signs: as far below it where a weight is negative.
+def starting_signs(scores: Tensor, weight: Tensor) -> Tensor:
+    """Turn starting scores above the threshold into those of the weights' own signs: as far below it for negative ones.
 
-    Sign deltas start so: every weight is then a little farther from zero, which a normalised layer hardly notices,
-    where signs drawn at random would be noise.
+    Every weight is then a little farther from zero, which a normalised layer hardly notices, where signs drawn at
+    random would be noise.
     """
-    return torch.where(weight >= 0, scores, 2 * THRESHOLD - scores)
+    return mirrored(scores, weight >= 0)

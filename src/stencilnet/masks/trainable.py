@@ -11,6 +11,7 @@ from stencilnet.masks.binarize import INITIAL
 from stencilnet.masks.delta import TaskDelta
 from stencilnet.masks.entries import Entry, Replace
 from stencilnet.masks.forms import Binary, Form
+from stencilnet.masks.scaling import Scaling, scaled
 
 
 class Trainable(nn.Module, ABC):
@@ -103,6 +104,7 @@ class Masks(Trainable):
         norms: Keys of the scales and shifts to train as they are.
         form: Makes a weight's form, given its key and the weight.
         start: Where scores start, by key; 1e-2 for all if None.
+        scaling: What scores' gradients are divided by: see `scaled`.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class Masks(Trainable):
         *,
         form: Callable[[str, Tensor], Form] = lambda _name, _weight: Binary(),
         start: Mapping[str, Tensor] | None = None,
+        scaling: Scaling = "none",
     ) -> None:
         super().__init__(shared, buffers, head, norms)
         self._before = {name: shared[name].detach() for name in (*self._buffer_names, *self._trained_names)}
@@ -125,6 +128,7 @@ class Masks(Trainable):
             )
             for name in self._masked_names
         )
+        self._scaling: Scaling = scaling
         self._forms = tuple(form(name, shared[name]) for name in self._masked_names)
         starts = [one.start() for one in self._forms]
         self._numbers = nn.ParameterList(nn.Parameter(tensor) for tensors in starts for tensor in tensors)
@@ -141,7 +145,7 @@ class Masks(Trainable):
         """Return masked weights, frozen biases and the task's own tensors."""
         weights = self._frozen_weights()
         for name, form, real, numbers in self._masks():
-            weights[name] = form(weights[name], real, numbers)
+            weights[name] = form(weights[name], scaled(real, weights[name], self._scaling), numbers)
         return weights | self._own_tensors()
 
     def delta(self) -> TaskDelta:
@@ -153,6 +157,15 @@ class Masks(Trainable):
         """Return the shared weights, which this training does not touch."""
         kept = self._frozen_weights() | self._before
         return {name: _stored(kept[name]) for name in self._shared_names}
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What beside its tensors decides how it trains: form and scaling, where they are not the paper's."""
+        forms = {type(form).__name__ for form in self._forms} - {Binary.__name__}
+        return {
+            **({"mask form": ", ".join(sorted(forms))} if forms else {}),
+            **({"mask scaling": self._scaling} if self._scaling != "none" else {}),
+        }
 
     @property
     def numel(self) -> int:

@@ -32,11 +32,13 @@ class Fresh:
         layout: Which of the backbone's tensors are what.
         head: A new head with the task's channels, by state-dict key.
         shared: New weights for everything but the head, by state-dict key.
+        seed: The task's, for what a method draws beside them.
     """
 
     layout: Layout
     head: Mapping[str, Tensor]
     shared: Mapping[str, Tensor]
+    seed: int = 0
 
 
 class Method(Protocol):
