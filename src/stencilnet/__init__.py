@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stencilnet.data.transforms import View
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
-    from stencilnet.methods import Decoder, Finetune, Piggyback, Scratch
+    from stencilnet.methods import Decoder, Finetune, HeadOnly, NormOnly, Piggyback, Scratch
     from stencilnet.models import VGG16, MultiTaskNet, UNet
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
@@ -34,8 +34,10 @@ _HOMES = {
     "Engine": "runtime",
     "Example": "tasks.task",
     "Finetune": "methods",
+    "HeadOnly": "methods",
     "Learning": "experiment.learning",
     "MultiTaskNet": "models",
+    "NormOnly": "methods",
     "Piggyback": "methods",
     "Recipe": "tasks.task",
     "Restoration": "tasks.restoration",
@@ -64,8 +66,10 @@ __all__ = [
     "Engine",
     "Example",
     "Finetune",
+    "HeadOnly",
     "Learning",
     "MultiTaskNet",
+    "NormOnly",
     "Piggyback",
     "Recipe",
     "Restoration",

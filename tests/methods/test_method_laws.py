@@ -2,20 +2,51 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import permutations
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stencilnet.masks import DeltaError, NetState
-from stencilnet.methods import Decoder, Finetune, Fresh, Method, Piggyback, Scratch, learn_first
+from stencilnet.methods import (
+    Decoder,
+    Finetune,
+    Fresh,
+    HeadOnly,
+    Method,
+    NormOnly,
+    Piggyback,
+    Scratch,
+    learn_first,
+)
 from stencilnet.models import MultiTaskNet, UNet
-from stencilnet.models.unet import DECODER
+from stencilnet.models.unet import Norm
 
-METHODS: tuple[Method, ...] = (Piggyback(lr=1e-2), Scratch(), Finetune(), Decoder())
+METHODS: tuple[Method, ...] = (
+    Piggyback(lr=1e-2),
+    Piggyback(lr=1e-2, mask="sign"),
+    Piggyback(lr=1e-2, mask="ternary"),
+    Piggyback(lr=1e-2, mask="affine"),
+    Piggyback(lr=1e-2, scaling="average"),
+    Piggyback(lr=1e-2, init="weight", scaling="individual"),
+    Piggyback(lr=1e-2, init="uniform"),
+    Scratch(),
+    Finetune(),
+    Decoder(),
+    HeadOnly(),
+)
+OVER_AFFINE: tuple[Method, ...] = (
+    Piggyback(lr=1e-2, norm=True),
+    NormOnly(),
+    HeadOnly(),
+    Scratch(),
+    Finetune(),
+    Decoder(),
+)
+"""Over a backbone whose norms have scales and shifts."""
 FIXED = tuple(method for method in METHODS if not method.moves_shared)
 MOVING = tuple(method for method in METHODS if method.moves_shared)
 
@@ -25,14 +56,24 @@ AsBytes = Callable[[Mapping[str, Tensor]], Any]
 
 
 def by_name(methods: Sequence[Method]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("method", methods, ids=[method.name for method in methods])
+    """Each method over the paper's backbone, and those of its like in `OVER_AFFINE` over theirs."""
+    moving = {method.moves_shared for method in methods}
+    rows: list[tuple[Method, Norm]] = [(method, "instance") for method in methods]
+    rows += [(method, "affine") for method in OVER_AFFINE if method.moves_shared in moving]
+    return pytest.mark.parametrize(("method", "norm"), rows, ids=[label(*row) for row in rows])
+
+
+def label(method: Method, norm: Norm) -> str:
+    options = {f.name: getattr(method, f.name) for f in fields(method)}  # type: ignore[arg-type]
+    changed = [f"{name}={value}" for name, value in options.items() if value != getattr(type(method)(), name)]
+    return " ".join([method.name, *(c for c in changed if not c.startswith("lr=")), *([norm] * (norm == "affine"))])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
     """A tiny U-Net that has learned its first task, and what the next tasks need."""
 
-    backbone: nn.Module
+    backbone: UNet
     fits: Mapping[str, Any]
     fresh: Mapping[str, Fresh]
     first: NetState
@@ -54,12 +95,21 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(make_fit: Any, make_fresh: Any) -> Lab:
+def labs(make_fit: Any, make_fresh: Any) -> Mapping[Norm, Lab]:
+    return {"instance": make_lab("instance", make_fit, make_fresh), "affine": make_lab("affine", make_fit, make_fresh)}
+
+
+@pytest.fixture
+def lab(labs: Mapping[Norm, Lab], norm: Norm) -> Lab:
+    return labs[norm]
+
+
+def make_lab(norm: Norm, make_fit: Any, make_fresh: Any) -> Lab:
     torch.manual_seed(0)
-    backbone = UNet(width=2)
+    backbone = UNet(width=2, norm=norm)
     fits = {t: make_fit(backbone, seed=seed, steps=40 if t == "first" else 6, lr=2e-2) for t, seed in SEEDS.items()}
     fresh = {
-        task: make_fresh(backbone, channels=count, seed=SEEDS[task], head="head", decoder=DECODER)
+        task: make_fresh(backbone, channels=count, seed=SEEDS[task], head="head", decoder=backbone.decoder)
         for task, count in CHANNELS.items()
     }
     return Lab(backbone=backbone, fits=fits, fresh=fresh, first=learn_first("first", fresh["first"], fits["first"]))
@@ -77,14 +127,17 @@ def everything(state: NetState, as_bytes: AsBytes) -> dict[str, Any]:
 
 
 def test_names_and_promises_are_pinned() -> None:
-    assert {method.name: method.moves_shared for method in METHODS} == {
+    assert {method.name: method.moves_shared for method in (*METHODS, *OVER_AFFINE)} == {
         "piggyback": False,
         "scratch": False,
         "finetune": True,
         "decoder": False,
+        "head_only": False,
+        "norm_only": False,
     }
 
 
+@pytest.mark.parametrize("norm", ["instance", "affine"])
 def test_the_first_task_becomes_the_shared_weights_and_a_head(lab: Lab) -> None:
     assert list(lab.first.deltas) == ["first"]
     assert list(lab.first.deltas["first"].entries) == ["head.weight", "head.bias"]

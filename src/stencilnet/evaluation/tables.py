@@ -11,7 +11,13 @@ from stencilnet.tasks.task import Metric
 
 MIB = 2**20
 
-_TITLES = {BACKBONE: "backbone", "finetune": "fine-tune", "piggyback": "Piggyback"}
+_TITLES = {
+    BACKBONE: "backbone",
+    "finetune": "fine-tune",
+    "piggyback": "Piggyback",
+    "head_only": "head only",
+    "norm_only": "norm only",
+}
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

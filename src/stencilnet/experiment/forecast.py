@@ -16,7 +16,7 @@ from stencilnet.evaluation.protocol import BACKBONE, Stage, plan
 from stencilnet.evaluation.results import Sizes
 from stencilnet.experiment.backbones import make_backbone, start_of
 from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Backbone, Experiment, MethodPlan
+from stencilnet.experiment.config import Backbone, Experiment, MethodPlan, warm_start
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.learning import Splits, first_state, fresh_of, job_of, task_seed
 from stencilnet.experiment.opening import TaskData, open_data
@@ -219,6 +219,8 @@ class _Walk:
                 state = method.learn(before, stage.task, fresh, fit if wanted else _untouched)
             if stage.moves_shared:
                 states[stage.task] = state
+            elif stage.task == warm_start(plan_):
+                states[first] = state  # the others start from it too
             if wanted:
                 yield self._row(stage, state, fit, stored_whole=stage.moves_shared or not bundled)
                 bundled = True
@@ -322,7 +324,8 @@ class _Measuring:
 def _words(backbone: Backbone) -> str:
     network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
     start = "" if backbone.init == "random" else f" from {backbone.init}"
-    return network + start + (", frozen" if backbone.frozen else "")
+    norm = ", affine norm" if backbone.norm == "affine" else ""
+    return network + norm + start + (", frozen" if backbone.frozen else "")
 
 
 def _untouched(trainable: T) -> T:

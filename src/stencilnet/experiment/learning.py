@@ -20,7 +20,9 @@ from stencilnet.methods import (
     Finetune,
     Fit,
     Fresh,
+    HeadOnly,
     Method,
+    NormOnly,
     Piggyback,
     Scratch,
     learn_first,
@@ -87,7 +89,9 @@ class Learning:
 _FACTS = ("seconds", "precision", "compiled")
 """What a finished training says of itself that belongs to its task's provenance."""
 
-METHODS: dict[str, Method] = {method.name: method for method in (Piggyback(), Scratch(), Finetune(), Decoder())}
+_DEFAULTS: tuple[Method, ...] = (Piggyback(), Scratch(), Finetune(), Decoder(), HeadOnly(), NormOnly())
+
+METHODS: dict[str, Method] = {method.name: method for method in _DEFAULTS}
 """Methods with their default settings, by name."""
 
 
@@ -153,6 +157,7 @@ def fresh_of(net: MultiTaskNet, task: Task, seed: int) -> Fresh:
         layout=net.layout,
         head=net.fresh_head(task.channels, torch.Generator().manual_seed(seed)),
         shared=net.fresh_weights(seed),
+        seed=seed,
     )
 
 

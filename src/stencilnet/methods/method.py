@@ -32,11 +32,13 @@ class Fresh:
         layout: Which of the backbone's tensors are what.
         head: A new head with the task's channels, by state-dict key.
         shared: New weights for everything but the head, by state-dict key.
+        seed: The task's, for what a method draws beside them.
     """
 
     layout: Layout
     head: Mapping[str, Tensor]
     shared: Mapping[str, Tensor]
+    seed: int = 0
 
 
 class Method(Protocol):
@@ -69,3 +71,17 @@ def learn_first_head(task: str, start: Mapping[str, Tensor], fresh: Fresh, fit: 
     """
     trained = fit(Weights(start, fresh.layout.buffers, fresh.head, ()))
     return NetState(start).add(task, trained.delta())
+
+
+def own_norms(layout: Layout) -> tuple[str, ...]:
+    """Return the keys of a backbone's norm scales and shifts, for a task to have of its own.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if not layout.norms:
+        raise ValueError(
+            "Expected a backbone whose norms have scales and shifts to train, but it has none. "
+            "Build the U-Net with `norm: affine`, or leave norms as they are."
+        )
+    return layout.norms

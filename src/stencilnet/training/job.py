@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from stencilnet.masks import Masks
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.training.sampling import TrainingData, ValidationData
 from stencilnet.training.settings import Resolved
@@ -69,6 +70,7 @@ def fingerprint(job: Job, resolved: Resolved, start: nn.Module) -> dict[str, Any
         "precision": resolved.precision,
         "evaluate_every": resolved.settings.evaluate_every,
         "starting tensors (SHA-256)": _hash(start),
+        **(start.settings if isinstance(start, Masks) else {}),
     }
 
 
