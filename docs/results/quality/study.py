@@ -11,12 +11,14 @@ tested on test data. OUT/cells.jsonl grows by a line a cell. `report.py` makes t
 import argparse
 import json
 import os
+import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -34,6 +36,7 @@ from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
 from stencilnet.methods import Decoder, Finetune, HeadOnly, Method, NormOnly, Piggyback, Scratch
 from stencilnet.tasks.task import Task
+from stencilnet.training.settings import resolve
 
 LR = 3e-3
 BASELINES: dict[str, tuple[str, Method]] = {
@@ -63,6 +66,7 @@ VARIANTS: dict[str, tuple[str, Method]] = {
 }
 ARMS = BASELINES | VARIANTS
 SCREEN = ("colour", "boundaries")
+BEGUN = time.perf_counter()
 
 
 @cache
@@ -79,6 +83,7 @@ def experiment(width: int, steps: int, norm: str, seed: int) -> Experiment:
 
 @cache
 def data(width: int, steps: int, name: str, root: Path) -> TaskData:
+    """A task's examples, opened once a process."""
     return open_data(experiment(width, steps, "instance", 0).plan(name), root)
 
 
@@ -99,12 +104,13 @@ def backbone_of(width: int, steps: int, norm: str, root: Path, out: Path) -> Non
 
 
 def tasks_of(width: int, steps: int, root: Path, out: Path) -> dict[str, Task]:
+    """All tasks; style losses look through one network, whatever the arm."""
     config, first = experiment(width, steps, "instance", 0), load(out / "backbone-instance")
     images = data(width, steps, config.tasks[0].name, root).train
     return bind_tasks(config, first.backbone, lambda: images, root, out / "perceptual.safetensors")
 
 
-def cell(arm: str, name: str, seed: int, test: bool, width: int, steps: int, root: Path, out: Path) -> dict[str, object]:
+def cell(arm: str, name: str, seed: int, test: bool, width: int, steps: int, root: Path, out: Path) -> dict[str, Any]:
     """Learn one task by one arm, and measure it."""
     torch.set_num_threads(1)
     norm, method = ARMS[arm]
@@ -118,15 +124,26 @@ def cell(arm: str, name: str, seed: int, test: bool, width: int, steps: int, roo
     headline, record = tasks[name].metrics[0], net.records[name]
     tester = Tester(experiment=config, tasks=tasks, data=lambda task: data(width, steps, task, root), root=root)
     tested = tester.measure(name, tester.network(net, name)) if test else {}
-    facts = provenance(how.trainer.device if how.trainer.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+    facts = provenance(resolve(how.trainer).device)
     return {
-        "arm": arm, "task": name, "seed": seed, "width": width, "steps": steps,
-        "metric": headline.name, "higher_is_better": headline.higher_is_better,
-        "validation": record.metrics["scores"][headline.name], "selected_step": record.metrics["step"],
-        "test": tested, "bytes": size_of(net, name, method), "weights": sum(net.state.shared[n].numel() for n in net.layout.masked),
-        "seconds": round(time.perf_counter() - started, 1), "commit": os.environ.get("COMMIT", facts["commit"]),
-        "hardware": hardware(facts), "torch": facts["torch"], "date": facts["date"],
-    }  # fmt: skip
+        "arm": arm,
+        "task": name,
+        "seed": seed,
+        "width": width,
+        "steps": steps,
+        "metric": headline.name,
+        "higher_is_better": headline.higher_is_better,
+        "validation": record.metrics["scores"][headline.name],
+        "selected_step": record.metrics["step"],
+        "test": tested,
+        "bytes": size_of(net, name, method),
+        "weights": sum(net.state.shared[key].numel() for key in net.layout.masked),
+        "seconds": round(time.perf_counter() - started, 1),
+        "commit": os.environ.get("COMMIT", facts["commit"]),
+        "hardware": hardware(facts),
+        "torch": facts["torch"],
+        "date": facts["date"],
+    }
 
 
 def size_of(net: sn.MultiTaskNet, name: str, method: Method) -> int:
@@ -135,7 +152,7 @@ def size_of(net: sn.MultiTaskNet, name: str, method: Method) -> int:
     return len(encode_delta(net.deltas[name])) + moved
 
 
-def best(cells: list[dict], count: int) -> list[str]:
+def best(cells: list[dict[str, Any]], count: int) -> list[str]:
     """Return the variants that come nearest to fine-tuning on the screen's tasks, by validation data."""
     found = {(c["arm"], c["task"]): c for c in cells if c["seed"] == 0}
     scores = {}
@@ -147,13 +164,19 @@ def best(cells: list[dict], count: int) -> list[str]:
     return sorted(scores, key=lambda arm: -scores[arm])[:count]
 
 
-def gain(this: dict, that: dict, value: str = "validation") -> float:
+def gain(this: dict[str, Any], that: dict[str, Any], value: str = "validation") -> float:
     """How much better the first is than the second, as a share of it; negative if it is worse."""
     ratio = this[value] / that[value]
     return ratio - 1 if this["higher_is_better"] else 1 - ratio
 
 
+def say(line: str) -> None:
+    """Tell how far the study is."""
+    sys.stderr.write(f"[{time.perf_counter() - BEGUN:.0f} s] {line}\n")
+
+
 def main() -> None:
+    """Learn what is left to learn."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("data", type=Path)
     words.add_argument("out", type=Path)
@@ -174,16 +197,16 @@ def main() -> None:
                 cells.append(future.result())
                 with file.open("a") as lines:
                     lines.write(json.dumps(cells[-1]) + "\n")
-                print(f"{count}/{len(left)} {time.perf_counter() - begun:.0f}s", *(cells[-1][k] for k in ("arm", "task", "seed", "validation", "seconds")), flush=True)
+                shown = (str(cells[-1][key]) for key in ("arm", "task", "seed", "validation", "seconds"))
+                say(f"{count}/{len(left)}: {', '.join(shown)}")
 
-        begun = time.perf_counter()
         for future in [pool.submit(backbone_of, *size, norm, *where) for norm in ("instance", "affine")]:
             future.result()
-        print(f"backbones {time.perf_counter() - begun:.0f}s", flush=True)
+        say("the backbones are there")
         names = [plan.name for plan in experiment(*size, "instance", 0).tasks[1:]]
         learned([(arm, task, 0, False) for task in SCREEN for arm in ARMS])
         chosen = [*BASELINES, *best(cells, 3)]
-        print("chosen by validation:", ", ".join(best(cells, 3)), flush=True)
+        say(f"chosen by validation: {', '.join(best(cells, 3))}")
         for seed in range(given.seeds):
             learned([(arm, task, seed, True) for task in names for arm in chosen])
 
