@@ -13,7 +13,7 @@ from torch import nn
 
 from stencilnet.bench.bundles import entropy_bytes
 from stencilnet.bench.figures import growth_figure, ratios_figure
-from stencilnet.bench.growth import Growth, Line
+from stencilnet.bench.growth import Growth, Line, with_tasks
 from stencilnet.bench.machine import Measured
 from stencilnet.bench.networks import masked_delta, masked_network
 from stencilnet.bench.original import with_masked_layers
@@ -95,6 +95,23 @@ def test_a_target_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_was_measured_is_there_before_the_rest(setting: Setting) -> None:
     reports = list(measure(setting, ["disk-half", "disk-tenth"], growth=False))
     assert [len(report.results) for report in reports] == [1, 2]
+
+
+def test_a_stopped_bench_leaves_nothing_in_the_way_of_the_next(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stencilnet.bench.growth.COUNTS", (1, 2))
+    with monkeypatch.context() as patched:
+        patched.setattr("stencilnet.bench.growth.load", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            with_tasks(setting)
+    grown = with_tasks(setting)
+    assert [line.places for line in grown.lines] == [(1, 2)] * 3
+    assert all(value.spread[0] > 0 for line in grown.lines for value in line.values)
+    assert list(setting.folder.iterdir()) == []
 
 
 def test_the_originals_layers_learn_what_our_masks_learn() -> None:
