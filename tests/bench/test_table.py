@@ -195,6 +195,13 @@ def test_numbers_as_json() -> None:
 def test_plots() -> None:
     (axes,) = ratios_figure(RESULTS).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["good", "bad"]
+    # of two repetitions, the mark is in the middle, on the side that the table says
+    near = Result(row=row("near", Target(most=1)), found=found(0.98, 1.04))
+    (drawn,) = ratios_figure([near]).axes
+    span, mark, _ = drawn.lines
+    assert mark.get_marker() == "X"
+    assert list(mark.get_xdata()) == pytest.approx([1 / 1.01])
+    assert list(span.get_xdata()) == pytest.approx([1 / 1.04, 1 / 0.98])
     line = Line(name="open", places=(1, 10), values=(Measured(values=(1, 2)), Measured(values=(3, 5))))
     grown = Growth(title="Tasks", axis="tasks", lines=(line,))
     (axes,) = growth_figure(grown).axes
