@@ -242,8 +242,11 @@ def test_the_command(tmp_path: Path) -> None:
     ("words", "message"),
     [
         ("--row nothing", "Expected rows among"),
-        ("--only colour", "go with a CONFIG"),
-        ("demo/tiny --width 8", "do not go with a CONFIG"),
+        ("--only colour", "--only goes with a CONFIG"),
+        ("--batches 8", "--batches goes with a CONFIG"),
+        ("--workers 0 --root .", "--root and --workers go with a CONFIG"),
+        ("demo/tiny --width 8", "--width does not go with a CONFIG"),
+        ("demo/tiny --device cpu --no-growth --out here", "--device, --growth and --out do not go with a CONFIG"),
         ("--repetitions 1 --row switch", "at least 2 repetitions"),
     ],
 )
