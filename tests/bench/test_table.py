@@ -209,6 +209,24 @@ def test_plots() -> None:
     assert growth_plain(grown)["lines"]["open"][1] == {"at": 10, "median": 4, "values": [3, 5]}
 
 
+@pytest.mark.parametrize("bf16", [False, True])
+def test_without_a_compiler_the_fast_path_is_bf16_or_nothing(
+    bf16: bool, setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("bench.steps", "runtime.forward"):
+        monkeypatch.setattr(f"stencilnet.{module}.can_compile", lambda _: False)
+    for module in ("bench.steps", "runtime.forward", "training.settings"):
+        monkeypatch.setattr(f"stencilnet.{module}.has_fast_bf16", lambda _: bf16)
+    results = {name: next(measure_rows(setting, [name])) for name in ("training", "auto")}
+    if bf16:
+        notes = {name: result.found.note for name, result in results.items() if result.found is not None}
+        assert notes["training"] == "width 4, 32 px, batch 4, bf16"
+        assert notes["auto"].startswith("bf16; width 4, 64 px")
+    else:
+        assert {name: result.found for name, result in results.items()} == {"training": None, "auto": None}
+        assert "no bfloat16 instructions" in results["auto"].reason
+
+
 def test_what_is_not_here_is_told(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(_: Setting) -> Found:
         raise NotHereError("no such thing")
