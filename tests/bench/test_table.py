@@ -13,7 +13,7 @@ from torch import nn
 
 from stencilnet.bench.bundles import entropy_bytes
 from stencilnet.bench.figures import growth_figure, ratios_figure
-from stencilnet.bench.growth import Growth, Line
+from stencilnet.bench.growth import Growth, Line, with_tasks
 from stencilnet.bench.machine import Measured
 from stencilnet.bench.networks import masked_delta, masked_network
 from stencilnet.bench.original import with_masked_layers
@@ -97,6 +97,23 @@ def test_what_was_measured_is_there_before_the_rest(setting: Setting) -> None:
     assert [len(report.results) for report in reports] == [1, 2]
 
 
+def test_a_stopped_bench_leaves_nothing_in_the_way_of_the_next(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("stencilnet.bench.growth.COUNTS", (1, 2))
+    with monkeypatch.context() as patched:
+        patched.setattr("stencilnet.bench.growth.load", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            with_tasks(setting)
+    grown = with_tasks(setting)
+    assert [line.places for line in grown.lines] == [(1, 2)] * 3
+    assert all(value.spread[0] > 0 for line in grown.lines for value in line.values)
+    assert list(setting.folder.iterdir()) == []
+
+
 def test_the_originals_layers_learn_what_our_masks_learn() -> None:
     """The comparison is a fair one: the same outputs, and the same gradients of the same scores."""
     torch.manual_seed(0)
@@ -178,11 +195,36 @@ def test_numbers_as_json() -> None:
 def test_plots() -> None:
     (axes,) = ratios_figure(RESULTS).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["good", "bad"]
+    # of two repetitions, the mark is in the middle, on the side that the table says
+    near = Result(row=row("near", Target(most=1)), found=found(0.98, 1.04))
+    (drawn,) = ratios_figure([near]).axes
+    span, mark, _ = drawn.lines
+    assert mark.get_marker() == "X"
+    assert list(mark.get_xdata()) == pytest.approx([1 / 1.01])
+    assert list(span.get_xdata()) == pytest.approx([1 / 1.04, 1 / 0.98])
     line = Line(name="open", places=(1, 10), values=(Measured(values=(1, 2)), Measured(values=(3, 5))))
     grown = Growth(title="Tasks", axis="tasks", lines=(line,))
     (axes,) = growth_figure(grown).axes
     assert axes.get_xlabel() == "tasks"
     assert growth_plain(grown)["lines"]["open"][1] == {"at": 10, "median": 4, "values": [3, 5]}
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_without_a_compiler_the_fast_path_is_bf16_or_nothing(
+    bf16: bool, setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("bench.steps", "runtime.forward"):
+        monkeypatch.setattr(f"stencilnet.{module}.can_compile", lambda _: False)
+    for module in ("bench.steps", "runtime.forward", "training.settings"):
+        monkeypatch.setattr(f"stencilnet.{module}.has_fast_bf16", lambda _: bf16)
+    results = {name: next(measure_rows(setting, [name])) for name in ("training", "auto")}
+    if bf16:
+        notes = {name: result.found.note for name, result in results.items() if result.found is not None}
+        assert notes["training"] == "width 4, 32 px, batch 4, bf16"
+        assert notes["auto"].startswith("bf16; width 4, 64 px")
+    else:
+        assert {name: result.found for name, result in results.items()} == {"training": None, "auto": None}
+        assert "no bfloat16 instructions" in results["auto"].reason
 
 
 def test_what_is_not_here_is_told(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,8 +260,11 @@ def test_the_command(tmp_path: Path) -> None:
     ("words", "message"),
     [
         ("--row nothing", "Expected rows among"),
-        ("--only colour", "go with a CONFIG"),
-        ("demo/tiny --width 8", "do not go with a CONFIG"),
+        ("--only colour", "--only goes with a CONFIG"),
+        ("--batches 8", "--batches goes with a CONFIG"),
+        ("--workers 0 --root .", "--root and --workers go with a CONFIG"),
+        ("demo/tiny --width 8", "--width does not go with a CONFIG"),
+        ("demo/tiny --device cpu --no-growth --out here", "--device, --growth and --out do not go with a CONFIG"),
         ("--repetitions 1 --row switch", "at least 2 repetitions"),
     ],
 )

@@ -277,8 +277,10 @@ def test_a_run_goes_on_in_the_precision_its_first_training_found(
         settle(folder, dataclasses.replace(open_, precision="float32"), ALONE).precision == "float32"
     )  # who asks, is heard
     folder.resolved.write_text("{")
-    with pytest.raises(RunError, match=r"resolved\.json is damaged .* delete the file"):
+    with pytest.raises(RunError, match=r'resolved\.json is damaged .* \{"precision": "float32"\} .* delete the file'):
         settle(folder, open_, ALONE)
+    folder.resolved.write_text('{"precision": "float32"}')  # what the message says
+    assert settle(folder, open_, ALONE).precision == "float32"
 
 
 def warm(experiment: Experiment, task: str) -> Experiment:

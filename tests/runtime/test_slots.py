@@ -145,6 +145,24 @@ def test_a_task_that_is_refused_leaves_the_others_running(net: MultiTaskNet) -> 
                     assert torch.equal(module(x()), net(x(), task))
 
 
+class _Late(Replace):
+    """Fits, but cannot be written: what comes before it has been."""
+
+    def write(self, weight: Tensor | None, out: Tensor) -> None:
+        raise ValueError("too late")
+
+
+def test_a_task_that_is_refused_while_it_is_written_leaves_no_other_half_written(net: MultiTaskNet) -> None:
+    whole = net.deltas["b"].entries  # of more channels than "a"
+    late = TaskDelta({**whole, "head.bias": _Late(whole["head.bias"].apply(None))})
+    slots = Slots(MultiTaskNet(net.backbone, deltas={**net.deltas, "late": late}), 1)
+    for _ in range(2):
+        with slots.lend("a") as module:
+            assert torch.equal(module(x()), net(x(), "a"))
+        with pytest.raises(ValueError, match="too late"), slots.lend("late"):
+            pass
+
+
 def test_an_error_while_running_gives_the_slot_back(net: MultiTaskNet) -> None:
     slots = Slots(net, 1)
     with pytest.raises(KeyboardInterrupt), slots.lend("a"):

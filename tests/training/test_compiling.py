@@ -100,6 +100,21 @@ def test_a_resumed_training_goes_on_in_the_precision_it_began_in(theirs: str, tm
     assert (said["precision"], said["compiled"]) == (theirs, False)
 
 
+def test_a_finished_training_is_not_said_to_be_compiled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def asked(_: str) -> bool:
+        raise AssertionError("Nothing is compiled, and trying it takes its time.")
+
+    monkeypatch.setattr(compiling, "can_compile", asked)
+    resolved = replace(resolve(Settings(device="cpu")), precision="bf16")
+    record = {"finished": True, "fingerprint": {"precision": "bf16"}, "environment": {"compiled": True}}
+    with caplog.at_level("INFO", logger="stencilnet"):
+        found = settled(resolved, Small(), job(tmp_path), record)
+    assert (found.precision, found.compiled) == ("bf16", True)
+    assert not caplog.records
+
+
 def test_a_graph_has_shapes_but_no_weights() -> None:
     backbone: Any = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4))
     backbone[0].register_buffer("table", torch.arange(3.0), persistent=False)

@@ -23,19 +23,18 @@ def ratios_figure(results: Sequence[Result]) -> Figure:
     Right of the middle a target is reached; the axis counts in factors, so that rows of every kind can stand together.
     Rows without a target or a number are left out.
     """
-    shown = [(result, _margins(result)) for result in results if result.met is not None]
+    shown = [(result, *_margins(result)) for result in results if result.met is not None]
     with styled():
         figure = Figure(figsize=(8.0, 1.3 + 0.34 * max(1, len(shown))), layout="constrained")
         axes = figure.add_subplot()
-        for place, (result, margins) in enumerate(shown):
+        for place, (result, middle, margins) in enumerate(shown):
             colour = _REACHED if result.met else _MISSED
             axes.plot([min(margins), max(margins)], [place, place], color=colour, linewidth=3, alpha=0.4)
-            middle = sorted(margins)[len(margins) // 2]
             axes.plot([middle], [place], "o" if result.met else "X", color=colour, markersize=7)
         axes.axvline(1, color=INK, linewidth=1)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(_PLAIN)
-        axes.set_yticks(range(len(shown)), [result.row.name for result, _ in shown])
+        axes.set_yticks(range(len(shown)), [result.row.name for result, *_ in shown])
         axes.set_ylim(len(shown) - 0.5, -0.5)
         axes.set_xlabel("times better than the target (line: smallest to largest over repetitions)")
         axes.set_title("Targets: reached (dot) and missed (cross)")
@@ -72,10 +71,12 @@ def growth_figure(grown: Growth) -> Figure:
     return figure
 
 
-def _margins(result: Result) -> list[float]:
+def _margins(result: Result) -> tuple[float, list[float]]:
+    """Return the margin of the ratio that stands for a row, and those of all repetitions."""
     assert result.found is not None, "rows without a number are left out"
     assert result.row.target is not None, "and those without a target"
-    return [_margin(result.row.target, value) for value in result.found.ratio.values]
+    target, ratio = result.row.target, result.found.ratio
+    return _margin(target, ratio.median), [_margin(target, value) for value in ratio.values]
 
 
 def _margin(target: Target, value: float) -> float:

@@ -1,8 +1,9 @@
 """How cost grows: steps with width and image size, opening, adding and switching with the number of tasks."""
 
-import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from stencilnet.bench.bundles import bundle_of
 from stencilnet.bench.machine import Measured
@@ -65,10 +66,17 @@ def with_size(setting: Setting) -> Growth:
 
 def with_tasks(setting: Setting) -> Growth:
     """Time what one task costs in bundles of several sizes."""
-    small = replace(setting, width=_SMALL, folder=setting.folder / "growth")
-    small.folder.mkdir()
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=setting.folder) as folder:
+        return _with_tasks(replace(setting, width=_SMALL, folder=Path(folder)))
+
+
+def _with_tasks(small: Setting) -> Growth:
     net = masked_network(_SMALL, ("new",))
-    found: dict[str, list[Measured]] = {"open, and fold one task": [], "add a task": [], "switch tasks in place": []}
+    found: dict[str, list[Measured]] = {
+        "open, and fold one task": [],
+        "add and remove a task": [],
+        "switch tasks in place": [],
+    }
     for count in COUNTS:
         bundle = bundle_of(count, small)
 
@@ -82,7 +90,6 @@ def with_tasks(setting: Setting) -> Growth:
         switched = switch_seconds(opened, opened.materialize("task-0"), small)
         for name, value in zip(found, (times["open"], times["add"], switched), strict=True):
             found[name].append(scaled(value, 1e3))
-    shutil.rmtree(small.folder)
     return Growth(
         title=f"One task among many, width {_SMALL}",
         axis="tasks in the bundle",

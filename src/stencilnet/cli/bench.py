@@ -1,10 +1,16 @@
 """The verb that measures: bench."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
+
+_WITHOUT = {"device": "device", "width": "width", "size": "size", "rows": "row", "growth": "growth", "out": "out"}
+_WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batches", "overrides": "set"}
+"""Names of the options that go without and with a CONFIG, by parameter; the others go with both."""
 
 
 @click.command()
@@ -37,18 +43,30 @@ import click
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="With CONFIG: override a setting.")
 @click.option("--repetitions", type=int, default=5, show_default=True, help="How often each number is taken.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
-def bench(config: str | None, **options: Any) -> None:
+@click.pass_context
+def bench(context: click.Context, config: str | None, **options: Any) -> None:
     """Measure what masks cost against what one would use instead, side by side, and how that grows.
 
     With CONFIG: how many images a second are loaded for its tasks, and how many a training step takes.
     """
     from stencilnet.cli.console import use_all_cores
 
+    wrong = _given(context, _WITH if config is None else _WITHOUT)
+    if wrong:
+        does, do = ("goes", "go") if config is None else ("does not go", "do not go")
+        named = " and ".join([", ".join(wrong[:-1]), wrong[-1]] if wrong[1:] else wrong)
+        raise click.UsageError(f"{named} {do if wrong[1:] else does} with a CONFIG.")
     use_all_cores()
     if config is None:
-        _table(**options)
+        _table(**{name: value for name, value in options.items() if name not in _WITH})
     else:
-        _pipeline(config, **options)
+        _pipeline(config, **{name: value for name, value in options.items() if name not in _WITHOUT})
+
+
+def _given(context: click.Context, names: Mapping[str, str]) -> list[str]:
+    """Return which of some options the user gave."""
+    given = (name for name in names if context.get_parameter_source(name) is not ParameterSource.DEFAULT)
+    return [f"--{names[name]}" for name in given]
 
 
 def _table(
@@ -61,10 +79,7 @@ def _table(
     out: Path,
     repetitions: int,
     as_json: bool,
-    **others: Any,
 ) -> None:
-    if any(others[name] for name in ("only", "workers", "overrides")):
-        raise click.UsageError("--only, --workers and --set go with a CONFIG.")
     from stencilnet.bench.machine import check_repetitions
     from stencilnet.bench.report import as_plain, as_text, measure, write
     from stencilnet.bench.rows import SIZE, WIDTH, Setting
@@ -108,10 +123,7 @@ def _pipeline(
     repetitions: int,
     overrides: tuple[str, ...],
     as_json: bool,
-    **others: Any,
 ) -> None:
-    if others["rows"] or others["width"] or others["size"]:
-        raise click.UsageError("--row, --width and --size do not go with a CONFIG.")
     from stencilnet.bench.machine import machine, machine_line
     from stencilnet.bench.pipeline import measure_pipeline
     from stencilnet.bench.render import pipeline_plain, pipeline_table

@@ -128,8 +128,8 @@ def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
         return replace(trainer, precision=json.loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{folder.resolved} is damaged ({error}). Name the precision that the run began with "
-            "(--set trainer.precision=float32), or delete the file to have it found anew."
+            f"{folder.resolved} is damaged ({error}). Write the precision that the run began with into it, "
+            '{"precision": "float32"} or "bf16", or delete the file to have it found anew.'
         ) from error
 
 

@@ -104,10 +104,6 @@ class Slots:
         if slot.module is None:
             slot.module = self._net.materialize(slot.task)
         else:
-            before, slot.holds = slot.holds, None
-            try:
-                self._net.switch(slot.module, slot.task)
-            except ValueError:  # refused before anything was written
-                slot.holds = before
-                raise
+            slot.holds = None  # should writing end early
+            self._net.switch(slot.module, slot.task)
         slot.holds = slot.task

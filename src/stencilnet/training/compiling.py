@@ -45,8 +45,9 @@ def settled(resolved: Resolved, backbone: nn.Module, job: Job, record: Mapping[s
         wanted = bool(record["environment"].get("compiled", False))
     else:
         wanted = settings.compile == "always" or (settings.compile == "auto" and _pays(resolved, backbone, job))
-    compiled = wanted and can_compile(resolved.device)
-    if compiled:
+    over = record is not None and record["finished"]  # how it was carried out stands, and nothing is compiled
+    compiled = wanted and (over or can_compile(resolved.device))
+    if compiled and not over:
         logger.info("%s: compiling its step, which takes a minute or so.", job.name)
     return replace(resolved, compiled=compiled)
 
