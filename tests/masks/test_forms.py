@@ -107,20 +107,20 @@ def test_a_form_survives_copies(build: Any) -> None:
 
 
 def test_signs_by_hand() -> None:
-    weight = torch.tensor([[1.0, -3.0], [0.0, 4.0]])  # mean absolute 2: steps start at 0.2
+    weight = torch.tensor([[1.0, -3.0], [0.0, 4.0]])  # mean absolute 2: the unit of steps
     real = nn.Parameter(torch.tensor([[0.01, 0.01], [0.005, 0.0]]))  # at the threshold is below it
     form = Signs(weight, channel=0)
     (start,) = form.start()
     assert start.tolist() == [[1.0], [1.0]]
-    steps = nn.Parameter(torch.tensor([[1.0], [10.0]]))
+    steps = nn.Parameter(torch.tensor([[1.0], [0.5]]))
     task = form(weight, real, (steps,))
-    torch.testing.assert_close(task, torch.tensor([[1.2, -2.8], [-2.0, 2.0]]))
+    torch.testing.assert_close(task, torch.tensor([[3.0, -1.0], [-1.0, 3.0]]))
     probe = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     (task * probe).sum().backward()
     assert real.grad is not None
     assert steps.grad is not None
-    torch.testing.assert_close(real.grad, probe * torch.tensor([[0.2], [2.0]]))  # dL/dW times the step
-    torch.testing.assert_close(steps.grad, 0.2 * torch.tensor([[3.0], [-7.0]]))  # the step's unit, signs summed up
+    torch.testing.assert_close(real.grad, probe * torch.tensor([[2.0], [1.0]]))  # dL/dW times the step
+    torch.testing.assert_close(steps.grad, 2.0 * torch.tensor([[3.0], [-7.0]]))  # the step's unit, signs summed up
 
 
 def test_a_transposed_convolutions_steps_lie_along_its_second_dimension() -> None:
@@ -142,7 +142,7 @@ def test_signs_start_as_the_weights_own() -> None:
     entry = trainable.delta().entries["a"]
     assert isinstance(entry, Sign)
     assert entry.bits.unpack().tolist() == [True, False, True, True, False]
-    step = 0.1 * 0.6
+    step = 0.6
     torch.testing.assert_close(entry.scale, torch.full((5,), step))
     torch.testing.assert_close(entry.apply(weight), torch.tensor([2 + step, -1 - step, step, step, -1e-9 - step]))
 

@@ -179,7 +179,7 @@ def test_signs_are_stored_with_a_step_a_channel(
         channels = weight.shape[1 if name.startswith("up") else 0]
         assert entry.scale.numel() == channels
         assert entry.scale.shape[1 if name.startswith("up") else 0] == channels
-        start = 0.1 * float(weight.abs().mean())
+        start = float(weight.abs().mean())
         assert bool((entry.scale - start).abs().max() > 0)  # trained, and at most 4 steps of 1 % away
         torch.testing.assert_close(entry.scale, torch.full_like(entry.scale, start), rtol=0.05, atol=0)
         assert not torch.equal(entry.bits.unpack(), weight >= 0)

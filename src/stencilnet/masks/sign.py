@@ -12,9 +12,6 @@ from stencilnet.masks.entries import Entry, shared_weight, stored_bits, write_ov
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.starting import mirrored
 
-SHARE = 0.1
-"""Where every step starts, as a share of its layer's mean absolute weight."""
-
 
 @dataclass(frozen=True, eq=False)
 class Sign:
@@ -94,8 +91,9 @@ class Signs:
     """The form of a real mask whose bits are signs; scores on the threshold's lower side move a weight down.
 
     Scores start with the weights' own signs (`starting_signs`). The gradient passes the sign unchanged, so
-    ``dL/dreal = dL/dW_task * scale``. The steps are trained as multiples of where they start, 1 at first, so that a
-    learning rate means the same for every layer.
+    ``dL/dreal = dL/dW_task * scale``. Steps start at their layer's mean absolute weight, and are trained as
+    multiples of it, so that a learning rate means the same for every layer. A step of that size can cancel or double a
+    usual weight; starting at a tenth of it, nearer to the backbone, learned far more slowly where it was tried.
 
     Args:
         weight: The shared weight.
@@ -105,11 +103,11 @@ class Signs:
     selects: ClassVar[bool] = False
 
     def __init__(self, weight: Tensor, channel: int) -> None:
-        self._unit = SHARE * float(weight.detach().float().abs().mean())
+        self._unit = float(weight.detach().float().abs().mean())
         self._steps = [size if place == channel else 1 for place, size in enumerate(weight.shape)]
 
     def start(self) -> tuple[Tensor, ...]:
-        """Return the steps, in units of where they start."""
+        """Return the steps, as multiples of the layer's mean absolute weight."""
         return (torch.ones(self._steps),)
 
     def __call__(self, weight: Tensor, real: Tensor, numbers: tuple[Tensor, ...]) -> Tensor:
@@ -132,7 +130,7 @@ class Signs:
 def starting_signs(scores: Tensor, weight: Tensor) -> Tensor:
     """Turn starting scores above the threshold into those of the weights' own signs: as far below it for negative ones.
 
-    Every weight is then a little farther from zero, which a normalised layer hardly notices, where signs drawn at
-    random would be noise.
+    Every weight is then farther from zero, as if the layer's filters were scaled up, which normalisation takes back for
+    the most part; signs drawn at random would be noise.
     """
     return mirrored(scores, weight >= 0)
