@@ -44,7 +44,7 @@ _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batch
 @click.option("--repetitions", type=int, default=5, show_default=True, help="How often each number is taken.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
 @click.pass_context
-def bench(context: click.Context, config: str | None, **options: Any) -> None:
+def bench(context: click.Context, /, config: str | None, **options: Any) -> None:
     """Measure what masks cost against what one would use instead, side by side, and how that grows.
 
     With CONFIG: how many images a second are loaded for its tasks, and how many a training step takes.
