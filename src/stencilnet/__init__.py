@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stencilnet.data.transforms import View
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
-    from stencilnet.methods import Decoder, Finetune, Piggyback, Scratch
+    from stencilnet.methods import Decoder, Finetune, Piggyback, Rehearsal, Scratch
     from stencilnet.models import VGG16, MultiTaskNet, UNet
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
@@ -38,6 +38,7 @@ _HOMES = {
     "MultiTaskNet": "models",
     "Piggyback": "methods",
     "Recipe": "tasks.task",
+    "Rehearsal": "methods",
     "Restoration": "tasks.restoration",
     "Scratch": "methods",
     "Segmentation": "tasks.segmentation",
@@ -68,6 +69,7 @@ __all__ = [
     "MultiTaskNet",
     "Piggyback",
     "Recipe",
+    "Rehearsal",
     "Restoration",
     "Scratch",
     "Segmentation",

@@ -1,6 +1,6 @@
 """Small real tasks, data and networks for the tests of training."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stencilnet.masks import Masks, Weights
+from stencilnet.methods import Penalty, Run
 from stencilnet.models import UNet, layout_of
 from stencilnet.models.unet import DECODER
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
@@ -213,11 +214,34 @@ def fit(
     resume: bool = False,
     stop: Callable[[], bool] = bool,
     group: Group = ALONE,
+    penalty: Penalty | None = None,
+    share: float = 1.0,
+    lr_scale: float = 1.0,
     **settings: Any,
 ) -> Masks | Weights:
     chosen = {"device": "cpu", "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "samples": 0} | settings
     resolved = resolve(Settings(**chosen), group)
-    return make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop, group=group)(trainable)
+    made = make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop, group=group)
+    return made(trainable, penalty=penalty, share=share, lr_scale=lr_scale)
+
+
+class Pull(Penalty):
+    """Half the squared distance of the convolutions from a point, times how bright images and outputs are."""
+
+    name: ClassVar[str] = "pull"
+
+    def __init__(self, strength: float = 1.0, point: float = 0.1) -> None:
+        super().__init__()
+        self.strength = strength
+        self.register_buffer("point", torch.tensor(point))
+
+    def settings(self) -> dict[str, float | str]:
+        return {"strength": self.strength}
+
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:
+        trunk = [tensor for name, tensor in weights.items() if name.endswith("weight") and "head" not in name]
+        far = torch.stack([(tensor - self.point).square().sum() for tensor in trunk]).sum() / 2
+        return self.strength * far * (images.mean() + run(weights, images).square().mean())
 
 
 class StopAfter:

@@ -100,7 +100,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
         assert code == 0, err
         assert "Warning" not in err
     one, two = (torch.load(folder / "trained.pt", weights_only=True) for folder in folders.values())
-    for name in ("labels", "painting"):
+    for name in ("labels", "painting", "pulled"):
         for key, tensor in one[name].items():
             torch.testing.assert_close(two[name][key], tensor, rtol=0, atol=5e-6)  # steps of 1e-3
         moved = [float((tensor - 1e-2).abs().max()) for key, tensor in one[name].items() if key.startswith("_real")]

@@ -1,7 +1,25 @@
 """Ways to learn a further task: one small file each, none imports another or the training loop."""
 
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
-from stencilnet.methods.method import Fit, Fresh, Method, learn_first, learn_first_head
+from stencilnet.methods.method import Adopting, Fit, Fresh, Method, Probe, learn_first, learn_first_head, retrains_first
+from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.methods.piggyback import Piggyback
+from stencilnet.methods.rehearsal import Rehearsal
 
-__all__ = ["Decoder", "Finetune", "Fit", "Fresh", "Method", "Piggyback", "Scratch", "learn_first", "learn_first_head"]
+__all__ = [
+    "Adopting",
+    "Decoder",
+    "Finetune",
+    "Fit",
+    "Fresh",
+    "Method",
+    "Penalty",
+    "Piggyback",
+    "Probe",
+    "Rehearsal",
+    "Run",
+    "Scratch",
+    "learn_first",
+    "learn_first_head",
+    "retrains_first",
+]

@@ -22,6 +22,7 @@ class Piggyback:
 
     name: ClassVar[str] = "piggyback"
     moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
     lr: float = 1e-4
 
     def __post_init__(self) -> None:

@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stencilnet.models.acceleration import can_compile
 from stencilnet.training.job import Job
+from stencilnet.training.networks import graph_of
 from stencilnet.training.settings import Resolved
-from stencilnet.training.step import graph_of
 
 logger = logging.getLogger(__name__)
 

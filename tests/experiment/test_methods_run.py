@@ -1,0 +1,118 @@
+"""Runs by the methods that go on training the shared weights: chains, what they remember, and going on with them."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+import stencilnet as sn
+from stencilnet.data.scenes import Scenes
+from stencilnet.evaluation.matrix import Comparison
+from stencilnet.evaluation.tables import table2
+from stencilnet.experiment.config import AnyMethod, Experiment, MethodPlan
+from stencilnet.experiment.forecast import Forecast, forecast
+from stencilnet.experiment.planning import as_plain
+from stencilnet.experiment.reading import read_config
+from stencilnet.experiment.reporting import write_report
+from stencilnet.experiment.run import Run
+from stencilnet.training.fit import Interrupted
+
+from .test_run import by_stage, start, tree
+
+METHODS: tuple[AnyMethod, ...] = (sn.Rehearsal(strength=3.0),)
+TASKS = ("scenes", "things", "colour")
+
+
+def chained(*methods: AnyMethod) -> Experiment:
+    whole = read_config("demo/tiny")
+    plans = tuple(MethodPlan(method=method) for method in methods)
+    return dataclasses.replace(whole, methods=plans, tasks=whole.tasks[:3])
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = start(tmp_path_factory.mktemp("run"), chained(*METHODS))
+    run.compare()
+    return run
+
+
+@pytest.fixture(scope="module")
+def planned() -> Forecast:
+    names = [method.name for method in METHODS]
+    return forecast(chained(*METHODS), Path(), methods=names, say=lambda _: None)
+
+
+def test_every_stage_of_every_chain_is_tested_on_all_its_tasks(finished: Run) -> None:
+    results = by_stage(finished)
+    for method in METHODS:
+        for position, task in enumerate(TASKS[1:], start=1):
+            result = results[method.name, task]
+            assert result.moves_shared
+            assert tuple(result.metrics) == TASKS[: position + 1]
+
+
+def test_the_bundle_of_a_chain_runs_every_task(finished: Run) -> None:
+    x = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for method in METHODS:
+        net = sn.load(finished.folder.stage(method.name, "colour") / "bundle")
+        assert [net(x, task=task).shape[1] for task in TASKS] == [16, 7, 2]
+        assert net.memory == {}
+
+
+def test_the_plan_is_what_is_done(finished: Run, planned: Forecast) -> None:
+    """Stages, sizes and bytes on disk; what a method remembers is not among them."""
+    done = {stage: result for stage, result in by_stage(finished).items() if stage[0] != "trivial"}
+    assert {(row.stage.method, row.stage.task): row.sizes for row in planned.trainings} == {
+        stage: result.sizes for stage, result in done.items()
+    }
+    kept = as_plain(planned)["methods"]
+    table = table2(Comparison.of(finished.results()))
+    (sizes,) = [row for row in table.rows if row[0].text == "Model size"]
+    for method in METHODS:
+        cell = sizes[2 + [m.name for m in METHODS].index(method.name)]
+        assert cell.value is not None
+        assert cell.value * 2**20 == kept[method.name]["model_size"]
+
+
+def test_interrupted_and_resumed_is_the_same_bytes(finished: Run, tmp_path: Path) -> None:
+    stopped = 0
+    while stopped < 40:
+        run = start(tmp_path / "run", finished.experiment, resume=stopped > 0, steps=6)
+        try:
+            run.compare()
+            break
+        except Interrupted:
+            stopped += 1
+    assert 3 < stopped < 40
+    assert {s: r.digests for s, r in by_stage(run).items()} == {s: r.digests for s, r in by_stage(finished).items()}
+    ours, theirs = (
+        {path: digest for path, digest in tree(folder).items() if path.endswith(".safetensors")}
+        for folder in (tmp_path / "run", finished.folder.path)
+    )
+    assert ours == theirs
+
+
+def test_a_report_is_made_of_them(finished: Run) -> None:
+    text = write_report(finished).with_name("report.md").read_text()
+    assert all(title in text for title in ("pseudo-rehearsal",))
+
+
+def splits(space: str = "fine") -> sn.Splits:
+    return sn.Splits(
+        train=Scenes(count=6, size=32, space=space), validation=Scenes(count=2, size=32, first=100, space=space)
+    )
+
+
+@pytest.mark.parametrize("method", METHODS, ids=[method.name for method in METHODS])
+def test_learning_by_hand(method: AnyMethod) -> None:
+    coarse = sn.Segmentation(classes=("background", "plant", "building", "vehicle", "person", "animal", "toy"))
+    config = sn.Learning(view=sn.View(crop=32), recipe=sn.Recipe(steps=4, batch=2, lr=1e-3))
+    net = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.learn(net, coarse, splits("coarse"), name="things", method=method, config=config)
+    before = {name: tensor.clone() for name, tensor in net.state.shared.items()}
+    net = sn.learn(net, sn.Colorization(), splits(), method=method, config=config)
+    net = sn.learn(net, sn.Colorization(), splits(), name="again", method=method, config=config)
+    assert net.tasks == ("things", "colorization", "again")
+    assert not torch.equal(net.state.shared["conv1_1.weight"], before["conv1_1.weight"])
+    assert net.records["again"].method == method.name
