@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stencilnet.data.transforms import View
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
-    from stencilnet.methods import Decoder, Finetune, Piggyback, Rehearsal, Scratch
+    from stencilnet.methods import EWC, Decoder, Finetune, Piggyback, Rehearsal, Scratch
     from stencilnet.models import VGG16, MultiTaskNet, UNet
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
@@ -29,6 +29,7 @@ _HOMES = {
     "Classification": "tasks.classification",
     "Colorization": "tasks.colorization",
     "Decoder": "methods",
+    "EWC": "methods",
     "DeltaError": "masks",
     "Edges2Photo": "tasks.edges2photo",
     "Engine": "runtime",
@@ -54,6 +55,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "EWC",
     "VGG16",
     "BitMask",
     "BundleError",

@@ -1,6 +1,7 @@
 """Runs by the methods that go on training the shared weights: chains, what they remember, and going on with them."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from stencilnet.data.scenes import Scenes
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.tables import table2
 from stencilnet.experiment.config import AnyMethod, Experiment, MethodPlan
+from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.forecast import Forecast, forecast
 from stencilnet.experiment.planning import as_plain
 from stencilnet.experiment.reading import read_config
@@ -20,7 +22,7 @@ from stencilnet.training.fit import Interrupted
 
 from .test_run import by_stage, start, tree
 
-METHODS: tuple[AnyMethod, ...] = (sn.Rehearsal(strength=3.0),)
+METHODS: tuple[AnyMethod, ...] = (sn.EWC(strength=3.0, samples=4), sn.Rehearsal(strength=3.0))
 TASKS = ("scenes", "things", "colour")
 
 
@@ -93,9 +95,27 @@ def test_interrupted_and_resumed_is_the_same_bytes(finished: Run, tmp_path: Path
     assert ours == theirs
 
 
+def test_what_was_remembered_is_missed(finished: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder.path, folder)
+    shutil.rmtree(folder / "ewc" / "colour")
+    memory = folder / "ewc" / "things" / "memory.safetensors"
+    kept = memory.read_bytes()
+    memory.write_bytes(kept[:100])
+    with pytest.raises(RunError, match=r"memory\.safetensors is damaged .* Delete its folder"):
+        start(folder, finished.experiment, resume=True).compare()
+    memory.unlink()
+    with pytest.raises(ValueError, match="but of scenes, things nothing is remembered"):
+        start(folder, finished.experiment, resume=True).compare()
+    memory.write_bytes(kept)
+    run = start(folder, finished.experiment, resume=True)
+    run.compare()
+    assert by_stage(run)["ewc", "colour"].digests == by_stage(finished)["ewc", "colour"].digests
+
+
 def test_a_report_is_made_of_them(finished: Run) -> None:
     text = write_report(finished).with_name("report.md").read_text()
-    assert all(title in text for title in ("pseudo-rehearsal",))
+    assert all(title in text for title in ("EWC", "pseudo-rehearsal"))
 
 
 def splits(space: str = "fine") -> sn.Splits:

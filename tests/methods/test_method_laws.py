@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stencilnet.masks import DeltaError, NetState, Trainable
 from stencilnet.methods import (
+    EWC,
     Adopting,
     Decoder,
     Finetune,
@@ -26,7 +27,14 @@ from stencilnet.methods import (
 from stencilnet.models import MultiTaskNet, UNet
 from stencilnet.models.unet import DECODER
 
-METHODS: tuple[Method, ...] = (Piggyback(lr=1e-2), Scratch(), Finetune(), Decoder(), Rehearsal(strength=30.0))
+METHODS: tuple[Method, ...] = (
+    Piggyback(lr=1e-2),
+    Scratch(),
+    Finetune(),
+    Decoder(),
+    EWC(strength=100.0, samples=4),
+    Rehearsal(strength=30.0),
+)
 FIXED = tuple(method for method in METHODS if not method.moves_shared)
 KEEPING = tuple(method for method in METHODS if not method.forgets)
 FORGETTING = tuple(method for method in METHODS if method.forgets)
@@ -104,6 +112,7 @@ def test_names_and_promises_are_pinned() -> None:
         "scratch": (False, False),
         "finetune": (True, True),
         "decoder": (False, False),
+        "ewc": (True, True),
         "rehearsal": (True, True),
     }
 

@@ -11,7 +11,13 @@ from stencilnet.tasks.task import Metric
 
 MIB = 2**20
 
-_TITLES = {BACKBONE: "backbone", "finetune": "fine-tune", "piggyback": "Piggyback", "rehearsal": "pseudo-rehearsal"}
+_TITLES = {
+    BACKBONE: "backbone",
+    "finetune": "fine-tune",
+    "piggyback": "Piggyback",
+    "ewc": "EWC",
+    "rehearsal": "pseudo-rehearsal",
+}
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

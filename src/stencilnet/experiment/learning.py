@@ -17,6 +17,7 @@ from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.provenance import provenance
 from stencilnet.masks import NetState, grown
 from stencilnet.methods import (
+    EWC,
     Adopting,
     Decoder,
     Finetune,
@@ -93,7 +94,7 @@ class Learning:
 _FACTS = ("seconds", "precision", "compiled")
 """What a finished training says of itself that belongs to its task's provenance."""
 
-_ALL: tuple[Method, ...] = (Piggyback(), Scratch(), Finetune(), Decoder(), Rehearsal())
+_ALL: tuple[Method, ...] = (Piggyback(), Scratch(), Finetune(), Decoder(), EWC(), Rehearsal())
 
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 """Methods with their default settings, by name."""

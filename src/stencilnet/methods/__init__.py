@@ -1,12 +1,14 @@
 """Ways to learn a further task: one small file each, none imports another or the training loop."""
 
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
+from stencilnet.methods.ewc import EWC
 from stencilnet.methods.method import Adopting, Fit, Fresh, Method, Probe, learn_first, learn_first_head, retrains_first
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.methods.piggyback import Piggyback
 from stencilnet.methods.rehearsal import Rehearsal
 
 __all__ = [
+    "EWC",
     "Adopting",
     "Decoder",
     "Finetune",
