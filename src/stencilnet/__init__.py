@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stencilnet.data.transforms import View
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
-    from stencilnet.methods import EWC, Decoder, Finetune, Piggyback, Rehearsal, Scratch
+    from stencilnet.methods import EWC, Decoder, Finetune, PackNet, Piggyback, Rehearsal, Scratch
     from stencilnet.models import VGG16, MultiTaskNet, UNet
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
@@ -37,6 +37,7 @@ _HOMES = {
     "Finetune": "methods",
     "Learning": "experiment.learning",
     "MultiTaskNet": "models",
+    "PackNet": "methods",
     "Piggyback": "methods",
     "Recipe": "tasks.task",
     "Rehearsal": "methods",
@@ -69,6 +70,7 @@ __all__ = [
     "Finetune",
     "Learning",
     "MultiTaskNet",
+    "PackNet",
     "Piggyback",
     "Recipe",
     "Rehearsal",

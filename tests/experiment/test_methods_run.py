@@ -18,11 +18,12 @@ from stencilnet.experiment.planning import as_plain
 from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
+from stencilnet.experiment.session import Session
 from stencilnet.training.fit import Interrupted
 
 from .test_run import by_stage, start, tree
 
-METHODS: tuple[AnyMethod, ...] = (sn.EWC(strength=3.0, samples=4), sn.Rehearsal(strength=3.0))
+METHODS: tuple[AnyMethod, ...] = (sn.EWC(strength=3.0, samples=4), sn.PackNet(), sn.Rehearsal(strength=3.0))
 TASKS = ("scenes", "things", "colour")
 
 
@@ -52,6 +53,26 @@ def test_every_stage_of_every_chain_is_tested_on_all_its_tasks(finished: Run) ->
             result = results[method.name, task]
             assert result.moves_shared
             assert tuple(result.metrics) == TASKS[: position + 1]
+
+
+def test_packnet_has_a_first_task_of_its_own_and_never_forgets(finished: Run) -> None:
+    results = by_stage(finished)
+    own = results["packnet", "scenes"]
+    assert own.parent == "scenes"
+    assert own.digests["scenes"] != results["backbone", "scenes"].digests["scenes"]
+    assert own.zero_ratio == pytest.approx(0.5, abs=0.01)
+    assert results["packnet", "things"].digests["scenes"] == own.digests["scenes"]
+    last = results["packnet", "colour"]
+    assert last.digests["scenes"] == own.digests["scenes"]
+    assert last.digests["things"] == results["packnet", "things"].digests["things"]
+    assert last.metrics["scenes"] == own.metrics["scenes"]
+    assert results["ewc", "colour"].digests["scenes"] != results["backbone", "scenes"].digests["scenes"]
+    assert ("ewc", "scenes") not in results
+    matrix = Comparison.of(results.values()).matrix("packnet")
+    assert matrix.retests().changed == 0 < matrix.retests().count
+    shared, deltas = last.sizes.shared, sum(results["packnet", task].sizes.delta for task in TASKS)
+    (sizes,) = [row for row in table2(Comparison.of(results.values())).rows if row[0].text == "Model size"]
+    assert sizes[3].value == (shared + deltas) / 2**20
 
 
 def test_the_bundle_of_a_chain_runs_every_task(finished: Run) -> None:
@@ -95,6 +116,18 @@ def test_interrupted_and_resumed_is_the_same_bytes(finished: Run, tmp_path: Path
     assert ours == theirs
 
 
+def test_only_some_tasks_of_a_chain(finished: Run, tmp_path: Path) -> None:
+    """What a method does with the first task comes with the first of the others, and with none it does not."""
+    shutil.copytree(finished.folder.path, tmp_path / "run")
+    for method in METHODS:
+        shutil.rmtree(tmp_path / "run" / method.name)
+    for only, expected in (("scenes", 0), ("things", 4)):
+        session = Session(out=tmp_path / "run", root=Path(), resume=True, only=(only,))
+        Run(finished.experiment, session).compare()
+        done = by_stage(start(tmp_path / "run", finished.experiment, resume=True))
+        assert len([stage for stage in done if stage[0] not in ("backbone", "trivial")]) == expected
+
+
 def test_what_was_remembered_is_missed(finished: Run, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(finished.folder.path, folder)
@@ -115,7 +148,7 @@ def test_what_was_remembered_is_missed(finished: Run, tmp_path: Path) -> None:
 
 def test_a_report_is_made_of_them(finished: Run) -> None:
     text = write_report(finished).with_name("report.md").read_text()
-    assert all(title in text for title in ("EWC", "pseudo-rehearsal"))
+    assert all(title in text for title in ("EWC", "PackNet", "pseudo-rehearsal"))
 
 
 def splits(space: str = "fine") -> sn.Splits:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import INITIAL, BitMask, Masks, NetState, Replace, Select, Trainable, Weights
+from stencilnet.masks import INITIAL, BitMask, Free, Masks, NetState, Replace, Select, Trainable, Weights
 from stencilnet.methods import Fresh
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
@@ -62,6 +62,16 @@ def weights(names: Callable[[Fresh], tuple[str, ...]]) -> Build:
     return lambda shared, fresh: Weights(shared, fresh.layout.buffers, fresh.head, names(fresh))
 
 
+def free(names: Callable[[Fresh], tuple[str, ...]]) -> Build:
+    """Two of three elements are free."""
+    return lambda shared, fresh: Free(
+        shared,
+        fresh.layout.buffers,
+        fresh.head,
+        {name: (torch.arange(shared[name].numel()) % 3 > 0).view_as(shared[name]) for name in names(fresh)},
+    )
+
+
 TRAINABLES: dict[str, Build] = {
     "masks over all": masks(lambda fresh: fresh.layout.masked),
     "masks over some": masks(lambda fresh: fresh.layout.masked[1:]),
@@ -69,6 +79,8 @@ TRAINABLES: dict[str, Build] = {
     "weights all": weights(lambda fresh: fresh.layout.parameters),
     "weights of the decoder": weights(lambda fresh: fresh.layout.decoder),
     "weights none": weights(lambda fresh: ()),
+    "free elements": free(lambda fresh: fresh.layout.parameters),
+    "free elements of some": free(lambda fresh: fresh.layout.masked[1:]),
 }
 
 
@@ -234,7 +246,7 @@ def test_loaded_tensors_are_seen(case: Case, make_fit: Any, as_bytes: AsBytes) -
 
 def test_frozen_weights_are_the_states_own_memory(case: Case) -> None:
     trainable = case.trainable()
-    frozen = [p for p in trainable.parameters() if not p.requires_grad]
+    frozen = [p for p in trainable.parameters() if not p.requires_grad and p.dtype != torch.bool]
     assert {p.data_ptr() for p in frozen} <= {tensor.data_ptr() for tensor in case.shared.values()}
 
 

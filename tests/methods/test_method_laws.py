@@ -18,6 +18,7 @@ from stencilnet.methods import (
     Finetune,
     Fresh,
     Method,
+    PackNet,
     Penalty,
     Piggyback,
     Rehearsal,
@@ -33,6 +34,7 @@ METHODS: tuple[Method, ...] = (
     Finetune(),
     Decoder(),
     EWC(strength=100.0, samples=4),
+    PackNet(retrain_lr=1.0),
     Rehearsal(strength=30.0),
 )
 FIXED = tuple(method for method in METHODS if not method.moves_shared)
@@ -113,6 +115,7 @@ def test_names_and_promises_are_pinned() -> None:
         "finetune": (True, True),
         "decoder": (False, False),
         "ewc": (True, True),
+        "packnet": (True, False),
         "rehearsal": (True, True),
     }
 

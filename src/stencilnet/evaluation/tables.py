@@ -16,6 +16,7 @@ _TITLES = {
     "finetune": "fine-tune",
     "piggyback": "Piggyback",
     "ewc": "EWC",
+    "packnet": "PackNet",
     "rehearsal": "pseudo-rehearsal",
 }
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -8,7 +8,7 @@ from typing import Literal
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.sources import HoldOut, Source
 from stencilnet.data.transforms import View
-from stencilnet.methods import EWC, Decoder, Finetune, Piggyback, Rehearsal, Scratch
+from stencilnet.methods import EWC, Decoder, Finetune, PackNet, Piggyback, Rehearsal, Scratch
 from stencilnet.models.vgg16 import LEAST
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
@@ -20,7 +20,7 @@ from stencilnet.tasks.task import Recipe
 from stencilnet.training.settings import Settings
 
 Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Classification
-AnyMethod = Piggyback | Scratch | Finetune | Decoder | EWC | Rehearsal
+AnyMethod = Piggyback | Scratch | Finetune | Decoder | EWC | PackNet | Rehearsal
 
 PAPER_WIDTH = 64
 """Width of the paper's U-Net; VGG13's too."""

@@ -116,8 +116,11 @@ class Forecast:
     notes: tuple[str, ...]
 
     def of(self, method: str) -> tuple[Training, ...]:
-        """Return a method's trainings, the first task's before them."""
-        return tuple(row for row in self.trainings if row.stage.method in (BACKBONE, method))
+        """Return a method's trainings, the first task's before them unless the method trains it anew."""
+        own = [row for row in self.trainings if row.stage.method == method]
+        again = {row.stage.task for row in own if row.stage.method != BACKBONE}
+        first = [r for r in self.trainings if r.stage.method == BACKBONE != method and r.stage.task not in again]
+        return (*first, *own)
 
 
 def forecast(

@@ -24,6 +24,7 @@ from stencilnet.methods import (
     Fit,
     Fresh,
     Method,
+    PackNet,
     Piggyback,
     Probe,
     Rehearsal,
@@ -94,7 +95,7 @@ class Learning:
 _FACTS = ("seconds", "precision", "compiled")
 """What a finished training says of itself that belongs to its task's provenance."""
 
-_ALL: tuple[Method, ...] = (Piggyback(), Scratch(), Finetune(), Decoder(), EWC(), Rehearsal())
+_ALL: tuple[Method, ...] = (Piggyback(), Scratch(), Finetune(), Decoder(), EWC(), PackNet(), Rehearsal())
 
 METHODS: dict[str, Method] = {method.name: method for method in _ALL}
 """Methods with their default settings, by name."""

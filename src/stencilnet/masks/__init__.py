@@ -6,7 +6,7 @@ from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.growing import grown
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.state import NetState
-from stencilnet.masks.trainable import Masks, Trainable, Weights
+from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
 
 __all__ = [
     "INITIAL",
@@ -14,6 +14,7 @@ __all__ = [
     "BitMask",
     "DeltaError",
     "Entry",
+    "Free",
     "Masks",
     "NetState",
     "Replace",

@@ -3,6 +3,7 @@
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
 from stencilnet.methods.ewc import EWC
 from stencilnet.methods.method import Adopting, Fit, Fresh, Method, Probe, learn_first, learn_first_head, retrains_first
+from stencilnet.methods.packnet import PackNet
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.methods.piggyback import Piggyback
 from stencilnet.methods.rehearsal import Rehearsal
@@ -15,6 +16,7 @@ __all__ = [
     "Fit",
     "Fresh",
     "Method",
+    "PackNet",
     "Penalty",
     "Piggyback",
     "Probe",
