@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from stencilnet.data.transforms import View
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
-    from stencilnet.methods import EWC, Decoder, Finetune, PackNet, Piggyback, Rehearsal, Scratch
+    from stencilnet.methods import EWC, Decoder, Finetune, Joint, PackNet, Piggyback, Rehearsal, Scratch
     from stencilnet.models import VGG16, MultiTaskNet, UNet
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
@@ -35,6 +35,7 @@ _HOMES = {
     "Engine": "runtime",
     "Example": "tasks.task",
     "Finetune": "methods",
+    "Joint": "methods",
     "Learning": "experiment.learning",
     "MultiTaskNet": "models",
     "PackNet": "methods",
@@ -68,6 +69,7 @@ __all__ = [
     "Engine",
     "Example",
     "Finetune",
+    "Joint",
     "Learning",
     "MultiTaskNet",
     "PackNet",

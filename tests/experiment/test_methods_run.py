@@ -16,7 +16,7 @@ from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.forecast import Forecast, forecast
 from stencilnet.experiment.planning import as_plain
 from stencilnet.experiment.reading import read_config
-from stencilnet.experiment.reporting import write_report
+from stencilnet.experiment.reporting import material, write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.training.fit import Interrupted
@@ -149,6 +149,11 @@ def test_what_was_remembered_is_missed(finished: Run, tmp_path: Path) -> None:
 def test_a_report_is_made_of_them(finished: Run) -> None:
     text = write_report(finished).with_name("report.md").read_text()
     assert all(title in text for title in ("EWC", "PackNet", "pseudo-rehearsal"))
+    shown = material(finished)
+    assert set(shown.curves["scenes"]) == {"backbone", "packnet"}
+    packed = shown.curves["things"]["packnet"]
+    assert packed.loss[0][-1] == 6  # 4 steps, and 2 after pruning
+    assert packed.selected in packed.validation[0]
 
 
 def splits(space: str = "fine") -> sn.Splits:

@@ -67,6 +67,19 @@ def plan(
     return tuple(stages)
 
 
+def plan_joint(tasks: Sequence[str], method: str) -> tuple[Stage, ...]:
+    """Lay out a method that learns all tasks at once: a stage for each, none of which starts from another.
+
+    Args:
+        tasks: Names in order.
+        method: Name of the method.
+    """
+    return tuple(
+        Stage(method=method, task=task, index=index, parent=None, moves_shared=False)
+        for index, task in enumerate(tasks)
+    )
+
+
 def _check(tasks: Sequence[str], method: str, moves_shared: bool, parents: Mapping[str, str]) -> None:
     if not tasks or len(set(tasks)) != len(tasks):
         raise ValueError(f"Expected argument `tasks` to be different names, at least one, but got {list(tasks)}.")

@@ -18,6 +18,7 @@ _TITLES = {
     "ewc": "EWC",
     "packnet": "PackNet",
     "rehearsal": "pseudo-rehearsal",
+    "joint": "joint training",
 }
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 

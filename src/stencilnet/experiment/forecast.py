@@ -10,13 +10,14 @@ from stencilnet.bundle.tensors import encode_delta, encode_tensors
 from stencilnet.data.folders import Examples
 from stencilnet.data.samples import CACHE_BYTES
 from stencilnet.data.transforms import resized
-from stencilnet.evaluation.protocol import BACKBONE, Stage, plan
+from stencilnet.evaluation.protocol import BACKBONE, Stage, plan, plan_joint
 from stencilnet.evaluation.results import Sizes
 from stencilnet.experiment.backbones import make_backbone, start_of
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Backbone, Experiment, MethodPlan
 from stencilnet.experiment.downloads import without_downloads
-from stencilnet.experiment.learning import Splits, first_state, fresh_of, job_of, task_seed
+from stencilnet.experiment.joint import Member, joint_job, joint_state
+from stencilnet.experiment.learning import Learning, Splits, first_state, fresh_of, job_of, task_seed
 from stencilnet.experiment.measuring import Glance, Measuring, silenced, untouched
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.pictures import spread
@@ -25,12 +26,13 @@ from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_style
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.masks import NetState
-from stencilnet.methods import Adopting, Fresh, retrains_first
+from stencilnet.methods import Adopting, Fresh, Joint, retrains_first
 from stencilnet.tasks.catalog import LOGITS
 from stencilnet.tasks.standin import random_standin
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.tasks.vgg import vgg
+from stencilnet.training.job import Job
 from stencilnet.training.probing import make_probe
 from stencilnet.training.settings import Resolved, resolve
 from stencilnet.training.timing import StepCost
@@ -214,6 +216,9 @@ class _Walk:
         names = (first, *self.experiment.learned_by(plan_))
         if not any(self._wanted(name) for name in names[1:]):
             return
+        if isinstance(method, Joint):
+            yield from self._joint(plan_, names)
+            return
         stages = plan(names, method.name, method.moves_shared, plan_.parents, retrains_first(method))
         states, bundled, asked = {first: self.start}, False, 0
         if isinstance(method, Adopting) and not method.retrains:
@@ -239,6 +244,25 @@ class _Walk:
                 yield replace(row, forgets=method.forgets, training=row.training + looking)
                 bundled, asked = True, 0
 
+    def _joint(self, plan_: MethodPlan, names: Sequence[str]) -> Iterator[Training]:
+        """Yield the one training of all tasks, as the first one's, and then the tests of the others."""
+        members = {
+            name: Member(task=self.tasks[name], data=self._splits(name), config=self._config(name)) for name in names
+        }
+        fit = self._measuring(joint_job(self.net, members), Joint.name)
+        state = joint_state(self.net, members, fit)
+        (found,) = fit.found
+        for stage in plan_joint(names, plan_.method.name):
+            row = self._row(stage, state, fit, stored_whole=stage.index == 0)
+            if stage.index == 0:  # evaluated once, at the end
+                loading = sum(self._loading(n, self.data[n].train, found.steps * row.batch, found.cost) for n in names)
+                training = self._with_loading(found.steps * found.cost.seconds, loading)
+                checks = sum(len(self.data[n].validation) for n in names) * found.cost.scoring / len(names)
+                yield replace(row, training=training, checking=checks + self._testing(stage, state, found.cost))
+            else:
+                testing = self._testing(stage, state, found.cost)
+                yield replace(row, steps=0, stored=0, training=0.0, checking=testing)
+
     def _wanted(self, name: str) -> bool:
         return not self.only or name in self.only
 
@@ -252,14 +276,21 @@ class _Walk:
         return fresh_of(self.net, self.tasks[name], self._seed(name), logits=logits, probe=glance)
 
     def _fit(self, stage: Stage, plan_: MethodPlan) -> Measuring:
-        name = stage.task
-        task_plan, data = self.experiment.plan(name), self.data[name]
-        config = learning(self.experiment, task_plan, Session(out=Path(), root=self.root), Path())
-        splits = Splits(train=data.train, validation=data.validation)
-        label = f"{stage.method}/{name}"
-        job = job_of(self.tasks[name], splits, label, plan_.method, config, self._seed(name), Path())
+        name, label = stage.task, f"{stage.method}/{stage.task}"
+        splits, config = self._splits(name), self._config(name)
+        return self._measuring(
+            job_of(self.tasks[name], splits, label, plan_.method, config, self._seed(name), Path()), name
+        )
+
+    def _measuring(self, job: Job, key: str) -> Measuring:
         job = replace(job, recipe=replace(job.recipe, batch=job.recipe.batch // self.devices))
-        return Measuring(net=self.net, job=job, key=name, resolved=self.resolved, costs=self.costs, say=self.say)
+        return Measuring(net=self.net, job=job, key=key, resolved=self.resolved, costs=self.costs, say=self.say)
+
+    def _config(self, name: str) -> Learning:
+        return learning(self.experiment, self.experiment.plan(name), Session(out=Path(), root=self.root), Path())
+
+    def _splits(self, name: str) -> Splits:
+        return Splits(train=self.data[name].train, validation=self.data[name].validation)
 
     def _row(self, stage: Stage, state: NetState, fit: Measuring, *, stored_whole: bool) -> Training:
         name, cost = stage.task, fit.found[-1].cost

@@ -149,7 +149,6 @@ def task_seed(seed: int, name: str) -> int:
 def job_of(task: Task, data: Splits, name: str, method: Method, config: Learning, seed: int, folder: Path) -> Job:
     """Return what there is to train, by a task's own seed; nothing is read or written yet."""
     recipe = config.recipe or task.recipe()
-    disk = None if config.trainer.cache is None else Path(config.trainer.cache)
     return Job(
         name=name,
         folder=folder,
@@ -157,9 +156,23 @@ def job_of(task: Task, data: Splits, name: str, method: Method, config: Learning
         recipe=recipe,
         mask_lr=method.lr if isinstance(method, Piggyback) else recipe.lr,
         seed=seed,
-        train=TrainingSamples(data.train, config.view, task, seed, disk=disk),
-        validation=EvaluationSamples(data.validation, config.view, task, whole=False, disk=disk),
+        train=training_samples(task, data, config, seed),
+        validation=evaluation_samples(task, data, config),
     )
+
+
+def training_samples(task: Task, data: Splits, config: Learning, seed: int) -> TrainingSamples:
+    """Return what a task is trained on."""
+    return TrainingSamples(data.train, config.view, task, seed, disk=_disk(config))
+
+
+def evaluation_samples(task: Task, data: Splits, config: Learning) -> EvaluationSamples:
+    """Return what a task's step is selected by."""
+    return EvaluationSamples(data.validation, config.view, task, whole=False, disk=_disk(config))
+
+
+def _disk(config: Learning) -> Path | None:
+    return None if config.trainer.cache is None else Path(config.trainer.cache)
 
 
 def fresh_of(
@@ -249,7 +262,7 @@ def _work(
 
 def _record(task: Task, label: str, config: Learning) -> TaskRecord:
     assert config.folder is not None, "whoever calls gives one"
-    resolved, selected = resolve(config.trainer, config.group), _selected(config.folder)
+    resolved, selected = resolve(config.trainer, config.group), selected_of(config.folder)
     return TaskRecord(
         kind=task.kind,
         channels=task.channels,
@@ -273,7 +286,7 @@ def first_state(net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: 
     return learn_first(name, fresh if backbone == "fresh" else replace(fresh, shared=net.state.shared), fit)
 
 
-def _selected(folder: Path) -> dict[str, Any]:
+def selected_of(folder: Path) -> dict[str, Any]:
     """Return what `make_fit` says of a task's trainings: the last one's selected step and scores, all of their time.
 
     Steps count from the first training on.

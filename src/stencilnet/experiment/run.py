@@ -7,12 +7,13 @@ from functools import cached_property
 from pathlib import Path
 
 from stencilnet.bundle import add_task, load, save, task_names
-from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan
+from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan, plan_joint
 from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.backbones import make_backbone
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment, MethodPlan
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
+from stencilnet.experiment.joint import Member, learn_jointly
 from stencilnet.experiment.learning import Learning, Splits, adopt, learn_task
 from stencilnet.experiment.locking import alone
 from stencilnet.experiment.memory import read_memory, write_memory
@@ -20,7 +21,7 @@ from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
-from stencilnet.methods import Adopting, retrains_first
+from stencilnet.methods import Adopting, Joint, retrains_first
 from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
@@ -85,7 +86,8 @@ class Run:
                 self._first()
         for stage in self._wanted(method):
             if not self._done(stage):
-                with self._alone(stage.method if stage.moves_shared else f"{stage.method}.{stage.task}"):
+                chained = stage.moves_shared or isinstance(method.method, Joint)
+                with self._alone(stage.method if chained else f"{stage.method}.{stage.task}"):
                     self._further(stage, method)
         self.complete(method)
 
@@ -107,6 +109,8 @@ class Run:
     def _stages(self, method: MethodPlan) -> tuple[Stage, ...]:
         tasks = (self.first, *self.experiment.learned_by(method))
         kind = method.method
+        if isinstance(kind, Joint):
+            return plan_joint(tasks, kind.name)
         return plan(tasks, kind.name, kind.moves_shared, method.parents, retrains_first(method.method))[1:]
 
     def _wanted(self, method: MethodPlan) -> tuple[Stage, ...]:
@@ -142,6 +146,9 @@ class Run:
                 net = self._moved(stage, method)
                 write_memory(self.folder.memory(stage.method, stage.task), net.memory)
                 save(net, bundle)
+        elif isinstance(method.method, Joint):
+            if not bundle.exists():
+                save(self._joint(method), bundle)
         elif not bundle.exists() or stage.task not in task_names(bundle):
             net = self._learned(load(self.folder.backbone), stage.method, stage.task, method)
             with self._bundle_alone(stage):
@@ -197,6 +204,20 @@ class Run:
         config = self._learning(label, name)
         return learn_task(net, task, self._splits(name), name=name, method=method.method, config=config)
 
+    def _joint(self, method: MethodPlan) -> MultiTaskNet:
+        """Return what training all tasks at once makes of the backbone's start."""
+        names, label = (self.first, *self.experiment.learned_by(method)), method.method.name
+        folder = self.folder.stage(label, self.first)
+        members = {
+            name: Member(
+                task=self.tasks[name],
+                data=self._splits(name),
+                config=replace(self._learning(label, name), folder=folder),
+            )
+            for name in names
+        }
+        return learn_jointly(make_backbone(self.experiment.backbone, self.experiment.seed), members)
+
     def _splits(self, name: str) -> Splits:
         data = self.data(name)
         return Splits(train=data.train, validation=data.validation)
@@ -231,7 +252,7 @@ class Run:
         tasks = [plan.name for plan in self.experiment.tasks]
         tasks = tasks[1 : tasks.index(stage.task)]
         earlier = [name for name in tasks if name in held and self.folder.result(stage.method, name).exists()]
-        return (*([self.first] if self.first in held else []), *earlier, stage.task)
+        return tuple(dict.fromkeys((*([self.first] if self.first in held else []), *earlier, stage.task)))
 
     def _missing(self, stage: Stage) -> bool:
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=False)

@@ -2,6 +2,7 @@
 
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
 from stencilnet.methods.ewc import EWC
+from stencilnet.methods.joint import Joint, learn_together
 from stencilnet.methods.method import Adopting, Fit, Fresh, Method, Probe, learn_first, learn_first_head, retrains_first
 from stencilnet.methods.packnet import PackNet
 from stencilnet.methods.penalty import Penalty, Run
@@ -15,6 +16,7 @@ __all__ = [
     "Finetune",
     "Fit",
     "Fresh",
+    "Joint",
     "Method",
     "PackNet",
     "Penalty",
@@ -25,5 +27,6 @@ __all__ = [
     "Scratch",
     "learn_first",
     "learn_first_head",
+    "learn_together",
     "retrains_first",
 ]

@@ -33,7 +33,7 @@ class EWC:
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
     retrains: ClassVar[bool] = False
-    strength: float = 1.0
+    strength: float = 0.01
     """Lambda, beside the new task's loss."""
     samples: int = 100
     """Training inputs by which importance is measured, a forward and a backward pass each, once a task."""
