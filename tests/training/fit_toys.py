@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.masks import Masks, Weights
+from stencilnet.masks import Free, Masks, Weights
 from stencilnet.methods import Penalty, Run
 from stencilnet.models import UNet, layout_of
 from stencilnet.models.unet import DECODER
@@ -184,6 +184,14 @@ def weights(backbone: nn.Module) -> Weights:
     return Weights(*parts(backbone), layout.parameters)
 
 
+def free(backbone: nn.Module) -> Free:
+    """Every second element of the masked weights is free."""
+    shared, buffers, head = parts(backbone)
+    names = layout_of(backbone, "head", ()).masked
+    bits = {name: (torch.arange(shared[name].numel()) % 2 == 0).view_as(shared[name]) for name in names}
+    return Free(shared, buffers, head, bits)
+
+
 def parts(backbone: nn.Module) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, Tensor]]:
     layout = layout_of(backbone, "head", ())
     state = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
@@ -207,7 +215,7 @@ def job(folder: Path, **changes: Any) -> Job:
 
 def fit(
     job: Job,
-    trainable: Masks | Weights,
+    trainable: Masks | Weights | Free,
     backbone: nn.Module,
     *,
     sinks: Sequence[Sink] = (),
@@ -218,7 +226,7 @@ def fit(
     share: float = 1.0,
     lr_scale: float = 1.0,
     **settings: Any,
-) -> Masks | Weights:
+) -> Masks | Weights | Free:
     chosen = {"device": "cpu", "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "samples": 0} | settings
     resolved = resolve(Settings(**chosen), group)
     made = make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop, group=group)

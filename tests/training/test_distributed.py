@@ -109,6 +109,11 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
             assert ours.keys() == theirs.keys()
             for value in set(ours) - {"examples_per_second"}:
                 assert ours[value] == pytest.approx(theirs[value], rel=1e-5), (value, ours["step"])
+    for found in (one["freed"], two["freed"]):  # what has an owner moves on no device
+        for key, bits in ((key, tensor) for key, tensor in found.items() if key.startswith("_free")):
+            moved = found[key.replace("_free", "_moving")] != found[f"_frozen.{2 * int(key.rpartition('.')[2])}"]
+            assert bool(moved[bits].any())
+            assert not bool(moved[~bits].any())
     # Autocast rounds each process's gradient of the weights to 8 bits before they are averaged: 2.4e-4 was measured
     # after 6 steps of 1e-3, of which this is three times. From float32's result it is 3.9e-3.
     for key, tensor in one["rounded"].items():
