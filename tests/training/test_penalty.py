@@ -102,7 +102,10 @@ def test_a_network_is_penalised_as_it_will_be_used(tmp_path: Path) -> None:
     with torch.no_grad():
         functional_call(backbone.train(), still, (images,))  # the task's own run of the step comes first
         expected = Pull()(still, images, lambda given, seen: functional_call(backbone.eval(), given, (seen,)))
-    assert rows(tmp_path)[0]["loss/pull"] == pytest.approx(float(expected), rel=1e-5)
+        target = torch.stack([data[key]["target"] for key in first_batch(tmp_path)])
+        output = functional_call(backbone.eval(), dict(backbone.state_dict()), (images,))
+        first = F.mse_loss(output, target) + 0.1 * F.l1_loss(output, target)  # the unit: the loss before training
+    assert rows(tmp_path)[0]["loss/pull"] == pytest.approx(float(first * expected), rel=1e-5)
 
 
 def first_batch(folder: Path) -> list[tuple[int, int]]:

@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
-from torch.utils.data import default_collate
 
 from stencilnet.data.together import EvaluationTogether, TrainingTogether
 from stencilnet.experiment.learning import (
@@ -25,11 +23,8 @@ from stencilnet.tasks.task import Recipe, Task
 from stencilnet.tasks.together import Together, score
 from stencilnet.training.fit import make_fit
 from stencilnet.training.job import Job
-from stencilnet.training.seeds import CRITIC, forked
+from stencilnet.training.scaling import first_loss
 from stencilnet.training.settings import resolve
-
-_LEAST = 1e-8
-"""Loss that a task's scale is at least."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -117,8 +112,8 @@ def joint_job(net: MultiTaskNet, members: Mapping[str, Member]) -> Job:
     heads = _heads(net, members)
     scales = {}
     for task, samples in training.items():
-        batch = default_collate([samples[0, index % len(samples)] for index in range(recipe.batch)])
-        scales[task] = _loss(net, members[task].task, {**start, **heads[task]}, batch, seeds[task])
+        weights, own = {**start, **heads[task]}, members[task].task
+        scales[task] = first_loss(net.backbone, weights, own, samples, batch=recipe.batch, seed=seeds[task])
     return Job(
         name=Joint.name,
         folder=folder,
@@ -139,15 +134,3 @@ def _heads(net: MultiTaskNet, members: Mapping[str, Member]) -> dict[str, dict[s
         name: net.fresh_head(member.task.channels, torch.Generator().manual_seed(task_seed(member.config.seed, name)))
         for name, member in members.items()
     }
-
-
-def _loss(
-    net: MultiTaskNet, task: Task, weights: Mapping[str, Tensor], batch: Mapping[str, Tensor], seed: int
-) -> float:
-    """Return a task's loss before training."""
-    with torch.no_grad(), forked("cpu", seed, CRITIC, 0):
-        sample = task.prepare(batch)
-        own = {name: tensor.clone() for name, tensor in weights.items()}  # running statistics may move
-        output = functional_call(net.backbone, own, (sample["input"],))
-        terms = task.loss(output, sample, task.critic())
-    return max(float(torch.stack(list(terms.values())).sum()), _LEAST)

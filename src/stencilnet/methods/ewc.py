@@ -20,13 +20,14 @@ of every task the mean importance before it was set to 1, by name."""
 class EWC:
     """Goes on training the one shared network, and draws each weight back by how much it mattered to earlier tasks.
 
-    To the loss comes ``(strength / 2) * sum_k sum_i F_ki (theta_i - theta*_ki)^2`` over earlier tasks k and all
+    To the loss L comes ``L_0 (strength / 2) * sum_k sum_i F_ki (theta_i - theta*_ki)^2`` over earlier tasks k and all
     parameters i but the heads' (Kirkpatrick et al. 2017, Eq. 3), less what no theta changes: F_k is the diagonal of the
     Fisher information where task k was learned, at theta*_k. It is a mean over training inputs of squared gradients of
     single images: of the log-likelihood of labels drawn from the softmax, pixel by pixel and added up; for values, of
     ``<v, output>`` with v drawn from N(0, I), which is Gauss-Newton's matrix, since gradients of the loss vanish where
-    it is small. Each task's F is divided by its mean over all weights, so that `strength` is what a weight of average
-    importance would be given as weight decay towards its old value, whatever the old task's loss and outputs.
+    it is small. Each task's F is divided by its mean over all weights, and L_0 is the new task's loss before training,
+    so that `strength` means the same for every task, old or new: the weight decay towards its old value of a weight of
+    average importance, in units of the loss.
     """
 
     name: ClassVar[str] = "ewc"
@@ -34,7 +35,7 @@ class EWC:
     forgets: ClassVar[bool] = True
     retrains: ClassVar[bool] = False
     strength: float = 0.01
-    """Lambda, beside the new task's loss."""
+    """Lambda, in units of the new task's loss before training."""
     samples: int = 100
     """Training inputs by which importance is measured, a forward and a backward pass each, once a task."""
 

@@ -26,7 +26,8 @@ class Fit(Protocol):
 
         Args:
             trainable: What to train.
-            penalty: A term to add to the task's loss.
+            penalty: A term to add to the task's loss, in units of what that is before training: so it weighs the same
+                beside every kind of loss.
             share: Of the recipe's steps, above 0; the schedule is that of the shorter training.
             lr_scale: Factor on all learning rates, above 0.
         """

@@ -12,7 +12,7 @@ Run = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 
 
 class Penalty(nn.Module, ABC):
-    """A term of the loss that is a method's own, not the task's.
+    """A term of the loss that is a method's own, not the task's, in units of the task's loss before training.
 
     Its tensors are buffers: they go to the device where the training is, and to every process that takes part. With
     what `settings` returns they decide its value, so that a training is resumed with no other penalty. It has no

@@ -22,8 +22,8 @@ class Rehearsal:
     """Goes on training the one shared network, and holds earlier tasks' outputs to what they were, without old data.
 
     The state before the task is the teacher, and every earlier head is distilled on inputs that need no old data. The
-    loss grows by ``strength * sum_k D_k``, where D_k compares what head k makes of the shared weights as they are and
-    as they were: for logits the Kullback-Leibler divergence at a temperature of 2, times its square (Hinton et al.
+    loss L grows by ``L_0 strength sum_k D_k``, where D_k compares what head k makes of the shared weights as they are
+    and as they were: for logits the Kullback-Leibler divergence at a temperature of 2, times its square (Hinton et al.
     2015, Sec. 2.1), a mean over images and pixels; for values the mean squared error. Earlier heads stay as they are;
     Li and Hoiem train them too.
     """
@@ -32,7 +32,7 @@ class Rehearsal:
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
     strength: float = 1.0
-    """Weight of the distillation beside the task's loss."""
+    """Weight of the distillation, in units of the task's loss before training, L_0."""
     inputs: Literal["images", "noise"] = "images"
     """What earlier tasks are rehearsed on. ``images``: the step's own. ``noise``: uniform in [0, 1], every value by
     itself, drawn anew in every step."""

@@ -27,6 +27,8 @@ from stencilnet.training.distributed import ALONE, Group, check_division, packed
 from stencilnet.training.following import Training
 from stencilnet.training.job import Job, fingerprint, scaled
 from stencilnet.training.loop import DivergedError, Interrupted, Loop
+from stencilnet.training.networks import graph_of
+from stencilnet.training.scaling import first_loss
 from stencilnet.training.settings import Resolved
 from stencilnet.training.sinks import Files, Run, Sink
 from stencilnet.training.step import Learner
@@ -119,6 +121,7 @@ class _Fit:
                 call=call,
                 record=record,
                 penalty=penalty,
+                scale=1.0 if penalty is None else self._first_loss(trainable, job),
             )
             start = packed(training) if self.group.size > 1 else b""
             learner = training.learner(resolved, self.group)
@@ -129,6 +132,10 @@ class _Fit:
         trainable.zero_grad(set_to_none=True)
         trainable.cpu()
         return trainable
+
+    def _first_loss(self, trainable: Trainable, job: Job) -> float:
+        still = graph_of(self.backbone, "cpu").eval()
+        return first_loss(still, trainable.weights(), job.task, job.train, batch=job.recipe.batch, seed=job.seed)
 
     def _train(
         self, training: Training, learner: Learner, progress: Progress, folder: Path, mark: Mapping[str, Any]

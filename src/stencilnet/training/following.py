@@ -30,6 +30,7 @@ class Training:
         call: Which training of the job it is.
         record: The checkpoint to go on from; None to start.
         penalty: What a method adds to the loss.
+        scale: What that is in units of.
     """
 
     backbone: nn.Module
@@ -39,6 +40,7 @@ class Training:
     call: int
     record: Mapping[str, Any] | None
     penalty: Penalty | None = None
+    scale: float = 1.0
 
     def learner(self, resolved: Resolved, group: Group) -> Learner:
         """Return the moving parts where the training starts or goes on."""
@@ -54,6 +56,7 @@ class Training:
             resolved=resolved,
             group=group,
             penalty=self.penalty,
+            scale=self.scale,
         )
         if self.record is not None:
             restore(learner, self.record)

@@ -41,18 +41,20 @@ class Regularizer(nn.Module):
         backbone: Gives the graph, in evaluation mode for good: another object than the network's, which is trained.
         trainable: Gives the weights.
         penalty: Gives the value.
+        scale: What the value is in units of: the task's loss before training.
     """
 
-    def __init__(self, backbone: nn.Module, trainable: Trainable, penalty: Penalty) -> None:
+    def __init__(self, backbone: nn.Module, trainable: Trainable, penalty: Penalty, scale: float) -> None:
         super().__init__()
+        self.scale = scale
         self.trainable = trainable
         self.penalty = penalty
         self._graph = (backbone.eval(),)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the penalty, a scalar, given the step's images ``(N, 3, H, W)`` in [0, 1]."""
+        """Return the penalty times its scale, a scalar, given the step's images ``(N, 3, H, W)`` in [0, 1]."""
         value: Tensor = self.penalty(self.trainable.weights(), images, self._run)
-        return value
+        return self.scale * value
 
     def _run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
         output: Tensor = functional_call(self._graph[0], dict(weights), (images,))

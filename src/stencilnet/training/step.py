@@ -73,6 +73,7 @@ def make_learner(
     resolved: Resolved,
     group: Group = ALONE,
     penalty: Penalty | None = None,
+    scale: float = 1.0,
 ) -> Learner:
     """Put everything on the device and make the optimisers.
 
@@ -86,6 +87,7 @@ def make_learner(
         resolved: Device, precision, whether compiled, parts of a batch.
         group: The processes that train together, each with the same tensors.
         penalty: What a method adds to the loss; taken over.
+        scale: What it is in units of.
 
     Raises:
         ValueError: If the trainable's weights are not those of the backbone.
@@ -99,7 +101,7 @@ def make_learner(
     graph = graph_of(backbone, resolved.device)
     trainable.to(resolved.device)
     network = Network(graph, trainable)
-    regularizer = None if penalty is None else _regularizer(backbone, trainable, penalty, resolved)
+    regularizer = None if penalty is None else _regularizer(backbone, trainable, penalty, scale, resolved)
     if resolved.compiled:
         torch.compiler.reset()  # what other trainings left, of which only so many are kept
         network.compile(dynamic=False, mode=launch_mode(critic, resolved, group, penalty))
@@ -262,8 +264,10 @@ def launch_mode(
     return ONE_LAUNCH if resolved.device == "cuda" and simple else None
 
 
-def _regularizer(backbone: nn.Module, trainable: Trainable, penalty: Penalty, resolved: Resolved) -> Regularizer:
-    return Regularizer(graph_of(backbone, resolved.device), trainable, penalty.to(resolved.device))
+def _regularizer(
+    backbone: nn.Module, trainable: Trainable, penalty: Penalty, scale: float, resolved: Resolved
+) -> Regularizer:
+    return Regularizer(graph_of(backbone, resolved.device), trainable, penalty.to(resolved.device), scale)
 
 
 def _with_optimizer(critic: nn.Module | None, task: Task, recipe: Recipe, device: str, group: Group) -> Critic | None:
