@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from stencilnet.data.transforms import View
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
-    from stencilnet.methods import EWC, Decoder, Finetune, Joint, PackNet, Piggyback, Rehearsal, Scratch
+    from stencilnet.methods import (
+        EWC,
+        Decoder,
+        Finetune,
+        HeadOnly,
+        Joint,
+        NormOnly,
+        PackNet,
+        Piggyback,
+        Rehearsal,
+        Scratch,
+    )
     from stencilnet.models import VGG16, MultiTaskNet, UNet
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
@@ -35,9 +46,11 @@ _HOMES = {
     "Engine": "runtime",
     "Example": "tasks.task",
     "Finetune": "methods",
+    "HeadOnly": "methods",
     "Joint": "methods",
     "Learning": "experiment.learning",
     "MultiTaskNet": "models",
+    "NormOnly": "methods",
     "PackNet": "methods",
     "Piggyback": "methods",
     "Recipe": "tasks.task",
@@ -69,9 +82,11 @@ __all__ = [
     "Engine",
     "Example",
     "Finetune",
+    "HeadOnly",
     "Joint",
     "Learning",
     "MultiTaskNet",
+    "NormOnly",
     "PackNet",
     "Piggyback",
     "Recipe",

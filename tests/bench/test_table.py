@@ -89,6 +89,7 @@ def test_a_target_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("stencilnet.bench.rows.has_fast_bf16", lambda _, has=has: has)
         assert one.on(device).target == expected
     assert row("plain", usual).on("cuda").target == usual
+    assert replace(row("free", usual), cuda=Target()).on("cuda").target is None
 
 
 def test_what_was_measured_is_there_before_the_rest(setting: Setting) -> None:

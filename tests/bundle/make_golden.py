@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.bundle import save
-from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 
 FOLDER = Path(__file__).parent / "golden"
@@ -34,9 +34,9 @@ def uneven_bits(shape: torch.Size, number: int) -> BitMask:
     return BitMask.pack(kept.reshape(shape))
 
 
-def head(channels: int, start: int) -> dict[str, Entry]:
-    """Return a head over the two channels of the first level."""
-    weight, bias = torch.Size((channels, 2, 1, 1)), torch.Size((channels,))
+def head(channels: int, start: int, width: int = 2) -> dict[str, Entry]:
+    """Return a head over the channels of the first level."""
+    weight, bias = torch.Size((channels, width, 1, 1)), torch.Size((channels,))
     return {"head.weight": Replace(ramp(weight, start)), "head.bias": Replace(ramp(bias, start))}
 
 
@@ -55,6 +55,41 @@ def coded_net() -> MultiTaskNet:
     masks: dict[str, Entry] = {name: Select(uneven_bits(shapes[name], i)) for i, name in enumerate(net.layout.masked)}
     record = TaskRecord(kind="colorization", channels=2, method="piggyback")
     return MultiTaskNet(backbone, deltas={"uneven": TaskDelta(masks | head(2, 4))}, records={"uneven": record})
+
+
+def forms_net() -> MultiTaskNet:
+    """Return a network whose norms have weights, with a task for each further form of mask, and norms of its own."""
+    backbone = UNet(width=1, channels=3, norm="affine")
+    shapes = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
+    backbone.load_state_dict({name: ramp(shape, start) for start, (name, shape) in enumerate(shapes.items())})
+    layout = MultiTaskNet(backbone).layout
+    masked = [(i, name, shapes[name]) for i, name in enumerate(layout.masked)]
+    norms: dict[str, Entry] = {name: Replace(ramp(shapes[name], 5 + i)) for i, name in enumerate(layout.norms)}
+    entries: dict[str, dict[str, Entry]] = {
+        "sign": {
+            name: Sign(uneven_bits(shape, i), ramp(channels(shape, int(name in layout.transposed)), i))
+            for i, name, shape in masked
+        },
+        "ternary": {name: ternary(shape, i) for i, name, shape in masked},
+        "affine": {name: Affine(bits(shape, i), ramp(torch.Size((4,)), i)) for i, name, shape in masked},
+        "norms": norms,
+    }
+    return MultiTaskNet(
+        backbone,
+        deltas={task: TaskDelta(own | head(2, 4, width=1)) for task, own in entries.items()},
+        records={task: TaskRecord(kind="colorization", channels=2, method="piggyback") for task in entries},
+    )
+
+
+def channels(shape: torch.Size, dimension: int) -> torch.Size:
+    """Return a shape with 1 for every dimension but one."""
+    return torch.Size(side if place == dimension else 1 for place, side in enumerate(shape))
+
+
+def ternary(shape: torch.Size, number: int) -> Ternary:
+    """Return masks that keep 4 of 7 weights, and turn some of these over."""
+    keep, flip = bits(shape, number).unpack(), uneven_bits(shape, number + 1).unpack()
+    return Ternary(BitMask.pack(keep), BitMask.pack(keep & flip))
 
 
 def golden_net() -> MultiTaskNet:
@@ -88,3 +123,4 @@ def golden_net() -> MultiTaskNet:
 if __name__ == "__main__":
     save(golden_net(), FOLDER / "v1")
     save(coded_net(), FOLDER / "v1-entropy")
+    save(forms_net(), FOLDER / "v1-forms")

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from stencilnet.bundle import BundleError
 from stencilnet.bundle.coding import MOST, STEPS, decode_bits, encode_bits, is_worth_coding
-from stencilnet.bundle.tensors import decode_delta, encode_delta
-from stencilnet.masks import BitMask, Replace, Select, TaskDelta
+from stencilnet.bundle.tensors import decode_delta, decode_tensors, encode_delta
+from stencilnet.masks import BitMask, Replace, Select, Sign, TaskDelta, Ternary
 
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
 FILE = Path("bundle/tasks/x/delta-0.safetensors")
@@ -154,6 +154,37 @@ def test_each_mask_takes_the_smaller_coding() -> None:
     assert data.count(b'\\"coding\\":\\"entropy\\"') == 1
     body = len(data) - 8 - int.from_bytes(data[:8], "little")
     assert body == 12 + 2500 + encode_bits(packed(uneven)).nbytes
+
+
+def test_signs_are_coded_like_masks_and_their_steps_are_not() -> None:
+    uneven = packed(drawn(20_000, 0.03).reshape(40, 500))
+    steps = torch.rand(40, 1, generator=torch.Generator().manual_seed(0))
+    delta = TaskDelta({"conv.weight": Sign(uneven, steps)})
+    data = encode_delta(delta)
+    body = len(data) - 8 - int.from_bytes(data[:8], "little")
+    assert body == 40 * 4 + encode_bits(uneven).nbytes
+    back = decode_delta(data, FILE).entries["conv.weight"]
+    assert isinstance(back, Sign)
+    assert back.bits == uneven
+    assert torch.equal(back.scale, steps)
+    assert encode_delta(TaskDelta({"conv.weight": back})) == data
+
+
+def test_each_plane_of_bits_takes_the_smaller_coding() -> None:
+    even, few = drawn(20_000, 0.5), drawn(20_000, 0.02, seed=1)
+    for keep, flip, parts in (
+        (even, even & few, ["flip_code", "keep"]),
+        (few, few & even, ["flip_code", "keep_code"]),
+        (even | ~few, few & even, ["flip_code", "keep_code"]),
+    ):
+        delta = TaskDelta({"conv.weight": Ternary(packed(keep), packed(flip))})
+        data = encode_delta(delta)
+        assert sorted(name.removeprefix("conv.weight:") for name in decode_tensors(data, FILE)) == parts
+        assert len(data) < len(encode_delta(delta, raw=True))
+        back = decode_delta(data, FILE).entries["conv.weight"]
+        assert isinstance(back, Ternary)
+        assert (back.keep, back.flip) == (packed(keep), packed(flip))
+        assert encode_delta(TaskDelta({"conv.weight": back})) == data
 
 
 def test_the_documented_reader_reads_both_codings(tmp_path: Path) -> None:

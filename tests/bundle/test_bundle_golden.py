@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 
 from stencilnet.bundle import load, save, verify
-from stencilnet.masks import Replace, Select
+from stencilnet.masks import Affine, Replace, Select, Sign, Ternary
+from stencilnet.models import UNet
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 CODED = GOLDEN.with_name("v1-entropy")
-BOTH = pytest.mark.parametrize("golden", [GOLDEN, CODED])
+FORMS = GOLDEN.with_name("v1-forms")
+ALL = pytest.mark.parametrize("golden", [GOLDEN, CODED, FORMS])
 
 
 def ramp(shape: tuple[int, ...], start: int) -> npt.NDArray[np.float32]:
@@ -31,7 +34,7 @@ def uneven_bits(shape: tuple[int, ...], number: int) -> npt.NDArray[np.bool_]:
     return (steps % 29 != 0, steps % 29 == 0, steps >= 0, steps % 7 < 4)[number % 4].reshape(shape)
 
 
-@BOTH
+@ALL
 def test_backbone_has_the_values_of_its_formula(golden: Path) -> None:
     backbone = load(golden).backbone.state_dict()
     assert next(iter(backbone)) == "conv1_1.weight"
@@ -73,6 +76,53 @@ def test_coded_masks_have_the_values_of_their_formula() -> None:
         np.testing.assert_array_equal(entry.bits.unpack().numpy(), expected, err_msg=key)
 
 
+def test_forms_have_the_values_of_their_formulas() -> None:
+    net = load(FORMS)
+    assert isinstance(net.backbone, UNet)
+    assert (net.backbone.norm, net.tasks) == ("affine", ("sign", "ternary", "affine", "norms"))
+    for number, key in enumerate(net.layout.masked):
+        sign, ternary, affine = (net.deltas[task].entries[key] for task in ("sign", "ternary", "affine"))
+        shape = tuple(sign.shape)
+        assert isinstance(sign, Sign)
+        np.testing.assert_array_equal(sign.bits.unpack().numpy(), uneven_bits(shape, number))
+        side = 1 if key.startswith("up") else 0
+        wide = tuple(size if place == side else 1 for place, size in enumerate(shape))
+        np.testing.assert_array_equal(sign.scale.numpy(), ramp(wide, number))
+        assert isinstance(ternary, Ternary)
+        np.testing.assert_array_equal(ternary.keep.unpack().numpy(), bits(shape, number))
+        flip = bits(shape, number) & uneven_bits(shape, number + 1)
+        np.testing.assert_array_equal(ternary.flip.unpack().numpy(), flip)
+        assert isinstance(affine, Affine)
+        np.testing.assert_array_equal(affine.bits.unpack().numpy(), bits(shape, number))
+        np.testing.assert_array_equal(affine.k.numpy(), ramp((4,), number))
+    for number, key in enumerate(net.layout.norms):
+        norm = net.deltas["norms"].entries[key]
+        assert isinstance(norm, Replace)
+        np.testing.assert_array_equal(norm.tensor.numpy(), ramp(tuple(norm.shape), 5 + number))
+
+
+def test_forms_give_the_weights_of_their_formulas() -> None:
+    """In float64, as `docs/format.md` has them."""
+    net = load(FORMS)
+    for key in net.layout.masked:
+        weight = net.state.shared[key].numpy().astype(np.float64)
+        sign, ternary, affine = (net.deltas[task].entries[key].tensors() for task in ("sign", "ternary", "affine"))
+
+        def unpacked(packed: torch.Tensor, weight: npt.NDArray[np.float64] = weight) -> npt.NDArray[np.int64]:
+            flat = np.unpackbits(packed.numpy(), count=weight.size, bitorder="little")
+            return flat.astype(np.int64).reshape(weight.shape)
+
+        k, mask = affine["k"].numpy().astype(np.float64), unpacked(affine["bits"])
+        expected = {
+            "sign": weight + sign["scale"].numpy() * (2 * unpacked(sign["bits"]) - 1),
+            "ternary": weight * unpacked(ternary["keep"]) * (1 - 2 * unpacked(ternary["flip"])),
+            "affine": k[0] * weight + k[1] + k[2] * mask + k[3] * weight * mask,
+        }
+        for task, values in expected.items():
+            got = net.deltas[task].apply(net.state.shared)[key].numpy()
+            np.testing.assert_allclose(got, values, rtol=1e-6, atol=1e-7, err_msg=f"{task} {key}")
+
+
 def test_entries_keep_network_order() -> None:
     net = load(GOLDEN)
     assert list(net.deltas["colour"].entries) == [*net.layout.masked, *net.layout.head]
@@ -105,7 +155,7 @@ def test_hashes_can_be_worked_out_by_the_documented_rule() -> None:
     assert hashlib.sha256((GOLDEN / "model.safetensors").read_bytes()).hexdigest() == config["backbone"]
 
 
-@pytest.mark.parametrize(("golden", "files"), [(GOLDEN, 8), (CODED, 4)])
+@pytest.mark.parametrize(("golden", "files"), [(GOLDEN, 8), (CODED, 4), (FORMS, 10)])
 def test_verify_finds_nothing(golden: Path, files: int) -> None:
     report = verify(golden)
     assert report.ok
@@ -113,7 +163,7 @@ def test_verify_finds_nothing(golden: Path, files: int) -> None:
     assert len(report.checked) == files
 
 
-@BOTH
+@ALL
 def test_saving_it_again_gives_the_same_bytes(
     tmp_path: Path, file_bytes: Callable[[Path], dict[str, bytes]], golden: Path
 ) -> None:
@@ -121,7 +171,7 @@ def test_saving_it_again_gives_the_same_bytes(
     assert file_bytes(tmp_path / golden.name) == file_bytes(golden)
 
 
-@BOTH
+@ALL
 def test_saving_over_it_changes_nothing(
     tmp_path: Path, file_bytes: Callable[[Path], dict[str, bytes]], golden: Path
 ) -> None:

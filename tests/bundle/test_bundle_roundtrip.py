@@ -11,8 +11,8 @@ from torch import nn
 
 from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, sizes
 from stencilnet.bundle.tensors import decode_delta, decode_tensors, encode_delta, encode_tensors
-from stencilnet.masks import BitMask, Replace, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
+from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 
 AsBytes = Callable[..., object]
 
@@ -150,17 +150,18 @@ def test_card_is_never_read(bundle: Path) -> None:
 
 
 shapes = st.lists(st.integers(1, 5), min_size=1, max_size=4).map(tuple)
+kinds = st.sampled_from(["replace", "select", "sign", "ternary", "affine"])
 dtypes = st.sampled_from([torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.int64, torch.uint8])
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     entries=st.dictionaries(
-        st.text(min_size=1, max_size=12), st.tuples(st.booleans(), shapes, dtypes, st.integers(0, 2**31)), max_size=5
+        st.text(min_size=1, max_size=12), st.tuples(kinds, shapes, dtypes, st.integers(0, 2**31)), max_size=5
     )
 )
 def test_any_delta_survives_its_file(
-    as_bytes: AsBytes, entries: dict[str, tuple[bool, tuple[int, ...], torch.dtype, int]]
+    as_bytes: AsBytes, entries: dict[str, tuple[str, tuple[int, ...], torch.dtype, int]]
 ) -> None:
     delta = TaskDelta({key: _entry(*described) for key, described in entries.items()})
     data = encode_delta(delta)
@@ -175,10 +176,18 @@ def test_any_delta_survives_its_file(
     assert delta.nbytes == len(data) - header
 
 
-def _entry(select: bool, shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Select | Replace:
+def _entry(kind: str, shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Entry:
     generator = torch.Generator().manual_seed(seed)
-    if select:
-        return Select(BitMask.pack(torch.rand(shape, generator=generator) > 0.5))
+    bits = BitMask.pack(torch.rand(shape, generator=generator) > 0.5)
+    match kind:
+        case "select":
+            return Select(bits)
+        case "sign":
+            return Sign(bits, torch.randn(shape[0], *[1] * (len(shape) - 1), generator=generator))
+        case "affine":
+            return Affine(bits, torch.randn(4, generator=generator))
+        case "ternary":
+            return Ternary(bits, BitMask.pack(bits.unpack() & (torch.rand(shape, generator=generator) > 0.5)))
     return Replace((torch.randn(shape, generator=generator) * 9).to(dtype))
 
 
@@ -252,6 +261,30 @@ def test_another_backbone_is_refused_with_the_remedy(tmp_path: Path) -> None:
         load(tmp_path / "b", backbone=Tiny(6))
     with pytest.raises(BundleError, match=r"weight `body.bias` does not fit.*float64.*but got torch.float32"):
         load(tmp_path / "b", backbone=Tiny().double())
+
+
+def test_a_u_net_with_affine_norms_is_rebuilt(tmp_path: Path, as_bytes: AsBytes) -> None:
+    backbone = UNet(width=2, channels=3, norm="affine")
+    generator = torch.Generator().manual_seed(0)
+    for tensor in backbone.state_dict().values():
+        tensor.copy_(torch.rand(tensor.shape, generator=generator))
+    net = MultiTaskNet(backbone)
+    own = {name: Replace(torch.rand(net.state.shared[name].shape, generator=generator)) for name in net.layout.norms}
+    head = {name: Replace(tensor) for name, tensor in net.fresh_head(2, generator).items()}
+    record = TaskRecord(kind="colorization", channels=2, method="norm_only")
+    net = net.with_state(net.state.add("x", TaskDelta(own | head)), {"x": record})
+    save(net, tmp_path / "b")
+    config = read_config(tmp_path / "b")
+    assert (config.architecture, config.arguments) == ("stencilnet.UNet", {"width": 2, "norm": "affine"})
+    back = load(tmp_path / "b")
+    assert isinstance(back.backbone, UNet)
+    assert back.backbone.norm == "affine"
+    assert back.layout == net.layout
+    assert as_bytes(back.state.weights("x")) == as_bytes(net.state.weights("x"))
+    image = torch.rand(1, 3, 35, 50, generator=generator)
+    assert torch.equal(back(image, task="x"), net(image, task="x"))
+    save(MultiTaskNet(UNet(width=2)), tmp_path / "plain")
+    assert read_config(tmp_path / "plain").arguments == {"width": 2}
 
 
 def test_a_class_of_a_script_is_known_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

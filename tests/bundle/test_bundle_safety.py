@@ -69,7 +69,7 @@ def refused(bundle: Path, *parts: str) -> BundleError:
 @pytest.mark.parametrize(
     ("tensors", "entries", "message"),
     [
-        (BIAS, [entry(kind="affine")], "`head.bias` is of an unknown kind. Expected one of ['replace', 'select']"),
+        (BIAS, [entry(kind="mixture")], "`head.bias` is of an unknown kind. Expected one of ['replace', 'select', "),
         (BIAS, [entry(coding="entropy")], "`head.bias` is of an unknown coding. Expected one of ['raw'], but got 'ent"),
         (
             {"head.bias:bits": torch.zeros(1, dtype=torch.uint8)},
@@ -111,6 +111,41 @@ def test_a_later_version_or_field_names_its_release(bundle: Path, file: str) -> 
         (
             delta_bytes([entry(kind="select", shape=[1])], {"head.bias:bits": torch.full((1,), 3, dtype=torch.uint8)}),
             "unused bits",
+        ),
+        (delta_bytes([entry(kind="sign")], BIAS), "`head.bias` is not whole"),
+        (
+            delta_bytes(
+                [entry(kind="sign")],
+                {"head.bias:bits": torch.zeros(1, dtype=torch.uint8), "head.bias:scale": torch.ones(3)},
+            ),
+            "Expected the scale of a (2,) weight to be float32",
+        ),
+        (
+            delta_bytes(
+                [entry(kind="ternary")],
+                {f"head.bias:{p}": torch.full((1,), n, dtype=torch.uint8) for p, n in (("keep", 1), ("flip", 2))},
+            ),
+            "Expected `flip` to turn over some of the (2,) weights that `keep` keeps",
+        ),
+        (
+            delta_bytes(
+                [entry(kind="affine")],
+                {"head.bias:bits": torch.zeros(1, dtype=torch.uint8), "head.bias:k": torch.ones(3)},
+            ),
+            "Expected the numbers `k` of an affine mask to be float32 of shape (4,)",
+        ),
+        (
+            delta_bytes(
+                [entry(kind="ternary", coding="entropy")],
+                {f"head.bias:{p}": torch.zeros(1, dtype=torch.uint8) for p in ("keep", "flip")},
+            ),
+            "no code words",
+        ),
+        (
+            delta_bytes(
+                [entry(kind="select", coding="entropy")], {"head.bias:bits": torch.zeros(1, dtype=torch.uint8)}
+            ),
+            "no code words",
         ),
         (delta_bytes([entry(), entry()], BIAS), "`head.bias` is declared twice"),
         (delta_bytes([], BIAS), "undeclared tensors"),
@@ -284,6 +319,8 @@ def test_missing_files(bundle: Path) -> None:
         (lambda b: b["architecture"].update(arguments={"width": 1 << 62}), "not the arguments of a U-Net"),
         (lambda b: b["architecture"].update(arguments={"width": True}), "not the arguments of a U-Net"),
         (lambda b: b["architecture"].update(arguments=None), "not the arguments of a U-Net"),
+        (lambda b: b["architecture"].update(arguments={"width": 2, "norm": "batch"}), "the norm instance or affine"),
+        (lambda b: b["architecture"].update(arguments={"width": 2, "norm": "affine"}), "`norm1_1.bias` does not fit"),
         (lambda b: b["architecture"].update(arguments={"width": 60_000}), "does not fit the backbone"),
         (lambda b: b["architecture"].update({"class": "os.system"}), "cannot be rebuilt from the bundle alone"),
         (lambda b: b["head"].update(name="tail"), "another architecture"),

@@ -121,6 +121,13 @@ def test_contradictions_are_refused_with_their_path() -> None:
     assert "`init: imagenet` to come with `kind: vgg16`, but got `kind: unet`" in told("backbone.init=imagenet")
     assert "backbone: Expected no `width` with `kind: vgg16`, but got 4." in told("backbone.kind=vgg16")
     assert "backbone.kind: expected one of unet, vgg16, but got 'vit'" in told("backbone.kind=vit")
+    assert "backbone.norm: expected one of instance, affine, but got 'batch'" in told("backbone.norm=batch")
+    assert "Expected no `norm: affine` with `kind: vgg16`, which has no norm." in told(
+        "backbone={kind: vgg16, norm: affine}"
+    )
+    affine = "Expected a backbone with `norm: affine` for {}, which trains norms, but got none"
+    assert affine.format("piggyback") in told("methods.0.method.norm=true")
+    assert affine.format("norm_only") in told("methods.0.method={kind: norm_only}")
     labels = told("backbone={kind: vgg16}")
     assert "tasks over backbone vgg16 to give labels, but not so scenes (segmentation), things" in labels
     assert "no method decoder with backbone vgg16, which has none" in labels
@@ -131,7 +138,7 @@ def test_contradictions_are_refused_with_their_path() -> None:
 
 
 def test_what_is_left_out_is_filled_in() -> None:
-    assert Backbone() == Backbone(kind="unet", width=64, init="random", weights=None, frozen=False)
+    assert Backbone() == Backbone(kind="unet", width=64, norm="instance", init="random", weights=None, frozen=False)
     assert Backbone(init="vgg13").weights == "cache"
     assert [start_of(b) for b in (Backbone(), Backbone(init="vgg13"), Backbone(init="vgg13", frozen=True))] == [
         "fresh",

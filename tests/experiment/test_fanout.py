@@ -130,6 +130,9 @@ def test_jobs_are_one_a_task_or_one_a_chain() -> None:
     assert jobs(experiment, methods=("finetune",)) == (dataclasses.replace(backbone, method="finetune"), chain)
     assert jobs(experiment, ("piggyback",), only=("colour",)) == (backbone, single("piggyback", "colour"))
     assert jobs(experiment, only=("scenes",)) == (backbone,)
+    warm = dataclasses.replace(experiment.methods[0], method=sn.Piggyback(warm_start="things"))
+    whole = FanJob(name="piggyback", method="piggyback", tasks=("things", "colour"))
+    assert jobs(dataclasses.replace(experiment, methods=(warm,))) == (backbone, whole)
 
 
 def test_machines_apart_and_merged_are_one_machine(start: Callable[[Experiment], Path], alone: Run) -> None:

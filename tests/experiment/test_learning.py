@@ -1,11 +1,13 @@
 """The Python API: learn tasks one by one, use them, save them."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 import stencilnet as sn
+from stencilnet.bundle import verify
 from stencilnet.data.scenes import Scenes
 
 
@@ -50,6 +52,40 @@ def test_one_seed_gives_the_same_bytes_whatever_the_global_generator() -> None:
     weights = one.state.weights("colorization")
     assert all(torch.equal(tensor, two.state.weights("colorization")[name]) for name, tensor in weights.items())
     assert not torch.equal(weights["conv1_1.weight"], other.state.weights("colorization")["conv1_1.weight"])
+
+
+def learned(net: sn.MultiTaskNet, method: object, folder: Path) -> sn.MultiTaskNet:
+    """The net with a task `colorization` learned by a method, through a bundle."""
+    both = sn.learn(net, sn.Colorization(), splits(), method=method, config=config())  # type: ignore[arg-type]
+    x = torch.rand(1, 3, 40, 52, generator=torch.Generator().manual_seed(0))
+    sn.save(both, folder)
+    again = sn.load(folder)
+    assert torch.equal(both(x, task="first"), net(x, task="first"))
+    assert torch.equal(again(x, task="colorization"), both(x, task="colorization"))
+    assert torch.equal(again.materialize("colorization")(x), both(x, task="colorization"))
+    assert verify(folder).ok
+    return again
+
+
+@pytest.mark.parametrize("method", ["norm_only", "head_only", sn.Piggyback(lr=1e-2, norm=True)], ids=str)
+def test_norms_of_its_own(method: object, tmp_path: Path) -> None:
+    empty = sn.MultiTaskNet(sn.UNet(width=2, norm="affine"))
+    net = sn.learn(empty, sn.Colorization(), splits("coarse"), name="first", config=config())
+    again = learned(net, method, tmp_path / "bundle")
+    own, shared = again.state.weights("colorization"), again.state.shared
+    moved = {name for name in net.layout.norms if not torch.equal(own[name], shared[name])}
+    assert moved == (set() if method == "head_only" else set(net.layout.norms))
+    assert all(torch.equal(tensor, net.state.shared[name]) for name, tensor in shared.items())
+
+
+@pytest.mark.parametrize("mask", ["sign", "ternary", "affine"])
+def test_masks_of_other_forms(mask: Literal["sign", "ternary", "affine"], tmp_path: Path) -> None:
+    net = sn.learn(
+        sn.MultiTaskNet(sn.UNet(width=2)), sn.Colorization(), splits("coarse"), name="first", config=config()
+    )
+    again = learned(net, sn.Piggyback(lr=1e-2, mask=mask), tmp_path / "bundle")
+    entries = again.deltas["colorization"].entries
+    assert {entries[name].KIND for name in net.layout.masked} == {mask}
 
 
 def test_mistakes_are_named() -> None:

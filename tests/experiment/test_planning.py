@@ -18,6 +18,7 @@ from stencilnet.experiment.planning import as_plain, describe, mebibytes
 from stencilnet.experiment.reading import ConfigError, check_paths, read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
+from stencilnet.methods import Piggyback
 
 METHODS = ("piggyback", "scratch", "finetune", "decoder")
 ROOT = Path()
@@ -236,3 +237,12 @@ def test_a_plan_needs_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_sizes_in_words() -> None:
     sizes = {100: "0.10 KiB", 2**20: "1.00 MiB", 59_100_000: "56.4 MiB", 5 * 2**30: "5.00 GiB"}
     assert {size: mebibytes(size) for size in sizes} == sizes
+
+
+def test_a_warm_start_is_planned_without_training_it() -> None:
+    experiment = tiny("scenes", "things", "colour")
+    plan = dataclasses.replace(experiment.methods[0], method=Piggyback(lr=1e-2, warm_start="things"))
+    warm = dataclasses.replace(experiment, methods=(plan,))
+    for only, tasks in (((), ["things", "colour"]), (("colour",), ["colour"])):
+        found = forecast(warm, ROOT, methods=("piggyback",), only=only, say=lambda _: None)
+        assert [row.stage.task for row in found.of("piggyback") if row.stage.method == "piggyback"] == tasks

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stencilnet.experiment.config import shipped
+from stencilnet.experiment.config import shipped, warm_start_problems
 from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config, to_plain, to_yaml
 from stencilnet.methods import Piggyback
 
@@ -109,7 +109,7 @@ def test_a_value_of_the_wrong_kind_is_named(override: str, problem: str, tmp_pat
 def test_keys_of_several_kinds_are_all_unknown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(write(tmp_path, SMALL), ["backbone={1: 2, a: 3}"])
-    known = "kind, width, init, weights, frozen"
+    known = "kind, width, norm, init, weights, frozen"
     assert caught.value.problems == tuple(f"backbone.{key}: unknown key. Known here: {known}" for key in "1a")
 
 
@@ -294,3 +294,45 @@ def test_parents_are_tasks_that_the_method_learns(parents: str, wrong: str | Non
 def test_no_task_is_called_bundle(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tasks\.1: Expected `name` to be other than 'bundle': a run keeps"):
         read_config(write(tmp_path, SMALL.replace("name: colour", "name: bundle")))
+
+
+def test_options_of_masks_are_read_strictly(tmp_path: Path) -> None:
+    path = write(tmp_path, SMALL)
+    method = read_config(path, ["methods.0.method.mask=sign"]).methods[0].method
+    assert method == Piggyback(lr=1e-3, mask="sign")
+    for override, problem in (
+        (
+            "methods.0.method.mask=soft",
+            "methods.0.method.mask: expected one of binary, sign, ternary, affine, but got 'soft'",
+        ),
+        (
+            "methods.0.method.scaling=all",
+            "methods.0.method.scaling: expected one of none, average, individual, but got 'all'",
+        ),
+        ("methods.0.method.init=0.1", "methods.0.method.init: expected one of constant, uniform, weight, but got 0.1"),
+        (
+            "methods.0.method.init_scale=0",
+            "methods.0.method: Expected `init_scale` to be above the threshold, 0.005, but got 0.0.",
+        ),
+        ("methods.0.method.warm_start=3", "methods.0.method.warm_start: expected text, but got a whole number 3"),
+        ("methods.0.method.norm=1", "methods.0.method.norm: expected true or false, but got a whole number 1"),
+        ("methods.0.method={kind: head_only, lr: 1}", "methods.0.method.lr: unknown key. Known here: "),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read_config(path, [override])
+        assert caught.value.problems == (problem,)
+
+
+def test_a_run_starts_warm_from_the_first_task_that_a_method_learns(tmp_path: Path) -> None:
+    def problems(start: str) -> list[str]:
+        return warm_start_problems(read_config("demo/tiny", [f"methods.0.method.warm_start={start}"]))
+
+    expected = "methods.0.method.warm_start: expected the first task that it learns, 'things', but got"
+    assert problems("colour") == [f"{expected} 'colour'"]
+    assert problems("scenes") == [f"{expected} 'scenes'"]
+    assert problems("things") == problems("null") == []
+    path = write(tmp_path, SMALL.replace("{kind: images, folder: photos}", "{kind: scenes, count: 2, size: 32}"))
+    elsewhere = read_config(path, ["methods.0.method.warm_start=gogh"])
+    check_paths(path, elsewhere, tmp_path, backbone=False)  # the bundle that tasks are added to may have it
+    with pytest.raises(ConfigError, match="expected the first task that it learns, 'colour', but got 'gogh'"):
+        check_paths(path, elsewhere, tmp_path)

@@ -15,6 +15,7 @@ import stencilnet as sn
 from stencilnet.bundle import remove_task
 from stencilnet.evaluation.results import StageResult
 from stencilnet.experiment import testing
+from stencilnet.experiment.adding import add_tasks
 from stencilnet.experiment.analyzing import analyze_bundle
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
@@ -278,3 +279,52 @@ def test_a_run_goes_on_in_the_precision_its_first_training_found(
     folder.resolved.write_text("{")
     with pytest.raises(RunError, match=r"resolved\.json is damaged .* delete the file"):
         settle(folder, open_, ALONE)
+
+
+def warm(experiment: Experiment, task: str) -> Experiment:
+    """Piggyback whose other tasks start from one task's mask."""
+    (plan,) = experiment.methods
+    return dataclasses.replace(
+        experiment, methods=(dataclasses.replace(plan, method=sn.Piggyback(lr=1e-2, warm_start=task)),)
+    )
+
+
+def test_tasks_start_warm_from_another_of_the_run(tmp_path: Path) -> None:
+    cold, started = two_tasks("piggyback"), warm(two_tasks("piggyback"), "things")
+    runs = [start(tmp_path / name, experiment) for name, experiment in (("cold", cold), ("warm", started))]
+    for run in runs:
+        run.compare()
+    one, other = (sn.load(run.folder.path / "bundle") for run in runs)
+    assert other.tasks == ("scenes", "things", "colour")
+    assert one.deltas["things"].masks == other.deltas["things"].masks
+    assert one.deltas["colour"].masks != other.deltas["colour"].masks
+    alike = [
+        sum(int((a[key].unpack() == b[key].unpack()).sum()) for key in a)
+        for a, b in ((net.deltas["things"].masks, net.deltas["colour"].masks) for net in (one, other))
+    ]
+    assert alike[1] > alike[0]  # it has kept to where it started
+    rows = by_stage(runs[1])["piggyback", "colour"]
+    assert set(rows.metrics) == {"scenes", "things", "colour"}
+
+
+def test_a_warm_start_that_is_not_learned_yet_is_asked_for(tmp_path: Path) -> None:
+    experiment = warm(two_tasks("piggyback"), "things")
+    run = Run(experiment, Session(out=tmp_path / "run", root=Path(), only=("colour",)))
+    with pytest.raises(
+        RunError, match=r"starts 'colour' from the mask of 'things', .* Learn it first: --only things\."
+    ):
+        run.compare()
+
+
+def test_an_added_task_starts_warm_from_one_of_the_bundle(finished: Run, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle"
+    shutil.copytree(finished.folder.path / "bundle", bundle)
+    remove_task(bundle, "colour")
+    experiment = warm(two_tasks("piggyback"), "things")
+    assert add_tasks(bundle, experiment, Session(out=tmp_path / "work", root=Path())) == ("colour",)
+    assert sn.load(bundle).tasks == ("scenes", "things", "colour")
+    remove_task(bundle, "things")
+    remove_task(bundle, "colour")
+    only = Session(out=tmp_path / "work", root=Path(), only=("colour",))
+    with pytest.raises(ValueError, match="to name an earlier task with a mask, but 'things' is not there"):
+        add_tasks(bundle, experiment, only)

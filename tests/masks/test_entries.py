@@ -4,20 +4,27 @@ import numpy as np
 import pytest
 import torch
 
-from stencilnet.masks import BitMask, Entry, Replace, Select
+from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, Ternary
 
 BITS = torch.tensor([[True, False, True], [False, True, True]])
+FLIP = torch.tensor([[True, False, False], [False, False, True]])
 
 
 def entries() -> list[Entry]:
-    return [Replace(torch.arange(6.0).view(2, 3)), Select(BitMask.pack(BITS))]
+    return [
+        Replace(torch.arange(6.0).view(2, 3)),
+        Select(BitMask.pack(BITS)),
+        Sign(BitMask.pack(BITS), torch.tensor([[0.5], [2.0]])),
+        Ternary(BitMask.pack(BITS), BitMask.pack(BITS & FLIP)),
+        Affine(BitMask.pack(BITS), torch.tensor([0.5, 0.25, -1.0, 2.0])),
+    ]
 
 
 def test_kinds_are_the_names_in_the_file() -> None:
-    assert [entry.KIND for entry in entries()] == ["replace", "select"]
+    assert [entry.KIND for entry in entries()] == ["replace", "select", "sign", "ternary", "affine"]
 
 
-@pytest.mark.parametrize("entry", entries(), ids=["replace", "select"])
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.KIND)
 def test_stored_parts_rebuild_the_entry(entry: Entry) -> None:
     rebuilt = type(entry).from_tensors(entry.tensors(), entry.shape)
     weight = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
@@ -27,7 +34,31 @@ def test_stored_parts_rebuild_the_entry(entry: Entry) -> None:
 
 
 def test_part_names() -> None:
-    assert [list(entry.tensors()) for entry in entries()] == [["tensor"], ["bits"]]
+    assert {entry.KIND: list(entry.tensors()) for entry in entries()} == {
+        "replace": ["tensor"],
+        "select": ["bits"],
+        "sign": ["bits", "scale"],
+        "ternary": ["keep", "flip"],
+        "affine": ["bits", "k"],
+    }
+    assert [entry.PLANES for entry in entries()] == [(), ("bits",), ("bits",), ("keep", "flip"), ("bits",)]
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.KIND)
+def test_planes_are_packed_bits_of_the_weights_shape(entry: Entry) -> None:
+    for plane in entry.PLANES:
+        assert BitMask(entry.tensors()[plane], entry.shape).numel == 6
+
+
+def test_what_is_kept() -> None:
+    assert [entry.kept for entry in entries()] == [None, BitMask.pack(BITS), None, BitMask.pack(BITS), None]
+
+
+def test_sign_against_numpy() -> None:
+    weight = torch.tensor([[-1.0, 3.0, -0.0], [7.0, 2.0, -8.0]])
+    moved = entries()[2].apply(weight)
+    expected = weight.numpy() + np.array([[0.5], [2.0]], np.float32) * np.where(BITS.numpy(), 1, -1)
+    np.testing.assert_array_equal(moved.numpy(), expected.astype(np.float32))
 
 
 def test_replace_gives_its_own_tensor() -> None:
@@ -45,6 +76,18 @@ def test_select_against_numpy() -> None:
     selected = Select(BitMask.pack(BITS)).apply(weight)
     expected = np.where(BITS.numpy(), weight.numpy(), np.float32(0))
     assert selected.numpy().tobytes() == expected.tobytes()
+
+
+def test_ternary_against_numpy() -> None:
+    weight = torch.tensor([[-1.0, np.inf, -0.0], [np.nan, 2.0, -8.0]])
+    expected = np.where(BITS.numpy(), weight.numpy() * np.where(FLIP.numpy(), -1, 1), 0).astype(np.float32)
+    assert entries()[3].apply(weight).numpy().tobytes() == expected.tobytes()
+
+
+def test_affine_against_numpy() -> None:
+    weight = torch.tensor([[-1.0, 3.0, -0.0], [7.0, 2.0, -8.0]])
+    w, m = weight.numpy(), BITS.numpy().astype(np.float32)
+    np.testing.assert_array_equal(entries()[4].apply(weight).numpy(), 0.5 * w + 0.25 - m + 2 * w * m)
 
 
 def test_select_keeps_the_weights_dtype() -> None:

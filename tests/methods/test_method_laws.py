@@ -2,13 +2,13 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from itertools import permutations
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stencilnet.masks import DeltaError, NetState, Trainable
 from stencilnet.methods import (
@@ -17,7 +17,9 @@ from stencilnet.methods import (
     Decoder,
     Finetune,
     Fresh,
+    HeadOnly,
     Method,
+    NormOnly,
     PackNet,
     Penalty,
     Piggyback,
@@ -26,10 +28,28 @@ from stencilnet.methods import (
     learn_first,
 )
 from stencilnet.models import MultiTaskNet, UNet
-from stencilnet.models.unet import DECODER
+from stencilnet.models.unet import Norm
 
 METHODS: tuple[Method, ...] = (
     Piggyback(lr=1e-2),
+    Piggyback(lr=1e-2, mask="sign"),
+    Piggyback(lr=1e-2, mask="ternary"),
+    Piggyback(lr=1e-2, mask="affine"),
+    Piggyback(lr=1e-2, scaling="average"),
+    Piggyback(lr=1e-2, init="weight", scaling="individual"),
+    Piggyback(lr=1e-2, init="uniform"),
+    Scratch(),
+    Finetune(),
+    Decoder(),
+    EWC(strength=100.0, samples=4),
+    PackNet(retrain_lr=1.0),
+    Rehearsal(strength=30.0),
+    HeadOnly(),
+)
+OVER_AFFINE: tuple[Method, ...] = (
+    Piggyback(lr=1e-2, norm=True),
+    NormOnly(),
+    HeadOnly(),
     Scratch(),
     Finetune(),
     Decoder(),
@@ -37,6 +57,7 @@ METHODS: tuple[Method, ...] = (
     PackNet(retrain_lr=1.0),
     Rehearsal(strength=30.0),
 )
+"""Over a backbone whose norms have scales and shifts."""
 FIXED = tuple(method for method in METHODS if not method.moves_shared)
 KEEPING = tuple(method for method in METHODS if not method.forgets)
 FORGETTING = tuple(method for method in METHODS if method.forgets)
@@ -48,14 +69,29 @@ AsBytes = Callable[[Mapping[str, Tensor]], Any]
 
 
 def by_name(methods: Sequence[Method]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("method", methods, ids=[method.name for method in methods])
+    """Each method over the paper's backbone, and those of its like in `OVER_AFFINE` over theirs."""
+    like = {promises(method) for method in methods}
+    rows: list[tuple[Method, Norm]] = [(method, "instance") for method in methods]
+    rows += [(method, "affine") for method in OVER_AFFINE if promises(method) in like]
+    return pytest.mark.parametrize(("method", "norm"), rows, ids=[label(*row) for row in rows])
+
+
+def promises(method: Method) -> tuple[bool, bool, bool]:
+    """Whether it moves the shared weights, may forget, and is held back by a penalty."""
+    return method.moves_shared, method.forgets, method.forgets and method.name != "finetune"
+
+
+def label(method: Method, norm: Norm) -> str:
+    options = {f.name: getattr(method, f.name) for f in fields(method)}  # type: ignore[arg-type]
+    changed = [f"{name}={value}" for name, value in options.items() if value != getattr(type(method)(), name)]
+    return " ".join([method.name, *(c for c in changed if not c.startswith("lr=")), *([norm] * (norm == "affine"))])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
     """A tiny U-Net that has learned its first task, and what the next tasks need."""
 
-    backbone: nn.Module
+    backbone: UNet
     fits: Mapping[str, Any]
     fresh: Mapping[str, Fresh]
     first: NetState
@@ -86,12 +122,23 @@ class Lab:
 
 
 @pytest.fixture(scope="module")
-def lab(make_fit: Any, make_fresh: Any) -> Lab:
+def labs(make_fit: Any, make_fresh: Any) -> Mapping[Norm, Lab]:
+    return {"instance": make_lab("instance", make_fit, make_fresh), "affine": make_lab("affine", make_fit, make_fresh)}
+
+
+@pytest.fixture
+def lab(labs: Mapping[Norm, Lab], norm: Norm) -> Lab:
+    return labs[norm]
+
+
+def make_lab(norm: Norm, make_fit: Any, make_fresh: Any) -> Lab:
     torch.manual_seed(0)
-    backbone = UNet(width=2)
+    backbone = UNet(width=2, norm=norm)
     fits = {t: make_fit(backbone, seed=seed, steps=40 if t == "first" else 6, lr=2e-2) for t, seed in SEEDS.items()}
     fresh = {
-        task: make_fresh(backbone, channels=count, seed=SEEDS[task], head="head", decoder=DECODER, probe=fits[task])
+        task: make_fresh(
+            backbone, channels=count, seed=SEEDS[task], head="head", decoder=backbone.decoder, probe=fits[task]
+        )
         for task, count in CHANNELS.items()
     }
     return Lab(backbone=backbone, fits=fits, fresh=fresh, first=learn_first("first", fresh["first"], fits["first"]))
@@ -109,7 +156,7 @@ def everything(state: NetState, as_bytes: AsBytes) -> dict[str, Any]:
 
 
 def test_names_and_promises_are_pinned() -> None:
-    assert {method.name: (method.moves_shared, method.forgets) for method in METHODS} == {
+    assert {method.name: (method.moves_shared, method.forgets) for method in (*METHODS, *OVER_AFFINE)} == {
         "piggyback": (False, False),
         "scratch": (False, False),
         "finetune": (True, True),
@@ -117,9 +164,12 @@ def test_names_and_promises_are_pinned() -> None:
         "ewc": (True, True),
         "packnet": (True, False),
         "rehearsal": (True, True),
+        "head_only": (False, False),
+        "norm_only": (False, False),
     }
 
 
+@pytest.mark.parametrize("norm", ["instance", "affine"])
 def test_the_first_task_becomes_the_shared_weights_and_a_head(lab: Lab) -> None:
     assert list(lab.first.deltas) == ["first"]
     assert list(lab.first.deltas["first"].entries) == ["head.weight", "head.bias"]

@@ -1,15 +1,16 @@
 """Piggyback: what it stores, and the traps it warns of."""
 
+import dataclasses
 import logging
 import math
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
 from torch import nn
 
-from stencilnet.masks import NetState, Replace, Select
-from stencilnet.methods import Fresh, Piggyback
+from stencilnet.masks import NetState, Replace, Select, Sign
+from stencilnet.methods import Fresh, HeadOnly, Piggyback
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
 
@@ -88,6 +89,70 @@ def test_sgd_cannot_cross_the_gap_and_adam_can(
     assert zeros(by_adam, "a") > 1000
 
 
+def test_a_warm_start_has_the_bits_of_the_earlier_task(
+    backbone: nn.Module, state: NetState, fresh: Fresh, make_fit: Any
+) -> None:
+    earlier = Piggyback(lr=1e-2).learn(state, "a", fresh, make_fit(backbone))
+    method = Piggyback(lr=1e-2, warm_start="a")
+    untrained = method.learn(earlier, "b", fresh, lambda trainable: trainable)
+    assert untrained.deltas["b"].masks == earlier.deltas["a"].masks
+    assert zeros(untrained, "b") > 1000
+    trained = method.learn(earlier, "b", fresh, make_fit(backbone, seed=3))
+    assert trained.deltas["b"].masks != earlier.deltas["a"].masks
+    itself = method.learn(state, "a", fresh, lambda trainable: trainable)
+    assert zeros(itself, "a") == 0
+
+
+def test_a_warm_start_needs_a_mask(state: NetState, fresh: Fresh) -> None:
+    headed = HeadOnly().learn(state, "a", fresh, lambda trainable: trainable)
+    for name, got in (("a", "'a' has none"), ("x", "'x' is not there")):
+        with pytest.raises(ValueError, match=rf"earlier task with a mask, but {got}\. Learned so far: a\."):
+            Piggyback(warm_start=name).learn(headed, "b", fresh, lambda trainable: trainable)
+
+
+def test_an_unflipped_warm_start_is_warned_of(
+    state: NetState, fresh: Fresh, make_fit: Any, backbone: nn.Module, caplog: pytest.LogCaptureFixture
+) -> None:
+    earlier = Piggyback(lr=1e-2).learn(state, "a", fresh, make_fit(backbone))
+    with caplog.at_level(logging.WARNING):
+        Piggyback(warm_start="a").learn(earlier, "b", fresh, lambda trainable: trainable)
+    assert "The finished mask of task `b` is as it started, and only the head was learned." in caplog.text
+
+
+def test_drawn_starts_follow_the_tasks_seed(state: NetState, fresh: Fresh) -> None:
+    method = Piggyback(init="uniform")
+    masks = [
+        method.learn(state, "a", dataclasses.replace(fresh, seed=seed), lambda trainable: trainable).deltas["a"].masks
+        for seed in (1, 1, 2)
+    ]
+    assert masks[0] == masks[1] != masks[2]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"mask": "soft"}, "`mask` to be one of binary, sign, ternary, affine, but got 'soft'"),
+        ({"scaling": "all"}, "`scaling` to be one of none, average, individual, but got 'all'"),
+        ({"init": "ones"}, "`init` to be one of constant, uniform, weight, but got 'ones'"),
+        ({"init_scale": 5e-3}, r"`init_scale` to be above the threshold, 0\.005, but got 0\.005"),
+        ({"init_scale": math.nan}, r"`init_scale` to be above the threshold, 0\.005, but got nan"),
+        ({"init": "weight", "init_scale": 0.1}, r"no `init_scale` with `init: weight`, but got 0\.1"),
+        ({"mask": "sign", "scaling": "average"}, "no `scaling` with `mask: sign`, .* but got average"),
+        ({"mask": "sign", "init": "uniform"}, "no `init: uniform` with `mask: sign`"),
+        (
+            {"mask": "ternary", "warm_start": "a"},
+            "`warm_start` to come with `mask: binary` or `affine`, but got ternary",
+        ),
+        ({"init": "uniform", "warm_start": "a"}, "no `warm_start` with `init: uniform`"),
+        ({"lr": -1.0, "mask": "soft"}, r"`mask` to be .*; the masks' `lr` to be positive, but got -1\.0"),
+    ],
+    ids=lambda value: " ".join(map(str, value)) if isinstance(value, dict) else "",
+)
+def test_options_that_make_no_sense_are_refused(options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=f"Expected {problem}"):
+        Piggyback(**options)
+
+
 @pytest.mark.parametrize("lr", [0.0, -1e-3, math.nan])
 def test_the_rate_must_be_positive(lr: float) -> None:
     with pytest.raises(ValueError, match=rf"Expected the masks' `lr` to be positive, but got {lr}\."):
@@ -96,3 +161,51 @@ def test_the_rate_must_be_positive(lr: float) -> None:
 
 def test_the_default_rate_is_the_originals() -> None:
     assert Piggyback().lr == 1e-4
+
+
+def kinds(state: NetState, task: str) -> set[str]:
+    entries = state.deltas[task].entries
+    return {entries[name].KIND for name in state.shared if name.endswith("weight")}
+
+
+def test_signs_are_stored_with_a_step_a_channel(
+    backbone: nn.Module, state: NetState, fresh: Fresh, make_fit: Any
+) -> None:
+    delta = Piggyback(lr=1e-2, mask="sign").learn(state, "a", fresh, make_fit(backbone)).deltas["a"]
+    assert delta.masks == {}
+    for name in fresh.layout.masked:
+        entry, weight = delta.entries[name], state.shared[name]
+        assert isinstance(entry, Sign)
+        channels = weight.shape[1 if name.startswith("up") else 0]
+        assert entry.scale.numel() == channels
+        assert entry.scale.shape[1 if name.startswith("up") else 0] == channels
+        start = 0.1 * float(weight.abs().mean())
+        assert bool((entry.scale - start).abs().max() > 0)  # trained, and at most 4 steps of 1 % away
+        torch.testing.assert_close(entry.scale, torch.full_like(entry.scale, start), rtol=0.05, atol=0)
+        assert not torch.equal(entry.bits.unpack(), weight >= 0)
+
+
+@pytest.mark.parametrize(
+    ("mask", "words"),
+    [
+        ("sign", "as it started, "),
+        ("ternary", "all ones: it selects the whole backbone, "),
+        ("affine", "as it started, "),
+    ],
+)
+def test_an_unflipped_mask_of_any_form_is_warned_of(
+    mask: Literal["sign", "ternary", "affine"],
+    words: str,
+    backbone: nn.Module,
+    state: NetState,
+    fresh: Fresh,
+    make_fit: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for lr, warnings in ((1e-2, 0), (1e-4, 1)):
+        with caplog.at_level(logging.WARNING):
+            learned = Piggyback(lr=lr, mask=mask).learn(state, "gogh", fresh, make_fit(backbone, lr=lr, steps=4))
+        assert kinds(learned, "gogh") == {mask}
+        assert len(caplog.records) == warnings
+    beside = "the head" if mask == "ternary" else "what is beside it"
+    assert f"The finished mask of task `gogh` is {words}and only {beside} was learned." in caplog.text

@@ -52,8 +52,30 @@ def test_convolution_and_linear_weights_are_masked_biases_and_norms_are_not() ->
         *(f"{name}.{leaf}" for name in ("batch", "group") for leaf in ("weight", "bias")),
         "table.weight",
     }
+    assert layout.transposed == ("up1d.weight", "up2d.weight", "up3d.weight")
+    assert layout.norms == ("batch.weight", "batch.bias", "group.weight", "group.bias")
     assert layout.buffers == ("batch.running_mean", "batch.running_var", "batch.num_batches_tracked")
     assert layout.decoder == tuple(n for n in layout.parameters if n.startswith("up"))
+
+
+@pytest.mark.parametrize(
+    ("norm", "leaves"),
+    [
+        (nn.BatchNorm1d(4), ("weight", "bias")),
+        (nn.SyncBatchNorm(4), ("weight", "bias")),
+        (nn.BatchNorm2d(4, affine=False), ()),
+        (nn.InstanceNorm2d(4), ()),
+        (nn.InstanceNorm3d(4, affine=True), ("weight", "bias")),
+        (nn.GroupNorm(2, 4, affine=False), ()),
+        (nn.LayerNorm(4, bias=False), ("weight",)),
+        (nn.RMSNorm(4), ("weight",)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_norms_are_read_from_the_kinds_of_layers(norm: nn.Module, leaves: tuple[str, ...]) -> None:
+    layout = layout_of(nn.ModuleDict({"conv": nn.Conv2d(3, 4, 1), "own": norm, "head": nn.Linear(4, 2)}), "head", ())
+    assert layout.norms == tuple(f"own.{leaf}" for leaf in leaves)
+    assert layout.masked == ("conv.weight",)
 
 
 def test_every_key_has_exactly_one_place() -> None:

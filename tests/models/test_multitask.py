@@ -298,6 +298,9 @@ def test_head_and_decoder_must_be_the_backbones() -> None:
     with pytest.raises(ValueError, match=r"decoder prefix `up6` to name parameters of Sequential.*`decoder=\(\)`"):
         MultiTaskNet(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1)), head="1")
     assert MultiTaskNet(UNet(width=1)).decoder == DECODER
+    affine = UNet(width=1, norm="affine")
+    assert MultiTaskNet(affine).decoder == affine.decoder == (*DECODER, "norm6", "norm7", "norm8", "norm9")
+    assert MultiTaskNet(affine, decoder=DECODER).decoder == DECODER
 
 
 def test_fresh_tensors_are_those_of_the_backbone(net: MultiTaskNet) -> None:

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import BitMask, DeltaError, Entry, Replace, Select, TaskDelta
+from stencilnet.masks import Affine, BitMask, DeltaError, Entry, Replace, Select, Sign, TaskDelta, Ternary
 from stencilnet.models import MultiTaskNet, UNet
 
 AsBytes = Callable[[Mapping[str, Tensor]], Any]
-TASKS = {"mask": 3, "other": 3, "wide": 5, "first": 3, "decoder": 2, "scratch": 3}
+FORMS = ("sign", "ternary", "affine")
+TASKS = {"mask": 3, "other": 3, "wide": 5, "first": 3, "decoder": 2, "scratch": 3} | dict.fromkeys(FORMS, 3)
 """Output channels by task."""
 
 
@@ -55,6 +56,15 @@ def make_delta(net: MultiTaskNet, task: str, channels: int, generator: torch.Gen
     if task in {"mask", "other", "wide"}:
         for name in net.layout.masked:
             entries[name] = Select(BitMask.pack(torch.rand(own[name].shape, generator=generator) > 0.5))
+    elif task in FORMS:
+        for name in net.layout.masked:
+            bits, flip = (torch.rand(own[name].shape, generator=generator) > 0.5 for _ in range(2))
+            steps = torch.rand(own[name].shape[0], 1, 1, 1, generator=generator)
+            entries[name] = {
+                "sign": Sign(BitMask.pack(bits), steps),
+                "ternary": Ternary(BitMask.pack(bits), BitMask.pack(bits & flip)),
+                "affine": Affine(BitMask.pack(bits), torch.rand(4, generator=generator)),
+            }[task]
     elif task != "first":
         replaced = net.layout.decoder if task == "decoder" else (*net.layout.parameters, *net.layout.buffers)
         entries |= {name: Replace(drawn(name)) for name in replaced}
@@ -85,7 +95,15 @@ def test_a_switched_module_runs_as_the_net() -> None:
     net = make_net(torch.float32)
     module = net.materialize("mask").train()
     x = torch.rand(1, 3, 9, 8, generator=torch.Generator().manual_seed(1))
-    for task, channels in (("wide", 5), ("decoder", 2), ("scratch", 3), ("mask", 3)):
+    for task, channels in (
+        ("wide", 5),
+        ("decoder", 2),
+        ("sign", 3),
+        ("ternary", 3),
+        ("affine", 3),
+        ("scratch", 3),
+        ("mask", 3),
+    ):
         net.switch(module, task)
         assert torch.equal(module(x), net(x, task))
         assert module.get_submodule("head").out_channels == channels
@@ -97,7 +115,7 @@ def test_memory_stays_where_it_was_but_for_a_head_of_another_shape() -> None:
     net = make_net(torch.float32)
     module = net.materialize("mask")
     places = {name: tensor.data_ptr() for name, tensor in module.state_dict().items()}
-    for task in ("scratch", "other", "first", "mask"):
+    for task in ("scratch", "other", "sign", "ternary", "affine", "first", "mask"):
         net.switch(module, task)
         assert {name: tensor.data_ptr() for name, tensor in module.state_dict().items()} == places
     net.switch(module, "wide")
@@ -109,7 +127,7 @@ def test_a_switched_module_shares_nothing() -> None:
     net = make_net(torch.float32)
     expected = {task: net.materialize(task).state_dict() for task in TASKS}
     module = net.materialize("mask")
-    for task in ("scratch", "first", "wide"):
+    for task in ("scratch", "first", "wide", *FORMS):
         net.switch(module, task)
         for tensor in module.state_dict().values():
             tensor.zero_()

@@ -26,8 +26,9 @@ SIZES = [(1, 1), (1, 40), (5, 7), (16, 16), (31, 33), (32, 32), (33, 12), (17, 3
 class ReferenceUNet(nn.Module):
     """The same network in the other style: module layers, sequential blocks, padding by NumPy."""
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, width: int, channels: int, affine: bool = False) -> None:
         super().__init__()
+        self.affine = affine
         plan = [3, width, 2 * width, 4 * width, 8 * width, 8 * width]
         self.down = nn.ModuleList(self.block(a, b, b) for a, b in pairwise(plan))
         self.pool = nn.MaxPool2d(kernel_size=2, stride=2)
@@ -36,11 +37,11 @@ class ReferenceUNet(nn.Module):
         self.merge = nn.ModuleList(self.block(a, b, b) for a, b in joined)
         self.out = nn.Conv2d(width, channels, 1)
 
-    @staticmethod
-    def block(*channels: int) -> nn.Sequential:
+    def block(self, *channels: int) -> nn.Sequential:
         layers: list[nn.Module] = []
         for a, b in pairwise(channels):
-            layers += [nn.Conv2d(a, b, 3, padding="same"), nn.InstanceNorm2d(b), nn.ReLU()]
+            norm = nn.GroupNorm(b, b) if self.affine else nn.InstanceNorm2d(b)
+            layers += [nn.Conv2d(a, b, 3, padding="same"), norm, nn.ReLU()]
         return nn.Sequential(*layers)
 
     def names(self) -> dict[str, str]:
@@ -51,6 +52,10 @@ class ReferenceUNet(nn.Module):
         for level in range(4):
             pairs |= {f"up.{level}": f"up{level + 6}"}
             pairs |= {f"merge.{level}.0": f"conv{level + 6}_1", f"merge.{level}.3": f"conv{level + 6}_2"}
+        if self.affine:
+            norms = {f"down.{n}.{place}": f"norm{n + 1}_{i}" for n in range(5) for place, i in ((1, 1), (4, 2))}
+            norms |= {f"merge.{n}.{place}": f"norm{n + 6}_{i}" for n in range(4) for place, i in ((1, 1), (4, 2))}
+            pairs |= norms
         return pairs
 
     def copy_from(self, weights: Mapping[str, Tensor]) -> "ReferenceUNet":
@@ -144,6 +149,56 @@ def test_output_at_the_papers_width() -> None:
     with torch.no_grad():
         expected = ReferenceUNet(64, 5).copy_from(network.state_dict())(x)
         torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_affine_norms_against_a_network_written_by_hand() -> None:
+    """Group normalisation of one channel a group is instance normalisation by other code."""
+    torch.manual_seed(0)
+    network = UNet(width=3, channels=4, norm="affine")
+    for name, tensor in network.state_dict().items():
+        if name.startswith("norm"):
+            tensor.uniform_(-1.5, 1.5)
+    x = torch.rand(2, 3, 40, 33)
+    with torch.no_grad():
+        expected = ReferenceUNet(3, 4, affine=True).copy_from(network.state_dict())(x)
+        torch.testing.assert_close(network(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_affine_norms_start_as_none() -> None:
+    plain, affine = UNet(width=2, channels=3), UNet(width=2, channels=3, norm="affine")
+    missing = affine.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    convolutions = [layer for layer in LAYERS if layer.startswith("conv")]
+    assert missing == [f"{c.replace('conv', 'norm')}.{leaf}" for c in convolutions for leaf in ("weight", "bias")]
+    x = torch.rand(1, 3, 40, 33, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(affine(x), plain(x), rtol=1e-5, atol=1e-6)
+
+
+def test_affine_norms_are_31_kib_and_the_decoders_are_the_decoders() -> None:
+    with torch.device("meta"):
+        network = UNet(width=64, channels=3, norm="affine")
+    layout = layout_of(network, "head", network.decoder)
+    own = network.state_dict()
+    assert sum(own[name].nbytes for name in layout.norms) == 31 * 1024
+    plain = layout_of(UNet(width=1), "head", DECODER)
+    assert layout.masked == plain.masked
+    assert set(layout.decoder) - set(plain.decoder) == {n for n in layout.norms if n[4] in "6789"}
+    assert plain.norms == ()
+    assert UNet(width=1).decoder == DECODER
+
+
+def test_affine_norms_run_in_mixed_precision() -> None:
+    network, x = UNet(width=2, channels=3, norm="affine"), torch.rand(1, 3, 32, 32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = network(x)
+    output.float().square().mean().backward()
+    assert network.norm1_1.weight.dtype == torch.float32
+    assert network.norm1_1.weight.grad is not None
+    torch.testing.assert_close(output.float(), network(x), rtol=0.1, atol=0.1)
+
+
+def test_an_unknown_norm_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Expected `norm` to be instance or affine, but got 'batch'\."):
+        UNet(width=1, norm="batch")  # type: ignore[arg-type]
 
 
 def test_encode_gives_five_levels_finest_first() -> None:

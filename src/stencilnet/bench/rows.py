@@ -90,7 +90,7 @@ class Row:
         against: What it is held against.
         target: What the ratio must reach; None for a number that stands beside another row's.
         measure: Measures it; raises `NotHereError` where that cannot be done.
-        cuda: Another target on a GPU.
+        cuda: Another target on a GPU; one without bounds for none.
         bf16: Another one on a CPU with bfloat16 instructions.
     """
 
@@ -105,7 +105,8 @@ class Row:
     def on(self, device: str) -> "Row":
         """Return the row with the target that holds on a device of this machine."""
         special = self.cuda if device == "cuda" else self.bf16 if has_fast_bf16(device) else None
-        return replace(self, target=special or self.target)
+        target = self.target if special is None else special
+        return replace(self, target=None if target == Target() else target)
 
 
 def interleaved(

@@ -127,6 +127,7 @@ ROWS = (
         what='inference, `precision="auto"`',
         against="eager float32",
         target=Target(least=1.3),
+        cuda=Target(),
         bf16=Target(least=2.8),
         measure=serving.fast_path,
     ),

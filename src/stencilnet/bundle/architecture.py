@@ -42,7 +42,7 @@ def class_path(backbone: nn.Module) -> str:
 def _arguments(backbone: nn.Module) -> dict[str, Any] | None:
     """Return what to build a known backbone with; a class derived from one is not known."""
     if type(backbone) is UNet:
-        return {"width": backbone.width}
+        return {"width": backbone.width} | ({} if backbone.norm == "instance" else {"norm": backbone.norm})
     return {} if type(backbone) is VGG16 else None
 
 
@@ -101,11 +101,15 @@ def rebuild(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path) -> 
 
 
 def _unet(config: BundleConfig, file: Path) -> nn.Module:
-    width = dict(config.arguments or {}).get("width")
+    arguments = dict(config.arguments or {})
+    width, norm = arguments.get("width"), arguments.get("norm", "instance")
     if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= 1 << 16:
         got = f"{config.arguments}"
         raise BundleError(file, "not the arguments of a U-Net", "a width of 1 to 65536", got, restore(file))
-    return UNet(width=width, channels=1)
+    if norm not in ("instance", "affine"):
+        got = f"{config.arguments}"
+        raise BundleError(file, "not the arguments of a U-Net", "the norm instance or affine", got, restore(file))
+    return UNet(width=width, channels=1, norm=norm)
 
 
 def _vgg16(config: BundleConfig, file: Path) -> nn.Module:

@@ -13,16 +13,16 @@ from torch import Tensor
 from stencilnet.bundle.coding import decode_bits, encode_bits, is_worth_coding
 from stencilnet.bundle.format import NEEDS, VERSION, BundleError, canonical, parse, restore, upgrade
 from stencilnet.bundle.schema import fields, shape_of
-from stencilnet.masks import Entry, Replace, Select, TaskDelta
+from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
 
-KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in (Replace, Select)}
+KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in (Replace, Select, Sign, Ternary, Affine)}
 """Entry kinds that this code reads, by their names in the file."""
 
 RAW = "raw"
 """The coding of parts as they are, bits packed at one a weight."""
 
 ENTROPY = "entropy"
-"""The coding of a mask's bits as code words, where they are fewer."""
+"""The coding in which an entry's packed bits are code words, where they are fewer."""
 
 _WORTH = 16
 """Bytes that coding has to spare, to be worth it: its name takes up to 11 more in the file's header."""
@@ -76,11 +76,24 @@ def encode_delta(delta: TaskDelta, *, raw: bool = False) -> bytes:
 
 
 def _coded(entry: Entry) -> tuple[str, dict[str, Tensor]]:
-    if isinstance(entry, Select) and is_worth_coding(entry.bits):
-        code = encode_bits(entry.bits)
-        if code.nbytes + _WORTH < entry.nbytes:
-            return ENTROPY, {"code": code}
-    return RAW, entry.tensors()
+    stored: dict[str, Tensor] = {}
+    for part, tensor in entry.tensors().items():
+        code = _shorter(BitMask(tensor, entry.shape)) if part in entry.PLANES else None
+        stored |= {part: tensor} if code is None else {_coded_part(part): code}
+    return RAW if stored.keys() == entry.tensors().keys() else ENTROPY, stored
+
+
+def _shorter(bits: BitMask) -> Tensor | None:
+    """Return packed bits as code words, if that spares bytes."""
+    if not is_worth_coding(bits):
+        return None
+    code = encode_bits(bits)
+    return code if code.nbytes + _WORTH < bits.nbytes else None
+
+
+def _coded_part(plane: str) -> str:
+    """Return the name of a part of packed bits when it is coded."""
+    return "code" if plane == "bits" else f"{plane}_code"
 
 
 def decode_delta(data: bytes, file: Path, needs: str = NEEDS) -> TaskDelta:
@@ -128,19 +141,20 @@ def _entry(declared: dict[str, Any], parts: Mapping[str, Tensor], file: Path, ne
     key, kind, coding = declared["key"], declared["kind"], declared["coding"]
     if kind not in KINDS:
         raise BundleError(file, f"`{key}` is of an unknown kind", f"one of {list(KINDS)}", f"{kind!r}", upgrade(needs))
-    codings = [RAW, ENTROPY] if KINDS[kind] is Select else [RAW]
+    codings = [RAW, ENTROPY] if KINDS[kind].PLANES else [RAW]
     if coding not in codings:
         raise BundleError(file, f"`{key}` is of an unknown coding", f"one of {codings}", f"{coding!r}", upgrade(needs))
     shape = torch.Size(shape_of(declared["shape"], file, f"the shape of `{key}`"))
+    coded = {_coded_part(plane): plane for plane in KINDS[kind].PLANES} if coding == ENTROPY else {}
     try:
-        if coding == ENTROPY:
-            entry: Entry = Select(decode_bits(parts["code"], shape))
-        else:
-            entry = KINDS[kind].from_tensors(parts, shape)
+        if coding == ENTROPY and coded.keys().isdisjoint(parts):
+            raise KeyError("no code words")
+        plain = {coded.get(p, p): decode_bits(t, shape).packed if p in coded else t for p, t in parts.items()}
+        entry = KINDS[kind].from_tensors(plain, shape)
     except (KeyError, ValueError) as error:
         got = f"{sorted(parts)} ({error})"
         raise BundleError(file, f"`{key}` is not whole", f"the parts of a {kind!r}", got, restore(file)) from error
-    known = {"code"} if coding == ENTROPY else set(entry.tensors())
+    known = {_coded_part(p) if p in entry.PLANES and _coded_part(p) in parts else p for p in entry.tensors()}
     if known != set(parts):
         raise BundleError(file, f"`{key}` has other parts", f"{sorted(known)}", f"{sorted(parts)}", restore(file))
     return entry

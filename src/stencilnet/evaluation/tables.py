@@ -19,6 +19,8 @@ _TITLES = {
     "packnet": "PackNet",
     "rehearsal": "pseudo-rehearsal",
     "joint": "joint training",
+    "head_only": "head only",
+    "norm_only": "norm only",
 }
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 

@@ -31,7 +31,7 @@ def analyze_bundle(bundle: Path, out: Path) -> tuple[Path, ...]:
     if not masks:
         raise ValueError(
             f"Expected tasks with masks in {bundle}, but none of {', '.join(net.tasks) or 'no tasks'} has one. "
-            "Learn one by piggyback."
+            "Learn one by piggyback, with `mask: binary` or `ternary`."
         )
     out.mkdir(parents=True, exist_ok=True)
     decoder = [name for name in net.layout.decoder if name in net.layout.masked]

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from stencilnet.experiment.config import Backbone
 from stencilnet.models import VGG16, MultiTaskNet, UNet, fresh_weights
-from stencilnet.models.unet import DECODER
 from stencilnet.models.vgg16 import HEAD, MEAN, STD
 from stencilnet.tasks.vgg import vgg_convolutions, vgg_trunk
 
@@ -29,7 +28,7 @@ def make_backbone(settings: Backbone, seed: int = 0) -> MultiTaskNet:
     if any(name not in weights for name, _ in backbone.named_parameters() if not name.startswith(f"{head}.")):
         weights = fresh_weights(backbone, head, seed) | weights
     backbone.load_state_dict(weights, strict=False)
-    return MultiTaskNet(backbone, head=head, decoder=DECODER if settings.kind == "unet" else ())
+    return MultiTaskNet(backbone, head=head, decoder=None if settings.kind == "unet" else ())
 
 
 def start_of(settings: Backbone) -> Literal["fresh", "given", "frozen"]:
@@ -51,7 +50,9 @@ def backbone_problems(settings: Backbone) -> list[str]:
 def _empty(settings: Backbone) -> tuple[nn.Module, str]:
     """Return a network whose weights are still to be set, but for its head of zeros, which no task uses."""
     with torch.device("meta"):  # draws nothing from the global generator
-        backbone = VGG16(channels=1) if settings.width is None else UNet(width=settings.width, channels=1)
+        backbone = (
+            VGG16(channels=1) if settings.width is None else UNet(width=settings.width, channels=1, norm=settings.norm)
+        )
     head = HEAD if settings.width is None else "head"
     backbone = backbone.to_empty(device="cpu").requires_grad_(False)
     for parameter in backbone.get_submodule(head).parameters():

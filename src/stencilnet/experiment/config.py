@@ -8,7 +8,7 @@ from typing import Literal
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.sources import HoldOut, Source
 from stencilnet.data.transforms import View
-from stencilnet.methods import EWC, Decoder, Finetune, Joint, PackNet, Piggyback, Rehearsal, Scratch
+from stencilnet.methods import EWC, Decoder, Finetune, HeadOnly, Joint, NormOnly, PackNet, Piggyback, Rehearsal, Scratch
 from stencilnet.models.vgg16 import LEAST
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
@@ -20,7 +20,7 @@ from stencilnet.tasks.task import Recipe
 from stencilnet.training.settings import Settings
 
 Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Classification
-AnyMethod = Piggyback | Scratch | Finetune | Decoder | EWC | Joint | PackNet | Rehearsal
+AnyMethod = Piggyback | Scratch | Finetune | Decoder | EWC | HeadOnly | Joint | NormOnly | PackNet | Rehearsal
 
 PAPER_WIDTH = 64
 """Width of the paper's U-Net; VGG13's too."""
@@ -36,6 +36,9 @@ class Backbone:
     """``unet``: the paper's, for pictures. ``vgg16``: the original Piggyback's, for classification."""
     width: int | None = None
     """For ``unet``: channels of its first level; 64, the paper's, if left out."""
+    norm: Literal["instance", "affine"] = "instance"
+    """For ``unet``. ``instance``: the paper's, without weights. ``affine``: a scale and a shift a channel, which the
+    first task trains, and which later tasks may have of their own (`norm` of piggyback): 31 KiB each at width 64."""
     init: Literal["random", "vgg13", "imagenet"] = "random"
     """Weights to start from. ``random``: drawn by the seed. ``vgg13``, for a ``unet`` of width 64: ImageNet's in the
     encoder, random ones in the decoder. ``imagenet``, for ``vgg16``: torchvision's. Scratch and the decoder baseline
@@ -46,7 +49,7 @@ class Backbone:
     """Whether the first task leaves the network as it starts, and learns its head only (Mallya et al. 2018)."""
 
     def __post_init__(self) -> None:
-        problems = [*self._unfit_width(), *self._unfit_start()]
+        problems = [*self._unfit_width(), *self._unfit_norm(), *self._unfit_start()]
         if problems:
             raise ValueError("Expected " + "; ".join(problems) + ".")
         if self.kind == "unet" and self.width is None:
@@ -61,6 +64,11 @@ class Backbone:
             *([] if self.width >= 1 else [f"`width` to be at least 1, but got {self.width}"]),
             *([] if self.kind == "unet" else [f"no `width` with `kind: {self.kind}`, but got {self.width}"]),
         ]
+
+    def _unfit_norm(self) -> list[str]:
+        if self.norm == "instance" or self.kind == "unet":
+            return []
+        return [f"no `norm: {self.norm}` with `kind: {self.kind}`, which has no norm"]
 
     def _unfit_start(self) -> list[str]:
         problems = []
@@ -241,6 +249,12 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
         if isinstance(method.method, Joint) and len({plan.view.crop for plan in learned}) > 1:
             crops = ", ".join(f"{plan.name} {plan.view.crop}" for plan in learned)
             problems.append(f"one `view.crop` for all tasks of method joint, which share a batch, but got {crops}")
+    if backbone.norm == "instance":
+        problems += [
+            f"a backbone with `norm: affine` for {plan.method.name}, which trains norms, but got none"
+            for plan in methods
+            if isinstance(plan.method, NormOnly) or (isinstance(plan.method, Piggyback) and plan.method.norm)
+        ]
     for plan in tasks:
         if isinstance(plan.task, Classification):
             problems += _view_problems(plan.name, plan.task, plan.view)
@@ -258,6 +272,24 @@ def _view_problems(name: str, task: Classification, view: View) -> list[str]:
         ),
         *([] if view.crop >= LEAST else [f"{name}'s crop to be at least {LEAST} px for VGG16, but got {view.crop}"]),
     ]
+
+
+def warm_start(plan: MethodPlan) -> str | None:
+    """Return the task that a method's other tasks start from, beside the shared weights; None if there is none."""
+    return plan.method.warm_start if isinstance(plan.method, Piggyback) else None
+
+
+def warm_start_problems(experiment: Experiment) -> list[str]:
+    """Return which methods cannot start as they say in a run that begins with the config's first task."""
+    problems = []
+    for position, plan in enumerate(experiment.methods):
+        start, tasks = warm_start(plan), experiment.learned_by(plan)
+        if start is not None and start not in tasks[:1]:
+            first = (
+                f"the first task that it learns, {tasks[0]!r}" if tasks else "a task that it learns (it learns none)"
+            )
+            problems.append(f"methods.{position}.method.warm_start: expected {first}, but got {start!r}")
+    return problems
 
 
 def sources(plan: TaskPlan) -> dict[str, Source]:

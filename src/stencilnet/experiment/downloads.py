@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from stencilnet.experiment.config import Backbone, Experiment, Perceptual
+from stencilnet.experiment.config import Experiment, Perceptual
 from stencilnet.tasks.criterion import PRESETS
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.vgg import is_cached
@@ -28,6 +28,5 @@ def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ..
     start = experiment.backbone
     if start.weights == _DOWNLOAD and not is_cached(_STARTS[start.init]):
         notes.append(f"The weights of {_STARTS[start.init]} are not here yet; a run downloads them to start from.")
-        random = Backbone(kind=start.kind, width=start.width, frozen=start.frozen)
-        experiment = replace(experiment, backbone=random)
+        experiment = replace(experiment, backbone=replace(start, init="random", weights=None))
     return experiment, tuple(notes)

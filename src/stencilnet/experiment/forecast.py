@@ -14,7 +14,7 @@ from stencilnet.evaluation.protocol import BACKBONE, Stage, plan, plan_joint
 from stencilnet.evaluation.results import Sizes
 from stencilnet.experiment.backbones import make_backbone, start_of
 from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Backbone, Experiment, MethodPlan
+from stencilnet.experiment.config import Backbone, Experiment, MethodPlan, warm_start
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.joint import Member, joint_job, joint_state
 from stencilnet.experiment.learning import Learning, Splits, first_state, fresh_of, job_of, task_seed
@@ -238,6 +238,8 @@ class _Walk:
                     state = method.learn(before, stage.task, fresh, fit if wanted else untouched)
             if stage.moves_shared:
                 states[stage.task] = state
+            elif stage.task == warm_start(plan_):
+                states[first] = state  # the others start from it too
             if wanted:
                 row = self._row(stage, state, fit, stored_whole=stage.moves_shared or not bundled)
                 looking = (asked + glance.asked) * row.cost.seconds / row.batch
@@ -360,7 +362,8 @@ class _Walk:
 def _words(backbone: Backbone) -> str:
     network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
     start = "" if backbone.init == "random" else f" from {backbone.init}"
-    return network + start + (", frozen" if backbone.frozen else "")
+    norm = ", affine norm" if backbone.norm == "affine" else ""
+    return network + norm + start + (", frozen" if backbone.frozen else "")
 
 
 def bound_tasks(experiment: Experiment, data: Mapping[str, TaskData], root: Path) -> dict[str, Task]:

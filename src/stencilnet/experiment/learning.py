@@ -23,7 +23,9 @@ from stencilnet.methods import (
     Finetune,
     Fit,
     Fresh,
+    HeadOnly,
     Method,
+    NormOnly,
     PackNet,
     Piggyback,
     Probe,
@@ -95,9 +97,19 @@ class Learning:
 _FACTS = ("seconds", "precision", "compiled")
 """What a finished training says of itself that belongs to its task's provenance."""
 
-_ALL: tuple[Method, ...] = (Piggyback(), Scratch(), Finetune(), Decoder(), EWC(), PackNet(), Rehearsal())
+_DEFAULTS: tuple[Method, ...] = (
+    Piggyback(),
+    Scratch(),
+    Finetune(),
+    Decoder(),
+    EWC(),
+    PackNet(),
+    Rehearsal(),
+    HeadOnly(),
+    NormOnly(),
+)
 
-METHODS: dict[str, Method] = {method.name: method for method in _ALL}
+METHODS: dict[str, Method] = {method.name: method for method in _DEFAULTS}
 """Methods with their default settings, by name."""
 
 
@@ -196,6 +208,7 @@ def fresh_of(
         layout=net.layout,
         head=net.fresh_head(task.channels, torch.Generator().manual_seed(seed)),
         shared=net.fresh_weights(seed),
+        seed=seed,
         logits=logits,
         probe=probe,
     )

@@ -10,7 +10,7 @@ import cattrs
 import yaml
 
 from stencilnet.data.sources import split
-from stencilnet.experiment.config import Experiment, TaskPlan, shipped, sources
+from stencilnet.experiment.config import Experiment, TaskPlan, shipped, sources, warm_start_problems
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
 from stencilnet.tasks.catalog import KINDS
@@ -79,7 +79,7 @@ def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bo
         except (ValueError, OSError) as error:
             problems.append(f"perceptual.weights: {error}")
     if backbone:
-        problems += backbone_problems(experiment.backbone)
+        problems += [*backbone_problems(experiment.backbone), *warm_start_problems(experiment)]
     if problems:
         raise ConfigError(source, problems, hint)
 

@@ -11,7 +11,7 @@ from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan, plan_
 from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.backbones import make_backbone
 from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Experiment, MethodPlan
+from stencilnet.experiment.config import Experiment, MethodPlan, warm_start
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
 from stencilnet.experiment.joint import Member, learn_jointly
 from stencilnet.experiment.learning import Learning, Splits, adopt, learn_task
@@ -150,7 +150,7 @@ class Run:
             if not bundle.exists():
                 save(self._joint(method), bundle)
         elif not bundle.exists() or stage.task not in task_names(bundle):
-            net = self._learned(load(self.folder.backbone), stage.method, stage.task, method)
+            net = self._learned(load(self._start(stage, method)), stage.method, stage.task, method)
             with self._bundle_alone(stage):
                 self._add(bundle, stage.task, net)
         self._test(stage, load(bundle))
@@ -167,6 +167,19 @@ class Run:
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
         has_result = self.folder.result(stage.method, stage.task).exists()
         return has_result and bundle.exists() and stage.task in task_names(bundle)
+
+    def _start(self, stage: Stage, method: MethodPlan) -> Path:
+        """Return the bundle that a task over fixed shared weights is learned in: where its warm start is."""
+        warm = warm_start(method)
+        if warm is None or warm == stage.task:
+            return self.folder.backbone
+        path = self.folder.bundle(stage.method, warm, moves_shared=False)
+        if not path.exists() or warm not in task_names(path):
+            raise RunError(
+                f"{stage.method} starts {stage.task!r} from the mask of {warm!r}, which {path} does not hold. "
+                f"Learn it first: --only {warm}."
+            )
+        return path
 
     def _moved(self, stage: Stage, method: MethodPlan) -> MultiTaskNet:
         """Return what a stage of a chain makes of the one before it."""

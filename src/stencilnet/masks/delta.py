@@ -90,8 +90,8 @@ class TaskDelta:
 
     @property
     def masks(self) -> dict[str, BitMask]:
-        """The binary masks by key, in network order; empty for a task that selects nothing."""
-        return {key: entry.bits for key, entry in self.entries.items() if isinstance(entry, Select)}
+        """Which weights the task keeps, by key, in network order; empty for a task that selects nothing."""
+        return {key: kept for key, entry in self.entries.items() if (kept := entry.kept) is not None}
 
     @property
     def nbytes(self) -> int:

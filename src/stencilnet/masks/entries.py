@@ -16,9 +16,11 @@ class Entry(Protocol):
 
     Attributes:
         KIND: Name of the kind in the file.
+        PLANES: Those of its parts that are packed bits, one for each weight; a bundle may code them in fewer bytes.
     """
 
     KIND: ClassVar[str]
+    PLANES: ClassVar[tuple[str, ...]]
 
     def apply(self, weight: Tensor | None) -> Tensor:
         """Return the task's own tensor, given the shared one (None where the shared net has no such key)."""
@@ -43,6 +45,11 @@ class Entry(Protocol):
         ...
 
     @property
+    def kept(self) -> BitMask | None:
+        """Which shared weights the task keeps, the others being switched off; None for a kind that does not select."""
+        ...
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all parts as they are; a bundle may code them in fewer."""
         ...
@@ -53,6 +60,7 @@ class Replace:
     """The task has a tensor of its own: head, decoder, norm, running statistics, a whole scratch net."""
 
     KIND: ClassVar[str] = "replace"
+    PLANES: ClassVar[tuple[str, ...]] = ()
     tensor: Tensor
 
     def apply(self, weight: Tensor | None) -> Tensor:
@@ -86,6 +94,11 @@ class Replace:
         return self.tensor.shape
 
     @property
+    def kept(self) -> BitMask | None:
+        """None: the shared weights do not matter."""
+        return None
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the tensor."""
         return self.tensor.numel() * self.tensor.element_size()
@@ -96,6 +109,7 @@ class Select:
     """The task keeps the shared weights whose bit is one: ``where(bits, W, 0)`` (Mallya et al. 2018, Sec. 3)."""
 
     KIND: ClassVar[str] = "select"
+    PLANES: ClassVar[tuple[str, ...]] = ("bits",)
     bits: BitMask
 
     def apply(self, weight: Tensor | None) -> Tensor:
@@ -104,7 +118,7 @@ class Select:
         Raises:
             ValueError: If the shared net has no weight to select from, or one of another shape.
         """
-        given = self._given(weight)
+        given = shared_weight(weight, self.shape, "to select from")
         return select_packed(given, self.bits.to(given.device))
 
     def write(self, weight: Tensor | None, out: Tensor) -> None:
@@ -113,16 +127,8 @@ class Select:
         Raises:
             ValueError: As `apply` does, or if `out` is unlike the shared weight.
         """
-        given = self._given(weight)
+        given = shared_weight(weight, self.shape, "to select from")
         select_packed(given, self.bits.to(given.device), out)
-
-    def _given(self, weight: Tensor | None) -> Tensor:
-        if weight is None or weight.shape != self.bits.shape:
-            got = "none" if weight is None else f"one of shape {tuple(weight.shape)}"
-            raise ValueError(
-                f"Expected a shared weight of shape {tuple(self.bits.shape)} to select from, but got {got}."
-            )
-        return weight
 
     def tensors(self) -> dict[str, Tensor]:
         """Return the packed bits under the part name ``bits``."""
@@ -135,19 +141,17 @@ class Select:
         Raises:
             ValueError: If they do not fit the shape, or an unused bit of the last byte is set.
         """
-        bits = BitMask(tensors["bits"], shape)
-        used = bits.numel % 8
-        if used and int(bits.packed[-1]) >> used:
-            raise ValueError(
-                f"Expected the {8 - used} unused bits of a {tuple(shape)} mask's last byte to be zero, "
-                f"but got {int(bits.packed[-1]):#010b}. Were the bits packed most significant first?"
-            )
-        return cls(bits)
+        return cls(stored_bits(tensors["bits"], shape))
 
     @property
     def shape(self) -> torch.Size:
         """Shape of the masked weight."""
         return self.bits.shape
+
+    @property
+    def kept(self) -> BitMask | None:
+        """The bits."""
+        return self.bits
 
     @property
     def nbytes(self) -> int:
@@ -161,6 +165,58 @@ def write_selected(entries: Sequence[Select], weights: Sequence[Tensor | None], 
     Raises:
         ValueError: As `Select.write` does.
     """
-    given = [entry._given(weight) for entry, weight in zip(entries, weights, strict=True)]
+    given = [
+        shared_weight(weight, entry.bits.shape, "to select from")
+        for entry, weight in zip(entries, weights, strict=True)
+    ]
     masks = [entry.bits.to(weight.device) for entry, weight in zip(entries, given, strict=True)]
     select_all(given, masks, outs)
+
+
+def shared_weight(weight: Tensor | None, shape: torch.Size, purpose: str) -> Tensor:
+    """Return the shared weight that an entry builds on.
+
+    Args:
+        weight: What the shared net has under the entry's key.
+        shape: What it has to be like.
+        purpose: What it is for, in the words of the error.
+
+    Raises:
+        ValueError: If there is none, or one of another shape.
+    """
+    if weight is None or weight.shape != shape:
+        got = "none" if weight is None else f"one of shape {tuple(weight.shape)}"
+        raise ValueError(f"Expected a shared weight of shape {tuple(shape)} {purpose}, but got {got}.")
+    return weight
+
+
+def stored_bits(packed: Tensor, shape: torch.Size) -> BitMask:
+    """Return packed bits of a file as a mask.
+
+    Raises:
+        ValueError: If they do not fit the shape, or an unused bit of the last byte is set.
+    """
+    bits = BitMask(packed, shape)
+    used = bits.numel % 8
+    if used and int(packed[-1]) >> used:
+        raise ValueError(
+            f"Expected the {8 - used} unused bits of a {tuple(shape)} mask's last byte to be zero, "
+            f"but got {int(packed[-1]):#010b}. Were the bits packed most significant first?"
+        )
+    return bits
+
+
+def write_over(out: Tensor, tensor: Tensor) -> None:
+    """Write a task's tensor over another task's.
+
+    Raises:
+        ValueError: If that is unlike it: `copy_` would stretch and convert.
+    """
+    wanted, got = ((t.shape, t.dtype, t.device) for t in (tensor, out))
+    if wanted != got:
+        raise ValueError(
+            f"Expected argument `out` to be {tensor.dtype} of shape {tuple(tensor.shape)} on {tensor.device}, "
+            f"but got {out.dtype} of shape {tuple(out.shape)} on {out.device}."
+        )
+    with torch.no_grad():
+        out.copy_(tensor)

@@ -54,10 +54,15 @@ def select_all(weights: Sequence[Tensor], masks: Sequence[BitMask], outs: Sequen
         outs: One a weight.
 
     Raises:
-        ValueError: If one of `outs` does not fit; nothing has been written then.
+        ValueError: If one of `outs` or `masks` does not fit; nothing has been written then.
     """
-    for weight, out in zip(weights, outs, strict=True):
+    for weight, bits, out in zip(weights, masks, outs, strict=True):
         _check_out(weight, out)
+        if (bits.shape, bits.packed.device) != (weight.shape, weight.device):  # a kernel would read what is not there
+            raise ValueError(
+                f"Expected the mask of a weight of shape {tuple(weight.shape)} on {weight.device} to be like it, but "
+                f"got one of shape {tuple(bits.shape)} on {bits.packed.device}."
+            )
     flat: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor, Tensor]]] = {}
     with torch.no_grad():
         for weight, bits, out in zip(weights, masks, outs, strict=True):

@@ -1,15 +1,17 @@
 """What a method trains: parameters that turn into effective weights on the way in and into a delta at the end."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks.binarize import INITIAL, Selection, binarize
+from stencilnet.masks.binarize import INITIAL
 from stencilnet.masks.delta import TaskDelta
-from stencilnet.masks.entries import Entry, Replace, Select
-from stencilnet.masks.packing import BitMask
+from stencilnet.masks.entries import Entry, Replace
+from stencilnet.masks.forms import Binary, Form
+from stencilnet.masks.scaling import Scaling, scaled
 
 
 class Trainable(nn.Module, ABC):
@@ -23,7 +25,7 @@ class Trainable(nn.Module, ABC):
         shared: State dict of the backbone without its head.
         buffers: Those of its keys that are buffers.
         head: The task's fresh head, by state-dict key.
-        trained: Those of its keys that are trained as they are, and so need no frozen weight beside them.
+        trained: Those of its keys that are trained as they are, from where they are.
     """
 
     def __init__(
@@ -31,24 +33,30 @@ class Trainable(nn.Module, ABC):
         shared: Mapping[str, Tensor],
         buffers: Iterable[str],
         head: Mapping[str, Tensor],
-        trained: Iterable[str] = (),
+        trained: Iterable[str],
     ) -> None:
         super().__init__()
         running, moving = set(buffers), set(trained)
         self._shared_names = tuple(shared)
         self._buffer_names = tuple(name for name in shared if name in running)
+        self._trained_names = tuple(name for name in shared if name in moving)
         self._frozen_names = tuple(name for name in shared if name not in running | moving)
         self._head_names = tuple(head)
         self._frozen = nn.ParameterList(
             nn.Parameter(shared[n].detach(), requires_grad=False) for n in self._frozen_names
         )
         self._head = nn.ParameterList(nn.Parameter(tensor.detach().clone()) for tensor in head.values())
+        self._trained = nn.ParameterList(nn.Parameter(shared[n].detach().clone()) for n in self._trained_names)
         for position, name in enumerate(self._buffer_names):
             self.register_buffer(f"_buffer_{position}", shared[name].detach().clone())
 
     @abstractmethod
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the trained parameters by role: ``mask``, ``weight``, ``head``. Learning rates go by role."""
+        """Return the trained parameters by role, which learning rates go by.
+
+        Roles are ``mask``, ``scale`` (numbers that a form of mask has beside its scores), ``norm``, ``weight`` and
+        ``head``.
+        """
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
@@ -80,16 +88,20 @@ class Trainable(nn.Module, ABC):
         return dict(zip(self._frozen_names, self._frozen, strict=True))
 
     def _own_tensors(self) -> dict[str, Tensor]:
+        """Return what the task has of its own, whole: trained weights, running statistics, head."""
         buffers = dict(self.named_buffers(recurse=False))
         running = {name: buffers[f"_buffer_{position}"] for position, name in enumerate(self._buffer_names)}
-        return running | dict(zip(self._head_names, self._head, strict=True))
+        moved = dict(zip(self._trained_names, self._trained, strict=True))
+        return moved | running | dict(zip(self._head_names, self._head, strict=True))
 
     def _own_entries(self) -> dict[str, Entry]:
         return {name: Replace(_stored(tensor)) for name, tensor in self._own_tensors().items()}
 
 
 class Masks(Trainable):
-    """A real mask over each named weight, and the head (the paper, Sec. 3).
+    """A real mask over each named weight, and the head (the paper, Sec. 3); norms of its own, if asked for.
+
+    What a score does to its weight is the form's: by default it selects, as in the paper.
 
     Real masks are float32 whatever the weights are: near 0.01 a step of Adam is lost in half precision.
 
@@ -100,6 +112,10 @@ class Masks(Trainable):
         buffers: Those of its keys that are buffers.
         head: The task's fresh head, by state-dict key.
         masked: Keys of the weights to mask.
+        norms: Keys of the scales and shifts to train as they are.
+        form: Makes a weight's form, given its key and the weight.
+        start: Where scores start, by key; 1e-2 for all if None.
+        scaling: What scores' gradients are divided by: see `scaled`.
     """
 
     def __init__(
@@ -108,32 +124,44 @@ class Masks(Trainable):
         buffers: Iterable[str],
         head: Mapping[str, Tensor],
         masked: Iterable[str],
+        norms: Iterable[str] = (),
+        *,
+        form: Callable[[str, Tensor], Form] = lambda _name, _weight: Binary(),
+        start: Mapping[str, Tensor] | None = None,
+        scaling: Scaling = "none",
     ) -> None:
-        super().__init__(shared, buffers, head)
-        self._before = {name: shared[name].detach() for name in self._buffer_names}
+        super().__init__(shared, buffers, head, norms)
+        self._before = {name: shared[name].detach() for name in (*self._buffer_names, *self._trained_names)}
         self._masked_names = tuple(masked)
         self._real = nn.ParameterList(
-            nn.Parameter(torch.full(shared[name].shape, INITIAL, dtype=torch.float32)) for name in self._masked_names
+            nn.Parameter(
+                torch.full(shared[name].shape, INITIAL, dtype=torch.float32) if start is None else start[name].clone()
+            )
+            for name in self._masked_names
         )
-        self._selections = tuple(Selection() for _ in self._masked_names)
+        self._scaling: Scaling = scaling
+        self._forms = tuple(form(name, shared[name]) for name in self._masked_names)
+        starts = [one.start() for one in self._forms]
+        self._numbers = nn.ParameterList(nn.Parameter(tensor) for tensors in starts for tensor in tensors)
+        self._counts = tuple(len(tensors) for tensors in starts)
+        self._first = None if start is None else [self._code(i).cpu() for i in range(len(self._real))]
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the real masks (``mask``) and the head (``head``)."""
-        return {"mask": list(self._real), "head": list(self._head)}
+        """Return real masks (``mask``) and head (``head``), and numbers (``scale``) and norms (``norm``) if any."""
+        numbers = {"scale": list(self._numbers)} if len(self._numbers) else {}
+        norms = {"norm": list(self._trained)} if self._trained_names else {}
+        return {"mask": list(self._real), **numbers, **norms, "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
-        """Return selected weights, frozen biases and the task's own tensors."""
+        """Return masked weights, frozen biases and the task's own tensors."""
         weights = self._frozen_weights()
-        for name, real, selection in zip(self._masked_names, self._real, self._selections, strict=True):
-            weights[name] = selection(weights[name], real)
+        for name, form, real, numbers in self._masks():
+            weights[name] = form(weights[name], scaled(real, weights[name], self._scaling), numbers)
         return weights | self._own_tensors()
 
     def delta(self) -> TaskDelta:
         """Return one packed mask a weight, and the task's own tensors."""
-        entries: dict[str, Entry] = {
-            name: Select(BitMask.pack(binarize(real.detach()).cpu()))
-            for name, real in zip(self._masked_names, self._real, strict=True)
-        }
+        entries = {name: form.entry(real.detach(), numbers) for name, form, real, numbers in self._masks()}
         return TaskDelta(entries | self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:
@@ -141,11 +169,43 @@ class Masks(Trainable):
         kept = self._frozen_weights() | self._before
         return {name: _stored(kept[name]) for name in self._shared_names}
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What beside its tensors decides how it trains: form and scaling, where they are not the paper's."""
+        forms = {type(form).__name__ for form in self._forms} - {Binary.__name__}
+        return {
+            **({"mask form": ", ".join(sorted(forms))} if forms else {}),
+            **({"mask scaling": self._scaling} if self._scaling != "none" else {}),
+        }
+
+    @property
+    def numel(self) -> int:
+        """Number of masked weights."""
+        return sum(real.numel() for real in self._real)
+
+    @property
+    def selects(self) -> bool:
+        """Whether `zeros` are weights that are switched off."""
+        return all(form.selects for form in self._forms)
+
     def zeros(self) -> int:
-        """Return how many weights the mask switches off now."""
-        ones = [binarize(real.detach()).count_nonzero() for real in self._real]
-        total: int = sum(real.numel() for real in self._real)
-        return total - (int(torch.stack(ones).sum()) if ones else 0)
+        """Return how many weights have a zero bit now: in a form that selects, they are switched off."""
+        ones = [self._code(place).count_nonzero() for place in range(len(self._real))]
+        return self.numel - (int(torch.stack(ones).sum()) if ones else 0)
+
+    def flips(self) -> int:
+        """Return how many weights have another bit now than at the start."""
+        if self._first is None:  # all started as ones
+            return self.numel - sum(int((self._code(place) == 1).sum()) for place in range(len(self._real)))
+        return sum(int((self._code(place).cpu() != first).sum()) for place, first in enumerate(self._first))
+
+    def _code(self, place: int) -> Tensor:
+        return self._forms[place].code(self._real[place].detach())
+
+    def _masks(self) -> Iterator[tuple[str, Form, nn.Parameter, tuple[Tensor, ...]]]:
+        rest = iter(self._numbers)
+        for name, form, real, count in zip(self._masked_names, self._forms, self._real, self._counts, strict=True):
+            yield name, form, real, tuple(islice(rest, count))
 
 
 class Weights(Trainable):
@@ -158,37 +218,21 @@ class Weights(Trainable):
         trained: Keys of the weights to train; the others are frozen.
     """
 
-    def __init__(
-        self,
-        shared: Mapping[str, Tensor],
-        buffers: Iterable[str],
-        head: Mapping[str, Tensor],
-        trained: Iterable[str],
-    ) -> None:
-        names = tuple(trained)
-        super().__init__(shared, buffers, head, names)
-        self._trained_names = names
-        self._trained = nn.ParameterList(nn.Parameter(shared[name].detach().clone()) for name in self._trained_names)
-
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the trained weights (``weight``) and the head (``head``)."""
         return {"weight": list(self._trained), "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
         """Return trained and frozen weights and the task's own tensors."""
-        return self._frozen_weights() | self._moved() | self._own_tensors()
+        return self._frozen_weights() | self._own_tensors()
 
     def delta(self) -> TaskDelta:
         """Return the trained weights whole, and the task's own tensors."""
-        entries: dict[str, Entry] = {name: Replace(_stored(tensor)) for name, tensor in self._moved().items()}
-        return TaskDelta(entries | self._own_entries())
+        return TaskDelta(self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights with the trained ones, and the running statistics, put in."""
         return self._moved_shared()
-
-    def _moved(self) -> dict[str, Tensor]:
-        return dict(zip(self._trained_names, self._trained, strict=True))
 
 
 class Free(Trainable):
@@ -210,7 +254,7 @@ class Free(Trainable):
         head: Mapping[str, Tensor],
         free: Mapping[str, Tensor],
     ) -> None:
-        super().__init__(shared, buffers, head)
+        super().__init__(shared, buffers, head, ())
         self._free_names = tuple(free)
         self._free = nn.ParameterList(nn.Parameter(bits.detach(), requires_grad=False) for bits in free.values())
         self._moving = nn.ParameterList(nn.Parameter(shared[name].detach().clone()) for name in self._free_names)

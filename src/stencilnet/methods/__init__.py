@@ -1,9 +1,20 @@
 """Ways to learn a further task: one small file each, none imports another or the training loop."""
 
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
+from stencilnet.methods.cheap import HeadOnly, NormOnly
 from stencilnet.methods.ewc import EWC
 from stencilnet.methods.joint import Joint, learn_together
-from stencilnet.methods.method import Adopting, Fit, Fresh, Method, Probe, learn_first, learn_first_head, retrains_first
+from stencilnet.methods.method import (
+    Adopting,
+    Fit,
+    Fresh,
+    Method,
+    Probe,
+    learn_first,
+    learn_first_head,
+    own_norms,
+    retrains_first,
+)
 from stencilnet.methods.packnet import PackNet
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.methods.piggyback import Piggyback
@@ -16,8 +27,10 @@ __all__ = [
     "Finetune",
     "Fit",
     "Fresh",
+    "HeadOnly",
     "Joint",
     "Method",
+    "NormOnly",
     "PackNet",
     "Penalty",
     "Piggyback",
@@ -28,5 +41,6 @@ __all__ = [
     "learn_first",
     "learn_first_head",
     "learn_together",
+    "own_norms",
     "retrains_first",
 ]

@@ -61,6 +61,7 @@ class Fresh:
         layout: Which of the backbone's tensors are what.
         head: A new head with the task's channels, by state-dict key, drawn from the task's seed.
         shared: New weights for everything but the head, by state-dict key, drawn from the task's seed.
+        seed: The task's, for what a method draws beside them.
         logits: Tells, by the name of a task (one of the state's, or the new one), whether its raw outputs are logits of
             classes, along dimension 1; what others put out are values.
         probe: Looks at the task's training inputs; None where there are none to look at.
@@ -69,6 +70,7 @@ class Fresh:
     layout: Layout
     head: Mapping[str, Tensor]
     shared: Mapping[str, Tensor]
+    seed: int = 0
     logits: Callable[[str], bool] = field(default=lambda _: False)
     probe: Probe | None = None
 
@@ -133,3 +135,17 @@ def learn_first_head(task: str, start: Mapping[str, Tensor], fresh: Fresh, fit: 
 def retrains_first(method: Method) -> bool:
     """Return whether a method trains the first task anew before it learns others."""
     return isinstance(method, Adopting) and method.retrains
+
+
+def own_norms(layout: Layout) -> tuple[str, ...]:
+    """Return the keys of a backbone's norm scales and shifts, for a task to have of its own.
+
+    Raises:
+        ValueError: If it has none.
+    """
+    if not layout.norms:
+        raise ValueError(
+            "Expected a backbone whose norms have scales and shifts to train, but it has none. "
+            "Build the U-Net with `norm: affine`, or leave norms as they are."
+        )
+    return layout.norms

@@ -117,12 +117,10 @@ def _owned(state: NetState, layout: Layout) -> dict[str, Tensor]:
         bits = torch.zeros(state.shared[name].shape, dtype=torch.bool)
         for delta in state.deltas.values():
             entry = delta.entries.get(name)
-            if entry is None:
-                bits = torch.ones_like(bits)
-            elif isinstance(entry, Select):
+            if isinstance(entry, Select):
                 bits = bits | entry.bits.unpack().cpu()
-            else:
-                assert isinstance(entry, Replace), "a kind that uses the shared weight owns it"
+            elif not isinstance(entry, Replace):  # all of it, in whatever form
+                bits = torch.ones_like(bits)
         owned[name] = bits
     return owned
 

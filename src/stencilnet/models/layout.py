@@ -1,4 +1,4 @@
-"""Which of a backbone's tensors are what: masked weights, decoder, buffers, head. And fresh ones to start from."""
+"""Which of a backbone's tensors are what: masked weights, norms, decoder, head. And fresh ones to start from."""
 
 import copy
 from collections.abc import Iterable
@@ -8,7 +8,13 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-_MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d, nn.Linear)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *_TRANSPOSED)
+_NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
+    *(nn.GroupNorm, nn.LayerNorm, nn.RMSNorm),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +23,8 @@ class Layout:
 
     Attributes:
         masked: Convolution, transposed-convolution and linear weights outside the head. Not biases, not norms.
+        transposed: Those of `masked` whose output channels are dimension 1, not 0: of transposed convolutions.
+        norms: Scales and shifts of normalisation layers outside the head; empty where norms have none.
         decoder: Parameters and buffers of the decoder, biases and norms included.
         parameters: All parameters outside the head.
         buffers: Buffers outside the head (batch-norm statistics).
@@ -24,6 +32,8 @@ class Layout:
     """
 
     masked: tuple[str, ...]
+    transposed: tuple[str, ...]
+    norms: tuple[str, ...]
     decoder: tuple[str, ...]
     parameters: tuple[str, ...]
     buffers: tuple[str, ...]
@@ -56,12 +66,16 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
                 f"Expected the decoder prefix `{prefix}` to name parameters of {type(backbone).__name__}, "
                 "but none starts so. Name its own, or pass `decoder=()` for a backbone without one."
             )
-    layers = {name: module for name, module in backbone.named_modules() if isinstance(module, _MASKABLE)}
-    masked = {f"{name}.weight" for name in layers}
+    modules = dict(backbone.named_modules())
+    masked = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _MASKABLE)}
+    transposed = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _TRANSPOSED)}
+    norms = {f"{name}.{leaf}" for name, m in modules.items() if isinstance(m, _NORMS) for leaf in ("weight", "bias")}
     persistent = set(backbone.state_dict())
     buffers = [n for n, _ in backbone.named_buffers() if n in persistent and not n.startswith(f"{head}.")]
     return Layout(
         masked=tuple(name for name in trunk if name in masked),
+        transposed=tuple(name for name in trunk if name in transposed),
+        norms=tuple(name for name in trunk if name in norms),
         decoder=tuple(name for name in (*trunk, *buffers) if name.startswith(prefixes)),
         parameters=tuple(trunk),
         buffers=tuple(buffers),

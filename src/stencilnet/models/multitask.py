@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import DeltaError, NetState, TaskDelta
+from stencilnet.masks import DeltaError, NetState, Replace, TaskDelta
 from stencilnet.models.layout import Layout, fresh_head, fresh_weights, layout_of
 from stencilnet.models.record import TaskRecord
-from stencilnet.models.unet import DECODER
+from stencilnet.models.unet import DECODER, UNet
 
 
 class MultiTaskNet(nn.Module):
@@ -21,7 +21,7 @@ class MultiTaskNet(nn.Module):
     Args:
         backbone: Any network ``(N, 3, H, W) -> (N, C, ...)``; taken over and frozen, not copied.
         head: Name of its last layer, which every task replaces by its own.
-        decoder: Prefixes of the decoder's keys, for the decoder baseline.
+        decoder: Prefixes of the decoder's keys, for the decoder baseline; None for the U-Net's own.
         deltas: Tasks learned so far, by name, in order; may load lazily.
         records: Their descriptions, by name.
         memory: Tensors that learning further tasks needs and running none does; in no bundle.
@@ -35,12 +35,14 @@ class MultiTaskNet(nn.Module):
         backbone: nn.Module,
         *,
         head: str = "head",
-        decoder: Iterable[str] = DECODER,
+        decoder: Iterable[str] | None = None,
         deltas: Mapping[str, TaskDelta] | None = None,
         records: Mapping[str, TaskRecord] | None = None,
         memory: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
+        if decoder is None:
+            decoder = backbone.decoder if isinstance(backbone, UNet) else DECODER
         self.layout: Layout = layout_of(backbone, head, decoder)
         self.backbone = backbone.requires_grad_(False).eval()
         self.head = head
@@ -129,8 +131,9 @@ class MultiTaskNet(nn.Module):
         """
         delta = self._delta(task)
         weights = self._checked_weights(delta)
-        selected = delta.masks  # these are new already; the others are the backbone's or the delta's own
-        own = {name: t if name in selected else t.clone() for name, t in weights.items()}
+        # What an entry computes is new already; the rest is the backbone's or the delta's own.
+        new = {name for name, entry in delta.entries.items() if not isinstance(entry, Replace)}
+        own = {name: t if name in new else t.clone() for name, t in weights.items()}
         # What deepcopy finds in its memo it takes instead of copying.
         memo: dict[int, Tensor] = {
             id(parameter): nn.Parameter(own[name], requires_grad=False)

@@ -1,13 +1,19 @@
 """The paper's U-Net, pinned by the sizes of its Table 2 (56.4 MB whole, 20.5 MB decoder, 1.8 MB a mask)."""
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stencilnet.models.padding import crop, pad
 
+Norm = Literal["instance", "affine"]
+
 DECODER = ("up6", "conv6", "up7", "conv7", "up8", "conv8", "up9", "conv9")
 """Prefixes of the decoder's state-dict keys."""
+
+_DECODER_NORMS = ("norm6", "norm7", "norm8", "norm9")
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -18,9 +24,8 @@ def _up(channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
 
 
-def _norm_relu(x: Tensor) -> Tensor:
-    # No affine and no running statistics: the same in training and evaluation, at any batch size (the paper, Sec. 3).
-    return F.relu(F.instance_norm(x))
+def _layer(x: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
+    return F.relu(norm(convolution(x)))
 
 
 class UNet(nn.Module):
@@ -32,27 +37,50 @@ class UNet(nn.Module):
     Args:
         width: Channels of the first level; the paper's is 64.
         channels: Output channels of the head.
+        norm: ``instance``, the paper's, has no weights of its own. ``affine`` adds a scale and a shift for each channel
+            (``norm1_1`` ... ``norm9_2``; 1 and 0 at first), which tasks may have of their own: 31 KiB at width 64.
+            Neither has running statistics: both are the same in training and evaluation, at any batch size.
 
     Raises:
-        ValueError: If `width` or `channels` is not positive.
+        ValueError: If `width` or `channels` is not positive, or there is no such `norm`.
     """
 
-    def __init__(self, width: int = 64, channels: int = 81) -> None:
+    def __init__(self, width: int = 64, channels: int = 81, norm: Norm = "instance") -> None:
         super().__init__()
         if width < 1 or channels < 1:
             raise ValueError(f"Expected `width` and `channels` to be at least 1, but got {width} and {channels}.")
+        if norm not in ("instance", "affine"):
+            raise ValueError(f"Expected `norm` to be instance or affine, but got {norm!r}.")
         self.width = width
+        self.norm: Norm = norm
         w1, w2, w4, w8 = width, 2 * width, 4 * width, 8 * width
-        self.conv1_1, self.conv1_2 = _conv(3, w1), _conv(w1, w1)
-        self.conv2_1, self.conv2_2 = _conv(w1, w2), _conv(w2, w2)
-        self.conv3_1, self.conv3_2 = _conv(w2, w4), _conv(w4, w4)
-        self.conv4_1, self.conv4_2 = _conv(w4, w8), _conv(w8, w8)
-        self.conv5_1, self.conv5_2 = _conv(w8, w8), _conv(w8, w8)
-        self.up6, self.conv6_1, self.conv6_2 = _up(w8), _conv(2 * w8, w4), _conv(w4, w4)
-        self.up7, self.conv7_1, self.conv7_2 = _up(w4), _conv(2 * w4, w2), _conv(w2, w2)
-        self.up8, self.conv8_1, self.conv8_2 = _up(w2), _conv(2 * w2, w1), _conv(w1, w1)
-        self.up9, self.conv9_1, self.conv9_2 = _up(w1), _conv(2 * w1, w1), _conv(w1, w1)
+        self.conv1_1, self.norm1_1 = _conv(3, w1), self._norm(w1)
+        self.conv1_2, self.norm1_2 = _conv(w1, w1), self._norm(w1)
+        self.conv2_1, self.norm2_1 = _conv(w1, w2), self._norm(w2)
+        self.conv2_2, self.norm2_2 = _conv(w2, w2), self._norm(w2)
+        self.conv3_1, self.norm3_1 = _conv(w2, w4), self._norm(w4)
+        self.conv3_2, self.norm3_2 = _conv(w4, w4), self._norm(w4)
+        self.conv4_1, self.norm4_1 = _conv(w4, w8), self._norm(w8)
+        self.conv4_2, self.norm4_2 = _conv(w8, w8), self._norm(w8)
+        self.conv5_1, self.norm5_1 = _conv(w8, w8), self._norm(w8)
+        self.conv5_2, self.norm5_2 = _conv(w8, w8), self._norm(w8)
+        self.up6, self.conv6_1, self.norm6_1 = _up(w8), _conv(2 * w8, w4), self._norm(w4)
+        self.conv6_2, self.norm6_2 = _conv(w4, w4), self._norm(w4)
+        self.up7, self.conv7_1, self.norm7_1 = _up(w4), _conv(2 * w4, w2), self._norm(w2)
+        self.conv7_2, self.norm7_2 = _conv(w2, w2), self._norm(w2)
+        self.up8, self.conv8_1, self.norm8_1 = _up(w2), _conv(2 * w2, w1), self._norm(w1)
+        self.conv8_2, self.norm8_2 = _conv(w1, w1), self._norm(w1)
+        self.up9, self.conv9_1, self.norm9_1 = _up(w1), _conv(2 * w1, w1), self._norm(w1)
+        self.conv9_2, self.norm9_2 = _conv(w1, w1), self._norm(w1)
         self.head = nn.Conv2d(w1, channels, kernel_size=1)
+
+    @property
+    def decoder(self) -> tuple[str, ...]:
+        """Prefixes of this network's own decoder, norms included where they have weights."""
+        return DECODER if self.norm == "instance" else (*DECODER, *_DECODER_NORMS)
+
+    def _norm(self, channels: int) -> nn.InstanceNorm2d:
+        return nn.InstanceNorm2d(channels, affine=self.norm == "affine")
 
     def forward(self, x: Tensor) -> Tensor:
         """Run the network.
@@ -67,13 +95,13 @@ class UNet(nn.Module):
         *skips, x = self.encode(pad(x))
         level1, level2, level3, level4 = skips
         x = torch.cat([level4, self.up6(x)], dim=1)
-        x = _norm_relu(self.conv6_2(_norm_relu(self.conv6_1(x))))
+        x = _layer(_layer(x, self.conv6_1, self.norm6_1), self.conv6_2, self.norm6_2)
         x = torch.cat([level3, self.up7(x)], dim=1)
-        x = _norm_relu(self.conv7_2(_norm_relu(self.conv7_1(x))))
+        x = _layer(_layer(x, self.conv7_1, self.norm7_1), self.conv7_2, self.norm7_2)
         x = torch.cat([level2, self.up8(x)], dim=1)
-        x = _norm_relu(self.conv8_2(_norm_relu(self.conv8_1(x))))
+        x = _layer(_layer(x, self.conv8_1, self.norm8_1), self.conv8_2, self.norm8_2)
         x = torch.cat([level1, self.up9(x)], dim=1)
-        x = _norm_relu(self.conv9_2(_norm_relu(self.conv9_1(x))))
+        x = _layer(_layer(x, self.conv9_1, self.norm9_1), self.conv9_2, self.norm9_2)
         return crop(self.head(x), height, width)
 
     def encode(self, x: Tensor) -> list[Tensor]:
@@ -82,9 +110,9 @@ class UNet(nn.Module):
         Args:
             x: Images ``(N, 3, H, W)`` in [0, 1]; sides multiples of 16, at least 32 (see `padding.pad`).
         """
-        level1 = _norm_relu(self.conv1_2(_norm_relu(self.conv1_1(x))))
-        level2 = _norm_relu(self.conv2_2(_norm_relu(self.conv2_1(F.max_pool2d(level1, 2)))))
-        level3 = _norm_relu(self.conv3_2(_norm_relu(self.conv3_1(F.max_pool2d(level2, 2)))))
-        level4 = _norm_relu(self.conv4_2(_norm_relu(self.conv4_1(F.max_pool2d(level3, 2)))))
-        level5 = _norm_relu(self.conv5_2(_norm_relu(self.conv5_1(F.max_pool2d(level4, 2)))))
+        level1 = _layer(_layer(x, self.conv1_1, self.norm1_1), self.conv1_2, self.norm1_2)
+        level2 = _layer(_layer(F.max_pool2d(level1, 2), self.conv2_1, self.norm2_1), self.conv2_2, self.norm2_2)
+        level3 = _layer(_layer(F.max_pool2d(level2, 2), self.conv3_1, self.norm3_1), self.conv3_2, self.norm3_2)
+        level4 = _layer(_layer(F.max_pool2d(level3, 2), self.conv4_1, self.norm4_1), self.conv4_2, self.norm4_2)
+        level5 = _layer(_layer(F.max_pool2d(level4, 2), self.conv5_1, self.norm5_1), self.conv5_2, self.norm5_2)
         return [level1, level2, level3, level4, level5]

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from stencilnet.masks import Masks
 from stencilnet.methods import Penalty
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.training.sampling import TrainingData, ValidationData
@@ -83,6 +84,7 @@ def fingerprint(job: Job, resolved: Resolved, start: nn.Module, penalty: Penalty
         "precision": resolved.precision,
         "evaluate_every": resolved.settings.evaluate_every,
         "starting tensors (SHA-256)": _hash(start),
+        **(start.settings if isinstance(start, Masks) else {}),
         **({} if penalty is None else _marks(penalty)),
     }
 

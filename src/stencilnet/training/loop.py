@@ -129,7 +129,7 @@ class Loop:
         self.progress = replace(self.progress, step=done + 1)
         self._whole = True
         if due:
-            self._log(values | self._rates() | self._speed() | zeros_share(self.learner.trainable))
+            self._log(values | self._rates() | self._speed() | mask_shares(self.learner.trainable))
 
     def _read(self) -> dict[str, float]:
         """Read what steps have left on the device, and return the last one's values.
@@ -248,9 +248,10 @@ def stepped(learner: Learner, batch: Mapping[str, Tensor], done: int, seed: int)
         return train_step(learner, batch, done)
 
 
-def zeros_share(trainable: Trainable) -> dict[str, float]:
-    """Return the share of weights that a mask switches off: all were on at first, so these have flipped."""
+def mask_shares(trainable: Trainable) -> dict[str, float]:
+    """Return the share of weights that a mask switches off; of one that does not, the share of bits that flipped."""
     if not isinstance(trainable, Masks):
         return {}
-    total = sum(real.numel() for real in trainable.groups()["mask"])
-    return {"mask/zeros": trainable.zeros() / total}
+    if trainable.selects:
+        return {"mask/zeros": trainable.zeros() / trainable.numel}
+    return {"mask/flips": trainable.flips() / trainable.numel}

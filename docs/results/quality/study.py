@@ -1,0 +1,215 @@
+"""The study of masks that lose nothing against fine-tuning: learns every arm's cells, those that are done not again.
+
+python docs/results/quality/study.py DATA OUT [--width 32] [--steps 800] [--workers 12] [--seeds 3]
+
+Two backbones are trained on the config's first task, one with plain norms, one with scales and shifts in them. A cell
+is an arm, a task and a seed: learned from the backbone, its step selected on validation data. The screen runs all arms
+on two tasks with one seed; its best three go on, beside the baselines, to all tasks and seeds, and only these are
+tested on test data. OUT/cells.jsonl grows by a line a cell. `report.py` makes the page of it.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import stencilnet as sn
+from stencilnet.bundle import load, save
+from stencilnet.bundle.tensors import encode_delta
+from stencilnet.experiment.backbones import make_backbone
+from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.learning import Splits, learn
+from stencilnet.experiment.opening import TaskData, open_data
+from stencilnet.experiment.provenance import hardware, provenance
+from stencilnet.experiment.reading import read_config
+from stencilnet.experiment.session import Session, learning
+from stencilnet.experiment.styles import bind_tasks
+from stencilnet.experiment.testing import Tester
+from stencilnet.methods import Decoder, Finetune, HeadOnly, Method, NormOnly, Piggyback, Scratch
+from stencilnet.tasks.task import Task
+from stencilnet.training.settings import resolve
+
+LR = 3e-3
+BASELINES: dict[str, tuple[str, Method]] = {
+    "fine-tune": ("instance", Finetune()),
+    "scratch": ("instance", Scratch()),
+    "decoder": ("instance", Decoder()),
+    "head only": ("instance", HeadOnly()),
+    "norm only": ("affine", NormOnly()),
+    "piggyback (paper)": ("instance", Piggyback(lr=LR)),
+}
+VARIANTS: dict[str, tuple[str, Method]] = {
+    "fine-tune, affine norm": ("affine", Finetune()),
+    "binary, lr 1e-3": ("instance", Piggyback(lr=1e-3)),
+    "binary, lr 1e-2": ("instance", Piggyback(lr=1e-2)),
+    "binary, uniform start": ("instance", Piggyback(lr=LR, init="uniform")),
+    "binary, average scaling": ("instance", Piggyback(lr=LR, scaling="average")),
+    "ternary": ("instance", Piggyback(lr=LR, mask="ternary")),
+    "affine": ("instance", Piggyback(lr=LR, mask="affine")),
+    "sign": ("instance", Piggyback(lr=LR, mask="sign")),
+    "binary + norm": ("affine", Piggyback(lr=LR, norm=True)),
+    "binary + norm, lr 1e-3": ("affine", Piggyback(lr=1e-3, norm=True)),
+    "binary + norm, uniform start": ("affine", Piggyback(lr=LR, norm=True, init="uniform")),
+    "ternary + norm": ("affine", Piggyback(lr=LR, mask="ternary", norm=True)),
+    "affine + norm": ("affine", Piggyback(lr=LR, mask="affine", norm=True)),
+    "sign + norm": ("affine", Piggyback(lr=LR, mask="sign", norm=True)),
+    "sign + norm, lr 1e-3": ("affine", Piggyback(lr=1e-3, mask="sign", norm=True)),
+}
+ARMS = BASELINES | VARIANTS
+SCREEN = ("colour", "boundaries")
+BEGUN = time.perf_counter()
+
+
+@cache
+def experiment(width: int, steps: int, norm: str, seed: int) -> Experiment:
+    """The config `photos`: one budget for all tasks, and twice that for the backbone, which has no seed of its own."""
+    read = read_config("photos", [f"backbone.width={width}", f"backbone.norm={norm}", f"seed={seed}"])
+    plans = [
+        replace(plan, recipe=replace(plan.recipe, steps=steps * (2 if plan is read.tasks[0] else 1)))
+        for plan in read.tasks
+    ]
+    trainer = replace(read.trainer, precision="float32", samples=0, evaluate_every=max(1, steps // 4))
+    return replace(read, tasks=tuple(plans), trainer=replace(trainer, checkpoint_every=10**9))
+
+
+@cache
+def data(width: int, steps: int, name: str, root: Path) -> TaskData:
+    """A task's examples, opened once a process."""
+    return open_data(experiment(width, steps, "instance", 0).plan(name), root)
+
+
+def backbone_of(width: int, steps: int, norm: str, root: Path, out: Path) -> None:
+    """Train a backbone on the first task, and make what style losses look through, once for both of them."""
+    torch.set_num_threads(1)
+    bundle = out / f"backbone-{norm}"
+    if not bundle.exists():
+        config = experiment(width, steps, norm, 0)
+        plan = config.tasks[0]
+        opened = data(width, steps, plan.name, root)
+        how = learning(config, plan, Session(out=out, root=root), out / f"training-{norm}")
+        splits = Splits(train=opened.train, validation=opened.validation)
+        empty = make_backbone(config.backbone, config.seed)
+        save(learn(empty, plan.task, splits, name=plan.name, config=replace(how, resume=True)), bundle)
+    if norm == "instance":
+        tasks_of(width, steps, root, out)
+
+
+def tasks_of(width: int, steps: int, root: Path, out: Path) -> dict[str, Task]:
+    """All tasks; style losses look through one network, whatever the arm."""
+    config, first = experiment(width, steps, "instance", 0), load(out / "backbone-instance")
+    images = data(width, steps, config.tasks[0].name, root).train
+    return bind_tasks(config, first.backbone, lambda: images, root, out / "perceptual.safetensors")
+
+
+def cell(arm: str, name: str, seed: int, test: bool, width: int, steps: int, root: Path, out: Path) -> dict[str, Any]:
+    """Learn one task by one arm, and measure it."""
+    torch.set_num_threads(1)
+    norm, method = ARMS[arm]
+    config, opened = experiment(width, steps, norm, seed), data(width, steps, name, root)
+    tasks, plan = tasks_of(width, steps, root, out), config.plan(name)
+    folder = out / "trainings" / f"{arm.replace(' ', '-')}.{name}.{seed}"
+    how = replace(learning(config, plan, Session(out=out, root=root), folder), resume=True)
+    started = time.perf_counter()
+    splits = Splits(train=opened.train, validation=opened.validation)
+    net = learn(load(out / f"backbone-{norm}"), tasks[name], splits, name=name, method=method, config=how)
+    headline, record = tasks[name].metrics[0], net.records[name]
+    tester = Tester(experiment=config, tasks=tasks, data=lambda task: data(width, steps, task, root), root=root)
+    tested = tester.measure(name, tester.network(net, name)) if test else {}
+    facts = provenance(resolve(how.trainer).device)
+    return {
+        "arm": arm,
+        "task": name,
+        "seed": seed,
+        "width": width,
+        "steps": steps,
+        "metric": headline.name,
+        "higher_is_better": headline.higher_is_better,
+        "validation": record.metrics["scores"][headline.name],
+        "selected_step": record.metrics["step"],
+        "test": tested,
+        "bytes": size_of(net, name, method),
+        "weights": sum(net.state.shared[key].numel() for key in net.layout.masked),
+        "seconds": round(time.perf_counter() - started, 1),
+        "commit": os.environ.get("COMMIT", facts["commit"]),
+        "hardware": hardware(facts),
+        "torch": facts["torch"],
+        "date": facts["date"],
+    }
+
+
+def size_of(net: sn.MultiTaskNet, name: str, method: Method) -> int:
+    """What a further task takes on disk; fine-tuning one network for each task takes that network."""
+    moved = sum(tensor.nbytes for tensor in net.state.shared.values()) if method.moves_shared else 0
+    return len(encode_delta(net.deltas[name])) + moved
+
+
+def best(cells: list[dict[str, Any]], count: int) -> list[str]:
+    """Return the variants that come nearest to fine-tuning on the screen's tasks, by validation data."""
+    found = {(c["arm"], c["task"]): c for c in cells if c["seed"] == 0}
+    scores = {}
+    for arm in VARIANTS:
+        if arm.startswith("fine-tune") or any((arm, task) not in found for task in SCREEN):
+            continue
+        ratios = [gain(found[arm, task], found["fine-tune", task]) for task in SCREEN]
+        scores[arm] = sum(ratios) / len(ratios)
+    return sorted(scores, key=lambda arm: -scores[arm])[:count]
+
+
+def gain(this: dict[str, Any], that: dict[str, Any], value: str = "validation") -> float:
+    """How much better the first is than the second, as a share of it; negative if it is worse."""
+    ratio = this[value] / that[value]
+    return ratio - 1 if this["higher_is_better"] else 1 - ratio
+
+
+def say(line: str) -> None:
+    """Tell how far the study is."""
+    sys.stderr.write(f"[{time.perf_counter() - BEGUN:.0f} s] {line}\n")
+
+
+def main() -> None:
+    """Learn what is left to learn."""
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("data", type=Path)
+    words.add_argument("out", type=Path)
+    for name, value in (("width", 32), ("steps", 800), ("workers", 2), ("seeds", 3)):
+        words.add_argument(f"--{name}", type=int, default=value)
+    given = words.parse_args()
+    size = (given.width, given.steps)
+    where = (given.data.resolve(), given.out.resolve())
+    given.out.mkdir(parents=True, exist_ok=True)
+    file = given.out / "cells.jsonl"
+    cells = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
+
+        def learned(wanted: list[tuple[str, str, int, bool]]) -> None:
+            done = {(c["arm"], c["task"], c["seed"], bool(c["test"])) for c in cells}
+            left = [key for key in wanted if key not in done]
+            for count, future in enumerate(as_completed([pool.submit(cell, *key, *size, *where) for key in left]), 1):
+                cells.append(future.result())
+                with file.open("a") as lines:
+                    lines.write(json.dumps(cells[-1]) + "\n")
+                shown = (str(cells[-1][key]) for key in ("arm", "task", "seed", "validation", "seconds"))
+                say(f"{count}/{len(left)}: {', '.join(shown)}")
+
+        for future in [pool.submit(backbone_of, *size, norm, *where) for norm in ("instance", "affine")]:
+            future.result()
+        say("the backbones are there")
+        names = [plan.name for plan in experiment(*size, "instance", 0).tasks[1:]]
+        learned([(arm, task, 0, False) for task in SCREEN for arm in ARMS])
+        chosen = [*BASELINES, *best(cells, 3)]
+        say(f"chosen by validation: {', '.join(best(cells, 3))}")
+        for seed in range(given.seeds):
+            learned([(arm, task, seed, True) for task in names for arm in chosen])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Ternary masks: every shared weight kept, switched off, or turned over (Mallya et al. 2018, Sec. 3 and 5)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from stencilnet.masks.binarize import THRESHOLD
+from stencilnet.masks.entries import Entry, shared_weight, stored_bits, write_over
+from stencilnet.masks.packing import BitMask
+
+
+@dataclass(frozen=True, eq=False)
+class Ternary:
+    """The task multiplies each shared weight by 1, 0 or -1.
+
+    Attributes:
+        keep: Which weights are not switched off.
+        flip: Which of these change their sign.
+    """
+
+    KIND: ClassVar[str] = "ternary"
+    PLANES: ClassVar[tuple[str, ...]] = ("keep", "flip")
+    keep: BitMask
+    flip: BitMask
+
+    def __post_init__(self) -> None:
+        keep, flip = self.keep, self.flip
+        if keep.shape != flip.shape or bool((flip.packed & ~keep.packed).any()):
+            raise ValueError(
+                f"Expected `flip` to turn over some of the {tuple(keep.shape)} weights that `keep` keeps, but it is of "
+                f"shape {tuple(flip.shape)}, or has others."
+            )
+
+    def apply(self, weight: Tensor | None) -> Tensor:
+        """Return the weights, those kept with the sign they get.
+
+        Raises:
+            ValueError: If the shared net has no weight to select from, or one of another shape.
+        """
+        given = shared_weight(weight, self.shape, "to select from")
+        keep, flip = (bits.to(given.device).unpack() for bits in (self.keep, self.flip))
+        return torch.where(keep, torch.where(flip, -given, given), given.new_zeros(()))
+
+    def write(self, weight: Tensor | None, out: Tensor) -> None:
+        """Write the weights.
+
+        Raises:
+            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+        """
+        write_over(out, self.apply(weight))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the packed bits under the part names ``keep`` and ``flip``."""
+        return {"keep": self.keep.packed, "flip": self.flip.packed}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+        """Rebuild from packed bits.
+
+        Raises:
+            ValueError: If they do not fit the shape or each other.
+        """
+        return cls(stored_bits(tensors["keep"], shape), stored_bits(tensors["flip"], shape))
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the masked weight."""
+        return self.keep.shape
+
+    @property
+    def kept(self) -> BitMask | None:
+        """The weights that are not switched off, whichever sign they have."""
+        return self.keep
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the packed bits."""
+        return self.keep.nbytes + self.flip.nbytes
+
+
+class Ternaries:
+    """The form of a real mask with two thresholds, asymmetric as in the original: 0 and `THRESHOLD`.
+
+    A score below 0 turns its weight over, one above `THRESHOLD` keeps it, between them it is switched off. The gradient
+    passes both thresholds unchanged: ``dL/dreal = dL/dW_task * weight``.
+    """
+
+    selects: ClassVar[bool] = True
+
+    def start(self) -> tuple[Tensor, ...]:
+        """Return nothing: scores are all there is."""
+        return ()
+
+    def __call__(self, weight: Tensor, real: Tensor, numbers: tuple[Tensor, ...]) -> Tensor:  # noqa: ARG002
+        """Return the weights, those kept with the sign they get, differentiable in scores."""
+        task: Tensor = _Ternary.apply(weight, real)
+        return task
+
+    def entry(self, real: Tensor, numbers: tuple[Tensor, ...]) -> Entry:  # noqa: ARG002
+        """Return the packed bits."""
+        code = self.code(real).cpu()
+        return Ternary(BitMask.pack(code != 0), BitMask.pack(code < 0))
+
+    def code(self, real: Tensor) -> Tensor:
+        """Return 1, 0 or -1 for each score, int8."""
+        return _code(real)
+
+
+def _code(real: Tensor) -> Tensor:
+    return (real > THRESHOLD).to(torch.int8) - (real < 0).to(torch.int8)
+
+
+class _Ternary(torch.autograd.Function):
+    # `where`, as for two values: a product would leave -0.0 and turn inf * 0 into NaN.
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, real: Tensor) -> Tensor:
+        ctx.save_for_backward(weight)
+        code = _code(real)
+        return torch.where(code == 0, weight.new_zeros(()), torch.where(code < 0, -weight, weight))
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
+        (weight,) = ctx.saved_tensors
+        return None, gradients[0] * weight

@@ -1,0 +1,42 @@
+"""What costs next to nothing: a head of one's own, or norms too. What masks have to beat to be worth their bits."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from stencilnet.masks import NetState, Weights
+from stencilnet.methods.method import Fit, Fresh, own_norms
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOnly:
+    """Trains a head over the frozen backbone, and nothing else (a linear probe)."""
+
+    name: ClassVar[str] = "head_only"
+    moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
+
+    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state with a delta that holds the head, and the running statistics that training moved."""
+        trained = fit(Weights(state.shared, fresh.layout.buffers, fresh.head, ()))
+        return state.add(task, trained.delta())
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormOnly:
+    """Trains the scales and shifts of all norms, and a head, over frozen convolutions (Bilen & Vedaldi 2017).
+
+    Needs a backbone whose norms have some, such as the U-Net with ``norm: affine``.
+    """
+
+    name: ClassVar[str] = "norm_only"
+    moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
+
+    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state with a delta that holds scales, shifts, running statistics and the head.
+
+        Raises:
+            ValueError: If the backbone's norms have no scales and shifts.
+        """
+        trained = fit(Weights(state.shared, fresh.layout.buffers, fresh.head, own_norms(fresh.layout)))
+        return state.add(task, trained.delta())
