@@ -1,7 +1,7 @@
 """What several test folders share: bytes to compare, untrained tensors to start from, and a real, tiny training."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 import pytest
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stencilnet.masks import Trainable
-from stencilnet.methods import Fresh
+from stencilnet.methods import Fresh, Penalty, Probe
 from stencilnet.models import fresh_head, fresh_weights, layout_of
 
 torch.set_num_threads(1)
@@ -35,19 +35,33 @@ def as_bytes() -> Callable[[Mapping[str, Tensor]], dict[str, TensorBytes]]:
 def make_fresh() -> Callable[..., Fresh]:
     """A task's untrained tensors over a backbone, drawn from a seed."""
 
-    def make(backbone: nn.Module, *, channels: int, seed: int, head: str, decoder: tuple[str, ...]) -> Fresh:
+    def make(
+        backbone: nn.Module,
+        *,
+        channels: int,
+        seed: int,
+        head: str,
+        decoder: tuple[str, ...],
+        logits: Callable[[str], bool] = lambda _: False,
+        probe: Probe | None = None,
+    ) -> Fresh:
         return Fresh(
             layout=layout_of(backbone, head, decoder),
             head=fresh_head(backbone, head, channels, torch.Generator().manual_seed(seed)),
             shared=fresh_weights(backbone, head, seed),
             seed=seed,
+            logits=logits,
+            probe=probe,
         )
 
     return make
 
 
 class TinyFit:
-    """A few steps on a fixed regression problem: the targets are a seeded linear mix of the images' channels."""
+    """A few steps on a fixed regression problem: the targets are a seeded linear mix of the images' channels.
+
+    It is the problem's `stencilnet.methods.Probe` too.
+    """
 
     def __init__(
         self,
@@ -58,7 +72,7 @@ class TinyFit:
         lr: float = 1e-2,
         optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
     ) -> None:
-        self.backbone = copy.deepcopy(backbone)
+        self.backbone, self.still = copy.deepcopy(backbone), copy.deepcopy(backbone).eval()
         self.images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(7))
         self.seed, self.steps, self.lr, self.optimizer = seed, steps, lr, optimizer
 
@@ -70,14 +84,27 @@ class TinyFit:
     def loss(self, output: Tensor) -> Tensor:
         return torch.nn.functional.mse_loss(output, self.target(output))
 
-    def __call__(self, trainable: T) -> T:
+    def inputs(self, count: int) -> Iterator[Tensor]:
+        yield from (self.images[position % 2][None] for position in range(count))
+
+    def run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        return torch.func.functional_call(self.still, dict(weights), (images,))
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
         """Train it, batch statistics moving, as `stencilnet.methods.Fit` asks."""
         network = self.backbone.train()
-        optimizer = self.optimizer([p for group in trainable.groups().values() for p in group], lr=self.lr)
-        for _ in range(self.steps):
+        parameters = [p for group in trainable.groups().values() for p in group]
+        optimizer = self.optimizer(parameters, lr=self.lr * lr_scale)
+        for _ in range(round(share * self.steps)):
             optimizer.zero_grad()
-            output = torch.func.functional_call(network, trainable.weights(), (self.images,))
-            self.loss(output).backward()
+            weights = trainable.weights()
+            loss = self.loss(torch.func.functional_call(network, weights, (self.images,)))
+            if penalty is not None:
+                loss = loss + penalty(weights, self.images, self.run)
+            loss.backward()
             optimizer.step()
         return trainable
 

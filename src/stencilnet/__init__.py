@@ -11,7 +11,18 @@ if TYPE_CHECKING:
     from stencilnet.data.transforms import View
     from stencilnet.experiment.learning import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
-    from stencilnet.methods import Decoder, Finetune, HeadOnly, NormOnly, Piggyback, Scratch
+    from stencilnet.methods import (
+        EWC,
+        Decoder,
+        Finetune,
+        HeadOnly,
+        Joint,
+        NormOnly,
+        PackNet,
+        Piggyback,
+        Rehearsal,
+        Scratch,
+    )
     from stencilnet.models import VGG16, MultiTaskNet, UNet
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
@@ -29,17 +40,21 @@ _HOMES = {
     "Classification": "tasks.classification",
     "Colorization": "tasks.colorization",
     "Decoder": "methods",
+    "EWC": "methods",
     "DeltaError": "masks",
     "Edges2Photo": "tasks.edges2photo",
     "Engine": "runtime",
     "Example": "tasks.task",
     "Finetune": "methods",
     "HeadOnly": "methods",
+    "Joint": "methods",
     "Learning": "experiment.learning",
     "MultiTaskNet": "models",
     "NormOnly": "methods",
+    "PackNet": "methods",
     "Piggyback": "methods",
     "Recipe": "tasks.task",
+    "Rehearsal": "methods",
     "Restoration": "tasks.restoration",
     "Scratch": "methods",
     "Segmentation": "tasks.segmentation",
@@ -55,6 +70,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "EWC",
     "VGG16",
     "BitMask",
     "BundleError",
@@ -67,11 +83,14 @@ __all__ = [
     "Example",
     "Finetune",
     "HeadOnly",
+    "Joint",
     "Learning",
     "MultiTaskNet",
     "NormOnly",
+    "PackNet",
     "Piggyback",
     "Recipe",
+    "Rehearsal",
     "Restoration",
     "Scratch",
     "Segmentation",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilnet.analysis.curves import Curves, read_curves
+from stencilnet.analysis.curves import Curves, joined, read_curves
 from stencilnet.tasks.task import Metric
 from stencilnet.training.sinks import Files, Run
 
@@ -43,3 +43,12 @@ def test_another_file_is_told(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "m.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
         read_curves(tmp_path / "m.csv", MIOU)
+
+
+def test_trainings_one_after_the_other_are_one() -> None:
+    first = Curves(loss=((1, 5, 10), (3.0, 2.0, 1.0)), validation=((10,), (0.5,)), selected=10)
+    second = Curves(loss=((1, 4), (1.5, 0.5)), validation=((4,), (0.7,)), selected=4)
+    assert joined([first, second], selected=14) == Curves(
+        loss=((1, 5, 10, 11, 14), (3.0, 2.0, 1.0, 1.5, 0.5)), validation=((10, 14), (0.5, 0.7)), selected=14
+    )
+    assert joined([first], selected=10) == first

@@ -93,4 +93,4 @@ def test_mistakes_are_named() -> None:
     with pytest.raises(ValueError, match="'colorization' has been learned already"):
         sn.learn(net, sn.Colorization(), splits())
     with pytest.raises(ValueError, match="Expected `method` to be one of piggyback, scratch, finetune, decoder"):
-        sn.learn(net, sn.Colorization(), splits(), name="again", method="ewc")
+        sn.learn(net, sn.Colorization(), splits(), name="again", method="nothing")

@@ -16,6 +16,7 @@ from stencilnet.masks import (
     Affines,
     BitMask,
     Form,
+    Free,
     Masks,
     NetState,
     Replace,
@@ -78,6 +79,16 @@ def weights(names: Callable[[Fresh], tuple[str, ...]]) -> Build:
     return lambda shared, fresh: Weights(shared, fresh.layout.buffers, fresh.head, names(fresh))
 
 
+def free(names: Callable[[Fresh], tuple[str, ...]]) -> Build:
+    """Two of three elements are free."""
+    return lambda shared, fresh: Free(
+        shared,
+        fresh.layout.buffers,
+        fresh.head,
+        {name: (torch.arange(shared[name].numel()) % 3 > 0).view_as(shared[name]) for name in names(fresh)},
+    )
+
+
 def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False) -> Build:
     """Masks of another form over all weights."""
 
@@ -115,6 +126,8 @@ TRAINABLES: dict[str, Build] = {
     "weights all": weights(lambda fresh: fresh.layout.parameters),
     "weights of the decoder": weights(lambda fresh: fresh.layout.decoder),
     "weights none": weights(lambda fresh: ()),
+    "free elements": free(lambda fresh: fresh.layout.parameters),
+    "free elements of some": free(lambda fresh: fresh.layout.masked[1:]),
 }
 
 
@@ -283,7 +296,7 @@ def test_loaded_tensors_are_seen(case: Case, make_fit: Any, as_bytes: AsBytes) -
 
 def test_frozen_weights_are_the_states_own_memory(case: Case) -> None:
     trainable = case.trainable()
-    frozen = [p for p in trainable.parameters() if not p.requires_grad]
+    frozen = [p for p in trainable.parameters() if not p.requires_grad and p.dtype != torch.bool]
     assert {p.data_ptr() for p in frozen} <= {tensor.data_ptr() for tensor in case.shared.values()}
 
 

@@ -32,7 +32,7 @@ def fresh(backbone: nn.Module, make_fresh: Any) -> Fresh:
     return made
 
 
-def untrained(trainable: Trainable) -> Any:
+def untrained(trainable: Trainable, **_: object) -> Any:
     return trainable
 
 

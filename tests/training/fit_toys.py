@@ -1,6 +1,6 @@
 """Small real tasks, data and networks for the tests of training."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.masks import Masks, Weights
+from stencilnet.masks import Free, Masks, Weights
+from stencilnet.methods import Penalty, Run
 from stencilnet.models import UNet, layout_of
 from stencilnet.models.unet import DECODER
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
@@ -183,6 +184,14 @@ def weights(backbone: nn.Module) -> Weights:
     return Weights(*parts(backbone), layout.parameters)
 
 
+def free(backbone: nn.Module) -> Free:
+    """Every second element of the masked weights is free."""
+    shared, buffers, head = parts(backbone)
+    names = layout_of(backbone, "head", ()).masked
+    bits = {name: (torch.arange(shared[name].numel()) % 2 == 0).view_as(shared[name]) for name in names}
+    return Free(shared, buffers, head, bits)
+
+
 def parts(backbone: nn.Module) -> tuple[dict[str, Tensor], tuple[str, ...], dict[str, Tensor]]:
     layout = layout_of(backbone, "head", ())
     state = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
@@ -206,18 +215,41 @@ def job(folder: Path, **changes: Any) -> Job:
 
 def fit(
     job: Job,
-    trainable: Masks | Weights,
+    trainable: Masks | Weights | Free,
     backbone: nn.Module,
     *,
     sinks: Sequence[Sink] = (),
     resume: bool = False,
     stop: Callable[[], bool] = bool,
     group: Group = ALONE,
+    penalty: Penalty | None = None,
+    share: float = 1.0,
+    lr_scale: float = 1.0,
     **settings: Any,
-) -> Masks | Weights:
+) -> Masks | Weights | Free:
     chosen = {"device": "cpu", "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "samples": 0} | settings
     resolved = resolve(Settings(**chosen), group)
-    return make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop, group=group)(trainable)
+    made = make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop, group=group)
+    return made(trainable, penalty=penalty, share=share, lr_scale=lr_scale)
+
+
+class Pull(Penalty):
+    """Half the squared distance of the convolutions from a point, times how bright images and outputs are."""
+
+    name: ClassVar[str] = "pull"
+
+    def __init__(self, strength: float = 1.0, point: float = 0.1) -> None:
+        super().__init__()
+        self.strength = strength
+        self.register_buffer("point", torch.tensor(point))
+
+    def settings(self) -> dict[str, float | str]:
+        return {"strength": self.strength}
+
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:
+        trunk = [tensor for name, tensor in weights.items() if name.endswith("weight") and "head" not in name]
+        far = torch.stack([(tensor - self.point).square().sum() for tensor in trunk]).sum() / 2
+        return self.strength * far * (images.mean() + run(weights, images).square().mean())
 
 
 class StopAfter:

@@ -16,10 +16,11 @@ from stencilnet.training import compiling
 from stencilnet.training.compiling import WORTH, WORTH_STEPS, operations, settled
 from stencilnet.training.distributed import ALONE
 from stencilnet.training.fit import Interrupted, make_fit
+from stencilnet.training.networks import graph_of
 from stencilnet.training.settings import Settings, resolve
-from stencilnet.training.step import ONE_LAUNCH, graph_of, launch_mode
+from stencilnet.training.step import ONE_LAUNCH, launch_mode
 
-from .fit_toys import StopAfter, fit, job, masks, unet
+from .fit_toys import Pull, StopAfter, fit, job, masks, unet
 
 
 class Small(nn.Module):
@@ -83,6 +84,7 @@ def test_one_launch_where_nothing_runs_between(
 ) -> None:
     resolved = replace(resolve(Settings(device="cpu", accumulate=accumulate)), device=device)
     assert launch_mode(nn.Identity() if critic else None, resolved, ALONE) == expected
+    assert launch_mode(None, resolved, ALONE, Pull()) is None
 
 
 @pytest.mark.parametrize("theirs", ["float32", "bf16"])
@@ -133,9 +135,11 @@ def test_a_graph_has_shapes_but_no_weights() -> None:
 @pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile needs a C++ compiler")
 def test_a_compiled_training_ends_where_an_eager_one_does(tmp_path: Path) -> None:
     backbone = unet()
-    eager = fit(job(tmp_path / "eager"), masks(backbone), backbone, precision="float32")
-    compiled = fit(job(tmp_path / "compiled"), masks(backbone), backbone, precision="float32", compile="always")
-    assert json.loads((tmp_path / "compiled" / "fit-0" / "selected.json").read_text())["compiled"] is True
+    eager, compiled = (
+        fit(job(tmp_path / how), masks(backbone), backbone, precision="float32", compile=how, penalty=Pull(0.1))
+        for how in ("never", "always")
+    )
+    assert json.loads((tmp_path / "always" / "fit-0" / "selected.json").read_text())["compiled"] is True
     for ours, theirs in zip(compiled.groups()["mask"], eager.groups()["mask"], strict=True):
         moved = (theirs.detach() - INITIAL).abs().mean()
         assert float((ours.detach() - theirs.detach()).abs().mean()) < 0.05 * float(moved)

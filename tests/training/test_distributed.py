@@ -100,7 +100,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
         assert code == 0, err
         assert "Warning" not in err
     one, two = (torch.load(folder / "trained.pt", weights_only=True) for folder in folders.values())
-    for name in ("labels", "painting"):
+    for name in ("labels", "painting", "pulled"):
         for key, tensor in one[name].items():
             torch.testing.assert_close(two[name][key], tensor, rtol=0, atol=5e-6)  # steps of 1e-3
         moved = [float((tensor - 1e-2).abs().max()) for key, tensor in one[name].items() if key.startswith("_real")]
@@ -109,6 +109,11 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
             assert ours.keys() == theirs.keys()
             for value in set(ours) - {"examples_per_second"}:
                 assert ours[value] == pytest.approx(theirs[value], rel=1e-5), (value, ours["step"])
+    for found in (one["freed"], two["freed"]):  # what has an owner moves on no device
+        for key, bits in ((key, tensor) for key, tensor in found.items() if key.startswith("_free")):
+            moved = found[key.replace("_free", "_moving")] != found[f"_frozen.{2 * int(key.rpartition('.')[2])}"]
+            assert bool(moved[bits].any())
+            assert not bool(moved[~bits].any())
     # Autocast rounds each process's gradient of the weights to 8 bits before they are averaged: 2.4e-4 was measured
     # after 6 steps of 1e-3, of which this is three times. From float32's result it is 3.9e-3.
     for key, tensor in one["rounded"].items():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from fit_toys import Blobs, Duel, Normed, fit, job, masks, seeded
+from fit_toys import Blobs, Duel, Normed, Pull, fit, free, job, masks, seeded
 
 from stencilnet.cli.devices import on_devices
 from stencilnet.models import UNet
@@ -56,6 +56,10 @@ def work(group: Group, out: Path) -> None:
     painting = Edges2Photo(critic_layers=1, critic_width=4)
     second = job(out / "painting", task=painting, recipe=recipe, train=Pairs(10), validation=Pairs(4), mask_lr=1e-3)
     trained["painting"] = fit(second, masks(backbone), backbone, group=group, accumulate=2)
+    pulled = job(out / "pulled", **first)
+    trained["pulled"] = fit(pulled, masks(backbone), backbone, group=group, accumulate=2, penalty=Pull(0.1))
+    freed = job(out / "freed", **first)
+    trained["freed"] = fit(freed, free(backbone), backbone, group=group)
     normed = seeded(Normed)
     trained["normed"] = fit(job(out / "normed", task=Duel()), masks(normed), normed, group=group, evaluate_every=6)
     torch.save({name: dict(trainable.state_dict()) for name, trainable in trained.items()}, out / "trained.pt")

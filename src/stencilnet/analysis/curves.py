@@ -1,6 +1,7 @@
 """Training curves, read from the ``metrics.csv`` that every training writes."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,26 @@ def read_curves(path: Path, metric: Metric, selected: int | None = None) -> Curv
                 ) from None
     loss, validation = (_series(values) for values in found.values())
     return Curves(loss=loss, validation=validation, selected=selected)
+
+
+def joined(trainings: Sequence[Curves], selected: int | None = None) -> Curves:
+    """Return trainings that went one after the other as one, its steps counted from the first on.
+
+    Args:
+        trainings: At least one.
+        selected: The step that validation selected, counted so.
+    """
+    loss: Series = ((), ())
+    validation: Series = ((), ())
+    done = 0
+    for training in trainings:
+        loss, validation = _appended(loss, training.loss, done), _appended(validation, training.validation, done)
+        done = max((*loss[0], *validation[0]), default=done)
+    return Curves(loss=loss, validation=validation, selected=selected)
+
+
+def _appended(series: Series, more: Series, done: int) -> Series:
+    return (*series[0], *(step + done for step in more[0])), (*series[1], *more[1])
 
 
 def _series(values: dict[int, float]) -> Series:

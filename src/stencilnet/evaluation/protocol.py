@@ -18,7 +18,8 @@ class Stage:
         method: Name of the method; `BACKBONE` for the first task.
         task: Name of the task that is learned.
         index: Its place in the sequence, from 0.
-        parent: The task after whose stage this one starts; None for the first.
+        parent: The task after whose stage this one starts; None for the first. A method that trains the first task
+            anew starts from the first stage.
         moves_shared: Whether the training may change the shared weights.
     """
 
@@ -30,20 +31,26 @@ class Stage:
 
 
 def plan(
-    tasks: Sequence[str], method: str, moves_shared: bool, parents: Mapping[str, str] | None = None
+    tasks: Sequence[str],
+    method: str,
+    moves_shared: bool,
+    parents: Mapping[str, str] | None = None,
+    retrains: bool = False,
 ) -> tuple[Stage, ...]:
     """Lay out the stages of one method.
 
     A method that moves the shared weights learns in a chain: each task starts from the state after its predecessor, or
     after the task that `parents` names (the paper's fine-tuning learns Task 5 from Task 3's state; Task 6 then goes on
     from Task 5's). For other methods every task starts from the first one's frozen weights, in one growing bundle.
-    The first stage is the same for all methods.
+    The first stage is the same for all methods; one that trains the first task anew adds a stage of its own for it,
+    from which its other tasks then start.
 
     Args:
         tasks: Names in the order of learning; the first trains the backbone.
         method: Name of the method.
         moves_shared: Whether it may change the shared weights.
         parents: By task, the earlier task whose state it starts from instead.
+        retrains: Whether the method trains the first task anew.
 
     Raises:
         ValueError: If there is no task or one comes twice, or `parents` names an unknown task, one that is not
@@ -52,10 +59,25 @@ def plan(
     parents = parents or {}
     _check(tasks, method, moves_shared, parents)
     stages = [Stage(method=BACKBONE, task=tasks[0], index=0, parent=None, moves_shared=True)]
+    if retrains:
+        stages.append(Stage(method=method, task=tasks[0], index=0, parent=tasks[0], moves_shared=True))
     for index, task in enumerate(tasks[1:], start=1):
         parent = parents.get(task, tasks[index - 1]) if moves_shared else tasks[0]
         stages.append(Stage(method=method, task=task, index=index, parent=parent, moves_shared=moves_shared))
     return tuple(stages)
+
+
+def plan_joint(tasks: Sequence[str], method: str) -> tuple[Stage, ...]:
+    """Lay out a method that learns all tasks at once: a stage for each, none of which starts from another.
+
+    Args:
+        tasks: Names in order.
+        method: Name of the method.
+    """
+    return tuple(
+        Stage(method=method, task=task, index=index, parent=None, moves_shared=False)
+        for index, task in enumerate(tasks)
+    )
 
 
 def _check(tasks: Sequence[str], method: str, moves_shared: bool, parents: Mapping[str, str]) -> None:

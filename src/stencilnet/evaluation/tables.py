@@ -15,6 +15,10 @@ _TITLES = {
     BACKBONE: "backbone",
     "finetune": "fine-tune",
     "piggyback": "Piggyback",
+    "ewc": "EWC",
+    "packnet": "PackNet",
+    "rehearsal": "pseudo-rehearsal",
+    "joint": "joint training",
     "head_only": "head only",
     "norm_only": "norm only",
 }
@@ -172,7 +176,16 @@ def model_sizes(comparison: Comparison) -> dict[str, Cell]:
 
 
 def _moves(comparison: Comparison, method: str) -> bool:
-    return any(result.moves_shared for result in comparison.stages(method) if result.method != BACKBONE)
+    """Whether learning a task may have changed earlier ones: if so, keeping them all takes a snapshot a task."""
+    stages = comparison.stages(method)
+    return any(result.moves_shared for result in stages if result.method != BACKBONE) and not _kept(stages)
+
+
+def _kept(stages: Sequence[StageResult]) -> bool:
+    """Whether every task was seen to have, in every later state, the weights it was learned with, by their digests."""
+    own = {result.task: result.digests.get(result.task) for result in stages}
+    seen = [(task, digest) for result in stages for task, digest in result.digests.items()]
+    return None not in own.values() and all(own[task] == digest for task, digest in seen if task in own)
 
 
 def _size_rows(comparison: Comparison) -> list[tuple[Cell, ...]]:

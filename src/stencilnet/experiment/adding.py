@@ -11,6 +11,7 @@ from stencilnet.experiment.learning import Splits, learn
 from stencilnet.experiment.opening import open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_style, perceptual_network
+from stencilnet.methods import Joint
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
 
@@ -35,6 +36,11 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         raise RunError(
             f"{method.name} moves the shared weights, which would change the tasks that {bundle} holds. "
             "Add by a method that leaves them alone (piggyback, decoder, scratch), or train a bundle of its own."
+        )
+    if isinstance(method, Joint):
+        raise RunError(
+            f"{method.name} learns all tasks at once, from the start, so that nothing can be added to {bundle} by it. "
+            "Add by another method (piggyback, decoder, scratch), or train a bundle of its own."
         )
     if not load(bundle).tasks:  # every record is read and checked for it, before anything is trained
         raise RunError(f"{bundle} holds no task, so its backbone may be untrained. Use `stencil train`.")

@@ -8,7 +8,7 @@ from typing import Literal
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.sources import HoldOut, Source
 from stencilnet.data.transforms import View
-from stencilnet.methods import Decoder, Finetune, HeadOnly, NormOnly, Piggyback, Scratch
+from stencilnet.methods import EWC, Decoder, Finetune, HeadOnly, Joint, NormOnly, PackNet, Piggyback, Rehearsal, Scratch
 from stencilnet.models.vgg16 import LEAST
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
@@ -20,7 +20,7 @@ from stencilnet.tasks.task import Recipe
 from stencilnet.training.settings import Settings
 
 Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Classification
-AnyMethod = Piggyback | Scratch | Finetune | Decoder | HeadOnly | NormOnly
+AnyMethod = Piggyback | Scratch | Finetune | Decoder | EWC | HeadOnly | Joint | NormOnly | PackNet | Rehearsal
 
 PAPER_WIDTH = 64
 """Width of the paper's U-Net; VGG13's too."""
@@ -244,6 +244,11 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
         problems.append(f"tasks over backbone {backbone.kind} to give {gives}, but not so {', '.join(others)}")
     if labels and any(isinstance(plan.method, Decoder) for plan in methods):
         problems.append("no method decoder with backbone vgg16, which has none")
+    for method in methods:
+        learned = [plan for plan in tasks if plan is tasks[0] or not method.tasks or plan.name in method.tasks]
+        if isinstance(method.method, Joint) and len({plan.view.crop for plan in learned}) > 1:
+            crops = ", ".join(f"{plan.name} {plan.view.crop}" for plan in learned)
+            problems.append(f"one `view.crop` for all tasks of method joint, which share a batch, but got {crops}")
     if backbone.norm == "instance":
         problems += [
             f"a backbone with `norm: affine` for {plan.method.name}, which trains norms, but got none"

@@ -71,6 +71,10 @@ class RunFolder:
             return self.stage(method, task) / "bundle"
         return self.path / "bundle" if method == self.main else self.path / method / "bundle"
 
+    def memory(self, method: str, task: str) -> Path:
+        """What a method remembers after a stage, for the tasks to come; in no bundle."""
+        return self.stage(method, task) / "memory.safetensors"
+
     def gray(self, task: str) -> Path:
         """Which photos of a task's data have no colour."""
         return self.path / "gray" / f"{task}.json"

@@ -3,41 +3,41 @@
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
 
 from stencilnet.bundle.tensors import encode_delta, encode_tensors
 from stencilnet.data.folders import Examples
 from stencilnet.data.samples import CACHE_BYTES
 from stencilnet.data.transforms import resized
-from stencilnet.evaluation.protocol import BACKBONE, Stage, plan
+from stencilnet.evaluation.protocol import BACKBONE, Stage, plan, plan_joint
 from stencilnet.evaluation.results import Sizes
 from stencilnet.experiment.backbones import make_backbone, start_of
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Backbone, Experiment, MethodPlan, warm_start
 from stencilnet.experiment.downloads import without_downloads
-from stencilnet.experiment.learning import Splits, first_state, fresh_of, job_of, task_seed
+from stencilnet.experiment.joint import Member, joint_job, joint_state
+from stencilnet.experiment.learning import Learning, Splits, first_state, fresh_of, job_of, task_seed
+from stencilnet.experiment.measuring import Glance, Measuring, silenced, untouched
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.pictures import spread
 from stencilnet.experiment.provenance import hardware, provenance
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_style
 from stencilnet.experiment.testing import measure_sizes
-from stencilnet.masks import NetState, Trainable
-from stencilnet.models import MultiTaskNet
+from stencilnet.masks import NetState
+from stencilnet.methods import Adopting, Fresh, Joint, retrains_first
+from stencilnet.tasks.catalog import LOGITS
 from stencilnet.tasks.standin import random_standin
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.tasks.vgg import vgg
 from stencilnet.training.job import Job
+from stencilnet.training.probing import make_probe
 from stencilnet.training.settings import Resolved, resolve
-from stencilnet.training.timing import StepCost, time_steps
+from stencilnet.training.timing import StepCost
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T", bound=Trainable)
 
 STANDIN = (
     "Style losses were measured through random filters. A run may choose the trained backbone's encoder instead, whose "
@@ -65,8 +65,9 @@ class Training:
         stored: Most bytes that it adds to the run's bundles: the delta's file, its masks at one bit a weight (coded
             they take less, by how many weights they leave out), and the weights where they are stored anew.
         cost: Of a step, measured.
-        training: Seconds of all steps, with what the loader cannot do meanwhile.
+        training: Seconds of all steps, with what the loader cannot do meanwhile, and of what a method measures beside.
         checking: Seconds of all evaluations on validation data, and of the test after it.
+        forgets: Whether it may change what earlier tasks do, so that keeping them as they were takes a snapshot a task.
     """
 
     stage: Stage
@@ -78,6 +79,7 @@ class Training:
     cost: StepCost
     training: float
     checking: float
+    forgets: bool = False
 
     @property
     def seconds(self) -> float:
@@ -116,8 +118,11 @@ class Forecast:
     notes: tuple[str, ...]
 
     def of(self, method: str) -> tuple[Training, ...]:
-        """Return a method's trainings, the first task's before them."""
-        return tuple(row for row in self.trainings if row.stage.method in (BACKBONE, method))
+        """Return a method's trainings, the first task's before them unless the method trains it anew."""
+        own = [row for row in self.trainings if row.stage.method == method]
+        again = {row.stage.task for row in own if row.stage.method != BACKBONE}
+        first = [r for r in self.trainings if r.stage.method == BACKBONE != method and r.stage.task not in again]
+        return (*first, *own)
 
 
 def forecast(
@@ -201,42 +206,97 @@ class _Walk:
         name = self.experiment.tasks[0].name
         stage = Stage(method=BACKBONE, task=name, index=0, parent=None, moves_shared=True)
         fit = self._fit(stage, self.experiment.methods[0])
-        fresh = fresh_of(self.net, self.tasks[name], self._seed(name))
+        fresh = self._fresh(name, self._glance(fit))
         self.start = first_state(self.net, name, fresh, fit, start_of(self.experiment.backbone))
         yield self._row(stage, self.start, fit, stored_whole=True)
 
     def further(self, plan_: MethodPlan) -> Iterator[Training]:
         """Yield the trainings of one method."""
         method, first = plan_.method, self.experiment.tasks[0].name
-        states, bundled = {first: self.start}, False
         names = (first, *self.experiment.learned_by(plan_))
-        for stage in plan(names, method.name, method.moves_shared, plan_.parents)[1:]:
-            wanted = not self.only or stage.task in self.only
+        if not any(self._wanted(name) for name in names[1:]):
+            return
+        if isinstance(method, Joint):
+            yield from self._joint(plan_, names)
+            return
+        stages = plan(names, method.name, method.moves_shared, plan_.parents, retrains_first(method))
+        states, bundled, asked = {first: self.start}, False, 0
+        if isinstance(method, Adopting) and not method.retrains:
+            fit = self._fit(stages[0], plan_)
+            glance = self._glance(fit)
+            states[first] = method.adopt(self.start, first, self._fresh(first, glance), fit)
+            asked = glance.asked
+        for stage in stages[1:]:
+            wanted = stage.task == first or self._wanted(stage.task)
             fit = self._fit(stage, plan_)
-            fresh = fresh_of(self.net, self.tasks[stage.task], self._seed(stage.task))
-            with _silenced(type(method).__module__):
-                before = states[stage.parent or first]
-                state = method.learn(before, stage.task, fresh, fit if wanted else _untouched)
+            glance = self._glance(fit)
+            fresh, before = self._fresh(stage.task, glance), states[stage.parent or first]
+            with silenced(type(method).__module__):
+                if stage.task == first and isinstance(method, Adopting):
+                    state = method.adopt(before, first, fresh, fit)
+                else:
+                    state = method.learn(before, stage.task, fresh, fit if wanted else untouched)
             if stage.moves_shared:
                 states[stage.task] = state
             elif stage.task == warm_start(plan_):
                 states[first] = state  # the others start from it too
             if wanted:
-                yield self._row(stage, state, fit, stored_whole=stage.moves_shared or not bundled)
-                bundled = True
+                row = self._row(stage, state, fit, stored_whole=stage.moves_shared or not bundled)
+                looking = (asked + glance.asked) * row.cost.seconds / row.batch
+                yield replace(row, forgets=method.forgets, training=row.training + looking)
+                bundled, asked = True, 0
 
-    def _fit(self, stage: Stage, plan_: MethodPlan) -> "_Measuring":
-        name = stage.task
-        task_plan, data = self.experiment.plan(name), self.data[name]
-        config = learning(self.experiment, task_plan, Session(out=Path(), root=self.root), Path())
-        splits = Splits(train=data.train, validation=data.validation)
-        label = f"{stage.method}/{name}"
-        job = job_of(self.tasks[name], splits, label, plan_.method, config, self._seed(name), Path())
+    def _joint(self, plan_: MethodPlan, names: Sequence[str]) -> Iterator[Training]:
+        """Yield the one training of all tasks, as the first one's, and then the tests of the others."""
+        members = {
+            name: Member(task=self.tasks[name], data=self._splits(name), config=self._config(name)) for name in names
+        }
+        fit = self._measuring(joint_job(self.net, members), Joint.name)
+        state = joint_state(self.net, members, fit)
+        (found,) = fit.found
+        for stage in plan_joint(names, plan_.method.name):
+            row = self._row(stage, state, fit, stored_whole=stage.index == 0)
+            if stage.index == 0:  # evaluated once, at the end
+                loading = sum(self._loading(n, self.data[n].train, found.steps * row.batch, found.cost) for n in names)
+                training = self._with_loading(found.steps * found.cost.seconds, loading)
+                checks = sum(len(self.data[n].validation) for n in names) * found.cost.scoring / len(names)
+                yield replace(row, training=training, checking=checks + self._testing(stage, state, found.cost))
+            else:
+                testing = self._testing(stage, state, found.cost)
+                yield replace(row, steps=0, stored=0, training=0.0, checking=testing)
+
+    def _wanted(self, name: str) -> bool:
+        return not self.only or name in self.only
+
+    def _glance(self, fit: Measuring) -> Glance:
+        return Glance(probe=make_probe(self.net.backbone, fit.job, self.resolved.device))
+
+    def _fresh(self, name: str, glance: Glance) -> Fresh:
+        def logits(other: str) -> bool:
+            return self.tasks[other].kind in LOGITS
+
+        return fresh_of(self.net, self.tasks[name], self._seed(name), logits=logits, probe=glance)
+
+    def _fit(self, stage: Stage, plan_: MethodPlan) -> Measuring:
+        name, label = stage.task, f"{stage.method}/{stage.task}"
+        splits, config = self._splits(name), self._config(name)
+        return self._measuring(
+            job_of(self.tasks[name], splits, label, plan_.method, config, self._seed(name), Path()), name
+        )
+
+    def _measuring(self, job: Job, key: str) -> Measuring:
         job = replace(job, recipe=replace(job.recipe, batch=job.recipe.batch // self.devices))
-        return _Measuring(net=self.net, job=job, key=name, resolved=self.resolved, costs=self.costs, say=self.say)
+        return Measuring(net=self.net, job=job, key=key, resolved=self.resolved, costs=self.costs, say=self.say)
 
-    def _row(self, stage: Stage, state: NetState, fit: "_Measuring", *, stored_whole: bool) -> Training:
-        name, cost, recipe, calls = stage.task, fit.found[-1], fit.job.recipe, len(fit.found)
+    def _config(self, name: str) -> Learning:
+        return learning(self.experiment, self.experiment.plan(name), Session(out=Path(), root=self.root), Path())
+
+    def _splits(self, name: str) -> Splits:
+        return Splits(train=self.data[name].train, validation=self.data[name].validation)
+
+    def _row(self, stage: Stage, state: NetState, fit: Measuring, *, stored_whole: bool) -> Training:
+        name, cost = stage.task, fit.found[-1].cost
+        trained = [(found.cost, replace(fit.job.recipe, steps=found.steps)) for found in fit.found]
         self.scoring[name] = cost.scoring
         stored = len(encode_delta(state.deltas[name], raw=True))
         if stored_whole:  # a new bundle, which holds the tasks before it too
@@ -245,14 +305,14 @@ class _Walk:
             )
         return Training(
             stage=stage,
-            steps=recipe.steps * calls,
-            batch=recipe.batch * self.devices,
+            steps=sum(recipe.steps for _, recipe in trained),
+            batch=fit.job.recipe.batch * self.devices,
             crop=self.experiment.plan(name).view.crop,
             sizes=measure_sizes(self.net.with_state(state, {}), name),
             stored=stored,
             cost=cost,
-            training=calls * self._training(name, cost, recipe),
-            checking=calls * self._validating(name, cost, recipe) + self._testing(stage, state, cost),
+            training=sum(self._training(name, *each) for each in trained),
+            checking=sum(self._validating(name, *each) for each in trained) + self._testing(stage, state, cost),
         )
 
     def _training(self, name: str, cost: StepCost, recipe: Recipe) -> float:
@@ -299,52 +359,11 @@ class _Walk:
         return task_seed(self.experiment.seed, name)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Measuring:
-    """A `stencilnet.methods.Fit` that measures a few steps on a copy and hands the trainable back as it came."""
-
-    net: MultiTaskNet
-    job: Job
-    key: str
-    resolved: Resolved
-    costs: dict[object, StepCost]
-    say: Callable[[str], None]
-    found: list[StepCost] = field(default_factory=list)
-
-    def __call__(self, trainable: T) -> T:
-        shapes = {role: [tuple(p.shape) for p in group] for role, group in trainable.groups().items()}
-        key = (self.key, type(trainable).__name__, repr(shapes))
-        if key not in self.costs:
-            self.say(f"measuring {self.job.name}")
-            self.costs[key] = time_steps(self.net.backbone, trainable, self.job, self.resolved)
-        self.found.append(self.costs[key])
-        return trainable
-
-
 def _words(backbone: Backbone) -> str:
     network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
     start = "" if backbone.init == "random" else f" from {backbone.init}"
     norm = ", affine norm" if backbone.norm == "affine" else ""
     return network + norm + start + (", frozen" if backbone.frozen else "")
-
-
-def _untouched(trainable: T) -> T:
-    return trainable
-
-
-@contextmanager
-def _silenced(name: str) -> Iterator[None]:
-    """Keep a method from remarking on weights that were not trained: that they were not is the point."""
-    logger = logging.getLogger(name)
-
-    def never(_: logging.LogRecord) -> bool:
-        return False
-
-    logger.addFilter(never)
-    try:
-        yield
-    finally:
-        logger.removeFilter(never)
 
 
 def bound_tasks(experiment: Experiment, data: Mapping[str, TaskData], root: Path) -> dict[str, Task]:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,8 @@ from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.provenance import provenance
 from stencilnet.masks import NetState, grown
 from stencilnet.methods import (
+    EWC,
+    Adopting,
     Decoder,
     Finetune,
     Fit,
@@ -23,15 +26,20 @@ from stencilnet.methods import (
     HeadOnly,
     Method,
     NormOnly,
+    PackNet,
     Piggyback,
+    Probe,
+    Rehearsal,
     Scratch,
     learn_first,
     learn_first_head,
 )
 from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.tasks.catalog import LOGITS
 from stencilnet.tasks.task import Example, Recipe, Task
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.fit import Job, make_fit
+from stencilnet.training.probing import make_probe
 from stencilnet.training.settings import Settings, resolve
 from stencilnet.training.sinks import Sink
 
@@ -89,7 +97,17 @@ class Learning:
 _FACTS = ("seconds", "precision", "compiled")
 """What a finished training says of itself that belongs to its task's provenance."""
 
-_DEFAULTS: tuple[Method, ...] = (Piggyback(), Scratch(), Finetune(), Decoder(), HeadOnly(), NormOnly())
+_DEFAULTS: tuple[Method, ...] = (
+    Piggyback(),
+    Scratch(),
+    Finetune(),
+    Decoder(),
+    EWC(),
+    PackNet(),
+    Rehearsal(),
+    HeadOnly(),
+    NormOnly(),
+)
 
 METHODS: dict[str, Method] = {method.name: method for method in _DEFAULTS}
 """Methods with their default settings, by name."""
@@ -107,7 +125,9 @@ def learn(
     """Learn a task and return a network that has it; the network passed in stays as it is.
 
     The first task of an empty network trains its backbone, whatever the method; every later one is learned by it. The
-    backbone starts from fresh weights, unless `Learning.backbone` says otherwise.
+    backbone starts from fresh weights, unless `Learning.backbone` says otherwise. A method that does something of its
+    own once the first task is trained does so at once (PackNet prunes, EWC measures what matters): learn the first task
+    by the method that is to learn the others.
 
     Args:
         net: The network so far.
@@ -124,10 +144,13 @@ def learn(
     name = name or task.kind
     if name in net.tasks:
         raise ValueError(f"Expected a new task name, but {name!r} has been learned already. Pass another `name`.")
-    if config.folder is None:
-        with tempfile.TemporaryDirectory() as folder:
-            return _learn(net, task, data, name, _method(method), config, Path(folder))
-    return _learn(net, task, data, name, _method(method), config, config.folder)
+    chosen = _method(method)
+    with _folder(config) as folder:
+        learned = learn_task(net, task, data, name=name, method=chosen, config=replace(config, folder=folder))
+        if net.tasks or not isinstance(chosen, Adopting):
+            return learned
+        own = replace(config, folder=folder / chosen.name)
+        return adopt(learned, task, data, name=name, method=chosen, config=own)
 
 
 def task_seed(seed: int, name: str) -> int:
@@ -138,7 +161,6 @@ def task_seed(seed: int, name: str) -> int:
 def job_of(task: Task, data: Splits, name: str, method: Method, config: Learning, seed: int, folder: Path) -> Job:
     """Return what there is to train, by a task's own seed; nothing is read or written yet."""
     recipe = config.recipe or task.recipe()
-    disk = None if config.trainer.cache is None else Path(config.trainer.cache)
     return Job(
         name=name,
         folder=folder,
@@ -146,42 +168,120 @@ def job_of(task: Task, data: Splits, name: str, method: Method, config: Learning
         recipe=recipe,
         mask_lr=method.lr if isinstance(method, Piggyback) else recipe.lr,
         seed=seed,
-        train=TrainingSamples(data.train, config.view, task, seed, disk=disk),
-        validation=EvaluationSamples(data.validation, config.view, task, whole=False, disk=disk),
+        train=training_samples(task, data, config, seed),
+        validation=evaluation_samples(task, data, config),
     )
 
 
-def fresh_of(net: MultiTaskNet, task: Task, seed: int) -> Fresh:
-    """Return the untrained tensors that a task may start from, by its own seed."""
+def training_samples(task: Task, data: Splits, config: Learning, seed: int) -> TrainingSamples:
+    """Return what a task is trained on."""
+    return TrainingSamples(data.train, config.view, task, seed, disk=_disk(config))
+
+
+def evaluation_samples(task: Task, data: Splits, config: Learning) -> EvaluationSamples:
+    """Return what a task's step is selected by."""
+    return EvaluationSamples(data.validation, config.view, task, whole=False, disk=_disk(config))
+
+
+def _disk(config: Learning) -> Path | None:
+    return None if config.trainer.cache is None else Path(config.trainer.cache)
+
+
+def fresh_of(
+    net: MultiTaskNet,
+    task: Task,
+    seed: int,
+    *,
+    logits: Callable[[str], bool] = lambda _: False,
+    probe: Probe | None = None,
+) -> Fresh:
+    """Return what learning a task is handed beside the state: untrained tensors by its own seed, and what it may ask.
+
+    Args:
+        net: The network so far.
+        task: The task.
+        seed: The task's own.
+        logits: Tells by a task's name whether its outputs are logits of classes.
+        probe: Looks at the task's training inputs.
+    """
     return Fresh(
         layout=net.layout,
         head=net.fresh_head(task.channels, torch.Generator().manual_seed(seed)),
         shared=net.fresh_weights(seed),
         seed=seed,
+        logits=logits,
+        probe=probe,
     )
 
 
-def _learn(
-    net: MultiTaskNet, task: Task, data: Splits, name: str, method: Method, config: Learning, folder: Path
+def learn_task(
+    net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: Method, config: Learning
 ) -> MultiTaskNet:
-    recipe = config.recipe or task.recipe()
+    """Learn a task as `learn` does, but leave to `adopt` what a method does once the first one is trained.
+
+    Args:
+        net: The network so far.
+        task: What to learn.
+        data: Its examples.
+        name: The task's name in the network, which has none of this name.
+        method: The method.
+        config: How to train, with a folder.
+    """
     label = method.name if net.tasks else BACKBONE
-    resolved = resolve(config.trainer, config.group)
-    job = job_of(task, data, f"{label}/{name}", method, config, task_seed(config.seed, name), folder)
+    fresh, fit = _work(net, task, data, name, label, method, config)
+    if net.tasks:
+        state = method.learn(net.state, name, fresh, fit)
+    else:
+        state = first_state(net, name, fresh, fit, config.backbone)
+    return net.with_state(state, grown(net.records, name, _record(task, label, config)))
+
+
+def adopt(
+    net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: Adopting, config: Learning
+) -> MultiTaskNet:
+    """Return the network that a method learns further tasks from, given one that has learned the first alone.
+
+    Args:
+        net: The network; stays as it is.
+        task: The first task.
+        data: Its examples.
+        name: Its name in the network.
+        method: The method.
+        config: How to train, with a folder other than that of the first task's own training.
+    """
+    fresh, fit = _work(net, task, data, name, method.name, method, config)
+    state = method.adopt(net.state, name, fresh, fit)
+    records = {name: _record(task, method.name, config)} if method.retrains else net.records
+    return net.with_state(state, records)
+
+
+def _work(
+    net: MultiTaskNet, task: Task, data: Splits, name: str, label: str, method: Method, config: Learning
+) -> tuple[Fresh, Fit]:
+    """Return what a method is handed to learn a task."""
+
+    def logits(other: str) -> bool:
+        return (task.kind if other == name else net.records[other].kind) in LOGITS
+
+    assert config.folder is not None, "whoever calls gives one"
+    resolved, seed = resolve(config.trainer, config.group), task_seed(config.seed, name)
+    job = job_of(task, data, f"{label}/{name}", method, config, seed, config.folder)
     fit = make_fit(
         net.backbone, job, resolved, config.sinks, resume=config.resume, stop=config.stop, group=config.group
     )
-    fresh = fresh_of(net, task, task_seed(config.seed, name))
-    state = (
-        method.learn(net.state, name, fresh, fit) if net.tasks else first_state(net, name, fresh, fit, config.backbone)
-    )
-    selected = _selected(folder)
-    record = TaskRecord(
+    probe = make_probe(net.backbone, job, resolved.device)
+    return fresh_of(net, task, seed, logits=logits, probe=probe), fit
+
+
+def _record(task: Task, label: str, config: Learning) -> TaskRecord:
+    assert config.folder is not None, "whoever calls gives one"
+    resolved, selected = resolve(config.trainer, config.group), selected_of(config.folder)
+    return TaskRecord(
         kind=task.kind,
         channels=task.channels,
         method=label,
         settings=task.settings(),
-        recipe={**asdict(recipe), "view": asdict(config.view)},
+        recipe={**asdict(config.recipe or task.recipe()), "view": asdict(config.view)},
         metrics={"step": selected["step"], "scores": selected["scores"]},
         provenance=provenance(
             resolved.device,
@@ -190,7 +290,6 @@ def _learn(
             **{fact: selected[fact] for fact in _FACTS if fact in selected},  # version 0.1 wrote no precision
         ),
     )
-    return net.with_state(state, grown(net.records, name, record))
 
 
 def first_state(net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: str) -> NetState:
@@ -200,11 +299,27 @@ def first_state(net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: 
     return learn_first(name, fresh if backbone == "fresh" else replace(fresh, shared=net.state.shared), fit)
 
 
-def _selected(folder: Path) -> dict[str, Any]:
-    """Return the last training's selected step, validation metrics and seconds, as `make_fit` leaves them."""
-    last = max(folder.glob("fit-*/selected.json"), key=lambda path: int(path.parent.name.removeprefix("fit-")))
-    selected: dict[str, Any] = json.loads(last.read_text(encoding="utf-8"))
-    return selected
+def selected_of(folder: Path) -> dict[str, Any]:
+    """Return what `make_fit` says of a task's trainings: the last one's selected step and scores, all of their time.
+
+    Steps count from the first training on.
+    """
+    paths = sorted(folder.glob("fit-*/selected.json"), key=lambda path: int(path.parent.name.removeprefix("fit-")))
+    *earlier, last = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return {
+        **last,
+        "step": last["step"] + sum(found["steps"] for found in earlier),
+        "seconds": last["seconds"] + sum(found["seconds"] for found in earlier),
+    }
+
+
+@contextmanager
+def _folder(config: Learning) -> Iterator[Path]:
+    if config.folder is not None:
+        yield config.folder
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 def _method(method: str | Method) -> Method:

@@ -53,7 +53,7 @@ def _methods(forecast: Forecast) -> list[str]:
 
 def _kept(trainings: Sequence[Training]) -> dict[str, int]:
     """Return the bytes that keep every task as it was learned: the paper's model size."""
-    if any(training.stage.moves_shared for training in trainings if training.stage.method != BACKBONE):
+    if any(training.forgets for training in trainings):
         return {"model_size": sum(training.sizes.snapshot for training in trainings), "snapshots": len(trainings)}
     shared, deltas = trainings[0].sizes.shared, sum(training.sizes.delta for training in trainings)
     return {"model_size": shared + deltas, "shared": shared, "deltas": deltas}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from stencilnet.analysis.curves import Curves, read_curves
+from stencilnet.analysis.curves import Curves, joined, read_curves
 from stencilnet.analysis.grids import Sheet, class_legend, contact_sheet
 from stencilnet.analysis.masks import TaskMasks
 from stencilnet.analysis.report import write_report as write_files
@@ -77,7 +77,7 @@ def _masks(folder: RunFolder) -> tuple[Mapping[str, TaskMasks], tuple[str, ...],
 
 
 def _sheet(experiment: Experiment, folder: RunFolder, task: str, comparison: Comparison) -> Image.Image:
-    labels = [INPUT, TARGET, *([BACKBONE] if experiment.tasks[0].name == task else comparison.methods)]
+    labels = [INPUT, TARGET, *dict.fromkeys((BACKBONE, *comparison.methods))]
     found = {label: saved(folder.pictures(task), label) for label in labels}
     shown = {label: paths for label, paths in found.items() if paths}
     positions = sorted(found[INPUT])
@@ -104,12 +104,17 @@ def _opened(paths: Mapping[int, Path], position: int) -> Image.Image | None:
 def _curves(folder: RunFolder, results: tuple[StageResult, ...], task: str) -> dict[str, Curves]:
     """Return the curves of a task's trainings; a task that was merged from elsewhere has left none here."""
     trained = [result for result in results if result.task == task and result.method != TRIVIAL]
-    files = [folder.stage(result.method, task) / "fit-0" / "metrics.csv" for result in trained]
+    logged = [(result, _logs(folder.stage(result.method, task))) for result in trained]
     return {
-        result.method: read_curves(file, result.card.metrics[0], result.selected_step)
-        for result, file in zip(trained, files, strict=True)
-        if file.exists()
+        result.method: joined([read_curves(log, result.card.metrics[0]) for log in logs], result.selected_step)
+        for result, logs in logged
+        if logs
     }
+
+
+def _logs(stage: Path) -> list[Path]:
+    """Return what a stage's trainings have logged, in their order."""
+    return sorted(stage.glob("fit-*/metrics.csv"), key=lambda path: int(path.parent.name.removeprefix("fit-")))
 
 
 def _not_run(experiment: Experiment) -> list[str]:

@@ -7,18 +7,21 @@ from functools import cached_property
 from pathlib import Path
 
 from stencilnet.bundle import add_task, load, save, task_names
-from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan
+from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan, plan_joint
 from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.backbones import make_backbone
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment, MethodPlan, warm_start
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
-from stencilnet.experiment.learning import Splits, learn
+from stencilnet.experiment.joint import Member, learn_jointly
+from stencilnet.experiment.learning import Learning, Splits, adopt, learn_task
 from stencilnet.experiment.locking import alone
+from stencilnet.experiment.memory import read_memory, write_memory
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
+from stencilnet.methods import Adopting, Joint, retrains_first
 from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
@@ -81,10 +84,10 @@ class Run:
         if not self.folder.result(BACKBONE, self.first).exists():
             with self._alone(BACKBONE):
                 self._first()
-        for stage in self._stages(method):
-            wanted = not self.session.only or stage.task in self.session.only
-            if wanted and not self._done(stage):
-                with self._alone(stage.method if stage.moves_shared else f"{stage.method}.{stage.task}"):
+        for stage in self._wanted(method):
+            if not self._done(stage):
+                chained = stage.moves_shared or isinstance(method.method, Joint)
+                with self._alone(stage.method if chained else f"{stage.method}.{stage.task}"):
                     self._further(stage, method)
         self.complete(method)
 
@@ -105,7 +108,16 @@ class Run:
 
     def _stages(self, method: MethodPlan) -> tuple[Stage, ...]:
         tasks = (self.first, *self.experiment.learned_by(method))
-        return plan(tasks, method.method.name, method.method.moves_shared, method.parents)[1:]
+        kind = method.method
+        if isinstance(kind, Joint):
+            return plan_joint(tasks, kind.name)
+        return plan(tasks, kind.name, kind.moves_shared, method.parents, retrains_first(method.method))[1:]
+
+    def _wanted(self, method: MethodPlan) -> tuple[Stage, ...]:
+        """Return the stages to be done: none at all where none of the further tasks is asked for."""
+        only, stages = self.session.only, self._stages(method)
+        further = [stage for stage in stages if stage.task != self.first and (not only or stage.task in only)]
+        return (*(stage for stage in stages if stage.task == self.first and further), *further)
 
     def _alone(self, name: str) -> AbstractContextManager[None]:
         """Wait for another process that is at the same work; the system frees the lock of one that crashed."""
@@ -131,7 +143,12 @@ class Run:
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
         if stage.moves_shared:
             if not bundle.exists():
-                save(self._learned(load(self._parent(stage)), stage.method, stage.task, method), bundle)
+                net = self._moved(stage, method)
+                write_memory(self.folder.memory(stage.method, stage.task), net.memory)
+                save(net, bundle)
+        elif isinstance(method.method, Joint):
+            if not bundle.exists():
+                save(self._joint(method), bundle)
         elif not bundle.exists() or stage.task not in task_names(bundle):
             net = self._learned(load(self._start(stage, method)), stage.method, stage.task, method)
             with self._bundle_alone(stage):
@@ -164,26 +181,65 @@ class Run:
             )
         return path
 
-    def _parent(self, stage: Stage) -> Path:
-        if stage.parent is None or stage.parent == self.first:
-            return self.folder.backbone
+    def _moved(self, stage: Stage, method: MethodPlan) -> MultiTaskNet:
+        """Return what a stage of a chain makes of the one before it."""
+        if stage.task == self.first:
+            return self._adopted(method)
+        return self._learned(self._parent(stage, method), stage.method, stage.task, method)
+
+    def _parent(self, stage: Stage, method: MethodPlan) -> MultiTaskNet:
+        """Return the network that a stage of a chain starts from, with what the method remembers of it."""
+        assert stage.parent is not None, "only the backbone has none"
         path = self.folder.bundle(stage.method, stage.parent, moves_shared=True)
+        memory = self.folder.memory(stage.method, stage.parent)
+        if stage.parent == self.first and not retrains_first(method.method):
+            path = self.folder.backbone
+            if isinstance(method.method, Adopting) and not memory.exists():
+                write_memory(memory, self._adopted(method).memory)
         if not path.exists():
             raise RunError(
                 f"{stage.method} learns {stage.task!r} from the state after {stage.parent!r}, which {self.folder.path} "
                 f"does not hold. Learn it first: --only {stage.parent}."
             )
-        return path
+        net = load(path)
+        net.memory = read_memory(memory)
+        return net
+
+    def _adopted(self, method: MethodPlan) -> MultiTaskNet:
+        """Return what a method makes of the backbone before it learns a further task."""
+        kind, task = method.method, self.experiment.tasks[0].task
+        assert isinstance(kind, Adopting), "who asks has looked"
+        net, splits = load(self.folder.backbone), self._splits(self.first)
+        return adopt(net, task, splits, name=self.first, method=kind, config=self._learning(kind.name, self.first))
 
     def _learned(self, net: MultiTaskNet, label: str, name: str, method: MethodPlan) -> MultiTaskNet:
-        task_plan, data = self.experiment.plan(name), self.data(name)
+        task = self.tasks[name] if net.tasks else self.experiment.plan(name).task
+        config = self._learning(label, name)
+        return learn_task(net, task, self._splits(name), name=name, method=method.method, config=config)
+
+    def _joint(self, method: MethodPlan) -> MultiTaskNet:
+        """Return what training all tasks at once makes of the backbone's start."""
+        names, label = (self.first, *self.experiment.learned_by(method)), method.method.name
+        folder = self.folder.stage(label, self.first)
+        members = {
+            name: Member(
+                task=self.tasks[name],
+                data=self._splits(name),
+                config=replace(self._learning(label, name), folder=folder),
+            )
+            for name in names
+        }
+        return learn_jointly(make_backbone(self.experiment.backbone, self.experiment.seed), members)
+
+    def _splits(self, name: str) -> Splits:
+        data = self.data(name)
+        return Splits(train=data.train, validation=data.validation)
+
+    def _learning(self, label: str, name: str) -> Learning:
         with self._alone("resolved"):
             trainer = settle(self.folder, self.experiment.trainer, self.session.group)
         experiment = replace(self.experiment, trainer=trainer)
-        config = learning(experiment, task_plan, self.session, self.folder.stage(label, name))
-        splits = Splits(train=data.train, validation=data.validation)
-        task = self.tasks[name] if net.tasks else task_plan.task
-        return learn(net, task, splits, name=name, method=method.method, config=config)
+        return learning(experiment, self.experiment.plan(name), self.session, self.folder.stage(label, name))
 
     def _test(self, stage: Stage, net: MultiTaskNet) -> None:
         tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, root=self.session.root)
@@ -209,7 +265,7 @@ class Run:
         tasks = [plan.name for plan in self.experiment.tasks]
         tasks = tasks[1 : tasks.index(stage.task)]
         earlier = [name for name in tasks if name in held and self.folder.result(stage.method, name).exists()]
-        return (*([self.first] if self.first in held else []), *earlier, stage.task)
+        return tuple(dict.fromkeys((*([self.first] if self.first in held else []), *earlier, stage.task)))
 
     def _missing(self, stage: Stage) -> bool:
         bundle = self.folder.bundle(stage.method, stage.task, moves_shared=False)

@@ -12,7 +12,7 @@ from stencilnet.masks.sign import Sign, Signs, starting_signs
 from stencilnet.masks.starting import Start, starting_scores, warmed
 from stencilnet.masks.state import NetState
 from stencilnet.masks.ternary import Ternaries, Ternary
-from stencilnet.masks.trainable import Masks, Trainable, Weights
+from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
 
 __all__ = [
     "INITIAL",
@@ -24,6 +24,7 @@ __all__ = [
     "DeltaError",
     "Entry",
     "Form",
+    "Free",
     "Masks",
     "NetState",
     "Replace",

@@ -16,10 +16,13 @@ class NetState:
     Attributes:
         shared: State dict of the backbone without its head (every task has a head of its own).
         deltas: By task name, in the order of learning.
+        memory: Tensors that learning further tasks needs and running none does, by names of their method's choice. They
+            never ship in a bundle.
     """
 
     shared: Mapping[str, Tensor]
     deltas: Mapping[str, TaskDelta] = field(default_factory=dict)
+    memory: Mapping[str, Tensor] = field(default_factory=dict)
 
     def add(self, task: str, delta: TaskDelta) -> "NetState":
         """Return the state with one more task.
@@ -43,6 +46,10 @@ class NetState:
     def move(self, shared: Mapping[str, Tensor]) -> "NetState":
         """Return the state over new shared weights; earlier tasks then run on weights they were not trained with."""
         return replace(self, shared=dict(shared))
+
+    def remember(self, tensors: Mapping[str, Tensor]) -> "NetState":
+        """Return the state with more in its memory; what has the name of something there takes its place."""
+        return replace(self, memory={**self.memory, **tensors})
 
     def weights(self, task: str) -> dict[str, Tensor]:
         """Return the full weights of one task.

@@ -73,6 +73,17 @@ class Trainable(nn.Module, ABC):
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights as this training leaves them, on the CPU (unchanged unless it moves them)."""
 
+    def head_delta(self) -> TaskDelta:
+        """Return the head alone: what a task keeps for itself when its weights become the shared ones."""
+        return TaskDelta(
+            {name: Replace(_stored(t)) for name, t in self._own_tensors().items() if name in self._head_names}
+        )
+
+    def _moved_shared(self) -> dict[str, Tensor]:
+        """Return the shared weights with the effective ones, and the running statistics, put in."""
+        weights = self.weights()
+        return {name: _stored(weights[name]) for name in self._shared_names}
+
     def _frozen_weights(self) -> dict[str, Tensor]:
         return dict(zip(self._frozen_names, self._frozen, strict=True))
 
@@ -221,14 +232,55 @@ class Weights(Trainable):
 
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights with the trained ones, and the running statistics, put in."""
-        weights = self.weights()
-        return {name: _stored(weights[name]) for name in self._shared_names}
+        return self._moved_shared()
 
-    def head_delta(self) -> TaskDelta:
-        """Return the head alone: what a task keeps for itself when its weights become the shared ones."""
-        return TaskDelta(
-            {name: Replace(_stored(t)) for name, t in self._own_tensors().items() if name in self._head_names}
-        )
+
+class Free(Trainable):
+    """Plain training of some elements of the named weights, and of the head; all others are frozen.
+
+    Frozen elements come in by `where`, so that nothing can move them: not momentum, not weight decay.
+
+    Args:
+        shared: State dict of the backbone without its head, where training starts.
+        buffers: Those of its keys that are buffers.
+        head: The task's fresh head, by state-dict key.
+        free: Which elements to train, bool, by the keys of their weights.
+    """
+
+    def __init__(
+        self,
+        shared: Mapping[str, Tensor],
+        buffers: Iterable[str],
+        head: Mapping[str, Tensor],
+        free: Mapping[str, Tensor],
+    ) -> None:
+        super().__init__(shared, buffers, head, ())
+        self._free_names = tuple(free)
+        self._free = nn.ParameterList(nn.Parameter(bits.detach(), requires_grad=False) for bits in free.values())
+        self._moving = nn.ParameterList(nn.Parameter(shared[name].detach().clone()) for name in self._free_names)
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return the weights that have free elements (``weight``) and the head (``head``)."""
+        return {"weight": list(self._moving), "head": list(self._head)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return weights whose free elements are trained, frozen weights, and the task's own tensors."""
+        frozen = self._frozen_weights()
+        return frozen | self._freed(frozen) | self._own_tensors()
+
+    def delta(self) -> TaskDelta:
+        """Return the weights that have free elements, whole, and the task's own tensors."""
+        freed = self._freed(self._frozen_weights())
+        entries: dict[str, Entry] = {name: Replace(_stored(tensor)) for name, tensor in freed.items()}
+        return TaskDelta(entries | self._own_entries())
+
+    def shared(self) -> dict[str, Tensor]:
+        """Return the shared weights with the free elements, and the running statistics, put in."""
+        return self._moved_shared()
+
+    def _freed(self, frozen: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        rows = zip(self._free_names, self._free, self._moving, strict=True)
+        return {name: torch.where(bits, moving, frozen[name]) for name, bits, moving in rows}
 
 
 def _stored(tensor: Tensor) -> Tensor:

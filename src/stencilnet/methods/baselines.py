@@ -13,6 +13,7 @@ class Scratch:
 
     name: ClassVar[str] = "scratch"
     moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds every tensor of the network."""
@@ -26,6 +27,7 @@ class Finetune:
 
     name: ClassVar[str] = "finetune"
     moves_shared: ClassVar[bool] = True
+    forgets: ClassVar[bool] = True
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state over moved shared weights, with the task's head."""
@@ -39,6 +41,7 @@ class Decoder:
 
     name: ClassVar[str] = "decoder"
     moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds the decoder and the head."""

@@ -13,6 +13,7 @@ class HeadOnly:
 
     name: ClassVar[str] = "head_only"
     moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds the head, and the running statistics that training moved."""
@@ -29,6 +30,7 @@ class NormOnly:
 
     name: ClassVar[str] = "norm_only"
     moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds scales, shifts, running statistics and the head.

@@ -1,12 +1,14 @@
 """The interface of a method, and the training of the first task, which all methods share."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Protocol, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from stencilnet.masks import NetState, Trainable, Weights
+from stencilnet.methods.penalty import Penalty
 from stencilnet.models import Layout
 
 T = TypeVar("T", bound=Trainable)
@@ -19,26 +21,58 @@ class Fit(Protocol):
     checkpoint is resumed by.
     """
 
-    def __call__(self, trainable: T) -> T:
-        """Train and return the step that validation data selected."""
+    def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
+        """Train and return the step that validation data selected.
+
+        Args:
+            trainable: What to train.
+            penalty: A term to add to the task's loss, in units of what that is before training: so it weighs the same
+                beside every kind of loss.
+            share: Of the recipe's steps, above 0; the schedule is that of the shorter training.
+            lr_scale: Factor on all learning rates, above 0.
+        """
+        ...
+
+
+class Probe(Protocol):
+    """The task's training inputs and the network, for a method that measures something on them."""
+
+    def inputs(self, count: int) -> Iterator[Tensor]:
+        """Yield training inputs ``(1, 3, H, W)`` in [0, 1], as a step sees them, on the device of the training.
+
+        The same ones at every call; where there are fewer than `count`, they come again, otherwise augmented.
+        """
+        ...
+
+    def run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        """Run the network as `stencilnet.methods.Run` says, in float32, by weights on the images' device."""
+        ...
+
+    def generator(self) -> torch.Generator:
+        """Return a fresh generator on the CPU, seeded by the task, for what a measurement draws."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fresh:
-    """Untrained tensors a task may start from, drawn from its seed.
+    """What learning a task is handed beside the state and the training.
 
     Attributes:
         layout: Which of the backbone's tensors are what.
-        head: A new head with the task's channels, by state-dict key.
-        shared: New weights for everything but the head, by state-dict key.
+        head: A new head with the task's channels, by state-dict key, drawn from the task's seed.
+        shared: New weights for everything but the head, by state-dict key, drawn from the task's seed.
         seed: The task's, for what a method draws beside them.
+        logits: Tells, by the name of a task (one of the state's, or the new one), whether its raw outputs are logits of
+            classes, along dimension 1; what others put out are values.
+        probe: Looks at the task's training inputs; None where there are none to look at.
     """
 
     layout: Layout
     head: Mapping[str, Tensor]
     shared: Mapping[str, Tensor]
     seed: int = 0
+    logits: Callable[[str], bool] = field(default=lambda _: False)
+    probe: Probe | None = None
 
 
 class Method(Protocol):
@@ -46,14 +80,39 @@ class Method(Protocol):
 
     Attributes:
         name: As in configs, tables and bundles.
-        moves_shared: Whether learning may change the shared weights, and so what earlier tasks do.
+        moves_shared: Whether learning may change the shared weights, so that every task needs a bundle of its own.
+        forgets: Whether learning may change what earlier tasks do.
     """
 
     name: ClassVar[str]
     moves_shared: ClassVar[bool]
+    forgets: ClassVar[bool]
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with `task` learned; `state` stays as it is."""
+        ...
+
+
+@runtime_checkable
+class Adopting(Method, Protocol):
+    """A method that does something of its own once the first task is trained, before any other. Ask by ``isinstance``.
+
+    Attributes:
+        retrains: Whether that changes what the first task does, so that it has a bundle and a result of its own. If
+            not, the state gains in memory alone.
+    """
+
+    retrains: ClassVar[bool]
+
+    def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state that further tasks are learned from; `state` stays as it is.
+
+        Args:
+            state: What `learn_first` left: it holds the first task alone.
+            task: The first task.
+            fresh: As for `learn`; its tensors are those that the first task started from.
+            fit: Trains on the first task's data.
+        """
         ...
 
 
@@ -71,6 +130,11 @@ def learn_first_head(task: str, start: Mapping[str, Tensor], fresh: Fresh, fit: 
     """
     trained = fit(Weights(start, fresh.layout.buffers, fresh.head, ()))
     return NetState(start).add(task, trained.delta())
+
+
+def retrains_first(method: Method) -> bool:
+    """Return whether a method trains the first task anew before it learns others."""
+    return isinstance(method, Adopting) and method.retrains
 
 
 def own_norms(layout: Layout) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class Piggyback:
 
     name: ClassVar[str] = "piggyback"
     moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
     lr: float = 1e-4
     """Learning rate of the real masks (Adam, no weight decay). 1e-4 is the original's, for its budget of tens of
     thousands of steps; a score starts 5e-3 above the threshold and moves about `lr` a step, so small budgets need

@@ -24,6 +24,7 @@ class MultiTaskNet(nn.Module):
         decoder: Prefixes of the decoder's keys, for the decoder baseline; None for the U-Net's own.
         deltas: Tasks learned so far, by name, in order; may load lazily.
         records: Their descriptions, by name.
+        memory: Tensors that learning further tasks needs and running none does; in no bundle.
 
     Raises:
         ValueError: If `head` or `decoder` do not fit the backbone.
@@ -37,6 +38,7 @@ class MultiTaskNet(nn.Module):
         decoder: Iterable[str] | None = None,
         deltas: Mapping[str, TaskDelta] | None = None,
         records: Mapping[str, TaskRecord] | None = None,
+        memory: Mapping[str, Tensor] | None = None,
     ) -> None:
         super().__init__()
         if decoder is None:
@@ -47,6 +49,7 @@ class MultiTaskNet(nn.Module):
         self.decoder = tuple(decoder)
         self.deltas: Mapping[str, TaskDelta] = {} if deltas is None else deltas
         self.records: Mapping[str, TaskRecord] = {} if records is None else records
+        self.memory: Mapping[str, Tensor] = {} if memory is None else memory
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -56,7 +59,7 @@ class MultiTaskNet(nn.Module):
     @property
     def state(self) -> NetState:
         """The network as a value; its tensors are the backbone's own, not copies."""
-        return NetState(self._split()[0], self.deltas)
+        return NetState(self._split()[0], self.deltas, self.memory)
 
     def with_state(self, state: NetState, records: Mapping[str, TaskRecord]) -> "MultiTaskNet":
         """Return a net over the same kind of backbone in another state; this one stays as it is.
@@ -74,7 +77,14 @@ class MultiTaskNet(nn.Module):
             )
         backbone = copy.deepcopy(self.backbone)
         backbone.load_state_dict(dict(state.shared), strict=False)
-        return MultiTaskNet(backbone, head=self.head, decoder=self.decoder, deltas=state.deltas, records=records)
+        return MultiTaskNet(
+            backbone,
+            head=self.head,
+            decoder=self.decoder,
+            deltas=state.deltas,
+            records=records,
+            memory=state.memory,
+        )
 
     def fresh_head(self, channels: int, generator: torch.Generator) -> dict[str, Tensor]:
         """Draw a new head with the given output channels, by state-dict key."""

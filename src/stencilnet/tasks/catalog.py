@@ -24,6 +24,9 @@ _KINDS: tuple[type[Task], ...] = (
 KINDS: dict[str, type[Task]] = {kind.kind: kind for kind in _KINDS}
 """Task kinds by the name they have in configs and bundles."""
 
+LOGITS = frozenset({Segmentation.kind, Classification.kind})
+"""Kinds whose raw outputs are logits of classes; the others' are values."""
+
 
 def task_from_record(kind: str, settings: Mapping[str, Any]) -> Task:
     """Rebuild a task from its kind and settings, as `Task.settings` gave them.

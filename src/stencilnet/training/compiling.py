@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from stencilnet.models.acceleration import can_compile
 from stencilnet.training.job import Job
+from stencilnet.training.networks import graph_of
 from stencilnet.training.settings import Resolved
-from stencilnet.training.step import graph_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,10 @@ def settled(resolved: Resolved, backbone: nn.Module, job: Job, record: Mapping[s
 
 def operations(backbone: nn.Module, job: Job) -> int:
     """Return the arithmetic operations of a whole training, those of the network alone: two for a multiply-add."""
-    shape = job.task.prepare(dict(job.train[0, 0]))["input"].shape
+    sample = {name: tensor[None] for name, tensor in job.train[0, 0].items()}
+    shape = job.task.prepare(sample)["input"].shape  # of one example, which may be several images
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        graph_of(backbone, "meta").eval()(torch.empty(1, *shape, device="meta"))
+        graph_of(backbone, "meta").eval()(torch.empty(shape, device="meta"))
     forward: int = counter.get_total_flops()
     return _PASSES * forward * job.recipe.batch * job.recipe.steps
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from stencilnet.masks import Trainable
-from stencilnet.methods import Fit
+from stencilnet.methods import Fit, Penalty
 from stencilnet.training.checkpoint import (
     CheckpointError,
     Progress,
@@ -25,8 +25,10 @@ from stencilnet.training.checkpoint import (
 from stencilnet.training.compiling import settled
 from stencilnet.training.distributed import ALONE, Group, check_division, packed
 from stencilnet.training.following import Training
-from stencilnet.training.job import Job, fingerprint
+from stencilnet.training.job import Job, fingerprint, scaled
 from stencilnet.training.loop import DivergedError, Interrupted, Loop
+from stencilnet.training.networks import graph_of
+from stencilnet.training.scaling import first_loss
 from stencilnet.training.settings import Resolved
 from stencilnet.training.sinks import Files, Run, Sink
 from stencilnet.training.step import Learner
@@ -67,6 +69,7 @@ def make_fit(
         ValueError: If the recipe's batch cannot be cut into equal parts.
         CheckpointError: By a call, if there is a checkpoint and `resume` is false, or one of another config.
         Interrupted: By a call, if it was stopped; also instead of KeyboardInterrupt.
+        ValueError: By a call, if its `share` or `lr_scale` is not positive.
         DivergedError: By a call, if a loss, a trained tensor or the headline metric is no finite number.
         PeerError: By a call, if another process of the group failed.
     """
@@ -94,18 +97,17 @@ class _Fit:
     group: Group
     calls: Iterator[int]
 
-    def __call__(self, trainable: T) -> T:
-        call = next(self.calls)
-        folder = self.job.folder / f"fit-{call}"
+    def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
+        call, job = next(self.calls), scaled(self.job, share, lr_scale)
+        folder = job.folder / f"fit-{call}"
         path = folder / "checkpoint.pt"
         if path.exists() and not self.resume:
             raise CheckpointError(
-                f"{path} holds an earlier training of {self.job.name}. Resume it (`--resume`), or train in another "
-                "folder."
+                f"{path} holds an earlier training of {job.name}. Resume it (`--resume`), or train in another folder."
             )
         record = load(path) if path.exists() else None
-        resolved = settled(self.resolved, self.backbone, self.job, record)
-        mark = fingerprint(self.job, resolved, trainable)
+        resolved = settled(self.resolved, self.backbone, job, record)
+        mark = fingerprint(job, resolved, trainable, penalty)
         if record is not None:
             check(path, record, mark, resolved)
         progress = Progress() if record is None else progress_of(record)
@@ -114,10 +116,12 @@ class _Fit:
             training = Training(
                 backbone=self.backbone,
                 trainable=trainable,
-                job=self.job,
+                job=job,
                 resolved=resolved,
                 call=call,
                 record=record,
+                penalty=penalty,
+                scale=1.0 if penalty is None else self._first_loss(trainable, job),
             )
             start = packed(training) if self.group.size > 1 else b""
             learner = training.learner(resolved, self.group)
@@ -129,12 +133,16 @@ class _Fit:
         trainable.cpu()
         return trainable
 
+    def _first_loss(self, trainable: Trainable, job: Job) -> float:
+        still = graph_of(self.backbone, "cpu").eval()
+        return first_loss(still, trainable.weights(), job.task, job.train, batch=job.recipe.batch, seed=job.seed)
+
     def _train(
         self, training: Training, learner: Learner, progress: Progress, folder: Path, mark: Mapping[str, Any]
     ) -> Progress:
-        recipe, headline = self.job.recipe, self.job.task.metrics[0].name
+        job, recipe, headline = training.job, training.job.recipe, training.job.task.metrics[0].name
         loop = Loop(
-            job=self.job,
+            job=job,
             learner=learner,
             order=training.order(self.group),
             progress=progress,
@@ -144,7 +152,7 @@ class _Fit:
             fingerprint=mark,
         )
         run = Run(
-            name=self.job.name,
+            name=job.name,
             folder=folder,
             first=progress.step,
             steps=recipe.steps,

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from stencilnet.masks import Trainable
+from stencilnet.methods import Penalty
 from stencilnet.training.checkpoint import restore
 from stencilnet.training.distributed import Group, unpacked
 from stencilnet.training.job import Job
@@ -28,6 +29,8 @@ class Training:
         resolved: How, and what that came to where process 0 is.
         call: Which training of the job it is.
         record: The checkpoint to go on from; None to start.
+        penalty: What a method adds to the loss.
+        scale: What that is in units of.
     """
 
     backbone: nn.Module
@@ -36,6 +39,8 @@ class Training:
     resolved: Resolved
     call: int
     record: Mapping[str, Any] | None
+    penalty: Penalty | None = None
+    scale: float = 1.0
 
     def learner(self, resolved: Resolved, group: Group) -> Learner:
         """Return the moving parts where the training starts or goes on."""
@@ -50,6 +55,8 @@ class Training:
             mask_lr=self.job.mask_lr,
             resolved=resolved,
             group=group,
+            penalty=self.penalty,
+            scale=self.scale,
         )
         if self.record is not None:
             restore(learner, self.record)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from stencilnet.masks import Masks
+from stencilnet.methods import Penalty
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.training.sampling import TrainingData, ValidationData
 from stencilnet.training.settings import Resolved
@@ -50,13 +51,26 @@ class Job:
             raise ValueError(f"{self.name}: expected " + "; ".join(problems) + ".")
 
 
-def fingerprint(job: Job, resolved: Resolved, start: nn.Module) -> dict[str, Any]:
+def scaled(job: Job, share: float, lr_scale: float) -> Job:
+    """Return a job with a share of its recipe's steps, at least one, and all its learning rates times a factor.
+
+    Raises:
+        ValueError: If one of the two is not positive.
+    """
+    if not (share > 0 and lr_scale > 0):
+        raise ValueError(f"{job.name}: expected `share` and `lr_scale` to be positive, but got {share} and {lr_scale}.")
+    recipe = dataclasses.replace(job.recipe, steps=max(1, round(share * job.recipe.steps)), lr=lr_scale * job.recipe.lr)
+    return dataclasses.replace(job, recipe=recipe, mask_lr=lr_scale * job.mask_lr)
+
+
+def fingerprint(job: Job, resolved: Resolved, start: nn.Module, penalty: Penalty | None = None) -> dict[str, Any]:
     """Return all that decides a training's result, flat, by the names a person knows it by.
 
     Args:
         job: The job.
         resolved: Its settings; of these only what changes the result is taken.
         start: The trainable as it is before training.
+        penalty: What a method adds to the loss.
     """
     return {
         "job": job.name,
@@ -71,6 +85,15 @@ def fingerprint(job: Job, resolved: Resolved, start: nn.Module) -> dict[str, Any
         "evaluate_every": resolved.settings.evaluate_every,
         "starting tensors (SHA-256)": _hash(start),
         **(start.settings if isinstance(start, Masks) else {}),
+        **({} if penalty is None else _marks(penalty)),
+    }
+
+
+def _marks(penalty: Penalty) -> dict[str, Any]:
+    return {
+        "penalty": penalty.name,
+        **{f"penalty.{name}": value for name, value in penalty.settings().items()},
+        "penalty tensors (SHA-256)": _hash(penalty),
     }
 
 

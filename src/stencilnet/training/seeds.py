@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-ORDER, CRITIC, STEP = 0, 1, 2
+ORDER, CRITIC, STEP, PROBE = 0, 1, 2, 3
 """What a derived seed is for; seeds of different purposes are independent."""
 
 

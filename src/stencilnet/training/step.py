@@ -1,15 +1,14 @@
 """One optimiser step: with or without a critic, on a whole batch or part by part, on one device or several.
 
 What each part (of every device) counts in the batch's mean is `Task.weight`, so that the gradient is the same however
-a batch is cut: a cross-entropy, say, is a mean over labelled pixels, of which no two parts have as many. Only what a
-network draws (dropout) and takes from a batch (batch normalisation) is each part's own.
+a batch is cut: a cross-entropy, say, is a mean over labelled pixels, of which no two parts have as many. A method's
+penalty is a mean over images, of which all parts have as many. Only what a network or a penalty draws (dropout, noise)
+and takes from a batch (batch normalisation) is each part's own.
 """
 
-import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,47 +16,12 @@ from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
 
 from stencilnet.masks import Trainable
+from stencilnet.methods import Penalty
 from stencilnet.tasks.task import Recipe, Sample, Task
 from stencilnet.training.distributed import ALONE, Group
+from stencilnet.training.networks import Judgement, Network, Regularizer, graph_of
 from stencilnet.training.optimizers import adam_by_role, adam_for_critic, scale_rates, schedule_factor
 from stencilnet.training.settings import Resolved
-
-
-class Network(nn.Module):
-    """A backbone's graph with a trainable's weights: what several devices wrap.
-
-    Args:
-        backbone: Gives the graph; no part of this module, since its weights are never used.
-        trainable: Gives the weights.
-    """
-
-    def __init__(self, backbone: nn.Module, trainable: Trainable) -> None:
-        super().__init__()
-        self.trainable = trainable
-        self._graph = (backbone,)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return raw outputs ``(N, C, H, W)`` of images ``(N, 3, H, W)`` in [0, 1]."""
-        output: Tensor = functional_call(self._graph[0], self.trainable.weights(), (images,))
-        return output
-
-
-class Judgement(nn.Module):
-    """A critic's own loss: one forward pass for each backward pass, however often the task asks the critic.
-
-    Args:
-        critic: Is trained.
-        task: Gives the loss.
-    """
-
-    def __init__(self, critic: nn.Module, task: Task) -> None:
-        super().__init__()
-        self.critic = critic
-        self._task = task
-
-    def forward(self, output: Tensor, sample: Sample) -> Tensor:
-        """Return the loss on detached outputs and their prepared batch."""
-        return self._task.critic_loss(self.critic, output, sample)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,6 +41,7 @@ class Learner:
         backbone: The network's graph, without memory for weights (`graph_of`).
         trainable: Gives the weights.
         network: Both as one module, trained by all devices.
+        regularizer: A method's penalty on the weights; None without one.
         optimizer: Over the trainable's groups.
         critic: None for a task without one.
         task: Gives the loss.
@@ -88,6 +53,7 @@ class Learner:
     backbone: nn.Module
     trainable: Trainable
     network: nn.Module
+    regularizer: Regularizer | None
     optimizer: torch.optim.Adam
     critic: Critic | None
     task: Task
@@ -106,6 +72,8 @@ def make_learner(
     mask_lr: float,
     resolved: Resolved,
     group: Group = ALONE,
+    penalty: Penalty | None = None,
+    scale: float = 1.0,
 ) -> Learner:
     """Put everything on the device and make the optimisers.
 
@@ -118,6 +86,8 @@ def make_learner(
         mask_lr: Learning rate of real masks.
         resolved: Device, precision, whether compiled, parts of a batch.
         group: The processes that train together, each with the same tensors.
+        penalty: What a method adds to the loss; taken over.
+        scale: What it is in units of.
 
     Raises:
         ValueError: If the trainable's weights are not those of the backbone.
@@ -131,13 +101,17 @@ def make_learner(
     graph = graph_of(backbone, resolved.device)
     trainable.to(resolved.device)
     network = Network(graph, trainable)
+    regularizer = None if penalty is None else _regularizer(backbone, trainable, penalty, scale, resolved)
     if resolved.compiled:
         torch.compiler.reset()  # what other trainings left, of which only so many are kept
-        network.compile(dynamic=False, mode=launch_mode(critic, resolved, group))
+        network.compile(dynamic=False, mode=launch_mode(critic, resolved, group, penalty))
+        if regularizer is not None:
+            regularizer.compile(dynamic=False)
     return Learner(
         backbone=graph,
         trainable=trainable,
         network=group.wrap(network),
+        regularizer=regularizer,
         optimizer=adam_by_role(trainable.groups(), recipe, mask_lr),
         critic=_with_optimizer(critic, task, recipe, resolved.device, group),
         task=task,
@@ -145,22 +119,6 @@ def make_learner(
         resolved=resolved,
         group=group,
     )
-
-
-def graph_of(backbone: nn.Module, device: str) -> nn.Module:
-    """Return a copy of a network whose weights have shapes but no memory: `functional_call` brings others.
-
-    Args:
-        backbone: The network; stays as it is.
-        device: Where buffers are copied to that are in no state dict, so that no weights come in their place.
-    """
-    own = [tensor for tensor in backbone.state_dict(keep_vars=True).values() if isinstance(tensor, Tensor)]
-    # What deepcopy finds in its memo it takes instead of copying.
-    memo: dict[int, Any] = {id(buffer): buffer.detach().to(device, copy=True) for buffer in backbone.buffers()}
-    for tensor in own:
-        empty = torch.empty_like(tensor, device="meta", requires_grad=False)
-        memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if isinstance(tensor, nn.Parameter) else empty
-    return copy.deepcopy(backbone, memo)
 
 
 def forward(learner: Learner, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
@@ -240,7 +198,7 @@ def _fakes(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
 
 
 def _network_step(
-    learner: Learner, runs: Iterable[Run], shares: Iterable[Tensor | float], factor: float
+    learner: Learner, runs: Iterable[Run], shares: Sequence[Tensor | float], factor: float
 ) -> dict[str, Tensor]:
     critic = None if learner.critic is None else learner.critic.module
     scale_rates(learner.optimizer, factor)
@@ -249,10 +207,22 @@ def _network_step(
     for (sample, output), share in zip(runs, shares, strict=True):
         terms = learner.task.loss(output, sample, critic)
         loss = torch.stack(list(terms.values())).sum()
-        (loss * share).backward()  # type: ignore[no-untyped-call]
         _add(values, {"loss": loss} | {f"loss/{name}": term for name, term in terms.items()}, share, learner.group)
+        loss = loss * share
+        if learner.regularizer is not None:
+            loss = loss + _penalty(learner.regularizer, sample, 1 / len(shares), learner, values)
+        loss.backward()  # type: ignore[no-untyped-call]
     learner.optimizer.step()
     return values
+
+
+def _penalty(
+    regularizer: Regularizer, sample: Sample, share: float, learner: Learner, values: dict[str, Tensor]
+) -> Tensor:
+    with learner.resolved.autocast():
+        value: Tensor = regularizer(sample["input"])
+    _add(values, {"loss": value, f"loss/{regularizer.penalty.name}": value}, share, learner.group)
+    return value * share
 
 
 def _critic_step(
@@ -282,14 +252,22 @@ def _sent_if(module: nn.Module, last: bool) -> AbstractContextManager[None]:
     return module.no_sync() if isinstance(module, DistributedDataParallel) and not last else nullcontext()
 
 
-def launch_mode(critic: nn.Module | None, resolved: Resolved, group: Group) -> str | None:
+def launch_mode(
+    critic: nn.Module | None, resolved: Resolved, group: Group, penalty: Penalty | None = None
+) -> str | None:
     """Return how to compile: on CUDA as one launch, where a step is one pass forward and one back.
 
     Launching a step's kernels one by one takes longer than they run, but for large networks and batches. What is
     launched as one writes over its outputs and gradients of before, so nothing else may run in between.
     """
-    simple = critic is None and resolved.settings.accumulate == 1 and group.size == 1
+    simple = critic is None and penalty is None and resolved.settings.accumulate == 1 and group.size == 1
     return ONE_LAUNCH if resolved.device == "cuda" and simple else None
+
+
+def _regularizer(
+    backbone: nn.Module, trainable: Trainable, penalty: Penalty, scale: float, resolved: Resolved
+) -> Regularizer:
+    return Regularizer(graph_of(backbone, resolved.device), trainable, penalty.to(resolved.device), scale)
 
 
 def _with_optimizer(critic: nn.Module | None, task: Task, recipe: Recipe, device: str, group: Group) -> Critic | None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from stencilnet.masks import Trainable
+from stencilnet.methods import Penalty
 from stencilnet.tasks.task import Sample
 from stencilnet.training.job import Job
 from stencilnet.training.sampling import Order
@@ -56,6 +57,7 @@ def time_steps(
     job: Job,
     resolved: Resolved,
     *,
+    penalty: Penalty | None = None,
     steps: int = 3,
     warmup: int = 1,
     patience: float = 2.0,
@@ -70,6 +72,7 @@ def time_steps(
         trainable: What would be trained; a copy is.
         job: What would be trained, and how; its folder does not matter.
         resolved: Device and precision.
+        penalty: What a method adds to the loss; a copy is used.
         steps: How many steps to measure; fewer once `patience` has passed.
         warmup: How many to take before.
         patience: Seconds.
@@ -82,7 +85,9 @@ def time_steps(
     device = resolved.device
     (batch, loading), (_, augmenting) = load_batch(job), load_batch(job)
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
-    bench = _Bench(learner=learner_for(backbone, trainable, job, resolved), seed=job.seed, size=job.recipe.batch)
+    bench = _Bench(
+        learner=learner_for(backbone, trainable, job, resolved, penalty), seed=job.seed, size=job.recipe.batch
+    )
     found = bench.short(batch, patience) or bench.whole(batch, steps, warmup, patience)
     return StepCost(
         seconds=found.seconds,
@@ -175,7 +180,8 @@ class _Bench:
 
     def _tensors(self) -> list[Tensor]:
         learner = self.learner
-        modules = [learner.trainable, *([] if learner.critic is None else [learner.critic.module])]
+        modules: list[nn.Module] = [learner.trainable, *([] if learner.critic is None else [learner.critic.module])]
+        modules += [] if learner.regularizer is None else [learner.regularizer.penalty]
         return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
 
     def _standing(self, batch: Sample) -> int:
@@ -225,7 +231,9 @@ class _Kept:
         self._count.drop(self.tensor.untyped_storage())
 
 
-def learner_for(backbone: nn.Module, trainable: Trainable, job: Job, resolved: Resolved) -> Learner:
+def learner_for(
+    backbone: nn.Module, trainable: Trainable, job: Job, resolved: Resolved, penalty: Penalty | None = None
+) -> Learner:
     """Return the moving parts of a training, on copies of what is passed in, ready for its first step."""
     with forked("cpu", job.seed, CRITIC, 0):
         critic = job.task.critic()
@@ -237,6 +245,7 @@ def learner_for(backbone: nn.Module, trainable: Trainable, job: Job, resolved: R
         recipe=job.recipe,
         mask_lr=job.mask_lr,
         resolved=resolved,
+        penalty=copy.deepcopy(penalty),
     )
     learner.backbone.train()
     return learner

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment, MethodPlan, warm_start
+from stencilnet.methods import Joint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ def jobs(experiment: Experiment, methods: Sequence[str] = (), only: Sequence[str
     """Split a run into jobs. The first trains the backbone, and all others start from it, in any order.
 
     A method that leaves the shared weights alone gives one job a task; one that moves them, or starts its tasks from
-    another's mask, gives one job, since its tasks need one before.
+    another's mask, gives one job, since its tasks need one before; so does joint training.
 
     Args:
         experiment: The config.
@@ -42,6 +43,6 @@ def jobs(experiment: Experiment, methods: Sequence[str] = (), only: Sequence[str
 def _of_method(experiment: Experiment, plan: MethodPlan, only: Sequence[str]) -> list[FanJob]:
     name = plan.method.name
     tasks = tuple(task for task in experiment.learned_by(plan) if not only or task in only)
-    if plan.method.moves_shared or warm_start(plan) is not None:
+    if plan.method.moves_shared or isinstance(plan.method, Joint) or warm_start(plan) is not None:
         return [FanJob(name=name, method=name, tasks=tasks)] if tasks else []
     return [FanJob(name=f"{name}/{task}", method=name, tasks=(task,)) for task in tasks]

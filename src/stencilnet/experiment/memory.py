@@ -1,0 +1,36 @@
+"""What a method remembers from task to task of a run: training-only tensors, beside its bundles and never in them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from stencilnet.bundle.disk import write_file
+from stencilnet.bundle.tensors import encode_tensors
+from stencilnet.experiment.folder import RunError
+
+
+def write_memory(path: Path, memory: Mapping[str, Tensor]) -> None:
+    """Write a state's memory as a whole or not at all; nothing where there is none. Makes the folder."""
+    if memory:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, encode_tensors(memory))
+
+
+def read_memory(path: Path) -> dict[str, Tensor]:
+    """Return a state's memory; empty where there is no file.
+
+    Raises:
+        RunError: If the file is damaged.
+    """
+    if not path.exists():
+        return {}
+    try:
+        return safetensors.torch.load(path.read_bytes())
+    except (SafetensorError, KeyError) as error:  # KeyError: a number format that PyTorch has not
+        raise RunError(
+            f"{path} is damaged ({error}). Delete its folder, and those of the method's later tasks, to have them "
+            "learned anew."
+        ) from error

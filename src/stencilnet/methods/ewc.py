@@ -1,0 +1,178 @@
+"""Elastic weight consolidation (Kirkpatrick et al. 2017)."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from stencilnet.masks import NetState, Weights
+from stencilnet.methods.method import Fit, Fresh, Probe
+from stencilnet.methods.penalty import Penalty, Run
+
+_IMPORTANCE, _ANCHOR, _TASK = "ewc/importance/", "ewc/anchor/", "ewc/task/"
+"""What is remembered: of every trained weight the tasks' summed importance and where it is drawn to, by state-dict key;
+of every task the mean importance before it was set to 1, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EWC:
+    """Goes on training the one shared network, and draws each weight back by how much it mattered to earlier tasks.
+
+    To the loss L comes ``L_0 (strength / 2) * sum_k sum_i F_ki (theta_i - theta*_ki)^2`` over earlier tasks k and all
+    parameters i but the heads' (Kirkpatrick et al. 2017, Eq. 3), less what no theta changes: F_k is the diagonal of the
+    Fisher information where task k was learned, at theta*_k. It is a mean over training inputs of squared gradients of
+    single images: of the log-likelihood of labels drawn from the softmax, pixel by pixel and added up; for values, of
+    ``<v, output>`` with v drawn from N(0, I), which is Gauss-Newton's matrix, since gradients of the loss vanish where
+    it is small. Each task's F is divided by its mean over all weights, and L_0 is the new task's loss before training,
+    so that `strength` means the same for every task, old or new: the weight decay towards its old value of a weight of
+    average importance, in units of the loss.
+    """
+
+    name: ClassVar[str] = "ewc"
+    moves_shared: ClassVar[bool] = True
+    forgets: ClassVar[bool] = True
+    retrains: ClassVar[bool] = False
+    strength: float = 0.01
+    """Lambda, in units of the new task's loss before training."""
+    samples: int = 100
+    """Training inputs by which importance is measured, a forward and a backward pass each, once a task."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            *([] if self.strength > 0 else [f"`strength` to be positive, but got {self.strength}"]),
+            *([] if self.samples >= 1 else [f"`samples` to be at least 1, but got {self.samples}"]),
+        ]
+        if problems:
+            raise ValueError("Expected EWC's " + "; ".join(problems) + ".")
+
+    def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:  # noqa: ARG002 (nothing to train)
+        """Return the state with what matters to the first task in its memory."""
+        return self._remembering(state, task, fresh)
+
+    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state over moved shared weights, with the task's head, and what matters to it in memory.
+
+        Raises:
+            ValueError: If it is not known what matters to an earlier task.
+        """
+        known = _known(state, fresh.layout.parameters)
+        penalty = Anchors(
+            {name: state.memory[_IMPORTANCE + name] for name in known},
+            {name: state.memory[_ANCHOR + name] for name in known},
+            strength=self.strength,
+        )
+        weights = Weights(state.shared, fresh.layout.buffers, fresh.head, fresh.layout.parameters)
+        trained = fit(weights, penalty=penalty)
+        learned = state.move(trained.shared()).add(task, trained.head_delta())
+        return self._remembering(learned, task, fresh)
+
+    def _remembering(self, state: NetState, task: str, fresh: Fresh) -> NetState:
+        """Add a task's quadratic to those of before: again one, less a constant (a weighted mean for its minimum)."""
+        if fresh.probe is None:
+            raise ValueError(f"Expected a `probe` of {task!r}: EWC measures on training inputs what matters to it.")
+        weights, names = state.weights(task), fresh.layout.parameters
+        found = fisher(weights, names, fresh.probe, logits=fresh.logits(task), samples=self.samples)
+        mean = _mean(found.values())
+        if not mean > 0 or not mean.isfinite():
+            raise ValueError(
+                f"Expected the outputs of {task!r} to depend on the shared weights, but the mean importance of these "
+                f"is {mean.item():g}. Was the task learned?"
+            )
+        memory = {_TASK + task: mean}
+        for name, importance in found.items():
+            own, at = importance / mean, weights[name].detach().cpu()
+            before = state.memory.get(_IMPORTANCE + name, torch.zeros_like(own))
+            anchor = state.memory.get(_ANCHOR + name, at)
+            total = before + own
+            memory[_IMPORTANCE + name] = total
+            memory[_ANCHOR + name] = anchor + torch.where(total > 0, own / total, 1.0) * (at - anchor)
+        return state.remember(memory)
+
+
+class Anchors(Penalty):
+    """Half a weighted squared distance from earlier values.
+
+    Args:
+        importance: Weights of the squares, at least 0, by state-dict key.
+        anchors: The values, by the same keys.
+        strength: Factor.
+    """
+
+    name: ClassVar[str] = "ewc"
+
+    def __init__(self, importance: Mapping[str, Tensor], anchors: Mapping[str, Tensor], *, strength: float) -> None:
+        super().__init__()
+        self._strength, self._names = strength, tuple(anchors)
+        for position, name in enumerate(self._names):
+            self.register_buffer(f"importance_{position}", importance[name])
+            self.register_buffer(f"anchor_{position}", anchors[name])
+
+    def settings(self) -> dict[str, float | str]:
+        """Return the strength."""
+        return {"strength": self._strength}
+
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:  # noqa: ARG002 (of weights alone)
+        """Return the term."""
+        kept = dict(self.named_buffers(recurse=False))
+        terms = [
+            (kept[f"importance_{position}"] * (weights[name] - kept[f"anchor_{position}"]).square()).sum()
+            for position, name in enumerate(self._names)
+        ]
+        return self._strength / 2 * torch.stack(terms).sum()
+
+
+def fisher(
+    weights: Mapping[str, Tensor], names: Iterable[str], probe: Probe, *, logits: bool, samples: int
+) -> dict[str, Tensor]:
+    """Measure the diagonal of the Fisher information (of values with unit variance: of Gauss-Newton's matrix).
+
+    Args:
+        weights: Of the whole network, by state-dict key.
+        names: Of those to measure.
+        probe: Shows training inputs and runs the network.
+        logits: Whether outputs are logits of classes, along dimension 1.
+        samples: Number of inputs, for each of which one set of labels, or one v, is drawn.
+
+    Returns:
+        The mean of squared gradients of single images, float32, on the CPU, by name.
+    """
+    generator = probe.generator()
+    moved: dict[str, Tensor] = {}
+    sums: dict[str, Tensor] = {}
+    for image in probe.inputs(samples):
+        moved = moved or {name: tensor.detach().to(image.device) for name, tensor in weights.items()}
+        asked = {name: moved[name].detach().requires_grad_() for name in names}
+        value = _drawn(probe.run({**moved, **asked}, image), generator, logits=logits)
+        gradients = torch.autograd.grad(value, list(asked.values()), materialize_grads=True)
+        for name, gradient in zip(asked, gradients, strict=True):
+            sums[name] = sums.get(name, 0) + gradient.square()
+    return {name: (total / samples).cpu() for name, total in sums.items()}
+
+
+def _drawn(output: Tensor, generator: torch.Generator, *, logits: bool) -> Tensor:
+    """Return the log-likelihood of labels drawn from the softmax, or the product with values drawn from N(0, I)."""
+    if not logits:
+        return (output * torch.randn(output.shape, generator=generator).to(output.device)).sum()
+    likelihood = output.movedim(1, -1).flatten(end_dim=-2).log_softmax(dim=1)
+    chances = likelihood.detach().exp().cpu().contiguous()
+    labels = torch.multinomial(chances, 1, generator=generator).to(output.device)
+    return likelihood.gather(1, labels).sum()
+
+
+def _mean(tensors: Iterable[Tensor]) -> Tensor:
+    kept = list(tensors)
+    total = torch.stack([tensor.double().sum() for tensor in kept]).sum()
+    return (total / sum(tensor.numel() for tensor in kept)).float()
+
+
+def _known(state: NetState, names: Iterable[str]) -> tuple[str, ...]:
+    missing = [task for task in state.deltas if _TASK + task not in state.memory]
+    if missing:
+        raise ValueError(
+            f"Expected to know what matters to every earlier task, but of {', '.join(missing)} nothing is remembered. "
+            "Bundles do not hold it: go on with the network that `learn` returned, or in the run's folder; and learn "
+            "all tasks, the first one too, by ewc."
+        )
+    return tuple(names)

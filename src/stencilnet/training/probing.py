@@ -1,0 +1,45 @@
+"""A task's training inputs and the network, for a method that measures something on them."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from stencilnet.methods import Probe
+from stencilnet.training.job import Job
+from stencilnet.training.networks import graph_of
+from stencilnet.training.sampling import Order
+from stencilnet.training.seeds import PROBE, derived_seed
+
+
+def make_probe(backbone: nn.Module, job: Job, device: str) -> Probe:
+    """Return what a method looks at a job's training inputs through.
+
+    Args:
+        backbone: Any network; a copy of its graph is used.
+        job: Whose inputs.
+        device: Where they and the network are.
+    """
+    return _Probe(graph=graph_of(backbone, device).eval(), job=job, device=device)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Probe:
+    graph: nn.Module
+    job: Job
+    device: str
+
+    def inputs(self, count: int) -> Iterator[Tensor]:
+        order = Order(seed=derived_seed(self.job.seed, PROBE), size=len(self.job.train), batch=count, steps=1)
+        for key in order.keys(0):
+            sample = {name: tensor[None].to(self.device) for name, tensor in self.job.train[key].items()}
+            yield self.job.task.prepare(sample)["input"]
+
+    def run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
+        output: Tensor = functional_call(self.graph, dict(weights), (images,))
+        return output.float()
+
+    def generator(self) -> torch.Generator:
+        return torch.Generator().manual_seed(derived_seed(self.job.seed, PROBE, 0))

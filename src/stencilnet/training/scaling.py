@@ -1,0 +1,37 @@
+"""What a task's loss is before training: the unit of what is added to it."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.data import default_collate
+
+from stencilnet.tasks.task import Task
+from stencilnet.training.sampling import Order, TrainingData
+from stencilnet.training.seeds import CRITIC, derived_seed, forked
+
+_LEAST = 1e-8
+"""Where a loss begins at nothing."""
+
+
+def first_loss(
+    backbone: nn.Module, weights: Mapping[str, Tensor], task: Task, data: TrainingData, *, batch: int, seed: int
+) -> float:
+    """Return a task's loss on the first batch of its training, in float32 on the CPU.
+
+    Args:
+        backbone: Gives the graph.
+        weights: Of the whole network, by state-dict key, before training; on the CPU.
+        task: Gives the loss; a critic is as fresh as the weights.
+        data: Training examples.
+        batch: How many of them.
+        seed: Of the training.
+    """
+    order = Order(seed=derived_seed(seed, 0), size=len(data), batch=batch, steps=1)
+    sample = task.prepare(default_collate([data[key] for key in order.keys(0)]))
+    with torch.no_grad(), forked("cpu", seed, CRITIC, 0):
+        own = {name: tensor.clone() for name, tensor in weights.items()}  # running statistics may move
+        output = functional_call(backbone, own, (sample["input"],))
+        terms = task.loss(output, sample, task.critic())
+    return max(float(torch.stack(list(terms.values())).sum()), _LEAST)
