@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stencilnet.experiment.choosing import with_methods
 from stencilnet.experiment.config import shipped, warm_start_problems
 from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config, to_plain, to_yaml
 from stencilnet.methods import Piggyback
@@ -221,9 +222,31 @@ def test_sequences_that_make_no_sense(tmp_path: Path) -> None:
 def test_unknown_methods_and_tasks_are_all_named() -> None:
     experiment = read_config("photos")
     check_names("photos", experiment, methods=("decoder",), only=("colour",))
-    with pytest.raises(ConfigError, match="--methods: no 'ewk'") as caught:
+    with pytest.raises(ConfigError, match=r"--methods: no method 'ewk'; there are .*packnet") as caught:
         check_names("photos", experiment, methods=("ewk",), only=("nobody",))
     assert len(caught.value.problems) == 2
+
+
+def test_methods_that_a_config_lacks_come_with_their_defaults() -> None:
+    experiment = read_config("demo/tiny")
+    own = [plan.method.name for plan in experiment.methods]
+    assert with_methods(experiment, ()) == (experiment, ())
+    assert with_methods(experiment, ["decoder"]) == (experiment, ("decoder",))
+    more, names = with_methods(experiment, ["ewc", "piggyback", "ewk"])
+    assert names == ("ewc", "piggyback", "ewk")
+    assert [plan.method.name for plan in more.methods] == [*own, "ewc"]
+    assert more.methods[: len(own)] == experiment.methods
+
+
+def test_all_methods_are_those_that_fit() -> None:
+    plain, names = with_methods(read_config("demo/tiny"), ["all"])
+    assert {"piggyback", "ewc", "packnet", "rehearsal", "joint", "head_only"} < set(names)
+    assert "norm_only" not in names  # its norms have nothing to train
+    assert names == tuple(plan.method.name for plan in plain.methods)
+    _, names = with_methods(read_config("demo/tiny", ["backbone.norm=affine"]), ["all"])
+    assert "norm_only" in names
+    with pytest.raises(ValueError, match="norm"):
+        with_methods(read_config("demo/tiny"), ["norm_only"])
 
 
 def plans(*tasks: str, top: str = "") -> str:

@@ -111,7 +111,11 @@ def train(
 
 @click.command()
 @click.argument("config")
-@click.option("--methods", help="Comma-separated; default: all of the config.")
+@click.option(
+    "--methods",
+    help="Comma-separated; one that CONFIG lacks comes with its defaults, `all` is every one that fits.  "
+    "[default: CONFIG's]",
+)
 @_out
 @_root
 @_resume

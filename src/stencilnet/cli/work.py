@@ -42,15 +42,21 @@ def carry_out(
     """Read a config, check its data, and run it into a folder; ends with the report."""
     if as_json and not dry_run:
         raise click.UsageError("--json goes with --dry-run.")
+    from stencilnet.experiment.choosing import with_methods
     from stencilnet.experiment.fanout import FanError, fan_out
-    from stencilnet.experiment.reading import check_names, check_paths, read_config
+    from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config
     from stencilnet.experiment.reporting import write_report
     from stencilnet.experiment.run import Run
     from stencilnet.experiment.session import check_devices
 
     screen = console()
     use_all_cores()
-    experiment = read_config(source, overrides)
+    try:
+        experiment, methods = with_methods(read_config(source, overrides), methods)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(source, [f"--methods: {error}"]) from error
     check_names(source, experiment, methods=methods, only=only)
     check_devices(source, experiment, group, only)
     check_paths(source, experiment, root, fetch=not dry_run)

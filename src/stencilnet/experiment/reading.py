@@ -4,13 +4,13 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cattrs
 import yaml
 
 from stencilnet.data.sources import split
-from stencilnet.experiment.config import Experiment, TaskPlan, shipped, sources, warm_start_problems
+from stencilnet.experiment.config import AnyMethod, Experiment, TaskPlan, shipped, sources, warm_start_problems
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
 from stencilnet.tasks.catalog import KINDS
@@ -141,7 +141,11 @@ def check_names(source: str, experiment: Experiment, *, methods: Sequence[str] =
     """
     known = [plan.method.name for plan in experiment.methods]
     tasks = [plan.name for plan in experiment.tasks]
-    problems = [f"--methods: no {name!r}; the config has {', '.join(known)}" for name in methods if name not in known]
+    problems = [
+        f"--methods: no method {name!r}; there are {', '.join(kind.name for kind in get_args(AnyMethod))}"
+        for name in methods
+        if name not in known
+    ]
     problems += [f"--only: no task {name!r}; the config has {', '.join(tasks)}" for name in only if name not in tasks]
     if problems:
         raise ConfigError(source, problems)
