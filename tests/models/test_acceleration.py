@@ -39,8 +39,12 @@ def test_apples_gpus_have_neither() -> None:
     assert not can_compile("mps")
 
 
-def test_without_a_compiler_it_is_said_once(tmp_path: Path) -> None:
-    bare = {"PATH": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "HOME": str(tmp_path)}
+@pytest.mark.parametrize("lacking", ["compiler", "place to write"])
+def test_where_it_does_not_work_it_is_said_once(lacking: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    cache, path = (tmp_path, str(tmp_path)) if lacking == "compiler" else (file / "below", os.environ["PATH"])
+    bare = {"PATH": path, "TORCHINDUCTOR_CACHE_DIR": str(cache), "HOME": str(tmp_path)}
     kept = {name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "LD_"))}
     done = subprocess.run([sys.executable, "-c", _ASK], env=kept | bare, capture_output=True, text=True, timeout=120)
     assert done.stdout == "False\n", done.stderr

@@ -63,6 +63,21 @@ def test_only_what_wins_the_time_back_is_compiled(
     assert not settled(resolved, Small(), job(tmp_path), None).compiled
 
 
+class ByValue(Small):
+    """Its graph hangs on values: without any, it cannot run."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * float(x.mean().item() > 0)
+
+
+def test_a_graph_that_hangs_on_values_is_trained_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "can_compile", lambda _: True)
+    monkeypatch.setattr(compiling, "WORTH", {"cpu": 1})
+    resolved = replace(resolve(Settings(device="cpu")), precision="bf16")
+    assert settled(resolved, Small(), job(tmp_path), None).compiled
+    assert not settled(resolved, ByValue(), job(tmp_path), None).compiled
+
+
 def test_many_steps_are_compiled_on_cuda_however_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "can_compile", lambda _: True)
     for device, steps, expected in (

@@ -28,7 +28,7 @@ def has_fast_bf16(device: str) -> bool:
 def can_compile(device: str) -> bool:
     """Return whether `torch.compile` works on a device: tried once, on a small function; if not, it is logged why.
 
-    It needs a C++ compiler and Python's headers on a CPU, Triton on CUDA.
+    It needs a C++ compiler and Python's headers on a CPU, Triton on CUDA, and a folder to write to.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``.
@@ -37,7 +37,7 @@ def can_compile(device: str) -> bool:
         return False
     try:
         torch.compile(_probe)(torch.ones(8, device=device))
-    except RuntimeError as error:  # what torch.compile raises, whichever part of its chain fails
+    except (RuntimeError, OSError) as error:  # whichever part of its chain fails; a cache that cannot be written
         reason = str(error).strip().partition("\n")[0]
         logger.warning("torch.compile does not work here, so nothing is compiled, which is slower: %s", reason)
         return False

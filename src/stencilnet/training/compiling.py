@@ -66,4 +66,9 @@ def _pays(resolved: Resolved, backbone: nn.Module, job: Job) -> bool:
     if resolved.device == "cuda" and job.recipe.steps >= WORTH_STEPS:
         return True
     gains = resolved.device == "cuda" or (resolved.device == "cpu" and resolved.precision == "bf16")
-    return gains and operations(backbone, job) >= WORTH[resolved.device]
+    try:
+        return gains and operations(backbone, job) >= WORTH[resolved.device]
+    except RuntimeError as error:  # what any tensor without values raises where one is asked for
+        reason = str(error).strip().partition("\n")[0]
+        logger.info("%s is not compiled, since its graph hangs on values: %s", job.name, reason)
+        return False
