@@ -34,6 +34,15 @@ def test_bf16_is_fast_where_the_processor_computes_in_it(
         has_fast_bf16.cache_clear()
 
 
+def test_a_pytorch_that_does_not_tell_has_no_fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    has_fast_bf16.cache_clear()
+    try:
+        assert not has_fast_bf16("cpu")
+    finally:
+        has_fast_bf16.cache_clear()
+
+
 def test_apples_gpus_have_neither() -> None:
     assert not has_fast_bf16("mps")
     assert not can_compile("mps")

@@ -21,7 +21,8 @@ def has_fast_bf16(device: str) -> bool:
     """
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return device == "cpu" and any(torch.cpu.get_capabilities().get(name) for name in _BF16)
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch that is allowed
+    return device == "cpu" and any(capabilities.get(name) for name in _BF16)
 
 
 @cache
