@@ -1,7 +1,9 @@
 """Which fast paths a device has: bfloat16 arithmetic, and graphs that `torch.compile` makes."""
 
 import logging
+from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +23,8 @@ def has_fast_bf16(device: str) -> bool:
     """
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()  # not in every PyTorch that is allowed
+    told: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)  # not in every PyTorch
+    capabilities = told()
     return device == "cpu" and any(capabilities.get(name) for name in _BF16)
 
 
