@@ -5,7 +5,7 @@ python docs/results/quality/study.py DATA OUT [--width 32] [--steps 800] [--work
 Two backbones are trained on the config's first task, one with plain norms, one with scales and shifts in them. A cell
 is an arm, a task and a seed: learned from the backbone, its step selected on validation data. The screen runs all arms
 on two tasks with one seed; its best three go on, beside the baselines, to all tasks and seeds, and only these are
-tested on test data. OUT/cells.jsonl grows by a line a cell. `report.py` makes the page of it.
+tested on test data. With --curve only the screen's tasks are learned, at several prices of zeros, by all seeds. OUT/cells.jsonl grows by a line a cell. `report.py` makes the page of it.
 """
 
 import argparse
@@ -64,7 +64,10 @@ VARIANTS: dict[str, tuple[str, Method]] = {
     "sign + norm": ("affine", Piggyback(lr=LR, mask="sign", norm=True)),
     "sign + norm, lr 1e-3": ("affine", Piggyback(lr=1e-3, mask="sign", norm=True)),
 }
-ARMS = BASELINES | VARIANTS
+PRICES: dict[str, tuple[str, Method]] = {
+    f"binary, price {price:g}": ("instance", Piggyback(lr=LR, price=price)) for price in (0.003, 0.01, 0.03, 0.1, 1)
+}
+ARMS = BASELINES | VARIANTS | PRICES
 SCREEN = ("colour", "boundaries")
 BEGUN = time.perf_counter()
 
@@ -182,6 +185,7 @@ def main() -> None:
     words.add_argument("out", type=Path)
     for name, value in (("width", 32), ("steps", 800), ("workers", 2), ("seeds", 3)):
         words.add_argument(f"--{name}", type=int, default=value)
+    words.add_argument("--curve", action="store_true")
     given = words.parse_args()
     size = (given.width, given.steps)
     where = (given.data.resolve(), given.out.resolve())
@@ -204,7 +208,11 @@ def main() -> None:
             future.result()
         say("the backbones are there")
         names = [plan.name for plan in experiment(*size, "instance", 0).tasks[1:]]
-        learned([(arm, task, 0, False) for task in SCREEN for arm in ARMS])
+        if given.curve:
+            arms = ["fine-tune", "piggyback (paper)", *PRICES]
+            learned([(arm, task, seed, False) for seed in range(given.seeds) for task in SCREEN for arm in arms])
+            return
+        learned([(arm, task, 0, False) for task in SCREEN for arm in BASELINES | VARIANTS])
         chosen = [*BASELINES, *best(cells, 3)]
         say(f"chosen by validation: {', '.join(best(cells, 3))}")
         for seed in range(given.seeds):

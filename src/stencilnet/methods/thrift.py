@@ -1,0 +1,45 @@
+"""A price on zeros, so that a mask changes no more bits than pay, and takes as few bytes (ours)."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from stencilnet.methods.penalty import Penalty, Run
+
+
+class Zeros(Penalty):
+    """The price times the share of weights that a mask switches off.
+
+    A selected weight by its shared one is its bit, so that the straight-through gradient of each score is the price,
+    downhill to one, divided by the number of weights. Weights that are 0 have no say: either bit leaves them.
+
+    Args:
+        weights: The masked weights by state-dict key.
+        price: Factor.
+    """
+
+    name: ClassVar[str] = "zeros"
+
+    def __init__(self, weights: Mapping[str, Tensor], *, price: float) -> None:
+        super().__init__()
+        self._price, self._names = price, tuple(weights)
+        self._count = sum(weight.numel() for weight in weights.values())
+        for position, weight in enumerate(weights.values()):
+            self.register_buffer(f"weight_{position}", weight.detach())
+
+    def settings(self) -> dict[str, float | str]:
+        """Return the price."""
+        return {"price": self._price}
+
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:  # noqa: ARG002 (of weights alone)
+        """Return the term."""
+        shared = dict(self.named_buffers(recurse=False))
+        gone = []
+        for position, name in enumerate(self._names):
+            weight = shared[f"weight_{position}"]
+            counts = weight != 0
+            bits = weights[name] / torch.where(counts, weight, 1)
+            gone.append(torch.where(counts, 1 - bits, 0).sum())
+        return self._price * torch.stack(gone).sum() / self._count
