@@ -5,7 +5,8 @@ python docs/results/quality/study.py DATA OUT [--width 32] [--steps 800] [--work
 Two backbones are trained on the config's first task, one with plain norms, one with scales and shifts in them. A cell
 is an arm, a task and a seed: learned from the backbone, its step selected on validation data. The screen runs all arms
 on two tasks with one seed; its best three go on, beside the baselines, to all tasks and seeds, and only these are
-tested on test data. With --curve only the screen's tasks are learned, at several prices of zeros, by all seeds. OUT/cells.jsonl grows by a line a cell. `report.py` makes the page of it.
+tested on test data. With --curve only the screen's tasks are learned, at several prices of zeros, by all seeds.
+OUT/cells.jsonl grows by a line a cell. `report.py` makes the page of it.
 """
 
 import argparse
