@@ -38,8 +38,8 @@ class PackNet:
     """Share of its own weights that each further task gives back."""
     retrain: float = 0.3
     """Share of a task's steps that come after pruning; of the first task's, on top of them."""
-    retrain_lr: float = 0.1
-    """Factor on the learning rate after pruning."""
+    retrain_lr: float = 1.0
+    """Factor on the learning rate after pruning, where its schedule starts anew."""
 
     def __post_init__(self) -> None:
         shares = {"prune_first": self.prune_first, "prune": self.prune, "retrain": self.retrain}

@@ -31,7 +31,7 @@ class Rehearsal:
     name: ClassVar[str] = "rehearsal"
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
-    strength: float = 1.0
+    strength: float = 0.3
     """Weight of the distillation, in units of the task's loss before training, L_0."""
     inputs: Literal["images", "noise"] = "images"
     """What earlier tasks are rehearsed on. ``images``: the step's own. ``noise``: uniform in [0, 1], every value by
