@@ -83,7 +83,7 @@ def test_norms_start_from_the_backbones(start: Any, as_bytes: AsBytes) -> None:
         state.shared[name].uniform_(0.5, 1.5)
     methods: tuple[Method, ...] = (NormOnly(), Piggyback(norm=True))
     for method in methods:
-        own = replaced(method.learn(state, "a", fresh, lambda trainable: trainable))
+        own = replaced(method.learn(state, "a", fresh, lambda trainable, **_: trainable))
         assert as_bytes({n: own[n] for n in fresh.layout.norms}) == as_bytes(
             {n: state.shared[n] for n in fresh.layout.norms}
         )
@@ -98,4 +98,4 @@ def test_a_backbone_without_scales_and_shifts_is_refused(method: Method, make_fr
         r"backbone whose norms have scales and shifts to train, but it has none\. Build the U-Net with `norm: affine`"
     )
     with pytest.raises(ValueError, match=expected):
-        method.learn(state, "a", fresh, lambda trainable: trainable)
+        method.learn(state, "a", fresh, lambda trainable, **_: trainable)

@@ -94,20 +94,20 @@ def test_a_warm_start_has_the_bits_of_the_earlier_task(
 ) -> None:
     earlier = Piggyback(lr=1e-2).learn(state, "a", fresh, make_fit(backbone))
     method = Piggyback(lr=1e-2, warm_start="a")
-    untrained = method.learn(earlier, "b", fresh, lambda trainable: trainable)
+    untrained = method.learn(earlier, "b", fresh, lambda trainable, **_: trainable)
     assert untrained.deltas["b"].masks == earlier.deltas["a"].masks
     assert zeros(untrained, "b") > 1000
     trained = method.learn(earlier, "b", fresh, make_fit(backbone, seed=3))
     assert trained.deltas["b"].masks != earlier.deltas["a"].masks
-    itself = method.learn(state, "a", fresh, lambda trainable: trainable)
+    itself = method.learn(state, "a", fresh, lambda trainable, **_: trainable)
     assert zeros(itself, "a") == 0
 
 
 def test_a_warm_start_needs_a_mask(state: NetState, fresh: Fresh) -> None:
-    headed = HeadOnly().learn(state, "a", fresh, lambda trainable: trainable)
+    headed = HeadOnly().learn(state, "a", fresh, lambda trainable, **_: trainable)
     for name, got in (("a", "'a' has none"), ("x", "'x' is not there")):
         with pytest.raises(ValueError, match=rf"earlier task with a mask, but {got}\. Learned so far: a\."):
-            Piggyback(warm_start=name).learn(headed, "b", fresh, lambda trainable: trainable)
+            Piggyback(warm_start=name).learn(headed, "b", fresh, lambda trainable, **_: trainable)
 
 
 def test_an_unflipped_warm_start_is_warned_of(
@@ -115,14 +115,16 @@ def test_an_unflipped_warm_start_is_warned_of(
 ) -> None:
     earlier = Piggyback(lr=1e-2).learn(state, "a", fresh, make_fit(backbone))
     with caplog.at_level(logging.WARNING):
-        Piggyback(warm_start="a").learn(earlier, "b", fresh, lambda trainable: trainable)
+        Piggyback(warm_start="a").learn(earlier, "b", fresh, lambda trainable, **_: trainable)
     assert "The finished mask of task `b` is as it started, and only the head was learned." in caplog.text
 
 
 def test_drawn_starts_follow_the_tasks_seed(state: NetState, fresh: Fresh) -> None:
     method = Piggyback(init="uniform")
     masks = [
-        method.learn(state, "a", dataclasses.replace(fresh, seed=seed), lambda trainable: trainable).deltas["a"].masks
+        method.learn(state, "a", dataclasses.replace(fresh, seed=seed), lambda trainable, **_: trainable)
+        .deltas["a"]
+        .masks
         for seed in (1, 1, 2)
     ]
     assert masks[0] == masks[1] != masks[2]

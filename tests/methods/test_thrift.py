@@ -47,7 +47,9 @@ def test_each_score_is_pulled_up_alike() -> None:
     torch.testing.assert_close(second, torch.full((2, 1), -0.5))
 
 
-def test_the_dearer_zeros_are_the_fewer_there_are_and_the_fewer_bytes(make_fit: Any, make_fresh: Any) -> None:
+def test_the_dearer_zeros_are_the_fewer_of_them_and_of_bytes(
+    make_fit: Any, make_fresh: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     torch.manual_seed(0)
     backbone: nn.Module = UNet(width=2)
     state = NetState({n: t for n, t in backbone.state_dict().items() if not n.startswith("head.")})
@@ -60,6 +62,8 @@ def test_the_dearer_zeros_are_the_fewer_there_are_and_the_fewer_bytes(make_fit: 
         sizes.append(len(encode_delta(delta)))
     assert zeros[0] > zeros[1] > zeros[2] == 0
     assert sizes[0] > sizes[1] > sizes[2]
+    (warning,) = caplog.messages
+    assert warning.endswith("train for more steps, or lower the price of zeros, 100000.")
 
 
 @pytest.mark.parametrize(

@@ -132,12 +132,13 @@ class Piggyback:
         all_ones = trained.selects and not trained.zeros()
         logger.warning(
             "The finished mask of task `%s` is %s, and only %s was learned. Scores start %sfrom the threshold and move "
-            "about lr = %g a step. Raise the mask's lr (1e-3 for a small budget) or train for more steps.",
+            "about lr = %g a step. Raise the mask's lr (1e-3 for a small budget) or train for more steps%s.",
             task,
             "all ones: it selects the whole backbone" if all_ones else "as it started",
             "the head" if trained.groups().keys() == {"mask", "head"} else "what is beside it",
             "5e-3 " if self._as_in_paper else "away ",
             self.lr,
+            f", or lower the price of zeros, {self.price:g}" if self.price else "",
         )
 
     def _unknown(self) -> list[str]:
