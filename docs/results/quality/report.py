@@ -1,22 +1,22 @@
 """Puts the study's tables into quality.md, between its two marks, and draws quality against bytes.
 
-python docs/results/quality/report.py [CELLS]
+python docs/results/quality/report.py
+
+It reads cells.jsonl beside it, and curve.jsonl: what `study.py --curve` found.
 """
 
 import json
-import sys
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from matplotlib.figure import Figure
-from study import ARMS, BASELINES, SCREEN, VARIANTS, gain
+from study import ARMS, BASELINES, PRICES, SCREEN, VARIANTS, gain
 
 from stencilnet.analysis.drawing import INK, METHOD_COLOURS, styled, to_svg
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "quality.md"
-START, END = "<!-- tables -->", "<!-- end of tables -->"
 Cell = dict[str, Any]
 
 
@@ -29,7 +29,7 @@ def screen(cells: list[Cell]) -> list[str]:
     """All arms on the screen's tasks: validation, and how much better than fine-tuning that is."""
     found = {(cell["arm"], cell["task"]): cell for cell in cells if cell["seed"] == 0}
     rows = ["| arm | backbone's norm | " + " | ".join(SCREEN) + " | bits a weight |", "| :--- | :--- |" + " ---: |" * 3]
-    for arm, (norm, _) in ARMS.items():
+    for arm, (norm, _) in (BASELINES | VARIANTS).items():
         held = [found.get((arm, task)) for task in SCREEN]
         shown = [told(cell, found["fine-tune", cell["task"]]) if cell else "-" for cell in held]
         rows.append(f"| {arm} | {norm} | {' | '.join(shown)} | {bits([cell for cell in held if cell])} |")
@@ -45,6 +45,32 @@ def final(cells: list[Cell], tasks: list[str]) -> list[str]:
             shown = [seeds([c for c in held if c["task"] == task], cells, task) for task in tasks]
             rows.append(f"| {arm} | {' | '.join(shown)} | {bits(held)} |")
     return rows
+
+
+def curve(cells: list[Cell]) -> list[str]:
+    """Quality against bytes at several prices of zeros, on validation data, the mean over seeds."""
+    rows = [
+        "| arm | " + " | ".join(f"{task} | bits a weight" for task in SCREEN) + " |",
+        "| :--- |" + " ---: | ---: |" * len(SCREEN),
+    ]
+    for arm in ("fine-tune", "piggyback (paper)", *PRICES):
+        shown = []
+        for task in SCREEN:
+            held, usual = ([c for c in cells if (c["arm"], c["task"]) == (a, task)] for a in (arm, "fine-tune"))
+            this, that = ({**all_[0], "validation": mean(c["validation"] for c in all_)} for all_ in (held, usual))
+            shown += [told(this, that), bits(held)]
+        rows.append(f"| {arm} | {' | '.join(shown)} |")
+    return [*rows, "", origin(cells)]
+
+
+def origin(cells: list[Cell]) -> str:
+    """What stands beside numbers."""
+    places = sorted({f"{c['hardware']}, torch {c['torch']}, commit {c['commit']}" for c in cells})
+    seeds_ = len({cell["seed"] for cell in cells})
+    return (
+        f"Width {cells[0]['width']}, {cells[0]['steps']} steps a task, {seeds_} seed(s). {'; '.join(places)}; "
+        f"{cells[0]['date'][:10]}."
+    )
 
 
 def seeds(held: list[Cell], cells: list[Cell], task: str) -> str:
@@ -92,14 +118,21 @@ def pareto(cells: list[Cell], tasks: list[str]) -> Figure:
     return figure
 
 
+def put(page: str, name: str, lines: list[str]) -> str:
+    """Put lines between a page's two marks of a name."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, rest = page.partition(start)
+    return before + start + "\n\n" + "\n".join(lines) + "\n\n" + end + rest.partition(end)[2]
+
+
 def main() -> None:
     """Write page and plot."""
-    file = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE / "cells.jsonl"
-    cells = [json.loads(line) for line in file.read_text().splitlines()]
+    cells, prices = (
+        [json.loads(line) for line in (HERE / name).read_text().splitlines()] for name in ("cells.jsonl", "curve.jsonl")
+    )
     tasks = list(dict.fromkeys(cell["task"] for cell in cells))
     counts = sorted({len({c["seed"] for c in cells if (c["arm"], c["task"]) == ("fine-tune", task)}) for task in tasks})
-    origin = sorted({f"{c['hardware']}, torch {c['torch']}, commit {c['commit']}" for c in cells})
-    lines = [
+    tables = [
         f"Screen: validation data, seed 0, {len(VARIANTS) + len(BASELINES)} arms.",
         "",
         *screen(cells),
@@ -108,10 +141,9 @@ def main() -> None:
         "",
         *final(cells, tasks),
         "",
-        f"Width {cells[0]['width']}, {cells[0]['steps']} steps a task. {'; '.join(origin)}; {cells[0]['date'][:10]}.",
+        origin(cells),
     ]
-    before, _, rest = PAGE.read_text().partition(START)
-    PAGE.write_text(before + START + "\n\n" + "\n".join(lines) + "\n\n" + END + rest.partition(END)[2])
+    PAGE.write_text(put(put(PAGE.read_text(), "tables", tables), "curve", curve(prices)))
     (HERE / "pareto.svg").write_text(to_svg(pareto(cells, tasks)))
 
 

@@ -1,12 +1,18 @@
 """The study of masks that lose nothing against fine-tuning: learns every arm's cells, those that are done not again.
 
-python docs/results/quality/study.py DATA OUT [--width 32] [--steps 800] [--workers 12] [--seeds 3]
+python docs/results/quality/study.py PART DATA OUT [--width 32] [--steps 800] [--workers 12] [--seeds 3] [--arms ...]
 
 Two backbones are trained on the config's first task, one with plain norms, one with scales and shifts in them. A cell
-is an arm, a task and a seed: learned from the backbone, its step selected on validation data. The screen runs all arms
-on two tasks with one seed; its best three go on, beside the baselines, to all tasks and seeds, and only these are
-tested on test data. With --curve only the screen's tasks are learned, at several prices of zeros, by all seeds.
-OUT/cells.jsonl grows by a line a cell. `report.py` makes the page of it.
+is an arm, a task, a seed and a number of steps: learned from the backbone, its step selected on validation data. The
+parts:
+
+screen  all arms, or those named, on two tasks with one seed
+final   the baselines and the screen's best three, or the arms named, on all tasks with all seeds; these alone are
+        measured on test data
+curve   several prices of zeros, on the screen's tasks, with all seeds
+steps   the arms named, on the screen's tasks with one seed, at half, once, twice and four times the steps
+
+OUT/cells.jsonl grows by a line a cell, and what is there is not learned again. `report.py` makes the page of it.
 """
 
 import argparse
@@ -64,12 +70,18 @@ VARIANTS: dict[str, tuple[str, Method]] = {
     "affine + norm": ("affine", Piggyback(lr=LR, mask="affine", norm=True)),
     "sign + norm": ("affine", Piggyback(lr=LR, mask="sign", norm=True)),
     "sign + norm, lr 1e-3": ("affine", Piggyback(lr=1e-3, mask="sign", norm=True)),
+    "binary + norm, price 0.03": ("affine", Piggyback(lr=LR, norm=True, price=0.03)),
+    "binary + norm, price 0.1": ("affine", Piggyback(lr=LR, norm=True, price=0.1)),
+    "binary + norm, lr 1e-3, price 0.1": ("affine", Piggyback(lr=1e-3, norm=True, price=0.1)),
+    "binary + norm, lr 1e-2, price 0.1": ("affine", Piggyback(lr=1e-2, norm=True, price=0.1)),
 }
 PRICES: dict[str, tuple[str, Method]] = {
     f"binary, price {price:g}": ("instance", Piggyback(lr=LR, price=price)) for price in (0.003, 0.01, 0.03, 0.1, 1)
 }
 ARMS = BASELINES | VARIANTS | PRICES
+BACKBONES = ("instance", "affine")
 SCREEN = ("colour", "boundaries")
+Wanted = tuple[str, str, int, int, bool]  # arm, task, seed, steps, whether on test data too
 BEGUN = time.perf_counter()
 
 
@@ -114,13 +126,14 @@ def tasks_of(width: int, steps: int, root: Path, out: Path) -> dict[str, Task]:
     return bind_tasks(config, first.backbone, lambda: images, root, out / "perceptual.safetensors")
 
 
-def cell(arm: str, name: str, seed: int, test: bool, width: int, steps: int, root: Path, out: Path) -> dict[str, Any]:
+def cell(wanted: Wanted, width: int, root: Path, out: Path) -> dict[str, Any]:
     """Learn one task by one arm, and measure it."""
     torch.set_num_threads(1)
+    arm, name, seed, steps, test = wanted
     norm, method = ARMS[arm]
     config, opened = experiment(width, steps, norm, seed), data(width, steps, name, root)
     tasks, plan = tasks_of(width, steps, root, out), config.plan(name)
-    folder = out / "trainings" / f"{arm.replace(' ', '-')}.{name}.{seed}"
+    folder = out / "trainings" / f"{arm.replace(' ', '-')}.{name}.{seed}.{steps}"
     how = replace(learning(config, plan, Session(out=out, root=root), folder), resume=True)
     started = time.perf_counter()
     splits = Splits(train=opened.train, validation=opened.validation)
@@ -156,9 +169,9 @@ def size_of(net: sn.MultiTaskNet, name: str, method: Method) -> int:
     return len(encode_delta(net.deltas[name])) + moved
 
 
-def best(cells: list[dict[str, Any]], count: int) -> list[str]:
+def best(cells: list[dict[str, Any]], steps: int, count: int) -> list[str]:
     """Return the variants that come nearest to fine-tuning on the screen's tasks, by validation data."""
-    found = {(c["arm"], c["task"]): c for c in cells if c["seed"] == 0}
+    found = {(c["arm"], c["task"]): c for c in cells if (c["seed"], c["steps"]) == (0, steps)}
     scores = {}
     for arm in VARIANTS:
         if arm.startswith("fine-tune") or any((arm, task) not in found for task in SCREEN):
@@ -179,45 +192,55 @@ def say(line: str) -> None:
     sys.stderr.write(f"[{time.perf_counter() - BEGUN:.0f} s] {line}\n")
 
 
+def wanted_of(given: argparse.Namespace, cells: list[dict[str, Any]]) -> list[Wanted]:
+    """Return the cells of a part of the study."""
+    arms, seeds, steps = given.arms, given.seeds, given.steps
+    names = [plan.name for plan in experiment(given.width, steps, "instance", 0).tasks[1:]]
+    match given.part:
+        case "screen":
+            return [(arm, task, 0, steps, False) for task in SCREEN for arm in arms or BASELINES | VARIANTS]
+        case "final":
+            chosen = arms or [*BASELINES, *best(cells, steps, 3)]
+            return [(arm, task, seed, steps, True) for seed in range(seeds) for task in names for arm in chosen]
+        case "curve":
+            chosen = ["fine-tune", "piggyback (paper)", *PRICES]
+            return [(arm, task, seed, steps, False) for seed in range(seeds) for task in SCREEN for arm in chosen]
+        case _:
+            budgets = (steps // 2, steps, 2 * steps, 4 * steps)
+            return [(arm, task, 0, count, False) for count in budgets for task in SCREEN for arm in arms]
+
+
 def main() -> None:
     """Learn what is left to learn."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("part", choices=("screen", "final", "curve", "steps"))
     words.add_argument("data", type=Path)
     words.add_argument("out", type=Path)
     for name, value in (("width", 32), ("steps", 800), ("workers", 2), ("seeds", 3)):
         words.add_argument(f"--{name}", type=int, default=value)
-    words.add_argument("--curve", action="store_true")
+    words.add_argument("--arms", nargs="+", choices=tuple(ARMS), default=[])
     given = words.parse_args()
-    size = (given.width, given.steps)
-    where = (given.data.resolve(), given.out.resolve())
-    given.out.mkdir(parents=True, exist_ok=True)
-    file = given.out / "cells.jsonl"
+    root, out = given.data.resolve(), given.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "cells.jsonl"
     cells = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
-
-        def learned(wanted: list[tuple[str, str, int, bool]]) -> None:
-            done = {(c["arm"], c["task"], c["seed"], bool(c["test"])) for c in cells}
-            left = [key for key in wanted if key not in done]
-            for count, future in enumerate(as_completed([pool.submit(cell, *key, *size, *where) for key in left]), 1):
-                cells.append(future.result())
-                with file.open("a") as lines:
-                    lines.write(json.dumps(cells[-1]) + "\n")
-                shown = (str(cells[-1][key]) for key in ("arm", "task", "seed", "validation", "seconds"))
-                say(f"{count}/{len(left)}: {', '.join(shown)}")
-
-        for future in [pool.submit(backbone_of, *size, norm, *where) for norm in ("instance", "affine")]:
+        for future in [
+            pool.submit(backbone_of, given.width, given.steps, norm, root, out) for norm in ("instance", "affine")
+        ]:
             future.result()
         say("the backbones are there")
-        names = [plan.name for plan in experiment(*size, "instance", 0).tasks[1:]]
-        if given.curve:
-            arms = ["fine-tune", "piggyback (paper)", *PRICES]
-            learned([(arm, task, seed, False) for seed in range(given.seeds) for task in SCREEN for arm in arms])
-            return
-        learned([(arm, task, 0, False) for task in SCREEN for arm in BASELINES | VARIANTS])
-        chosen = [*BASELINES, *best(cells, 3)]
-        say(f"chosen by validation: {', '.join(best(cells, 3))}")
-        for seed in range(given.seeds):
-            learned([(arm, task, seed, True) for task in names for arm in chosen])
+        done = {(c["arm"], c["task"], c["seed"], c["steps"], bool(c["test"])) for c in cells}
+        wanted = wanted_of(given.part, given.arms, given.seeds, given.steps, given.width, cells)
+        left = [key for key in wanted if key not in done]
+        for count, future in enumerate(
+            as_completed([pool.submit(cell, key, given.width, root, out) for key in left]), 1
+        ):
+            found = future.result()
+            with file.open("a") as lines:
+                lines.write(json.dumps(found) + "\n")
+            shown = (str(found[key]) for key in ("arm", "task", "seed", "steps", "validation", "seconds"))
+            say(f"{count}/{len(left)}: {', '.join(shown)}")
 
 
 if __name__ == "__main__":
