@@ -225,17 +225,13 @@ def main() -> None:
     file = out / "cells.jsonl"
     cells = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
-        for future in [
-            pool.submit(backbone_of, given.width, given.steps, norm, root, out) for norm in ("instance", "affine")
-        ]:
-            future.result()
+        for backbone in [pool.submit(backbone_of, given.width, given.steps, norm, root, out) for norm in BACKBONES]:
+            backbone.result()
         say("the backbones are there")
         done = {(c["arm"], c["task"], c["seed"], c["steps"], bool(c["test"])) for c in cells}
-        wanted = wanted_of(given.part, given.arms, given.seeds, given.steps, given.width, cells)
-        left = [key for key in wanted if key not in done]
-        for count, future in enumerate(
-            as_completed([pool.submit(cell, key, given.width, root, out) for key in left]), 1
-        ):
+        wanted = wanted_of(given, cells)
+        left = [pool.submit(cell, key, given.width, root, out) for key in wanted if key not in done]
+        for count, future in enumerate(as_completed(left), 1):
             found = future.result()
             with file.open("a") as lines:
                 lines.write(json.dumps(found) + "\n")
