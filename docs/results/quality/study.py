@@ -73,6 +73,8 @@ VARIANTS: dict[str, tuple[str, Method]] = {
     "binary + norm, price 0.03": ("affine", Piggyback(lr=LR, norm=True, price=0.03)),
     "binary + norm, price 0.1": ("affine", Piggyback(lr=LR, norm=True, price=0.1)),
     "binary + norm, lr 1e-3, price 0.1": ("affine", Piggyback(lr=1e-3, norm=True, price=0.1)),
+    "binary + norm, lr 2e-3, price 0.1": ("affine", Piggyback(lr=2e-3, norm=True, price=0.1)),
+    "binary, lr 2e-3, price 0.1": ("instance", Piggyback(lr=2e-3, price=0.1)),
     "binary + norm, lr 1e-2, price 0.1": ("affine", Piggyback(lr=1e-2, norm=True, price=0.1)),
 }
 PRICES: dict[str, tuple[str, Method]] = {
