@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from stencilnet.masks import Trainable
 from stencilnet.methods import Fresh, Penalty, Probe
 from stencilnet.models import fresh_head, fresh_weights, layout_of
+from stencilnet.models.columns import run
 
 torch.set_num_threads(1)
 
@@ -88,7 +89,7 @@ class TinyFit:
         yield from (self.images[position % 2][None] for position in range(count))
 
     def run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        return torch.func.functional_call(self.still, dict(weights), (images,))
+        return run(self.still, weights, images)
 
     def generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
@@ -101,7 +102,7 @@ class TinyFit:
         for _ in range(round(share * self.steps)):
             optimizer.zero_grad()
             weights = trainable.weights()
-            loss = self.loss(torch.func.functional_call(network, weights, (self.images,)))
+            loss = self.loss(run(network, weights, self.images))
             if penalty is not None:
                 loss = loss + penalty(weights, self.images, self.run)
             loss.backward()

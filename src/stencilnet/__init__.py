@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         NormOnly,
         PackNet,
         Piggyback,
+        Progressive,
         Rehearsal,
         Scratch,
     )
@@ -54,6 +55,7 @@ _HOMES = {
     "PackNet": "methods",
     "Piggyback": "methods",
     "Recipe": "tasks.task",
+    "Progressive": "methods",
     "Rehearsal": "methods",
     "Restoration": "tasks.restoration",
     "Scratch": "methods",
@@ -89,6 +91,7 @@ __all__ = [
     "NormOnly",
     "PackNet",
     "Piggyback",
+    "Progressive",
     "Recipe",
     "Rehearsal",
     "Restoration",

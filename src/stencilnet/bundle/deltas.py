@@ -1,6 +1,6 @@
 """The deltas of a bundle: a delta's file when it is first used."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +59,7 @@ class LazyDeltas(Mapping[str, TaskDelta]):
                 self._read[name] = read_delta(root, name, task, self._reference)
             except MissingError:  # somebody replaced the task after this reader had read what it is
                 self._read[name] = read_delta(root, name, self._replaced(name, task), self._reference)
+            check_columns(task, root / TASKS / name / TASK, self._hash)
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -69,6 +70,9 @@ class LazyDeltas(Mapping[str, TaskDelta]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._files  # Mapping's own would read the file
+
+    def _hash(self, name: str) -> str | None:
+        return self._files[name].delta if name in self._files else None
 
     def _replaced(self, name: str, before: TaskFile) -> TaskFile:
         now = self._files.read(name)
@@ -101,6 +105,11 @@ def parse_delta(data: bytes, file: Path, task: TaskFile, reference: Reference | 
     if actual != task.delta:
         raise BundleError(file, "changed since it was written", f"SHA-256 {task.delta}", actual, restore(file))
     delta = decode_delta(data, file, task.needs)
+    if set(delta.needs) != set(task.columns):
+        expected, got = (str(sorted(names)) for names in (task.columns, delta.needs))
+        raise BundleError(
+            file, "adapters that lead from other columns than the record says", expected, got, restore(file)
+        )
     try:
         if reference is not None:
             reference.check(delta, task.record.channels)
@@ -109,3 +118,22 @@ def parse_delta(data: bytes, file: Path, task: TaskFile, reference: Reference | 
         what = "the delta does not fit the backbone"
         raise BundleError(file, what, expected, f"this: {error}", restore(file)) from error
     return delta
+
+
+def check_columns(task: TaskFile, file: Path, hash_of: Callable[[str], str | None]) -> None:
+    """Refuse a task that runs through columns which are not there as they were when it was learned.
+
+    Args:
+        task: The task.
+        file: Its ``task.json``.
+        hash_of: Gives the SHA-256 of another task's delta; None where there is no such task.
+
+    Raises:
+        BundleError: If one is missing, or another.
+    """
+    for name, sha256 in task.columns.items():
+        got = hash_of(name)
+        if got != sha256:
+            what = f"it runs through the column of the task `{name}`, which is not there as it was"
+            remedy = f"Install that `{name}` too, or remove this task."
+            raise BundleError(file, what, f"the delta {sha256}", got or "no such task", remedy)

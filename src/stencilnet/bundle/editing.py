@@ -12,7 +12,7 @@ from stencilnet.bundle.card import write_card
 from stencilnet.bundle.disk import remove_folder, sync_folder, write_file, write_folder
 from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, check_name, delta_name, sha256_of
 from stencilnet.bundle.reading import read_config
-from stencilnet.bundle.records import next_place, read_task
+from stencilnet.bundle.records import needing, next_place, read_task
 from stencilnet.bundle.schema import BundleConfig, TaskFile
 from stencilnet.bundle.tensors import encode_delta, encode_tensors
 from stencilnet.masks import TaskDelta
@@ -43,7 +43,8 @@ def add_task(
 
     Raises:
         ValueError: If `order` is negative.
-        BundleError: If the name is taken or not valid, or the task was learned over other weights.
+        BundleError: If the name is taken or not valid, the task was learned over other weights, or it runs through
+            columns of tasks that the bundle does not hold.
         DeltaError: If the delta does not fit the backbone or the record.
     """
     if order is not None and order < 0:
@@ -54,7 +55,8 @@ def add_task(
     reference_of(config, shared, root / CONFIG).check(delta, record.channels)
     content = encode_delta(delta)
     place = next_place(root) if order is None else order
-    task = TaskFile(record=record, order=place, backbone=config.backbone, delta=sha256_of(content))
+    columns = {need: read_task(root, need, config.backbone).delta for need in delta.needs}
+    task = TaskFile(record=record, order=place, backbone=config.backbone, delta=sha256_of(content), columns=columns)
     write_new(root, name, task, content)
     renew_card(root)
 
@@ -67,7 +69,8 @@ def replace_task(
     Arguments as for `add_task`.
 
     Raises:
-        BundleError: If there is no such task, or the new one was learned over other weights.
+        BundleError: If there is no such task, another runs through its column, or the new one was learned over other
+            weights.
         DeltaError: If the delta does not fit the backbone or the record.
     """
     root = Path(path)
@@ -76,9 +79,13 @@ def replace_task(
     folder = root / TASKS / check_name(name)
     if not (folder / TASK).exists():
         raise BundleError(folder, "no such task", "a task to replace", "none", "Check the name, or use add_task.")
+    _check_unneeded(root, name)
     before = read_task(root, name, config.backbone)
     content = encode_delta(delta)
-    task = TaskFile(record=record, order=before.order, backbone=config.backbone, delta=sha256_of(content))
+    columns = {need: read_task(root, need, config.backbone).delta for need in delta.needs}
+    task = TaskFile(
+        record=record, order=before.order, backbone=config.backbone, delta=sha256_of(content), columns=columns
+    )
     data = task.to_bytes(folder / TASK)
     write_file(folder / delta_name(task.delta), content)
     write_file(folder / TASK, data)  # from here on the new task stands
@@ -92,7 +99,7 @@ def remove_task(path: str | Path, name: str) -> None:
     """Take a task out of a bundle; the others keep their outputs bit for bit. A damaged task can be removed too.
 
     Raises:
-        BundleError: If there is no bundle, or no such task.
+        BundleError: If there is no bundle, no such task, or another runs through its column.
     """
     root = Path(path)
     read_config(root)
@@ -101,6 +108,7 @@ def remove_task(path: str | Path, name: str) -> None:
         raise BundleError(folder, "a link", "a task's folder", f"a link to {folder.resolve()}", "Delete the link.")
     if not folder.is_dir():
         raise BundleError(folder, "no such task", "a task's folder", "none", "Check the name.")
+    _check_unneeded(root, name)
     remove_folder(folder)
     renew_card(root)
 
@@ -163,6 +171,13 @@ def renew_card(root: Path) -> None:
         write_card(root)
     except BundleError as error:  # another task is damaged; the page is only for people
         logger.warning("README.md of the bundle was not renewed: %s", error)
+
+
+def _check_unneeded(root: Path, name: str) -> None:
+    found = needing(root, name)
+    if found:
+        what, got = "other tasks run through its column", ", ".join(found)
+        raise BundleError(root / TASKS / name, what, "a task that no other needs", got, "Remove those first.")
 
 
 def _check_shared(root: Path, shared: Mapping[str, Tensor]) -> BundleConfig:

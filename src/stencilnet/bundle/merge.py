@@ -1,18 +1,18 @@
 """Joins tasks that were learned over one backbone in several places."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stencilnet.bundle.architecture import read_backbone, reference_of
-from stencilnet.bundle.deltas import Reference, parse_delta
+from stencilnet.bundle.deltas import Reference, check_columns, parse_delta
 from stencilnet.bundle.disk import read_file
 from stencilnet.bundle.editing import check_free_name, renew_card, write_new_files
 from stencilnet.bundle.format import CONFIG, JSON_LIMIT, TASK, TASKS, BundleError, check_name, delta_name
 from stencilnet.bundle.reading import read_config
-from stencilnet.bundle.records import parse_task, task_names
-from stencilnet.bundle.schema import BundleConfig, record_body
+from stencilnet.bundle.records import parse_task, read_task, task_names
+from stencilnet.bundle.schema import BundleConfig, TaskFile, record_body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ def merge(path: str | Path, sources: Sequence[str | Path]) -> Merged:
         sources: Bundles, or single tasks' folders (``tasks/<name>`` of a bundle, or a copy of one).
 
     Raises:
-        BundleError: If a source is neither, a task is damaged or another backbone's, or two different tasks have one
-            name; nothing has been written then.
+        BundleError: If a source is neither, a task is damaged or another backbone's, two different tasks have one
+            name, or one runs through a column that is neither here nor in a source; nothing has been written then.
     """
     root = Path(path)
     config = read_config(root)
@@ -57,7 +57,8 @@ def merge(path: str | Path, sources: Sequence[str | Path]) -> Merged:
     added = sorted(found.keys() - set(present))
     for name in added:
         check_free_name(root, name)
-    for name in added:
+        check_columns(found[name].record, found[name].folder / TASK, lambda other: _hash(root, found, other))
+    for name in sorted(added, key=lambda name: len(found[name].record.columns)):  # a column before what runs through it
         write_new_files(root, name, found[name].files)
     renew_card(root)  # also where nothing was added: a crash may have come before it
     return Merged(added=tuple(added), present=tuple(present))
@@ -65,10 +66,11 @@ def merge(path: str | Path, sources: Sequence[str | Path]) -> Merged:
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """A task's files by name, as they are on disk."""
+    """A task's files by name, as they are on disk, and what its ``task.json`` says."""
 
     folder: Path
     files: dict[str, bytes]
+    record: TaskFile
 
 
 def _task_folders(source: Path) -> Iterator[Path]:
@@ -99,7 +101,14 @@ def _read(folder: Path, config: BundleConfig, reference: Reference) -> _Task:
     delta = folder / delta_name(task.delta)
     content = read_file(folder, delta)
     parse_delta(content, delta, task, reference)
-    return _Task(folder=folder, files={delta.name: content, TASK: record})
+    return _Task(folder=folder, files={delta.name: content, TASK: record}, record=task)
+
+
+def _hash(root: Path, found: Mapping[str, _Task], name: str) -> str | None:
+    """Return the hash of a task's delta, from a source or the bundle."""
+    if name in found:
+        return found[name].record.delta
+    return read_task(root, name, None).delta if (root / TASKS / name / TASK).exists() else None
 
 
 def _check_same(one: _Task, other: _Task) -> None:
@@ -123,4 +132,5 @@ def _differing(one: _Task, other: _Task) -> list[str]:
         *differing,
         *(["order"] if mine.order != theirs.order else []),
         *(["delta"] if mine.delta != theirs.delta else []),
+        *(["columns"] if mine.columns != theirs.columns else []),
     ]

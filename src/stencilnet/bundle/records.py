@@ -129,6 +129,24 @@ def next_place(root: Path) -> int:
     return 1 + max((_place(root, name) for name in task_names(root)), default=-1)
 
 
+def needing(root: Path, name: str) -> list[str]:
+    """Return the tasks of a bundle that run through a task's column, sorted. Damaged ones do not count.
+
+    Raises:
+        BundleError: If a folder's name is not a task's.
+    """
+    found = []
+    for other in task_names(root):
+        file = os.path.join(root, TASKS, other, TASK)
+        data = peek(file, JSON_LIMIT)
+        if b'"columns"' in data and f'"{name}"'.encode() in data:  # else there is no need to parse it
+            try:
+                found += [other] if name in parse_task(data, Path(file), None).columns else []
+            except BundleError:
+                continue
+    return found
+
+
 def read_task(root: Path, name: str, backbone: str | None) -> TaskFile:
     """Return one task's file; `backbone` is the hash of the one it must be learned over, or None for any.
 

@@ -1,12 +1,23 @@
 """What ``config.json`` and ``task.json`` say, as plain data: checked on the way in, canonical on the way out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from stencilnet.bundle.format import NEEDS, BundleError, delta_name, is_sha256, plain, restore, seal, unseal, upgrade
+from stencilnet.bundle.format import (
+    NEEDS,
+    BundleError,
+    check_name,
+    delta_name,
+    is_sha256,
+    plain,
+    restore,
+    seal,
+    unseal,
+    upgrade,
+)
 from stencilnet.models import TaskRecord
 
 IMAGES = {"channels": "RGB", "range": [0, 1], "layout": "NCHW"}
@@ -114,6 +125,7 @@ class TaskFile:
         order: Place in the order of learning; ties go by name.
         backbone: SHA-256 of the ``model.safetensors`` that the task was learned over.
         delta: SHA-256 of the delta's file; its first 16 digits are in the file's name.
+        columns: Of a progressive net's task, the tasks whose columns it runs through: the SHA-256 of their deltas.
         needs: First stencilnet release that reads the task.
     """
 
@@ -121,6 +133,7 @@ class TaskFile:
     order: int
     backbone: str
     delta: str
+    columns: Mapping[str, str] = field(default_factory=dict)
     needs: str = NEEDS
 
     def to_bytes(self, file: Path) -> bytes:
@@ -130,6 +143,7 @@ class TaskFile:
             "order": self.order,
             "backbone": self.backbone,
             "delta": {"file": delta_name(self.delta), "sha256": self.delta},
+            **({"columns": dict(self.columns)} if self.columns else {}),
         }
         return seal("task", body, file)
 
@@ -141,6 +155,7 @@ class TaskFile:
             BundleError: If it is damaged, of another version, or not by the schema.
         """
         body, needs = unseal("task", data, file)
+        columns = body.pop("columns", {})
         fields(body, _TASK, file, "the file", needs)
         delta = fields(body["delta"], _DELTA, file, "`delta`", needs)
         sha256 = _hash(delta["sha256"], file, "`delta.sha256`")
@@ -154,6 +169,7 @@ class TaskFile:
             order=body["order"],
             backbone=_hash(body["backbone"], file, "`backbone`"),
             delta=sha256,
+            columns=_columns(columns, file),
             needs=needs,
         )
 
@@ -212,6 +228,12 @@ def _head_tensor(spec: object, file: Path, name: str, needs: str) -> HeadTensor:
         got = f"{tensor['shape']}"
         raise BundleError(file, f"{where} is not a head's shape", "a shape whose first is null", got, restore(file))
     return HeadTensor(dtype=tensor["dtype"], shape=shape_of(tensor["shape"][1:], file, where))
+
+
+def _columns(value: object, file: Path) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise BundleError(file, "`columns` is not by the schema", "an object", f"{value!r}", restore(file))
+    return {check_name(name): _hash(sha256, file, f"`columns.{name}`") for name, sha256 in value.items()}
 
 
 def _hash(value: object, file: Path, where: str) -> str:

@@ -127,7 +127,9 @@ def _pending(
         content = encode_delta(delta)
         record = net.records[name]
         order = stored[name].order if name in stored else place + len(pending)
-        task = TaskFile(record=record, order=order, backbone=config.backbone, delta=sha256_of(content))
+        known = {other: pending[other][0] if other in pending else stored[other] for other in delta.needs}
+        columns = {other: file.delta for other, file in known.items()}
+        task = TaskFile(record=record, order=order, backbone=config.backbone, delta=sha256_of(content), columns=columns)
         task.to_bytes(folder / TASK)  # raises if the record cannot be written
         if name in stored:
             _check_equal(stored[name], task, folder / TASK)
@@ -141,8 +143,7 @@ def _pending(
 def _check_equal(stored: TaskFile, task: TaskFile, file: Path) -> None:
     there, here = record_body(stored.record, file), record_body(task.record, file)
     differing = [name for name in here if here[name] != there[name]]
-    if stored.delta != task.delta:
-        differing.append("delta")
+    differing += [name for name in ("delta", "columns") if getattr(stored, name) != getattr(task, name)]
     if differing:
         raise BundleError(
             file,

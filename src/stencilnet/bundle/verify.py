@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from stencilnet.bundle.architecture import read_backbone, reference_of
-from stencilnet.bundle.deltas import Reference, read_delta
+from stencilnet.bundle.deltas import Reference, check_columns, read_delta
 from stencilnet.bundle.format import BACKBONE, CONFIG, GONE, NEW, TASK, TASKS, BundleError, delta_name
 from stencilnet.bundle.reading import read_config
 from stencilnet.bundle.records import read_task
@@ -90,7 +91,7 @@ class _Log:
         self.checked: list[str] = []
         self.findings: list[Finding] = []
 
-    def attempt(self, read: Callable[[], T], file: Path) -> T | None:
+    def attempt(self, read: Callable[[], T], file: Path, *, new: bool = True) -> T | None:
         try:
             value = read()
         except BundleError as error:
@@ -98,7 +99,7 @@ class _Log:
                 Finding(file=error.file, what=error.what, expected=error.expected, got=error.got, remedy=error.remedy)
             )
             return None
-        self.checked.append(str(file))
+        self.checked += [str(file)] if new else []
         return value
 
 
@@ -115,7 +116,12 @@ def _verify_task(root: Path, folder: Path, config: BundleConfig | None, referenc
         return
     delta = delta_name(task.delta)
     log.attempt(lambda: read_delta(root, name, task, reference), folder / delta)
+    log.attempt(lambda: check_columns(task, folder / TASK, partial(_hash, root)), folder / TASK, new=False)
     log.findings += _leftovers(folder, (NEW, "delta-"), named=delta)
+
+
+def _hash(root: Path, name: str) -> str | None:
+    return read_task(root, name, None).delta if os.path.lexists(root / TASKS / name / TASK) else None
 
 
 def _leftovers(folder: Path, prefixes: tuple[str, ...], named: str = "") -> list[Finding]:

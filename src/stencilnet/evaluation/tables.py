@@ -21,6 +21,7 @@ _TITLES = {
     "joint": "joint training",
     "head_only": "head only",
     "norm_only": "norm only",
+    "progressive": "progressive",
 }
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 

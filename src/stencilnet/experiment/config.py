@@ -8,7 +8,19 @@ from typing import Literal
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.sources import HoldOut, Source
 from stencilnet.data.transforms import View
-from stencilnet.methods import EWC, Decoder, Finetune, HeadOnly, Joint, NormOnly, PackNet, Piggyback, Rehearsal, Scratch
+from stencilnet.methods import (
+    EWC,
+    Decoder,
+    Finetune,
+    HeadOnly,
+    Joint,
+    NormOnly,
+    PackNet,
+    Piggyback,
+    Progressive,
+    Rehearsal,
+    Scratch,
+)
 from stencilnet.models.vgg16 import LEAST
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
@@ -20,7 +32,9 @@ from stencilnet.tasks.task import Recipe
 from stencilnet.training.settings import Settings
 
 Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Classification
-AnyMethod = Piggyback | Scratch | Finetune | Decoder | EWC | HeadOnly | Joint | NormOnly | PackNet | Rehearsal
+AnyMethod = (
+    Piggyback | Scratch | Finetune | Decoder | EWC | HeadOnly | Joint | NormOnly | PackNet | Progressive | Rehearsal
+)
 
 PAPER_WIDTH = 64
 """Width of the paper's U-Net; VGG13's too."""
@@ -277,6 +291,22 @@ def _view_problems(name: str, task: Classification, view: View) -> list[str]:
 def warm_start(plan: MethodPlan) -> str | None:
     """Return the task that a method's other tasks start from, beside the shared weights; None if there is none."""
     return plan.method.warm_start if isinstance(plan.method, Piggyback) else None
+
+
+def prerequisites(experiment: Experiment, plan: MethodPlan, task: str) -> tuple[str, ...]:
+    """Return the tasks beside the first that a method must have learned, in one bundle, before it learns a task."""
+    if isinstance(plan.method, Progressive):
+        tasks = experiment.learned_by(plan)
+        return tasks[: tasks.index(task)]
+    start = warm_start(plan)
+    return () if start is None or start == task else (start,)
+
+
+def is_chain(experiment: Experiment, plan: MethodPlan) -> bool:
+    """Return whether a method's tasks cannot be learned apart."""
+    tasks = experiment.learned_by(plan)
+    together = plan.method.moves_shared or isinstance(plan.method, Joint)
+    return together or any(prerequisites(experiment, plan, task) for task in tasks)
 
 
 def warm_start_problems(experiment: Experiment) -> list[str]:

@@ -14,7 +14,7 @@ from stencilnet.evaluation.protocol import BACKBONE, Stage, plan, plan_joint
 from stencilnet.evaluation.results import Sizes
 from stencilnet.experiment.backbones import make_backbone, start_of
 from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Backbone, Experiment, MethodPlan, warm_start
+from stencilnet.experiment.config import Backbone, Experiment, MethodPlan, prerequisites
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.joint import Member, joint_job, joint_state
 from stencilnet.experiment.learning import Learning, Splits, first_state, fresh_of, job_of, task_seed
@@ -238,8 +238,8 @@ class _Walk:
                     state = method.learn(before, stage.task, fresh, fit if wanted else untouched)
             if stage.moves_shared:
                 states[stage.task] = state
-            elif stage.task == warm_start(plan_):
-                states[first] = state  # the others start from it too
+            elif any(stage.task in prerequisites(self.experiment, plan_, name) for name in names[1:]):
+                states[first] = state  # others look at it too
             if wanted:
                 row = self._row(stage, state, fit, stored_whole=stage.moves_shared or not bundled)
                 looking = (asked + glance.asked) * row.cost.seconds / row.batch

@@ -11,7 +11,7 @@ from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan, plan_
 from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.backbones import make_backbone
 from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Experiment, MethodPlan, warm_start
+from stencilnet.experiment.config import Experiment, MethodPlan, is_chain, prerequisites
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
 from stencilnet.experiment.joint import Member, learn_jointly
 from stencilnet.experiment.learning import Learning, Splits, adopt, learn_task
@@ -79,15 +79,15 @@ class Run:
         """Learn every task by one method; stages that the folder holds already are not done again.
 
         Several processes may fill one folder, by different methods or tasks: each stage is done by one of them. The
-        tasks of a method that moves the shared weights form a chain, which one process at a time goes on with.
+        tasks of a method that cannot learn them apart form a chain, which one process at a time goes on with.
         """
         if not self.folder.result(BACKBONE, self.first).exists():
             with self._alone(BACKBONE):
                 self._first()
         for stage in self._wanted(method):
             if not self._done(stage):
-                chained = stage.moves_shared or isinstance(method.method, Joint)
-                with self._alone(stage.method if chained else f"{stage.method}.{stage.task}"):
+                chain = is_chain(self.experiment, method)
+                with self._alone(stage.method if chain else f"{stage.method}.{stage.task}"):
                     self._further(stage, method)
         self.complete(method)
 
@@ -169,16 +169,18 @@ class Run:
         return has_result and bundle.exists() and stage.task in task_names(bundle)
 
     def _start(self, stage: Stage, method: MethodPlan) -> Path:
-        """Return the bundle that a task over fixed shared weights is learned in: where its warm start is."""
-        warm = warm_start(method)
-        if warm is None or warm == stage.task:
+        """Return the bundle that a task over fixed shared weights is learned in: where what it looks at is."""
+        before = prerequisites(self.experiment, method, stage.task)
+        if not before:
             return self.folder.backbone
-        path = self.folder.bundle(stage.method, warm, moves_shared=False)
-        if not path.exists() or warm not in task_names(path):
-            raise RunError(
-                f"{stage.method} starts {stage.task!r} from the mask of {warm!r}, which {path} does not hold. "
-                f"Learn it first: --only {warm}."
-            )
+        path = self.folder.bundle(stage.method, stage.task, moves_shared=False)
+        held = task_names(path) if path.exists() else []
+        for task in before:
+            if task not in held:
+                raise RunError(
+                    f"{stage.method} starts {stage.task!r} from {task!r}, which {path} does not hold. "
+                    f"Learn it first: --only {task}."
+                )
         return path
 
     def _moved(self, stage: Stage, method: MethodPlan) -> MultiTaskNet:

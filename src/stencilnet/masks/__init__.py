@@ -2,6 +2,7 @@
 
 from stencilnet.masks.affine import Affine, Affines
 from stencilnet.masks.binarize import INITIAL, THRESHOLD, binarize, select
+from stencilnet.masks.columns import backbone_key, column_key, lateral_key, lateral_of, split_columns
 from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.forms import Binary, Form
@@ -10,7 +11,7 @@ from stencilnet.masks.packing import BitMask
 from stencilnet.masks.scaling import Scaling, scaled
 from stencilnet.masks.sign import Sign, Signs, starting_signs
 from stencilnet.masks.starting import Start, starting_scores, warmed
-from stencilnet.masks.state import NetState
+from stencilnet.masks.state import NetState, whole_weights
 from stencilnet.masks.ternary import Ternaries, Ternary
 from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
 
@@ -38,11 +39,17 @@ __all__ = [
     "Ternary",
     "Trainable",
     "Weights",
+    "backbone_key",
     "binarize",
+    "column_key",
     "grown",
+    "lateral_key",
+    "lateral_of",
     "scaled",
     "select",
+    "split_columns",
     "starting_scores",
     "starting_signs",
     "warmed",
+    "whole_weights",
 ]

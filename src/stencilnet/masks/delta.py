@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stencilnet.masks.columns import lateral_of, needed
 from stencilnet.masks.entries import Entry, Replace, Select, write_selected
 from stencilnet.masks.packing import BitMask
 
@@ -19,7 +20,7 @@ class TaskDelta:
     """What one task changes.
 
     Attributes:
-        entries: By state-dict key, in network order.
+        entries: By state-dict key, in network order. With a progressive net's adapters (`masks.columns`).
     """
 
     entries: Mapping[str, Entry]
@@ -69,6 +70,10 @@ class TaskDelta:
         if missing:
             raise DeltaError(f"Expected the delta to hold the task's whole head, but {missing} is missing.")
         for key, entry in self.entries.items():
+            lateral = lateral_of(key)
+            if lateral is not None:
+                _check_lateral(key, entry, shared.get(lateral[1]))
+                continue
             if key not in shared and key not in head:
                 raise DeltaError(
                     f"The delta has an entry for `{key}`, which this backbone has not. Is it another's task?"
@@ -89,6 +94,11 @@ class TaskDelta:
                 raise DeltaError(f"Expected the delta's `{key}` to be {reference.dtype}, but got {entry.tensor.dtype}.")
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        """Earlier tasks without which this one does not run: those whose columns its adapters lead from."""
+        return needed(self.entries)
+
+    @property
     def masks(self) -> dict[str, BitMask]:
         """Which weights the task keeps, by key, in network order; empty for a task that selects nothing."""
         return {key: kept for key, entry in self.entries.items() if (kept := entry.kept) is not None}
@@ -97,3 +107,17 @@ class TaskDelta:
     def nbytes(self) -> int:
         """Bytes of all entries, masks at one bit a weight; on disk, file header aside, the task takes these or less."""
         return sum(entry.nbytes for entry in self.entries.values())
+
+
+def _check_lateral(key: str, entry: Entry, weight: Tensor | None) -> None:
+    """Refuse an adapter that is no 1x1 convolution beside a level's own."""
+    if weight is None or weight.dim() != 4:
+        raise DeltaError(
+            f"The delta has an adapter `{key}` at a level which this backbone has not. Is it another's task?"
+        )
+    shape = (*weight.shape[:2], 1, 1)
+    if not isinstance(entry, Replace) or tuple(entry.shape) != shape or entry.tensor.dtype != weight.dtype:
+        raise DeltaError(
+            f"Expected the delta's `{key}` to be a {weight.dtype} tensor of shape {shape}, but got a {entry.KIND} of "
+            f"shape {tuple(entry.shape)}. Is it another backbone's task?"
+        )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from stencilnet.masks.columns import column_key
 from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.growing import grown
 
@@ -38,9 +39,15 @@ class NetState:
         """Return the state without a task; the others keep their outputs bit for bit.
 
         Raises:
-            DeltaError: If there is no such task.
+            DeltaError: If there is no such task, or another needs it.
         """
         self._known(task)
+        needing = [name for name, delta in self.deltas.items() if task in delta.needs]
+        if needing:
+            raise DeltaError(
+                f"Expected a task that no other needs, but {', '.join(needing)} run through the column of `{task}`. "
+                "Remove them first."
+            )
         return replace(self, deltas={name: delta for name, delta in self.deltas.items() if name != task})
 
     def move(self, shared: Mapping[str, Tensor]) -> "NetState":
@@ -52,14 +59,31 @@ class NetState:
         return replace(self, memory={**self.memory, **tensors})
 
     def weights(self, task: str) -> dict[str, Tensor]:
-        """Return the full weights of one task.
+        """Return the full weights of one task; of a progressive net's, with the columns that it needs.
 
         Raises:
-            DeltaError: If there is no such task.
+            DeltaError: If there is no such task, or one that it needs is missing.
         """
         self._known(task)
-        return self.deltas[task].apply(self.shared)
+        return whole_weights(task, self.deltas, self.shared)
 
     def _known(self, task: str) -> None:
         if task not in self.deltas:
             raise DeltaError(f"No task `{task}`. Learned so far: {', '.join(self.deltas) or 'none'}.")
+
+
+def whole_weights(task: str, deltas: Mapping[str, TaskDelta], shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the full weights of a task that is there, with the columns that it needs.
+
+    Raises:
+        DeltaError: If a needed task is missing, or an entry does not fit.
+    """
+    delta = deltas[task]
+    missing = [need for need in delta.needs if need not in deltas]
+    if missing:
+        raise DeltaError(
+            f"Expected the tasks that `{task}` runs through, but there is no {', '.join(missing)}. "
+            "Install them too, or remove it."
+        )
+    columns = {column_key(n, key): t for n in delta.needs for key, t in deltas[n].apply(shared).items()}
+    return columns | delta.apply(shared)

@@ -18,6 +18,7 @@ from stencilnet.methods.method import (
 from stencilnet.methods.packnet import PackNet
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.methods.piggyback import Piggyback
+from stencilnet.methods.progressive import Progressive
 from stencilnet.methods.rehearsal import Rehearsal
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Penalty",
     "Piggyback",
     "Probe",
+    "Progressive",
     "Rehearsal",
     "Run",
     "Scratch",

@@ -29,6 +29,8 @@ class Layout:
         parameters: All parameters outside the head.
         buffers: Buffers outside the head (batch-norm statistics).
         head: Keys of the head.
+        levels: Names of the layers that the backbone hands to a tap (`models.columns`): its `levels`, empty if it has
+            none.
     """
 
     masked: tuple[str, ...]
@@ -38,6 +40,7 @@ class Layout:
     parameters: tuple[str, ...]
     buffers: tuple[str, ...]
     head: tuple[str, ...]
+    levels: tuple[str, ...]
 
 
 def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
@@ -80,6 +83,7 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
         parameters=tuple(trunk),
         buffers=tuple(buffers),
         head=tuple(name for name, _ in backbone.named_parameters() if name.startswith(f"{head}.")),
+        levels=tuple(getattr(backbone, "levels", ())),
     )
 
 

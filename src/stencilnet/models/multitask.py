@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import DeltaError, NetState, Replace, TaskDelta
+from stencilnet.masks import DeltaError, NetState, Replace, TaskDelta, backbone_key, split_columns, whole_weights
+from stencilnet.models.columns import Columns, run, split_laterals
 from stencilnet.models.layout import Layout, fresh_head, fresh_weights, layout_of
 from stencilnet.models.record import TaskRecord
 from stencilnet.models.unet import DECODER, UNet
@@ -118,19 +119,27 @@ class MultiTaskNet(nn.Module):
         """
         if x.dim() != 4 or x.shape[1] != 3:
             raise ValueError(f"Expected argument `x` to be images (N, 3, H, W), but got shape {tuple(x.shape)}.")
-        weights = self._checked_weights(self._delta(task))
+        weights = self._checked_weights(task, self._columns(task))
         self.backbone.eval()  # net.train() must not let a finished task's running statistics move
-        output: Tensor = torch.func.functional_call(self.backbone, weights, (x,))
-        return output
+        return run(self.backbone, weights, x)
 
     def materialize(self, task: str) -> nn.Module:
         """Fold a task into a plain module: the same outputs bit for bit, at the plain network's speed.
 
+        A task of a progressive net becomes the module of its columns, `Columns`.
+
         Raises:
             DeltaError: If there is no such task, or its delta does not fit.
         """
-        delta = self._delta(task)
-        weights = self._checked_weights(delta)
+        deltas = self._columns(task)
+        columns = split_columns(self._checked_weights(task, deltas))
+        places = {name: place for place, name in enumerate(columns)}
+        parts = [split_laterals(weights, places) for weights in columns.values()]
+        modules = [self._folded(deltas[name or task], own) for name, (own, _) in zip(columns, parts, strict=True)]
+        return modules[0] if len(modules) == 1 else Columns(modules, [adapters for _, adapters in parts]).eval()
+
+    def _folded(self, delta: TaskDelta, weights: Mapping[str, Tensor]) -> nn.Module:
+        """Return a module of a delta's own weights, without adapters."""
         # What an entry computes is new already; the rest is the backbone's or the delta's own.
         new = {name for name, entry in delta.entries.items() if not isinstance(entry, Replace)}
         own = {name: t if name in new else t.clone() for name, t in weights.items()}
@@ -156,9 +165,15 @@ class MultiTaskNet(nn.Module):
 
         Raises:
             DeltaError: If there is no such task, or its delta does not fit.
-            ValueError: If `module` is not one that `materialize` made of this net.
+            ValueError: If `module` is not one that `materialize` made of this net, or the task is a progressive net's,
+                which runs other columns too.
         """
         delta = self._delta(task)
+        if delta.needs:
+            raise ValueError(
+                f"Expected a task of one column, but `{task}` runs through those of {', '.join(delta.needs)} too. "
+                "Materialise it."
+            )
         shared, head = self._split()
         delta.check(shared, head)
         own = dict(module.state_dict())
@@ -196,12 +211,21 @@ class MultiTaskNet(nn.Module):
             raise DeltaError(f"No task `{task}`. Learned so far: {', '.join(self.tasks) or 'none'}.")
         return self.deltas[task]
 
-    def _checked_weights(self, delta: TaskDelta) -> dict[str, Tensor]:
+    def _columns(self, task: str) -> dict[str, TaskDelta]:
+        """Return a task's delta and those that it needs, each read once."""
+        delta = self._delta(task)
+        return {task: delta} | {need: self.deltas[need] for need in delta.needs if need in self.deltas}
+
+    def _checked_weights(self, task: str, columns: Mapping[str, TaskDelta]) -> dict[str, Tensor]:
         shared, head = self._split()
-        delta.check(shared, head)
+        for delta in columns.values():
+            delta.check(shared, head)
+        if columns[task].needs and not self.layout.levels:
+            raise DeltaError(f"`{task}` runs through columns, which need a backbone with `levels`; this one has none.")
         # A delta rests where it was made or loaded; the head has no shared weight whose device it could follow.
         devices = {name: tensor.device for name, tensor in (shared | head).items()}
-        return {name: tensor.to(devices[name]) for name, tensor in delta.apply(shared).items()}
+        weights = whole_weights(task, columns, shared)
+        return {name: tensor.to(devices[backbone_key(name)]) for name, tensor in weights.items()}
 
     def _split(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         own = dict(self.backbone.state_dict())

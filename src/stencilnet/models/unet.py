@@ -6,12 +6,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stencilnet.models.columns import Tap
 from stencilnet.models.padding import crop, pad
 
 Norm = Literal["instance", "affine"]
 
 DECODER = ("up6", "conv6", "up7", "conv7", "up8", "conv8", "up9", "conv9")
 """Prefixes of the decoder's state-dict keys."""
+
+LEVELS = ("conv2_1", "conv3_1", "conv4_1", "conv5_1", "conv6_1", "conv7_1", "conv8_1", "conv9_1")
+"""The first layer of every level but the first, whose input is the picture itself."""
 
 _DECODER_NORMS = ("norm6", "norm7", "norm8", "norm9")
 
@@ -22,10 +26,6 @@ def _conv(inputs: int, outputs: int) -> nn.Conv2d:
 
 def _up(channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(channels, channels, kernel_size=2, stride=2)
-
-
-def _layer(x: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
-    return F.relu(norm(convolution(x)))
 
 
 class UNet(nn.Module):
@@ -79,40 +79,45 @@ class UNet(nn.Module):
         """Prefixes of this network's own decoder, norms included where they have weights."""
         return DECODER if self.norm == "instance" else (*DECODER, *_DECODER_NORMS)
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """Layers that `forward` hands to a tap."""
+        return LEVELS
+
     def _norm(self, channels: int) -> nn.InstanceNorm2d:
         return nn.InstanceNorm2d(channels, affine=self.norm == "affine")
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, tap: Tap | None = None) -> Tensor:
         """Run the network.
 
         Args:
             x: Images ``(N, 3, H, W)`` in [0, 1], any H and W.
+            tap: Is handed every level of `LEVELS`, for progressive networks (`columns`).
 
         Returns:
             Raw outputs ``(N, channels, H, W)``: no activation.
         """
         height, width = x.shape[2:]
-        *skips, x = self.encode(pad(x))
-        level1, level2, level3, level4 = skips
-        x = torch.cat([level4, self.up6(x)], dim=1)
-        x = _layer(_layer(x, self.conv6_1, self.norm6_1), self.conv6_2, self.norm6_2)
-        x = torch.cat([level3, self.up7(x)], dim=1)
-        x = _layer(_layer(x, self.conv7_1, self.norm7_1), self.conv7_2, self.norm7_2)
-        x = torch.cat([level2, self.up8(x)], dim=1)
-        x = _layer(_layer(x, self.conv8_1, self.norm8_1), self.conv8_2, self.norm8_2)
-        x = torch.cat([level1, self.up9(x)], dim=1)
-        x = _layer(_layer(x, self.conv9_1, self.norm9_1), self.conv9_2, self.norm9_2)
+        *skips, x = self.encode(pad(x), tap)
+        for level, skip in zip("6789", reversed(skips), strict=True):
+            x = self._level(level, torch.cat([skip, self.get_submodule(f"up{level}")(x)], dim=1), tap)
         return crop(self.head(x), height, width)
 
-    def encode(self, x: Tensor) -> list[Tensor]:
+    def encode(self, x: Tensor, tap: Tap | None = None) -> list[Tensor]:
         """Return the features of the five encoder levels, finest first, each ``(N, channels, H / 2^k, W / 2^k)``.
 
         Args:
             x: Images ``(N, 3, H, W)`` in [0, 1]; sides multiples of 16, at least 32 (see `padding.pad`).
+            tap: As for `forward`.
         """
-        level1 = _layer(_layer(x, self.conv1_1, self.norm1_1), self.conv1_2, self.norm1_2)
-        level2 = _layer(_layer(F.max_pool2d(level1, 2), self.conv2_1, self.norm2_1), self.conv2_2, self.norm2_2)
-        level3 = _layer(_layer(F.max_pool2d(level2, 2), self.conv3_1, self.norm3_1), self.conv3_2, self.norm3_2)
-        level4 = _layer(_layer(F.max_pool2d(level3, 2), self.conv4_1, self.norm4_1), self.conv4_2, self.norm4_2)
-        level5 = _layer(_layer(F.max_pool2d(level4, 2), self.conv5_1, self.norm5_1), self.conv5_2, self.norm5_2)
-        return [level1, level2, level3, level4, level5]
+        features = [self._level("1", x, None)]
+        for level in "2345":
+            features.append(self._level(level, F.max_pool2d(features[-1], 2), tap))
+        return features
+
+    def _level(self, level: str, x: Tensor, tap: Tap | None) -> Tensor:
+        """Run two convolutions, each with its norm and ReLU; a tap is handed the first."""
+        layer = f"conv{level}_1"
+        out = self.get_submodule(layer)(x)
+        x = F.relu(self.get_submodule(f"norm{level}_1")(out if tap is None else tap(layer, x, out)))
+        return F.relu(self.get_submodule(f"norm{level}_2")(self.get_submodule(f"conv{level}_2")(x)))

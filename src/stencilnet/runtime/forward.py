@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stencilnet.models import UNet
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
+from stencilnet.models.columns import Columns
 from stencilnet.models.padding import crop, pad
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,8 @@ class Forward:
             images: ``(N, 3, H, W)`` float32 in [0, 1], anywhere.
             channels: Output channels of the module's head.
         """
-        run = self._graph(channels) if self._compiles else _run
+        several = isinstance(module, Columns)  # another graph for each number of them
+        run = self._graph(channels) if self._compiles and not several else _run
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             return run(module, images.to(self._device)).float()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from stencilnet.models import MultiTaskNet
+from stencilnet.models.columns import Columns
 
 
 @dataclass(eq=False)
@@ -101,8 +102,9 @@ class Slots:
         return slot.module
 
     def _fill(self, slot: _Slot) -> None:
-        if slot.module is None:
-            slot.module = self._net.materialize(slot.task)
+        if slot.module is None or isinstance(slot.module, Columns) or self._net.deltas[slot.task].needs:
+            slot.module, slot.holds = None, None  # memory for one module, not two
+            slot.module = self._net.materialize(slot.task)  # columns cannot be written over, or into
         else:
             slot.holds = None  # should writing end early
             self._net.switch(slot.module, slot.task)

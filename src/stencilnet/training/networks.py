@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from stencilnet.masks import Trainable
 from stencilnet.methods import Penalty
+from stencilnet.models.columns import run
 from stencilnet.tasks.task import Sample, Task
 
 
@@ -28,8 +28,7 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return raw outputs ``(N, C, H, W)`` of images ``(N, 3, H, W)`` in [0, 1]."""
-        output: Tensor = functional_call(self._graph[0], self.trainable.weights(), (images,))
-        return output
+        return run(self._graph[0], self.trainable.weights(), images)
 
 
 class Regularizer(nn.Module):
@@ -57,8 +56,7 @@ class Regularizer(nn.Module):
         return self.scale * value
 
     def _run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        output: Tensor = functional_call(self._graph[0], dict(weights), (images,))
-        return output.float()
+        return run(self._graph[0], weights, images).float()
 
 
 class Judgement(nn.Module):

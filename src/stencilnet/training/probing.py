@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from stencilnet.methods import Probe
+from stencilnet.models.columns import run
 from stencilnet.training.job import Job
 from stencilnet.training.networks import graph_of
 from stencilnet.training.sampling import Order
@@ -38,8 +38,7 @@ class _Probe:
             yield self.job.task.prepare(sample)["input"]
 
     def run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        output: Tensor = functional_call(self.graph, dict(weights), (images,))
-        return output.float()
+        return run(self.graph, weights, images).float()
 
     def generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(derived_seed(self.job.seed, PROBE, 0))

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils.data import default_collate
 
+from stencilnet.models.columns import run
 from stencilnet.tasks.task import Task
 from stencilnet.training.sampling import Order, TrainingData
 from stencilnet.training.seeds import CRITIC, derived_seed, forked
@@ -32,6 +32,6 @@ def first_loss(
     sample = task.prepare(default_collate([data[key] for key in order.keys(0)]))
     with torch.no_grad(), forked("cpu", seed, CRITIC, 0):
         own = {name: tensor.clone() for name, tensor in weights.items()}  # running statistics may move
-        output = functional_call(backbone, own, (sample["input"],))
+        output = run(backbone, own, sample["input"])
         terms = task.loss(output, sample, task.critic())
     return max(float(torch.stack(list(terms.values())).sum()), _LEAST)

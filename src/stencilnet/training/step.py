@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn.parallel import DistributedDataParallel
 
-from stencilnet.masks import Trainable
+from stencilnet.masks import Trainable, backbone_key
 from stencilnet.methods import Penalty
+from stencilnet.models.columns import run
 from stencilnet.tasks.task import Recipe, Sample, Task
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.networks import Judgement, Network, Regularizer, graph_of
@@ -92,7 +92,8 @@ def make_learner(
     Raises:
         ValueError: If the trainable's weights are not those of the backbone.
     """
-    named, needed = set(trainable.weights()), set(backbone.state_dict())
+    named = {name for name in trainable.weights() if backbone_key(name) == name}  # this column's own
+    needed = set(backbone.state_dict())
     if named != needed:  # functional_call would take any names silently
         raise ValueError(
             f"Expected the trainable to give every tensor of {type(backbone).__name__} and no other, but "
@@ -124,7 +125,7 @@ def make_learner(
 def forward(learner: Learner, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
     """Return raw outputs ``(N, C, H, W)``, float32 whatever the precision, of images ``(N, 3, H, W)`` in [0, 1]."""
     with learner.resolved.autocast():
-        output: Tensor = functional_call(learner.backbone, dict(weights), (images,))
+        output = run(learner.backbone, weights, images)
     return output.float()
 
 

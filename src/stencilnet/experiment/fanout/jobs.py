@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stencilnet.evaluation.protocol import BACKBONE
-from stencilnet.experiment.config import Experiment, MethodPlan, warm_start
-from stencilnet.methods import Joint
+from stencilnet.experiment.config import Experiment, MethodPlan, is_chain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +25,9 @@ class FanJob:
 def jobs(experiment: Experiment, methods: Sequence[str] = (), only: Sequence[str] = ()) -> tuple[FanJob, ...]:
     """Split a run into jobs. The first trains the backbone, and all others start from it, in any order.
 
-    A method that leaves the shared weights alone gives one job a task; one that moves them, or starts its tasks from
-    another's mask, gives one job, since its tasks need one before; so does joint training.
+    A method that leaves the shared weights alone gives one job a task; one that moves them, or looks at other tasks
+    than the first (progressive columns, warm starts), gives one job, since its tasks need some before; so does joint
+    training.
 
     Args:
         experiment: The config.
@@ -43,6 +43,6 @@ def jobs(experiment: Experiment, methods: Sequence[str] = (), only: Sequence[str
 def _of_method(experiment: Experiment, plan: MethodPlan, only: Sequence[str]) -> list[FanJob]:
     name = plan.method.name
     tasks = tuple(task for task in experiment.learned_by(plan) if not only or task in only)
-    if plan.method.moves_shared or isinstance(plan.method, Joint) or warm_start(plan) is not None:
+    if is_chain(experiment, plan):
         return [FanJob(name=name, method=name, tasks=tasks)] if tasks else []
     return [FanJob(name=f"{name}/{task}", method=name, tasks=(task,)) for task in tasks]

@@ -1,0 +1,113 @@
+"""Running a network by a task's whole weights: one column, or the columns of a progressive net (Rusu et al. 2016)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from stencilnet.masks import lateral_of, split_columns
+
+Tap = Callable[[str, Tensor, Tensor], Tensor]
+"""What a backbone with levels hands each of them to: the layer's name, its input and its output. It goes on with what
+it is given back."""
+
+Column = Callable[[Tensor, Tap], Tensor]
+Adapters = Mapping[int, Mapping[str, Tensor]]
+"""1x1 convolutions into a column, by the place of the earlier column that they lead from, and by level."""
+
+
+def run(backbone: nn.Module, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
+    """Return raw outputs ``(N, C, H, W)`` of images ``(N, 3, H, W)`` in [0, 1].
+
+    Args:
+        backbone: Gives the graph of every column. Those with adapters need one that has levels, as the U-Net has.
+        weights: A task's, whole (`NetState.weights`).
+        images: The images.
+    """
+    columns = split_columns(weights)
+    if len(columns) == 1:
+        output: Tensor = functional_call(backbone, dict(weights), (images,))
+        return output
+    places = {task: place for place, task in enumerate(columns)}
+    runs: list[Column] = []
+    adapters: list[Adapters] = []
+    for own in columns.values():
+        plain, laterals = split_laterals(own, places)
+        runs.append(partial(_call, backbone, plain))
+        adapters.append(laterals)
+    return through(runs, adapters, images)
+
+
+def _call(backbone: nn.Module, weights: dict[str, Tensor], images: Tensor, tap: Tap) -> Tensor:
+    output: Tensor = functional_call(backbone, weights, (images, tap))
+    return output
+
+
+def split_laterals(
+    weights: Mapping[str, Tensor], places: Mapping[str, int]
+) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]]]:
+    """Return a column's own weights and its adapters, given the places of earlier columns by their tasks."""
+    plain: dict[str, Tensor] = {}
+    laterals: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in weights.items():
+        found = lateral_of(key)
+        if found is None:
+            plain[key] = tensor
+        else:
+            laterals.setdefault(places[found[0]], {})[found[1].removesuffix(".weight")] = tensor
+    return plain, laterals
+
+
+def through(columns: Sequence[Column], adapters: Sequence[Adapters], images: Tensor) -> Tensor:
+    """Run columns one after another and return the last one's output.
+
+    What a column's level is given goes, through an adapter, into the same level of a later column beside the layer's
+    own output, before its norm.
+    """
+    given: list[dict[str, Tensor]] = []
+    for column, laterals in zip(columns, adapters, strict=True):
+        taken: dict[str, Tensor] = {}
+        output = column(images, partial(_join, laterals, tuple(given), taken))
+        given.append(taken)
+    return output
+
+
+def _join(
+    laterals: Adapters,
+    given: Sequence[Mapping[str, Tensor]],
+    taken: dict[str, Tensor],
+    level: str,
+    x: Tensor,
+    out: Tensor,
+) -> Tensor:
+    taken[level] = x
+    for place, weights in laterals.items():
+        out = out + F.conv2d(given[place][level], weights[level])
+    return out
+
+
+class Columns(nn.Module):
+    """Columns as one plain module, the last of which answers. Several threads may run it at once.
+
+    Args:
+        columns: Modules of one class, with levels, in the order of running.
+        adapters: What leads into each of them.
+    """
+
+    def __init__(self, columns: Sequence[nn.Module], adapters: Sequence[Adapters]) -> None:
+        super().__init__()
+        self.columns = nn.ModuleList(columns)
+        rows = [(to, place, level) for to, own in enumerate(adapters) for place, row in own.items() for level in row]
+        self._rows = tuple(rows)
+        self._adapters = nn.ParameterList(
+            nn.Parameter(adapters[to][place][level], requires_grad=False) for to, place, level in rows
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return raw outputs ``(N, C, H, W)`` of images ``(N, 3, H, W)`` in [0, 1]."""
+        adapters: list[dict[int, dict[str, Tensor]]] = [{} for _ in self.columns]
+        for (to, place, level), tensor in zip(self._rows, self._adapters, strict=True):
+            adapters[to].setdefault(place, {})[level] = tensor
+        return through(list(self.columns), adapters, x)
