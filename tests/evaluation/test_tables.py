@@ -70,6 +70,21 @@ def test_table_2_ends_with_the_papers_sizes_and_the_one_moving_network(compariso
     assert row(table2(comparison), "One network + all heads") == (["-", "56.50", "-", "-", "-"], "")
 
 
+def test_table_2_tells_what_tasks_take_on_disk_and_to_run(paper: list[StageResult]) -> None:
+    counts = {"backbone": 32e9, "scratch": 32e9, "finetune": 32e9, "decoder": 32e9, "piggyback": 33e9}
+    told = [replace(r, stored=2**20, multiply_adds=round(counts[r.method])) if r.method in counts else r for r in paper]
+    table = table2(Comparison.of(told))
+    shared = 56.38
+    assert row(table, "On disk, masks coded") == (
+        [f"{size:.2f}" for size in (6 + shared, 6 * shared + 6, 6 + shared, 6 + shared)] + ["-"],
+        " ".join([f"{6 + shared:.2f}"] * 3),
+    )
+    assert row(table, "Running a task, 256 px")[0] == ["32.00", "32.00", "32.00", "33.00", "-"]
+    older = [replace(r, stored=None) if r.method == "decoder" and r.task == "voc" else r for r in told]
+    assert row(table2(Comparison.of(older)), "On disk, masks coded")[0][2] == "-"
+    assert not [r for r in texts(table2(Comparison.of(paper))) if r[0].startswith(("On disk", "Running"))]
+
+
 def test_a_trivial_baseline_is_never_marked_but_told_where_it_wins(comparison: Comparison) -> None:
     table = table2(comparison)
     numbers, best = row(table, "Task 3 · COLOUR", "SSIM")

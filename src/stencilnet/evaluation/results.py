@@ -77,6 +77,8 @@ class StageResult:
         selected_step: The step that validation selected.
         seconds: Training time.
         sizes: Bytes of what was learned.
+        stored: Bytes of the task's delta as a bundle stores it, masks coded; None in results of before it was noted.
+        multiply_adds: What running the task on one picture of 256 x 256 px takes; None as for `stored`.
         zero_ratio: Share of zeros in the task's mask, in [0, 1]; None without a mask.
         seed: Of weights, data order and crops.
         commit: Of the code.
@@ -97,6 +99,8 @@ class StageResult:
     selected_step: int | None = None
     seconds: float = 0.0
     sizes: Sizes = field(default_factory=Sizes)
+    stored: int | None = None
+    multiply_adds: int | None = None
     zero_ratio: float | None = None
     seed: int = 0
     commit: str = ""
@@ -171,6 +175,8 @@ def _result(fields: Fields, path: Path) -> StageResult:
             selected_step=fields.take_or_none("selected_step", int),
             seconds=fields.take("seconds", float),
             sizes=_sizes(fields.inside("sizes")),
+            stored=fields.take_or_none("stored", int),
+            multiply_adds=fields.take_or_none("multiply_adds", int),
             zero_ratio=fields.take_or_none("zero_ratio", float),
             seed=fields.take("seed", int),
             commit=fields.take("commit", str),

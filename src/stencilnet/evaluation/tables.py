@@ -115,7 +115,7 @@ def table2(comparison: Comparison) -> Table:
         notes.append(
             "MiB (2^20 bytes, the paper's MB) of weights, masks at one bit a weight. Model size: what keeps every task "
             "as it was learned, shared + deltas; a method that moves the shared weights needs a snapshot a task. Its "
-            "one moving network with all heads, which the rows above re-test, is the last row."
+            "one moving network with all heads, which the rows above re-test, has a row of its own."
         )
     notes += dict.fromkeys(note for result in comparison.results for note in result.notes)
     return Table(
@@ -203,7 +203,30 @@ def _size_rows(comparison: Comparison) -> list[tuple[Cell, ...]]:
     rows = [(*words("Model size", "MiB ↓"), *best, dash)]
     if any(cell.value is not None for cell in moving):
         rows.append((*words("One network + all heads", "MiB ↓"), *moving, dash))
+    disk = number_cells([_stored_size(comparison, method) for method in comparison.methods])
+    if any(cell.value is not None for cell in disk):
+        shown = _mark_best(disk, higher_is_better=False) if all(complete) else disk
+        rows.append((*words("On disk, masks coded", "MiB ↓"), *shown, dash))
+    cost = number_cells([_running(comparison.stages(method)) for method in comparison.methods])
+    if any(cell.value is not None for cell in cost):
+        rows.append((*words("Running a task, 256 px", "G multiply-adds ↓"), *cost, dash))
     return rows
+
+
+def _stored_size(comparison: Comparison, method: str) -> float | None:
+    """Return the MiB that keep every task as it was learned, as bundles store them; file headers of snapshots aside."""
+    stages = comparison.stages(method)
+    stored = [result.stored for result in stages]
+    if not stages or None in stored or len(stages) < len(comparison.cards):
+        return None
+    copies = len(stages) if _moves(comparison, method) else 1
+    return (copies * network_bytes(stages) + sum(filter(None, stored))) / MIB
+
+
+def _running(stages: Sequence[StageResult]) -> float | None:
+    """Return the billions of multiply-adds of the costliest task."""
+    counts = [result.multiply_adds for result in stages if result.multiply_adds is not None]
+    return max(counts) / 1e9 if counts else None
 
 
 def _kept_size(stages: Sequence[StageResult], *, moves: bool, tasks: int) -> Cell:

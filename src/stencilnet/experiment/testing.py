@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.analysis.masks import zero_ratio
+from stencilnet.bundle.tensors import encode_delta
 from stencilnet.data.official.files import has_replicas
 from stencilnet.data.samples import EvaluationSamples
 from stencilnet.data.sources import ScenesSource
@@ -22,6 +23,7 @@ from stencilnet.experiment.opening import TaskData
 from stencilnet.experiment.pictures import save_pictures, spread
 from stencilnet.experiment.provenance import hardware, provenance
 from stencilnet.models import MultiTaskNet
+from stencilnet.models.cost import multiply_adds
 from stencilnet.runtime.forward import Forward
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Predictor, Sample, Task
@@ -89,6 +91,8 @@ class Tester:
             selected_step=record.metrics["step"],
             seconds=record.provenance["seconds"],
             sizes=measure_sizes(net, stage.task),
+            stored=len(encode_delta(net.deltas[stage.task])),
+            multiply_adds=multiply_adds(net.materialize(stage.task)),
             zero_ratio=zero_ratio(masks) if masks else None,
             notes=self._notes(stage.task),
             **self._origin(trained=record.provenance),

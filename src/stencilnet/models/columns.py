@@ -84,7 +84,8 @@ def _join(
 ) -> Tensor:
     taken[level] = x
     for place, weights in laterals.items():
-        out = out + F.conv2d(given[place][level], weights[level])
+        if level in weights:
+            out = out + F.conv2d(given[place][level], weights[level])
     return out
 
 
