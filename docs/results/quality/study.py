@@ -2,7 +2,8 @@
 
 python docs/results/quality/study.py PART DATA OUT [--width 32] [--steps 800] [--workers 12] [--seeds 3] [--arms ...]
 
-Two backbones are trained on the config's first task, one with plain norms, one with scales and shifts in them. A cell
+Two backbones are trained on the config's first task, one with plain norms (`instance`), one with scales and shifts in
+them (`affine`). A third, `own`, is the first with scales of 1 and shifts of 0, for tasks to have others. A cell
 is an arm, a task, a seed and a number of steps: learned from the backbone, its step selected on validation data. The
 parts:
 
@@ -41,6 +42,7 @@ from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
+from stencilnet.masks import NetState
 from stencilnet.methods import Decoder, Finetune, HeadOnly, Method, NormOnly, Piggyback, Scratch
 from stencilnet.tasks.task import Task
 from stencilnet.training.settings import resolve
@@ -75,13 +77,17 @@ VARIANTS: dict[str, tuple[str, Method]] = {
     "binary + norm, lr 1e-3, price 0.1": ("affine", Piggyback(lr=1e-3, norm=True, price=0.1)),
     "binary + norm, lr 2e-3, price 0.1": ("affine", Piggyback(lr=2e-3, norm=True, price=0.1)),
     "binary, lr 2e-3, price 0.1": ("instance", Piggyback(lr=2e-3, price=0.1)),
+    "binary + own norm, lr 1e-3": ("own", Piggyback(lr=1e-3, norm=True)),
+    "binary + own norm, price 0.1": ("own", Piggyback(lr=LR, norm=True, price=0.1)),
+    "binary + own norm, lr 1e-3, price 0.1": ("own", Piggyback(lr=1e-3, norm=True, price=0.1)),
+    "binary + own norm, lr 1e-3, price 0.03": ("own", Piggyback(lr=1e-3, norm=True, price=0.03)),
     "binary + norm, lr 1e-2, price 0.1": ("affine", Piggyback(lr=1e-2, norm=True, price=0.1)),
 }
 PRICES: dict[str, tuple[str, Method]] = {
     f"binary, price {price:g}": ("instance", Piggyback(lr=LR, price=price)) for price in (0.003, 0.01, 0.03, 0.1, 1)
 }
 ARMS = BASELINES | VARIANTS | PRICES
-BACKBONES = ("instance", "affine")
+BACKBONES = ("instance", "affine", "own")
 SCREEN = ("colour", "boundaries")
 Wanted = tuple[str, str, int, int, bool]  # arm, task, seed, steps, whether on test data too
 BEGUN = time.perf_counter()
@@ -109,7 +115,9 @@ def backbone_of(width: int, steps: int, norm: str, root: Path, out: Path) -> Non
     """Train a backbone on the first task, and make what style losses look through, once for both of them."""
     torch.set_num_threads(1)
     bundle = out / f"backbone-{norm}"
-    if not bundle.exists():
+    if norm == "own" and not bundle.exists():
+        save(with_norms(load(out / "backbone-instance")), bundle)
+    elif not bundle.exists():
         config = experiment(width, steps, norm, 0)
         plan = config.tasks[0]
         opened = data(width, steps, plan.name, root)
@@ -119,6 +127,14 @@ def backbone_of(width: int, steps: int, norm: str, root: Path, out: Path) -> Non
         save(learn(empty, plan.task, splits, name=plan.name, config=replace(how, resume=True)), bundle)
     if norm == "instance":
         tasks_of(width, steps, root, out)
+
+
+def with_norms(net: sn.MultiTaskNet) -> sn.MultiTaskNet:
+    """Return the same functions over a backbone that has scales and shifts, of 1 and 0."""
+    backbone = sn.UNet(width=net.backbone.width, channels=1, norm="affine")
+    backbone.load_state_dict(net.state.shared, strict=False)  # a norm starts at 1 and 0
+    shared = {name: t for name, t in backbone.state_dict().items() if not name.startswith("head.")}
+    return sn.MultiTaskNet(backbone).with_state(NetState(shared, net.deltas), net.records)
 
 
 def tasks_of(width: int, steps: int, root: Path, out: Path) -> dict[str, Task]:
@@ -133,7 +149,8 @@ def cell(wanted: Wanted, width: int, root: Path, out: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     arm, name, seed, steps, test = wanted
     norm, method = ARMS[arm]
-    config, opened = experiment(width, steps, norm, seed), data(width, steps, name, root)
+    config = experiment(width, steps, "affine" if norm == "own" else norm, seed)
+    opened = data(width, steps, name, root)
     tasks, plan = tasks_of(width, steps, root, out), config.plan(name)
     folder = out / "trainings" / f"{arm.replace(' ', '-')}.{name}.{seed}.{steps}"
     how = replace(learning(config, plan, Session(out=out, root=root), folder), resume=True)
