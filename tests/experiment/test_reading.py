@@ -249,6 +249,43 @@ def test_all_methods_are_those_that_fit() -> None:
         with_methods(read_config("demo/tiny"), ["norm_only"])
 
 
+TWO_MASKS = (
+    "  - method: {kind: piggyback, lr: 0.001}\n  - name: recommended\n    method: {kind: piggyback, price: 0.1}\n"
+)
+
+
+def test_a_kind_comes_twice_by_two_names(tmp_path: Path) -> None:
+    path = write(tmp_path, SMALL.replace("  - method: {kind: piggyback, lr: 0.001}\n", TWO_MASKS))
+    experiment = read_config(path, ["methods.recommended.method.lr=0.5"])
+    assert [plan.name for plan in experiment.methods] == ["piggyback", "recommended"]
+    assert [plan.method for plan in experiment.methods] == [Piggyback(lr=1e-3), Piggyback(lr=0.5, price=0.1)]
+    check_names(path, experiment, methods=("recommended",))
+    with pytest.raises(ConfigError, match=r"no method 'recomended'; there are piggyback, recommended, scratch,"):
+        check_names(path, experiment, methods=("recomended",))
+    unnamed = SMALL.replace(
+        "  - method: {kind: piggyback, lr: 0.001}\n", TWO_MASKS.replace("name: recommended", "tasks: []")
+    )
+    with pytest.raises(ConfigError, match=r"methods to differ in their names .* but got \['piggyback', 'piggyback'\]"):
+        read_config(write(tmp_path, unnamed))
+
+
+@pytest.mark.parametrize("name", ["Paper", "a.b", "-", "finetune", "backbone", "trivial", "bundle", "all", "input"])
+def test_a_methods_name_means_nothing_else(name: str, tmp_path: Path) -> None:
+    """Folders, locks and pictures of a run go by it."""
+    with pytest.raises(ConfigError, match=r"methods\.0: Expected `name` to"):
+        read_config(write(tmp_path, SMALL), [f"methods.0.name='{name}'"])
+
+
+def test_a_method_is_asked_for_by_its_kind_beside_a_named_one_of_it(tmp_path: Path) -> None:
+    named = read_config(write(tmp_path, SMALL), ["methods.0.name=recommended"])
+    more, names = with_methods(named, ["piggyback"])
+    assert names == ("piggyback",)
+    assert [(plan.name, plan.method) for plan in more.methods][1:] == [("piggyback", Piggyback())]
+    _, names = with_methods(named, ["all"])
+    assert names[0] == "recommended"
+    assert "piggyback" not in names
+
+
 def plans(*tasks: str, top: str = "") -> str:
     """A config of a first task and others, each given as `name` and its `task`."""
     data = "{about: a, train: {kind: scenes, count: 4, size: 32}, test: {kind: scenes, count: 2, size: 32}}"

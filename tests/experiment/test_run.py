@@ -18,8 +18,12 @@ from stencilnet.experiment import testing
 from stencilnet.experiment.adding import add_tasks
 from stencilnet.experiment.analyzing import analyze_bundle
 from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.fanout.jobs import jobs
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
+from stencilnet.experiment.forecast import forecast
+from stencilnet.experiment.pictures import saved
 from stencilnet.experiment.reading import read_config
+from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run, Session
 from stencilnet.training import settings
 from stencilnet.training.distributed import ALONE
@@ -281,6 +285,37 @@ def test_a_run_goes_on_in_the_precision_its_first_training_found(
         settle(folder, open_, ALONE)
     folder.resolved.write_text('{"precision": "float32"}')  # what the message says
     assert settle(folder, open_, ALONE).precision == "float32"
+
+
+def test_two_plans_of_one_kind_stand_side_by_side(tmp_path: Path) -> None:
+    """Each has its own folder, bundle, pictures and column; bundles tell them apart by the method's settings."""
+    experiment = two_tasks("piggyback")
+    (plan,) = experiment.methods
+    priced = dataclasses.replace(plan, name="cheap-ones", method=sn.Piggyback(lr=1e-2, price=0.5))
+    drawn = dataclasses.replace(plan, name="ones", method=sn.Piggyback(lr=1e-2, init="uniform"))
+    run = start(tmp_path / "run", dataclasses.replace(experiment, methods=(priced, drawn, plan)))
+    run.compare()
+    assert {key for key in by_stage(run) if key[0] not in ("backbone", "trivial")} == {
+        (name, task) for name in ("cheap-ones", "ones", "piggyback") for task in ("things", "colour")
+    }
+    bundles = [tmp_path / "run" / name for name in ("bundle", "ones/bundle", "piggyback/bundle")]
+    records = [sn.load(bundle).records["colour"] for bundle in bundles]
+    assert [record.method for record in records] == ["piggyback"] * 3
+    assert [record.recipe["method"]["price"] for record in records] == [0.5, 0.0, 0.0]
+    assert [record.recipe["method"]["init"] for record in records] == ["constant", "uniform", "constant"]
+    one, other = (sn.load(bundle).deltas["colour"].masks for bundle in bundles[1:])
+    assert one != other
+    report = write_report(run).with_name("report.md").read_text()
+    (head,) = {line for line in report.splitlines() if line.startswith("|  | metric | ")}
+    assert head == "|  | metric | Piggyback | cheap-ones | ones | trivial |"
+    pictures = run.folder.pictures("colour")
+    assert {path.name for path in saved(pictures, "ones").values()} == {"00000-ones.png", "00002-ones.png"}
+    assert jobs(run.experiment, methods=("ones",), only=("colour",))[1].name == "ones/colour"
+    planned = forecast(run.experiment, Path(), methods=("ones",), only=("colour",), say=lambda _: None)
+    assert [row.stage.method for row in planned.trainings] == ["backbone", "ones"]
+    before = tree(tmp_path / "run")
+    start(tmp_path / "run", run.experiment, resume=True).compare()
+    assert tree(tmp_path / "run") == before
 
 
 def warm(experiment: Experiment, task: str) -> Experiment:

@@ -113,7 +113,7 @@ def train(
 @click.argument("config")
 @click.option(
     "--methods",
-    help="Comma-separated; one that CONFIG lacks comes with its defaults, `all` is every one that fits.  "
+    help="Comma-separated names; a kind that CONFIG lacks comes with its defaults, `all` is every one that fits.  "
     "[default: CONFIG's]",
 )
 @_out

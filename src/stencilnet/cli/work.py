@@ -61,7 +61,7 @@ def carry_out(
     check_devices(source, experiment, group, only)
     check_paths(source, experiment, root, fetch=not dry_run)
     ask = None if engine == "here" else _ask_of(engine, asked)
-    chosen = methods or tuple(plan.method.name for plan in experiment.methods[: None if compare else 1])
+    chosen = methods or tuple(plan.name for plan in experiment.methods[: None if compare else 1])
     if dry_run:
         _show_plan(screen, experiment, root, methods=chosen, only=only, devices=group.size, as_json=as_json)
         return

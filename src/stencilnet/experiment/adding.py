@@ -1,6 +1,7 @@
 """Trains further tasks into an existing bundle."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from stencilnet.bundle import add_task, load
@@ -31,7 +32,7 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         RunError: If the method would move the shared weights, or the bundle has no task to build on.
     """
     experiment = with_classes(experiment, session.root)
-    method = experiment.methods[0].method
+    method, label = experiment.methods[0].method, experiment.methods[0].name
     if method.moves_shared:
         raise RunError(
             f"{method.name} moves the shared weights, which would change the tasks that {bundle} holds. "
@@ -51,17 +52,17 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         if plan.name in load(bundle).deltas:
             session.announce(f"{plan.name}: the bundle has a task of this name; it is left as it is")
             continue
-        session.announce(f"{method.name}: {plan.name}")
+        session.announce(f"{label}: {plan.name}")
         net, data = load(bundle), open_data(plan, session.root)
         task: Task = plan.task
         if isinstance(task, StyleTransfer):
             images = open_data(experiment.tasks[0], session.root).train  # as `stencil evaluate` will, for one network
             network = perceptual_network(experiment.perceptual, net.backbone, images, [task], session.root)
             task = bind_style(task, network, session.root)
-        config = learning(experiment, plan, session, session.out / method.name / plan.name)
+        config = replace(learning(experiment, plan, session, session.out / label / plan.name), label=label)
         splits = Splits(train=data.train, validation=data.validation)
         net = learn(net, task, splits, name=plan.name, method=method, config=config)
         add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=net.state.shared)
-        shutil.rmtree(session.out / method.name / plan.name)  # nothing to resume, and the name may come again
+        shutil.rmtree(session.out / label / plan.name)  # nothing to resume, and the name may come again
         added.append(plan.name)
     return tuple(added)

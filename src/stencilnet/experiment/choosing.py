@@ -13,8 +13,8 @@ ALL = "all"
 def with_methods(experiment: Experiment, names: Sequence[str]) -> tuple[Experiment, tuple[str, ...]]:
     """Return a config with those of the asked methods that it lacks, by their defaults, and the names to learn by.
 
-    `ALL` asks for the config's own, in its order, and after them for every other that its tasks and backbone can be
-    learned by. Names that are no method's stay, for `check_names` to refuse.
+    `ALL` asks for the config's own, in its order, and after them for every kind that it lacks and that its tasks and
+    backbone can be learned by. Names that are no method's stay, for `check_names` to refuse.
 
     Args:
         experiment: The config.
@@ -23,20 +23,21 @@ def with_methods(experiment: Experiment, names: Sequence[str]) -> tuple[Experime
     Raises:
         ValueError: If a method asked for by its name does not fit the config.
     """
+    kinds = {plan.method.name for plan in experiment.methods}
     for name, method in _others(experiment).items():
         plan = MethodPlan(method=method)
         if name in names:
             experiment = replace(experiment, methods=(*experiment.methods, plan))
-        elif ALL in names:
+        elif ALL in names and name not in kinds:
             try:
                 experiment = replace(experiment, methods=(*experiment.methods, plan))
             except ValueError:  # it needs another backbone, or other tasks
                 continue
     if ALL in names:
-        return experiment, tuple(plan.method.name for plan in experiment.methods)
+        return experiment, tuple(plan.name for plan in experiment.methods)
     return experiment, tuple(names)
 
 
 def _others(experiment: Experiment) -> dict[str, AnyMethod]:
-    own = {plan.method.name for plan in experiment.methods}
+    own = {plan.name for plan in experiment.methods}
     return {kind.name: kind() for kind in get_args(AnyMethod) if kind.name not in own}

@@ -3,11 +3,12 @@
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.sources import HoldOut, Source
 from stencilnet.data.transforms import View
+from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
 from stencilnet.methods import (
     EWC,
     Decoder,
@@ -40,6 +41,11 @@ PAPER_WIDTH = 64
 """Width of the paper's U-Net; VGG13's too."""
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+_TAKEN = (BACKBONE, TRIVIAL, "all", "bundle", "figures", "gray", "input", "logs", "pictures", "resolved", "target")
+"""What no method is called: other things have these names in a run folder, among its pictures, or in `--methods`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,12 +165,27 @@ class TaskPlan:
 class MethodPlan:
     """One method of the comparison."""
 
+    name: str = ""
+    """Its name in folders, tables and `--methods`: lower case, digits, ``_``, ``-``. The method's kind if left out; a
+    config that has a kind twice names at least one of the two."""
     method: AnyMethod
     """The method and its settings."""
     tasks: tuple[str, ...] = ()
     """Names of the tasks it learns after the first; empty for all."""
     parents: dict[str, str] = field(default_factory=dict)
     """For a method that moves the shared weights: a task and the earlier task whose state it starts from."""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.method.name)
+        if not METHOD_NAME.fullmatch(self.name):
+            raise ValueError(f"Expected `name` to match {METHOD_NAME.pattern}, but got {self.name!r}.")
+        taken = {*_TAKEN, *(kind.name for kind in get_args(AnyMethod))} - {self.method.name}
+        if self.name in taken:
+            raise ValueError(
+                f"Expected `name` to be none that means something else, but got {self.name!r} for a {self.method.name} "
+                f"method. Taken: {', '.join(sorted(taken))}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,12 +236,16 @@ class Experiment:
 
 def _name_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...]) -> list[str]:
     names = [plan.name for plan in tasks]
-    kinds = [plan.method.name for plan in methods]
+    called = [plan.name for plan in methods]
     return [
         *([] if tasks else ["`tasks` to hold at least one task"]),
         *([] if methods else ["`methods` to hold at least one method"]),
         *([] if len(set(names)) == len(names) else [f"task names to differ, but got {names}"]),
-        *([] if len(set(kinds)) == len(kinds) else [f"methods to differ, but got {kinds}"]),
+        *(
+            []
+            if len(set(called)) == len(called)
+            else [f"methods to differ in their names (`name`; the kind if left out), but got {called}"]
+        ),
     ]
 
 
@@ -229,7 +254,7 @@ def _method_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...
     later = list(order)[1:]
     problems = []
     for plan in methods:
-        name = plan.method.name
+        name = plan.name
         problems += [
             f"{name}'s tasks to be among {later}, but got {task!r}" for task in plan.tasks if task not in later
         ]
@@ -265,7 +290,7 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
             problems.append(f"one `view.crop` for all tasks of method joint, which share a batch, but got {crops}")
     if backbone.norm == "instance":
         problems += [
-            f"a backbone with `norm: affine` for {plan.method.name}, which trains norms, but got none"
+            f"a backbone with `norm: affine` for {plan.name}, which trains norms, but got none"
             for plan in methods
             if isinstance(plan.method, NormOnly) or (isinstance(plan.method, Piggyback) and plan.method.norm)
         ]

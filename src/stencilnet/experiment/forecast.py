@@ -156,7 +156,7 @@ def forecast(
     walk = _Walk(experiment=experiment, root=root, only=tuple(only), say=say, resolved=resolved, devices=devices)
     rows = [*walk.first()]
     for method in experiment.methods:
-        if method.method.name in methods:
+        if method.name in methods:
             rows += walk.further(method)
     looks = any(isinstance(walk.tasks[row.stage.task], StyleTransfer) for row in rows)
     return Forecast(
@@ -219,7 +219,7 @@ class _Walk:
         if isinstance(method, Joint):
             yield from self._joint(plan_, names)
             return
-        stages = plan(names, method.name, method.moves_shared, plan_.parents, retrains_first(method))
+        stages = plan(names, plan_.name, method.moves_shared, plan_.parents, retrains_first(method))
         states, bundled, asked = {first: self.start}, False, 0
         if isinstance(method, Adopting) and not method.retrains:
             fit = self._fit(stages[0], plan_)
@@ -251,10 +251,10 @@ class _Walk:
         members = {
             name: Member(task=self.tasks[name], data=self._splits(name), config=self._config(name)) for name in names
         }
-        fit = self._measuring(joint_job(self.net, members), Joint.name)
+        fit = self._measuring(joint_job(self.net, members), plan_.name)
         state = joint_state(self.net, members, fit)
         (found,) = fit.found
-        for stage in plan_joint(names, plan_.method.name):
+        for stage in plan_joint(names, plan_.name):
             row = self._row(stage, state, fit, stored_whole=stage.index == 0)
             if stage.index == 0:  # evaluated once, at the end
                 loading = sum(self._loading(n, self.data[n].train, found.steps * row.batch, found.cost) for n in names)

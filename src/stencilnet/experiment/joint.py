@@ -115,7 +115,7 @@ def joint_job(net: MultiTaskNet, members: Mapping[str, Member]) -> Job:
         weights, own = {**start, **heads[task]}, members[task].task
         scales[task] = first_loss(net.backbone, weights, own, samples, batch=recipe.batch, seed=seeds[task])
     return Job(
-        name=Joint.name,
+        name=first.config.label or Joint.name,
         folder=folder,
         task=Together(tasks={task: member.task for task, member in members.items()}, scales=scales),
         recipe=recipe,

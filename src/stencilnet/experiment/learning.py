@@ -5,7 +5,7 @@ import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,6 +72,7 @@ class Learning:
         resume: Go on from the folder's checkpoint, if there is one.
         stop: Asked at every step; true ends the training in a resumable state.
         group: The processes that train together, a device each; this one leads.
+        label: What logs call the method; its kind if empty.
         backbone: Where the first task of an empty network finds its backbone. ``fresh``: weights drawn by the seed, the
             network's own are not used. ``given``: it starts from the network's own weights, and trains them.
             ``frozen``: these stay as they are, bit for bit, and only the head is learned; running statistics that
@@ -88,6 +89,7 @@ class Learning:
     resume: bool = False
     stop: Callable[[], bool] = bool
     group: Group = ALONE
+    label: str = ""
     backbone: Literal["fresh", "given", "frozen"] = "fresh"
 
     def __post_init__(self) -> None:
@@ -229,13 +231,12 @@ def learn_task(
         method: The method.
         config: How to train, with a folder.
     """
-    label = method.name if net.tasks else BACKBONE
-    fresh, fit = _work(net, task, data, name, label, method, config)
+    fresh, fit = _work(net, task, data, name, method, config)
     if net.tasks:
         state = method.learn(net.state, name, fresh, fit)
     else:
         state = first_state(net, name, fresh, fit, config.backbone)
-    return net.with_state(state, grown(net.records, name, _record(task, label, config)))
+    return net.with_state(state, grown(net.records, name, _record(task, method if net.tasks else None, config)))
 
 
 def adopt(
@@ -251,14 +252,14 @@ def adopt(
         method: The method.
         config: How to train, with a folder other than that of the first task's own training.
     """
-    fresh, fit = _work(net, task, data, name, method.name, method, config)
+    fresh, fit = _work(net, task, data, name, method, config)
     state = method.adopt(net.state, name, fresh, fit)
-    records = {name: _record(task, method.name, config)} if method.retrains else net.records
+    records = {name: _record(task, method, config)} if method.retrains else net.records
     return net.with_state(state, records)
 
 
 def _work(
-    net: MultiTaskNet, task: Task, data: Splits, name: str, label: str, method: Method, config: Learning
+    net: MultiTaskNet, task: Task, data: Splits, name: str, method: Method, config: Learning
 ) -> tuple[Fresh, Fit]:
     """Return what a method is handed to learn a task."""
 
@@ -267,6 +268,7 @@ def _work(
 
     assert config.folder is not None, "whoever calls gives one"
     resolved, seed = resolve(config.trainer, config.group), task_seed(config.seed, name)
+    label = config.label or (method.name if net.tasks else BACKBONE)
     job = job_of(task, data, f"{label}/{name}", method, config, seed, config.folder)
     fit = make_fit(
         net.backbone, job, resolved, config.sinks, resume=config.resume, stop=config.stop, group=config.group
@@ -275,15 +277,20 @@ def _work(
     return fresh_of(net, task, seed, logits=logits, probe=probe), fit
 
 
-def _record(task: Task, label: str, config: Learning) -> TaskRecord:
+def _record(task: Task, method: Method | None, config: Learning) -> TaskRecord:
+    """Describe a task that was learned by a method; None for the first task's own training."""
     assert config.folder is not None, "whoever calls gives one"
     resolved, selected = resolve(config.trainer, config.group), selected_of(config.folder)
     return TaskRecord(
         kind=task.kind,
         channels=task.channels,
-        method=label,
+        method=BACKBONE if method is None else method.name,
         settings=task.settings(),
-        recipe={**asdict(config.recipe or task.recipe()), "view": asdict(config.view)},
+        recipe={
+            **asdict(config.recipe or task.recipe()),
+            "view": asdict(config.view),
+            **({"method": asdict(method)} if is_dataclass(method) else {}),
+        },
         metrics={"step": selected["step"], "scores": selected["scores"]},
         provenance=provenance(
             resolved.device,

@@ -48,7 +48,8 @@ def save_pictures(
 
 def saved(folder: Path, label: str) -> dict[int, Path]:
     """Return a label's pictures by position."""
-    return {int(path.name.partition("-")[0]): path for path in sorted(folder.glob(f"*-{label}.png"))}
+    found = ((path.name.partition("-"), path) for path in sorted(folder.glob(f"*-{label}.png")))
+    return {int(position): path for (position, _, rest), path in found if rest == f"{label}.png"}
 
 
 def _write(picture: Image.Image, path: Path) -> None:

@@ -139,10 +139,11 @@ def check_names(source: str, experiment: Experiment, *, methods: Sequence[str] =
     Raises:
         ConfigError: If there are any; all of them are listed.
     """
-    known = [plan.method.name for plan in experiment.methods]
+    known = [plan.name for plan in experiment.methods]
+    kinds = [kind.name for kind in get_args(AnyMethod)]
     tasks = [plan.name for plan in experiment.tasks]
     problems = [
-        f"--methods: no method {name!r}; there are {', '.join(kind.name for kind in get_args(AnyMethod))}"
+        f"--methods: no method {name!r}; there are {', '.join(dict.fromkeys([*known, *kinds]))}"
         for name in methods
         if name not in known
     ]

@@ -42,7 +42,7 @@ class Run:
         experiment = with_classes(experiment, session.root)
         self.experiment = experiment
         self.session = session
-        self.folder = RunFolder(session.out, experiment.methods[0].method.name)
+        self.folder = RunFolder(session.out, experiment.methods[0].name)
         if isinstance(experiment.tasks[0].task, StyleTransfer):
             raise RunError(
                 f"Expected the first task {self.first!r} to be no style transfer: style losses look through a finished "
@@ -72,7 +72,7 @@ class Run:
     def compare(self) -> None:
         """Learn every task by every method of the config that the session asks for."""
         for method in self.experiment.methods:
-            if not self.session.methods or method.method.name in self.session.methods:
+            if not self.session.methods or method.name in self.session.methods:
                 self.learn(method)
 
     def learn(self, method: MethodPlan) -> None:
@@ -93,7 +93,7 @@ class Run:
 
     def unfinished(self, method: str, tasks: Sequence[str]) -> tuple[str, ...]:
         """Return those of a method's tasks that are still to be learned or tested."""
-        method_plan = next(plan for plan in self.experiment.methods if plan.method.name == method)
+        method_plan = next(plan for plan in self.experiment.methods if plan.name == method)
         return tuple(stage.task for stage in self._stages(method_plan) if stage.task in tasks and not self._done(stage))
 
     def complete(self, method: MethodPlan) -> None:
@@ -110,8 +110,8 @@ class Run:
         tasks = (self.first, *self.experiment.learned_by(method))
         kind = method.method
         if isinstance(kind, Joint):
-            return plan_joint(tasks, kind.name)
-        return plan(tasks, kind.name, kind.moves_shared, method.parents, retrains_first(method.method))[1:]
+            return plan_joint(tasks, method.name)
+        return plan(tasks, method.name, kind.moves_shared, method.parents, retrains_first(method.method))[1:]
 
     def _wanted(self, method: MethodPlan) -> tuple[Stage, ...]:
         """Return the stages to be done: none at all where none of the further tasks is asked for."""
@@ -212,7 +212,7 @@ class Run:
         kind, task = method.method, self.experiment.tasks[0].task
         assert isinstance(kind, Adopting), "who asks has looked"
         net, splits = load(self.folder.backbone), self._splits(self.first)
-        return adopt(net, task, splits, name=self.first, method=kind, config=self._learning(kind.name, self.first))
+        return adopt(net, task, splits, name=self.first, method=kind, config=self._learning(method.name, self.first))
 
     def _learned(self, net: MultiTaskNet, label: str, name: str, method: MethodPlan) -> MultiTaskNet:
         task = self.tasks[name] if net.tasks else self.experiment.plan(name).task
@@ -221,7 +221,7 @@ class Run:
 
     def _joint(self, method: MethodPlan) -> MultiTaskNet:
         """Return what training all tasks at once makes of the backbone's start."""
-        names, label = (self.first, *self.experiment.learned_by(method)), method.method.name
+        names, label = (self.first, *self.experiment.learned_by(method)), method.name
         folder = self.folder.stage(label, self.first)
         members = {
             name: Member(
@@ -241,7 +241,8 @@ class Run:
         with self._alone("resolved"):
             trainer = settle(self.folder, self.experiment.trainer, self.session.group)
         experiment = replace(self.experiment, trainer=trainer)
-        return learning(experiment, self.experiment.plan(name), self.session, self.folder.stage(label, name))
+        folder = self.folder.stage(label, name)
+        return replace(learning(experiment, self.experiment.plan(name), self.session, folder), label=label)
 
     def _test(self, stage: Stage, net: MultiTaskNet) -> None:
         tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, root=self.session.root)

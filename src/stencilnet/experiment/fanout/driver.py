@@ -48,7 +48,7 @@ def fan_out(run: Run, ask: RayAsk | SlurmAsk) -> dict[str, str]:
     with on_ray(ask) if isinstance(ask, RayAsk) else on_slurm(ask, session.out) as submit:
         failures = _all_jobs(run, submit)
     for method in experiment.methods:
-        if not session.methods or method.method.name in session.methods:
+        if not session.methods or method.name in session.methods:
             run.complete(method)
     return failures
 

@@ -34,14 +34,14 @@ def jobs(experiment: Experiment, methods: Sequence[str] = (), only: Sequence[str
         methods: Names of the methods to learn by; empty for all.
         only: Names of the tasks to learn after the first; empty for all.
     """
-    chosen = [plan for plan in experiment.methods if not methods or plan.method.name in methods]
+    chosen = [plan for plan in experiment.methods if not methods or plan.name in methods]
     first = experiment.tasks[0].name
-    backbone = FanJob(name=BACKBONE, method=chosen[0].method.name, tasks=(first,))
+    backbone = FanJob(name=BACKBONE, method=chosen[0].name, tasks=(first,))
     return (backbone, *(job for plan in chosen for job in _of_method(experiment, plan, only)))
 
 
 def _of_method(experiment: Experiment, plan: MethodPlan, only: Sequence[str]) -> list[FanJob]:
-    name = plan.method.name
+    name = plan.name
     tasks = tuple(task for task in experiment.learned_by(plan) if not only or task in only)
     if is_chain(experiment, plan):
         return [FanJob(name=name, method=name, tasks=tasks)] if tasks else []
