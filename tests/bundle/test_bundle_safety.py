@@ -319,7 +319,10 @@ def test_missing_files(bundle: Path) -> None:
         (lambda b: b["architecture"].update(arguments={"width": 1 << 62}), "not the arguments of a U-Net"),
         (lambda b: b["architecture"].update(arguments={"width": True}), "not the arguments of a U-Net"),
         (lambda b: b["architecture"].update(arguments=None), "not the arguments of a U-Net"),
-        (lambda b: b["architecture"].update(arguments={"width": 2, "norm": "batch"}), "the norm instance or affine"),
+        (
+            lambda b: b["architecture"].update(arguments={"width": 2, "norm": "batch"}),
+            "a norm of instance, affine, own",
+        ),
         (lambda b: b["architecture"].update(arguments={"width": 2, "norm": "affine"}), "`norm1_1.bias` does not fit"),
         (lambda b: b["architecture"].update(arguments={"width": 60_000}), "does not fit the backbone"),
         (lambda b: b["architecture"].update({"class": "os.system"}), "cannot be rebuilt from the bundle alone"),

@@ -121,11 +121,11 @@ def test_contradictions_are_refused_with_their_path() -> None:
     assert "`init: imagenet` to come with `kind: vgg16`, but got `kind: unet`" in told("backbone.init=imagenet")
     assert "backbone: Expected no `width` with `kind: vgg16`, but got 4." in told("backbone.kind=vgg16")
     assert "backbone.kind: expected one of unet, vgg16, but got 'vit'" in told("backbone.kind=vit")
-    assert "backbone.norm: expected one of instance, affine, but got 'batch'" in told("backbone.norm=batch")
+    assert "backbone.norm: expected one of instance, affine, own, but got 'batch'" in told("backbone.norm=batch")
     assert "Expected no `norm: affine` with `kind: vgg16`, which has no norm." in told(
         "backbone={kind: vgg16, norm: affine}"
     )
-    affine = "Expected a backbone with `norm: affine` for {}, which trains norms, but got none"
+    affine = "Expected a backbone with `norm: own` or `affine` for {}, which trains norms, but got none"
     assert affine.format("piggyback") in told("methods.0.method.norm=true")
     assert affine.format("norm_only") in told("methods.0.method={kind: norm_only}")
     labels = told("backbone={kind: vgg16}")

@@ -95,7 +95,7 @@ def test_a_backbone_without_scales_and_shifts_is_refused(method: Method, make_fr
     fresh = make_fresh(backbone, channels=1, seed=0, head="head", decoder=())
     state = NetState({n: t for n, t in backbone.state_dict().items() if n not in fresh.head})
     expected = (
-        r"backbone whose norms have scales and shifts to train, but it has none\. Build the U-Net with `norm: affine`"
+        r"backbone whose norms have scales and shifts to train, but it has none\. Build the U-Net with `norm: own`"
     )
     with pytest.raises(ValueError, match=expected):
         method.learn(state, "a", fresh, lambda trainable, **_: trainable)

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import permutations
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -62,6 +62,17 @@ OVER_AFFINE: tuple[Method, ...] = (
     Progressive(),
 )
 """Over a backbone whose norms have scales and shifts."""
+OVER_OWN: tuple[Method, ...] = (
+    Piggyback(lr=1e-2, norm=True),
+    NormOnly(),
+    Scratch(),
+    Finetune(),
+    Decoder(),
+    EWC(strength=100.0, samples=4),
+    PackNet(retrain_lr=1.0),
+    Progressive(),
+)
+"""Over one whose norms have them for tasks of their own alone."""
 FIXED = tuple(method for method in METHODS if not method.moves_shared)
 APART = tuple(method for method in FIXED if method.name != "progressive")
 """Those that learn a task from the first one alone."""
@@ -79,6 +90,7 @@ def by_name(methods: Sequence[Method]) -> pytest.MarkDecorator:
     like = {promises(method) for method in methods}
     rows: list[tuple[Method, Norm]] = [(method, "instance") for method in methods]
     rows += [(method, "affine") for method in OVER_AFFINE if promises(method) in like]
+    rows += [(method, "own") for method in OVER_OWN if promises(method) in like]
     return pytest.mark.parametrize(("method", "norm"), rows, ids=[label(*row) for row in rows])
 
 
@@ -90,7 +102,7 @@ def promises(method: Method) -> tuple[bool, bool, str]:
 def label(method: Method, norm: Norm) -> str:
     options = {f.name: getattr(method, f.name) for f in fields(method)}  # type: ignore[arg-type]
     changed = [f"{name}={value}" for name, value in options.items() if value != getattr(type(method)(), name)]
-    return " ".join([method.name, *(c for c in changed if not c.startswith("lr=")), *([norm] * (norm == "affine"))])
+    return " ".join([method.name, *(c for c in changed if not c.startswith("lr=")), *([norm] * (norm != "instance"))])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +139,7 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def labs(make_fit: Any, make_fresh: Any) -> Mapping[Norm, Lab]:
-    return {"instance": make_lab("instance", make_fit, make_fresh), "affine": make_lab("affine", make_fit, make_fresh)}
+    return {norm: make_lab(norm, make_fit, make_fresh) for norm in get_args(Norm)}
 
 
 @pytest.fixture
@@ -174,7 +186,7 @@ def test_names_and_promises_are_pinned() -> None:
     }
 
 
-@pytest.mark.parametrize("norm", ["instance", "affine"])
+@pytest.mark.parametrize("norm", get_args(Norm))
 def test_the_first_task_becomes_the_shared_weights_and_a_head(lab: Lab) -> None:
     assert list(lab.first.deltas) == ["first"]
     assert list(lab.first.deltas["first"].entries) == ["head.weight", "head.bias"]
@@ -290,6 +302,7 @@ def test_a_penalty_holds_earlier_tasks_better_than_fine_tuning(method: Method, l
 def test_a_penalty_is_not_zero_once_weights_have_moved(method: Method, lab: Lab) -> None:
     """A regulariser that does nothing, unnoticed: what each task of a chain is held by has a value and gradients."""
     found: list[str] = []
+    moved = [name for name in lab.fresh["a"].layout.parameters if name.endswith("weight")]
 
     def fit(trainable: Trainable, *, penalty: Penalty, **how: Any) -> Trainable:
         task = "ab"[len(found)]
@@ -301,7 +314,7 @@ def test_a_penalty_is_not_zero_once_weights_have_moved(method: Method, lab: Lab)
         value = penalty(trained.weights(), images, run)
         value.backward()
         assert value.item() > 1e-3
-        gradients = {n: w.grad for n, w in trained.weights().items() if n.endswith("weight") and "head" not in n}
+        gradients = {n: w.grad for n, w in trained.weights().items() if n in moved}
         assert all(gradient is not None and bool(gradient.any()) for gradient in gradients.values())
         trained.zero_grad()
         found.append(task)

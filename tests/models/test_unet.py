@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stencilnet.masks import BitMask
-from stencilnet.models import UNet, layout_of
+from stencilnet.models import UNet, fresh_weights, layout_of
 from stencilnet.models.unet import DECODER
 
 LAYERS = [
@@ -197,7 +197,7 @@ def test_affine_norms_run_in_mixed_precision() -> None:
 
 
 def test_an_unknown_norm_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"Expected `norm` to be instance or affine, but got 'batch'\."):
+    with pytest.raises(ValueError, match=r"Expected `norm` to be one of instance, affine, own, but got 'batch'\."):
         UNet(width=1, norm="batch")  # type: ignore[arg-type]
 
 
@@ -224,3 +224,16 @@ def test_sizes_must_be_positive(width: int, channels: int) -> None:
     expected = rf"Expected `width` and `channels` to be at least 1, but got {width} and {channels}\."
     with pytest.raises(ValueError, match=expected):
         UNet(width=width, channels=channels)
+
+
+def test_norms_of_a_tasks_own_leave_what_is_shared_the_papers() -> None:
+    torch.manual_seed(0)
+    plain, own = UNet(width=2, channels=1), UNet(width=2, channels=1, norm="own")
+    own.load_state_dict(plain.state_dict(), strict=False)
+    image = torch.rand(1, 3, 40, 33)
+    assert torch.equal(own(image), plain(image))
+    layouts = [layout_of(backbone, "head", backbone.decoder) for backbone in (plain, own)]
+    assert layouts[0].parameters == layouts[1].parameters
+    assert layouts[0].decoder == layouts[1].decoder
+    assert layouts[1].norms == layout_of(UNet(width=2, norm="affine"), "head", ()).norms
+    assert fresh_weights(own, "head", 3).keys() - fresh_weights(plain, "head", 3).keys() == set(layouts[1].norms)

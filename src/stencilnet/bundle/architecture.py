@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from stencilnet.bundle.format import BACKBONE, CONFIG, BundleError, restore, sha
 from stencilnet.bundle.schema import BundleConfig, HeadTensor
 from stencilnet.bundle.tensors import decode_tensors
 from stencilnet.models import VGG16, MultiTaskNet, UNet, layout_of
+from stencilnet.models.unet import Norm
 
 UNET, VGG = "stencilnet.UNet", "stencilnet.VGG16"
 """Architectures that a bundle rebuilds by itself, under their public names: their modules may move."""
@@ -106,9 +107,9 @@ def _unet(config: BundleConfig, file: Path) -> nn.Module:
     if not isinstance(width, int) or isinstance(width, bool) or not 1 <= width <= 1 << 16:
         got = f"{config.arguments}"
         raise BundleError(file, "not the arguments of a U-Net", "a width of 1 to 65536", got, restore(file))
-    if norm not in ("instance", "affine"):
-        got = f"{config.arguments}"
-        raise BundleError(file, "not the arguments of a U-Net", "the norm instance or affine", got, restore(file))
+    if norm not in get_args(Norm):
+        expected, got = f"a norm of {', '.join(get_args(Norm))}", f"{config.arguments}"
+        raise BundleError(file, "not the arguments of a U-Net", expected, got, restore(file))
     return UNet(width=width, channels=1, norm=norm)
 
 

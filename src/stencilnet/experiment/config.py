@@ -56,9 +56,10 @@ class Backbone:
     """``unet``: the paper's, for pictures. ``vgg16``: the original Piggyback's, for classification."""
     width: int | None = None
     """For ``unet``: channels of its first level; 64, the paper's, if left out."""
-    norm: Literal["instance", "affine"] = "instance"
+    norm: Literal["instance", "affine", "own"] = "instance"
     """For ``unet``. ``instance``: the paper's, without weights. ``affine``: a scale and a shift a channel, which the
-    first task trains, and which later tasks may have of their own (`norm` of piggyback): 31 KiB each at width 64."""
+    first task trains, and which later tasks may have of their own (`norm` of piggyback): 31 KiB each at width 64.
+    ``own``: for that alone; what trains networks whole, the first task too, leaves them at 1 and 0, as in the paper."""
     init: Literal["random", "vgg13", "imagenet"] = "random"
     """Weights to start from. ``random``: drawn by the seed. ``vgg13``, for a ``unet`` of width 64: ImageNet's in the
     encoder, random ones in the decoder. ``imagenet``, for ``vgg16``: torchvision's. Scratch and the decoder baseline
@@ -290,7 +291,7 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
             problems.append(f"one `view.crop` for all tasks of method joint, which share a batch, but got {crops}")
     if backbone.norm == "instance":
         problems += [
-            f"a backbone with `norm: affine` for {plan.name}, which trains norms, but got none"
+            f"a backbone with `norm: own` or `affine` for {plan.name}, which trains norms, but got none"
             for plan in methods
             if isinstance(plan.method, NormOnly) or (isinstance(plan.method, Piggyback) and plan.method.norm)
         ]

@@ -362,7 +362,7 @@ class _Walk:
 def _words(backbone: Backbone) -> str:
     network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
     start = "" if backbone.init == "random" else f" from {backbone.init}"
-    norm = ", affine norm" if backbone.norm == "affine" else ""
+    norm = {"instance": "", "affine": ", affine norm", "own": ", norms of a task's own"}[backbone.norm]
     return network + norm + start + (", frozen" if backbone.frozen else "")
 
 

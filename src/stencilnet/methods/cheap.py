@@ -25,7 +25,7 @@ class HeadOnly:
 class NormOnly:
     """Trains the scales and shifts of all norms, and a head, over frozen convolutions (Bilen & Vedaldi 2017).
 
-    Needs a backbone whose norms have some, such as the U-Net with ``norm: affine``.
+    Needs a backbone whose norms have some, such as the U-Net with ``norm: own`` or ``affine``.
     """
 
     name: ClassVar[str] = "norm_only"

@@ -146,6 +146,6 @@ def own_norms(layout: Layout) -> tuple[str, ...]:
     if not layout.norms:
         raise ValueError(
             "Expected a backbone whose norms have scales and shifts to train, but it has none. "
-            "Build the U-Net with `norm: affine`, or leave norms as they are."
+            "Build the U-Net with `norm: own` or `norm: affine`, or leave norms as they are."
         )
     return layout.norms

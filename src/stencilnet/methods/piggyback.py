@@ -54,7 +54,7 @@ class Piggyback:
     numbers a layer, trained at the recipe's learning rate (Mancini et al. 2018)."""
     norm: bool = False
     """Whether the task trains the scales and shifts of norms too, from the backbone's, and stores its own (the
-    original's `train_bn`). Needs a backbone whose norms have some: the U-Net's with `norm: affine`."""
+    original's `train_bn`). Needs a backbone whose norms have some: the U-Net's with `norm: own` or `affine`."""
     scaling: Scaling = "none"
     """What gradients of scores are divided by, which are the weights' times W: nothing (the paper), the layer's mean
     ``|W|`` (``average``), or each its own (``individual``). Not for ``sign``, whose gradients know no W."""

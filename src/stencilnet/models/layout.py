@@ -26,7 +26,8 @@ class Layout:
         transposed: Those of `masked` whose output channels are dimension 1, not 0: of transposed convolutions.
         norms: Scales and shifts of normalisation layers outside the head; empty where norms have none.
         decoder: Parameters and buffers of the decoder, biases and norms included.
-        parameters: All parameters outside the head.
+        parameters: All parameters outside the head, but for those that the backbone calls `fixed`: what a method trains
+            that trains the network whole.
         buffers: Buffers outside the head (batch-norm statistics).
         head: Keys of the head.
         levels: Names of the layers that the backbone hands to a tap (`models.columns`): its `levels`, empty if it has
@@ -73,14 +74,14 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
     masked = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _MASKABLE)}
     transposed = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _TRANSPOSED)}
     norms = {f"{name}.{leaf}" for name, m in modules.items() if isinstance(m, _NORMS) for leaf in ("weight", "bias")}
-    persistent = set(backbone.state_dict())
+    persistent, fixed = set(backbone.state_dict()), set(getattr(backbone, "fixed", ()))
     buffers = [n for n, _ in backbone.named_buffers() if n in persistent and not n.startswith(f"{head}.")]
     return Layout(
         masked=tuple(name for name in trunk if name in masked),
         transposed=tuple(name for name in trunk if name in transposed),
         norms=tuple(name for name in trunk if name in norms),
         decoder=tuple(name for name in (*trunk, *buffers) if name.startswith(prefixes)),
-        parameters=tuple(trunk),
+        parameters=tuple(name for name in trunk if name not in fixed),
         buffers=tuple(buffers),
         head=tuple(name for name, _ in backbone.named_parameters() if name.startswith(f"{head}.")),
         levels=tuple(getattr(backbone, "levels", ())),

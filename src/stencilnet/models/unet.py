@@ -1,6 +1,6 @@
 """The paper's U-Net, pinned by the sizes of its Table 2 (56.4 MB whole, 20.5 MB decoder, 1.8 MB a mask)."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stencilnet.models.columns import Tap
 from stencilnet.models.padding import crop, pad
 
-Norm = Literal["instance", "affine"]
+Norm = Literal["instance", "affine", "own"]
 
 DECODER = ("up6", "conv6", "up7", "conv7", "up8", "conv8", "up9", "conv9")
 """Prefixes of the decoder's state-dict keys."""
@@ -39,6 +39,8 @@ class UNet(nn.Module):
         channels: Output channels of the head.
         norm: ``instance``, the paper's, has no weights of its own. ``affine`` adds a scale and a shift for each channel
             (``norm1_1`` ... ``norm9_2``; 1 and 0 at first), which tasks may have of their own: 31 KiB at width 64.
+            ``own`` adds them for that alone: nothing that is trained for all tasks moves them, so that what these share
+            is the paper's network.
             Neither has running statistics: both are the same in training and evaluation, at any batch size.
 
     Raises:
@@ -49,8 +51,8 @@ class UNet(nn.Module):
         super().__init__()
         if width < 1 or channels < 1:
             raise ValueError(f"Expected `width` and `channels` to be at least 1, but got {width} and {channels}.")
-        if norm not in ("instance", "affine"):
-            raise ValueError(f"Expected `norm` to be instance or affine, but got {norm!r}.")
+        if norm not in get_args(Norm):
+            raise ValueError(f"Expected `norm` to be one of {', '.join(get_args(Norm))}, but got {norm!r}.")
         self.width = width
         self.norm: Norm = norm
         w1, w2, w4, w8 = width, 2 * width, 4 * width, 8 * width
@@ -76,8 +78,14 @@ class UNet(nn.Module):
 
     @property
     def decoder(self) -> tuple[str, ...]:
-        """Prefixes of this network's own decoder, norms included where they have weights."""
-        return DECODER if self.norm == "instance" else (*DECODER, *_DECODER_NORMS)
+        """Prefixes of this network's own decoder, norms included where they are trained with it."""
+        return (*DECODER, *_DECODER_NORMS) if self.norm == "affine" else DECODER
+
+    @property
+    def fixed(self) -> tuple[str, ...]:
+        """Keys of parameters that are trained for a task of its own alone."""
+        names = [name for name, _ in self.named_parameters() if name.startswith("norm")]
+        return tuple(names) if self.norm == "own" else ()
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -85,7 +93,7 @@ class UNet(nn.Module):
         return LEVELS
 
     def _norm(self, channels: int) -> nn.InstanceNorm2d:
-        return nn.InstanceNorm2d(channels, affine=self.norm == "affine")
+        return nn.InstanceNorm2d(channels, affine=self.norm != "instance")
 
     def forward(self, x: Tensor, tap: Tap | None = None) -> Tensor:
         """Run the network.
