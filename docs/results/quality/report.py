@@ -1,17 +1,18 @@
-"""Puts the study's tables into quality.md, between its two marks, and draws quality against bytes.
+"""Puts the study's tables into quality.md, between its marks, and draws quality against bytes.
 
 python docs/results/quality/report.py
 
-It reads cells.jsonl beside it, and curve.jsonl: what `study.py --curve` found.
+It reads wide.jsonl and small.jsonl beside it: the cells of two studies, of networks of width 32 and 16.
 """
 
 import json
+from itertools import cycle
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from matplotlib.figure import Figure
-from study import ARMS, BASELINES, PRICES, SCREEN, VARIANTS, gain
+from study import ARMS, PRICES, SCREEN, VARIANTS, gain
 
 from stencilnet.analysis.drawing import INK, METHOD_COLOURS, styled, to_svg
 
@@ -25,14 +26,24 @@ def tested(cell: Cell) -> Cell:
     return {**cell, "validation": cell["test"][cell["metric"]]}
 
 
+def screened(cells: list[Cell]) -> dict[tuple[str, str], Cell]:
+    """The first seed's cells on the screen's tasks, by arm and task, for arms that have them all."""
+    found = {(c["arm"], c["task"]): c for c in cells if c["seed"] == 0 and c["task"] in SCREEN}
+    return {(arm, task): c for (arm, task), c in found.items() if all((arm, other) in found for other in SCREEN)}
+
+
 def screen(cells: list[Cell]) -> list[str]:
-    """All arms on the screen's tasks: validation, and how much better than fine-tuning that is."""
-    found = {(cell["arm"], cell["task"]): cell for cell in cells if cell["seed"] == 0}
-    rows = ["| arm | backbone's norm | " + " | ".join(SCREEN) + " | bits a weight |", "| :--- | :--- |" + " ---: |" * 3]
-    for arm, (norm, _) in (BASELINES | VARIANTS).items():
-        held = [found.get((arm, task)) for task in SCREEN]
-        shown = [told(cell, found["fine-tune", cell["task"]]) if cell else "-" for cell in held]
-        rows.append(f"| {arm} | {norm} | {' | '.join(shown)} | {bits([cell for cell in held if cell])} |")
+    """Arms on the screen's tasks: validation, how much better than fine-tuning that is, and bits."""
+    found = screened(cells)
+    rows = [
+        "| arm | backbone's norm | " + " | ".join(f"{task} | bits a weight" for task in SCREEN) + " |",
+        "| :--- | :--- |" + " ---: | ---: |" * len(SCREEN),
+    ]
+    for arm, (norm, _) in ARMS.items():
+        held = [found[arm, task] for task in SCREEN if (arm, task) in found]
+        if held:
+            shown = [f"{told(cell, found['fine-tune', cell['task']])} | {bits([cell])}" for cell in held]
+            rows.append(f"| {arm} | {norm} | {' | '.join(shown)} |")
     return rows
 
 
@@ -45,22 +56,6 @@ def final(cells: list[Cell], tasks: list[str]) -> list[str]:
             shown = [seeds([c for c in held if c["task"] == task], cells, task) for task in tasks]
             rows.append(f"| {arm} | {' | '.join(shown)} | {bits(held)} |")
     return rows
-
-
-def curve(cells: list[Cell]) -> list[str]:
-    """Quality against bytes at several prices of zeros, on validation data, the mean over seeds."""
-    rows = [
-        "| arm | " + " | ".join(f"{task} | bits a weight" for task in SCREEN) + " |",
-        "| :--- |" + " ---: | ---: |" * len(SCREEN),
-    ]
-    for arm in ("fine-tune", "piggyback (paper)", *PRICES):
-        shown = []
-        for task in SCREEN:
-            held, usual = ([c for c in cells if (c["arm"], c["task"]) == (a, task)] for a in (arm, "fine-tune"))
-            this, that = ({**all_[0], "validation": mean(c["validation"] for c in all_)} for all_ in (held, usual))
-            shown += [told(this, that), bits(held)]
-        rows.append(f"| {arm} | {' | '.join(shown)} |")
-    return [*rows, "", origin(cells)]
 
 
 def origin(cells: list[Cell]) -> str:
@@ -94,27 +89,27 @@ def bits(held: list[Cell]) -> str:
     return f"{mean(8 * cell['bytes'] / cell['weights'] for cell in held):.2f}" if held else "-"
 
 
-def pareto(cells: list[Cell], tasks: list[str]) -> Figure:
-    """Mean gain over fine-tuning on all tasks, against what a further task takes on disk."""
-    usual = {cell["task"]: tested(cell) for cell in cells if cell["arm"] == "fine-tune" and cell["test"]}
+def pareto(cells: list[Cell], title: str) -> Figure:
+    """Mean gain over fine-tuning, of arms that have all of its tasks, against what a further task takes on disk."""
+    usual = {cell["task"]: cell for cell in cells if cell["arm"] == "fine-tune"}
     with styled():
-        figure = Figure(figsize=(7.0, 4.0), layout="constrained")
+        figure = Figure(figsize=(8.0, 5.0), layout="constrained")
         axes = figure.add_subplot()
-        markers = iter("os^vD*PX<>hp")
+        markers = cycle("os^vD*PX<>hp")
         for arm in ARMS:
-            held = {cell["task"]: tested(cell) for cell in cells if cell["arm"] == arm and cell["test"]}
-            if set(held) != set(tasks):
+            held = {cell["task"]: cell for cell in cells if cell["arm"] == arm}
+            if set(held) != set(usual):
                 continue
             size = mean(cell["bytes"] for cell in held.values()) / 1024
-            value = 100 * mean(gain(held[task], usual[task]) for task in tasks)
-            colour = METHOD_COLOURS["piggyback" if arm in VARIANTS or "piggyback" in arm else "finetune"]
+            value = 100 * mean(gain(held[task], usual[task]) for task in usual)
+            colour = METHOD_COLOURS["piggyback" if arm in VARIANTS | PRICES or "piggyback" in arm else "finetune"]
             axes.plot([size], [value], next(markers), color=colour, label=arm, markersize=7)
         axes.axhline(0, color=INK, linewidth=1)
         axes.set_xscale("log")
         axes.set_xlabel("a further task on disk, KiB")
         axes.set_ylabel("mean gain over fine-tuning, %")
-        axes.set_title("Quality against bytes, five tasks, test data")
-        axes.legend(loc="lower right")
+        axes.set_title(title)
+        figure.legend(loc="outside right upper", fontsize="small")
     return figure
 
 
@@ -126,25 +121,21 @@ def put(page: str, name: str, lines: list[str]) -> str:
 
 
 def main() -> None:
-    """Write page and plot."""
-    cells, prices = (
-        [json.loads(line) for line in (HERE / name).read_text().splitlines()] for name in ("cells.jsonl", "curve.jsonl")
+    """Write page and plots."""
+    wide, small = (
+        [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text().splitlines()] for name in ("wide", "small")
     )
-    tasks = list(dict.fromkeys(cell["task"] for cell in cells))
-    counts = sorted({len({c["seed"] for c in cells if (c["arm"], c["task"]) == ("fine-tune", task)}) for task in tasks})
-    tables = [
-        f"Screen: validation data, seed 0, {len(VARIANTS) + len(BASELINES)} arms.",
-        "",
-        *screen(cells),
-        "",
-        f"Final: test data, used once, {'/'.join(str(count) for count in counts)} seed(s); -: not run.",
-        "",
-        *final(cells, tasks),
-        "",
-        origin(cells),
-    ]
-    PAGE.write_text(put(put(PAGE.read_text(), "tables", tables), "curve", curve(prices)))
-    (HERE / "pareto.svg").write_text(to_svg(pareto(cells, tasks)))
+    page = PAGE.read_text()
+    for name, cells in (("wide", wide), ("small", small)):
+        measured = [cell for cell in cells if cell["test"]]
+        tasks = list(dict.fromkeys(cell["task"] for cell in measured))
+        page = put(page, f"{name} final", [*final(cells, tasks), "", origin(measured)])
+        page = put(page, f"{name} screen", [*screen(cells), "", origin(list(screened(cells).values()))])
+    PAGE.write_text(page)
+    tests = [tested(cell) for cell in wide if cell["test"]]
+    (HERE / "pareto.svg").write_text(to_svg(pareto(tests, "Width 32: five tasks, test data")))
+    screens = list(screened(small).values())
+    (HERE / "pareto-small.svg").write_text(to_svg(pareto(screens, "Width 16: two tasks, validation data")))
 
 
 if __name__ == "__main__":
