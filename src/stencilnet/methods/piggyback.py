@@ -4,14 +4,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from stencilnet.masks import (
     INITIAL,
-    THRESHOLD,
     Affines,
     Binary,
     BitMask,
@@ -20,7 +19,6 @@ from stencilnet.masks import (
     NetState,
     Scaling,
     Signs,
-    Start,
     Ternaries,
     Weights,
     starting_scores,
@@ -28,16 +26,13 @@ from stencilnet.masks import (
     warmed,
 )
 from stencilnet.methods.imitation import Imitation
+from stencilnet.methods.mask_options import SHARE, Init, Mask, mistakes
 from stencilnet.methods.method import Fit, Fresh, own_norms
 from stencilnet.methods.penalty import Penalty
 from stencilnet.methods.thrift import Zeros
 from stencilnet.models import Layout
 
 logger = logging.getLogger(__name__)
-
-_SHARE = 0.5
-
-Mask = Literal["binary", "sign", "ternary", "affine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +60,7 @@ class Piggyback:
     scaling: Scaling = "none"
     """What gradients of scores are divided by, which are the weights' times W: nothing (the paper), the layer's mean
     ``|W|`` (``average``), or each its own (``individual``). Not for ``sign``, whose gradients know no W."""
-    init: Literal[Start, "finetune"] = "constant"
+    init: Init = "constant"
     """Where scores start: at `init_scale` (``constant``, the paper: all bits are ones), drawn from -`init_scale` to
     `init_scale` (``uniform``; a quarter of the bits are ones at 1e-2), or as far above the threshold as the layer's
     mean ``|W|`` (``weight``). Sign deltas start as far from the threshold, with each weight's own sign; or they take
@@ -83,13 +78,12 @@ class Piggyback:
     """What it costs to differ from a network fine-tuned from the shared weights on the same data (`Imitation`), in
     units of the task's loss before training; 0, the paper: there is none. The network is dropped in the end. A step of
     the mask takes more than twice as long with it."""
-    finetune_share: float = _SHARE
+    finetune_share: float = SHARE
     """Of the recipe's steps, those that fine-tune first, for `teacher` or ``init: finetune``; the mask has the rest, to
     a step the same budget."""
 
     def __post_init__(self) -> None:
-        problems = [*self._unknown(), *self._unfit_numbers(), *self._unfit_together()]
-        if problems:
+        if problems := mistakes(self):
             raise ValueError("Expected " + "; ".join(problems) + ".")
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
@@ -100,7 +94,7 @@ class Piggyback:
                 to start from a mask that is not there.
         """
         layout = fresh.layout
-        tuned = self._finetuned(state, fresh, fit) if self._finetunes else {}
+        tuned = self._finetuned(state, fresh, fit) if self.finetunes else {}
         signs = self.init == "finetune"
         changes = {name: tuned[name] - state.shared[name].detach().cpu() for name in layout.masked} if signs else {}
         masks = Masks(
@@ -115,14 +109,15 @@ class Piggyback:
             own=tuned if signs else None,
             fixed=signs,
         )
-        share = 1 - self.finetune_share if self._finetunes else 1.0
+        share = 1 - self.finetune_share if self.finetunes else 1.0
         trained = fit(masks, penalty=self._penalty(state, task, fresh, tuned), share=share)
         if trained.flips() == 0 and not signs:
             self._warn(task, trained)
         return state.add(task, trained.delta())
 
     @property
-    def _finetunes(self) -> bool:
+    def finetunes(self) -> bool:
+        """Whether a part of the steps fine-tunes a network, before the mask is trained."""
         return bool(self.teacher) or self.init == "finetune"
 
     def _finetuned(self, state: NetState, fresh: Fresh, fit: Fit) -> dict[str, Tensor]:
@@ -186,50 +181,6 @@ class Piggyback:
             self.lr,
             f", or lower the price of zeros, {self.price:g}" if self.price else "",
         )
-
-    def _unknown(self) -> list[str]:
-        choices = {"mask": Mask, "scaling": Scaling, "init": Literal[Start, "finetune"]}
-        return [
-            f"`{name}` to be one of {', '.join(get_args(kind))}, but got {getattr(self, name)!r}"
-            for name, kind in choices.items()
-            if getattr(self, name) not in get_args(kind)
-        ]
-
-    def _unfit_numbers(self) -> list[str]:
-        problems = []
-        if not self.lr > 0:
-            problems.append(f"the masks' `lr` to be positive, but got {self.lr}")
-        if not self.init_scale > THRESHOLD:
-            problems.append(f"`init_scale` to be above the threshold, {THRESHOLD:g}, but got {self.init_scale}")
-        if not self.price >= 0:
-            problems.append(f"`price` to be at least 0, but got {self.price}")
-        if self.init in ("weight", "finetune") and self.init_scale != INITIAL:
-            problems.append(f"no `init_scale` with `init: {self.init}`, but got {self.init_scale}")
-        if not self.teacher >= 0:
-            problems.append(f"`teacher` to be at least 0, but got {self.teacher}")
-        if not 0 < self.finetune_share < 1:
-            problems.append(f"`finetune_share` to be between 0 and 1, but got {self.finetune_share}")
-        return problems
-
-    def _unfit_together(self) -> list[str]:
-        problems = []
-        if self.mask == "sign" and self.scaling != "none":
-            problems.append(f"no `scaling` with `mask: sign`, whose gradients know no W, but got {self.scaling}")
-        if self.mask == "sign" and self.init == "uniform":
-            problems.append("no `init: uniform` with `mask: sign`, which starts from the weights' own signs")
-        if self.warm_start is not None and self.mask not in ("binary", "affine"):
-            problems.append(f"`warm_start` to come with `mask: binary` or `affine`, but got {self.mask}")
-        if self.price and self.mask != "binary":
-            problems.append(f"`price` to come with `mask: binary`, but got {self.mask}")
-        if self.price and self.teacher:
-            problems.append("`price` or `teacher`, not both")
-        if self.init == "finetune" and self.mask != "sign":
-            problems.append(f"`init: finetune` to come with `mask: sign`, but got {self.mask}")
-        if self.finetune_share != _SHARE and not self._finetunes:
-            problems.append("no `finetune_share` without `teacher` or `init: finetune`: nothing is fine-tuned")
-        if self.warm_start is not None and self.init == "uniform":
-            problems.append("no `warm_start` with `init: uniform`, whose bits are drawn")
-        return problems
 
 
 def _masks_of(task: str, state: NetState) -> dict[str, BitMask]:
