@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from stencilnet.masks import Masks, NetState, Sign, Weights
 from stencilnet.methods import Fresh, Penalty, Piggyback
-from stencilnet.methods.imitation import Imitation, variance
+from stencilnet.methods.imitation import Imitation
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
 
@@ -59,27 +59,40 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return raised / raised.sum(axis=1, keepdims=True)
 
 
+def by_hand(given: np.ndarray, wanted: np.ndarray, *, logits: bool) -> float:
+    if not logits:
+        return float(((given - wanted) ** 2).mean())
+    a, b = softmax(given / 2), softmax(wanted / 2)
+    return float(4 * (b * np.log(b / a)).sum(axis=1).mean())
+
+
 @pytest.mark.parametrize("logits", [False, True], ids=["values", "logits"])
-def test_the_distance_by_hand(logits: bool) -> None:
-    numbers, images = Numbers(), Numbers.images[:4]
-    teacher, ours = {"w": torch.tensor([1.0, 2.0, -1.0])}, {"w": torch.tensor([0.5, 2.5, 1.0], requires_grad=True)}
-    penalty = Imitation(teacher, logits=logits, strength=0.7, probe=numbers)
-    seen, given = images.double().numpy(), ours["w"].detach().double().numpy()[:, None, None] * images.double().numpy()
-    wanted = teacher["w"].double().numpy()[:, None, None] * seen
-    if logits:
-        a, b = softmax(given / 2), softmax(wanted / 2)
-        expected = 4 * (b * np.log(b / a)).sum(axis=1).mean()
-    else:
-        everything = teacher["w"].double().numpy()[:, None, None] * Numbers.images.double().numpy()
-        spread = everything.var(axis=(0, 2, 3)).mean()
-        assert variance(teacher, numbers) == pytest.approx(spread, rel=1e-5)
-        expected = ((given - wanted) ** 2).mean() / spread
-    value = penalty(ours, images, numbers.run)
-    assert value.item() == pytest.approx(0.7 * expected, rel=1e-5)
+def test_the_distance_by_hand_is_a_share_of_that_before_training(logits: bool) -> None:
+    numbers, seen = Numbers(), Numbers.images.double().numpy()
+    w = {"teacher": [1.0, 2.0, -1.0], "start": [0.0, 1.0, 2.0], "ours": [0.5, 2.5, 1.0]}
+    made = {name: {"w": torch.tensor(values)} for name, values in w.items()}
+    penalty = Imitation(made["teacher"], made["start"], logits=logits, strength=0.7, probe=numbers)
+
+    def apart(name: str, images: np.ndarray) -> float:
+        given, wanted = (np.array(w[one])[:, None, None] * images for one in (name, "teacher"))
+        return by_hand(given, wanted, logits=logits)
+
+    weight = made["ours"]["w"].requires_grad_()
+    value = penalty(made["ours"], numbers.images[:4], numbers.run)
+    assert value.item() == pytest.approx(0.7 * apart("ours", seen[:4]) / apart("start", seen), rel=1e-5)
     value.backward()
-    assert ours["w"].grad is not None
-    assert bool(ours["w"].grad.all())
-    assert penalty(teacher, images, numbers.run).item() == pytest.approx(0, abs=1e-6)
+    assert weight.grad is not None
+    assert bool(weight.grad.all())
+    assert penalty(made["start"], numbers.images, numbers.run).item() == pytest.approx(0.7, rel=1e-5)
+    assert penalty(made["teacher"], numbers.images, numbers.run).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_student_that_begins_as_its_teacher_has_a_finite_term() -> None:
+    numbers = Numbers()
+    one, other = {"w": torch.ones(3)}, {"w": torch.full((3,), 1.5)}
+    penalty = Imitation(one, one, logits=False, strength=1.0, probe=numbers)
+    assert penalty(one, numbers.images, numbers.run).item() == 0
+    assert bool(penalty(other, numbers.images, numbers.run).isfinite())
 
 
 def test_the_teacher_is_fine_tuned_first_and_the_budget_is_one_trainings(
@@ -126,9 +139,9 @@ def test_outputs_come_nearer_to_the_teachers_than_without(state: NetState, fresh
     assert taught < 0.7 * alone
 
 
-def test_a_teacher_of_values_needs_a_look_at_the_data(state: NetState, fresh: Fresh) -> None:
+def test_a_teacher_needs_a_look_at_the_data(state: NetState, fresh: Fresh) -> None:
     blind = Fresh(layout=fresh.layout, head=fresh.head, shared=fresh.shared)
-    with pytest.raises(ValueError, match="Expected a `probe` of 'a': how a teacher's outputs spread"):
+    with pytest.raises(ValueError, match="Expected a `probe` of 'a': how far a mask is"):
         Piggyback(teacher=1.0).learn(state, "a", blind, lambda trainable, **_: trainable)
 
 

@@ -11,37 +11,49 @@ from stencilnet.methods.method import Probe
 from stencilnet.methods.penalty import Penalty, Run
 
 SAMPLES = 16
-"""Training inputs by which the spread of a teacher's outputs is measured."""
+"""Training inputs by which it is measured how far apart teacher and student are before training."""
+
+_LEAST = 1e-8
+"""Where they begin alike."""
 
 
 class Imitation(Penalty):
-    """How far the task's outputs are from a teacher's, on the step's images.
+    """How far the task's outputs are from a teacher's on the step's images, as a share of what that is before training.
 
-    For logits the divergence at a temperature of 2; for values the mean squared error, as a share of the variance of
-    the teacher's outputs, so that a strength means the same for a colouring and a style. Teacher and student run as
-    they will be used. A step costs another pass forward and backward, and the teacher's forward.
+    The distance is the divergence at a temperature of 2 for logits, the mean squared error for values. It begins at 1,
+    so that at a strength of 1 the term begins as large as the task's loss, whatever the kinds of both. Teacher and
+    student run as they will be used. A step costs another pass forward and backward, and the teacher's forward.
 
     Args:
         teacher: Weights of the whole network, head too, by state-dict key.
+        student: Those that training starts from.
         logits: Whether outputs are logits of classes.
         strength: Factor.
-        probe: Shows the training inputs by which the variance is measured.
+        probe: Shows training inputs.
     """
 
     name: ClassVar[str] = "teacher"
 
-    def __init__(self, teacher: Mapping[str, Tensor], *, logits: bool, strength: float, probe: Probe) -> None:
+    def __init__(
+        self,
+        teacher: Mapping[str, Tensor],
+        student: Mapping[str, Tensor],
+        *,
+        logits: bool,
+        strength: float,
+        probe: Probe,
+    ) -> None:
         super().__init__()
         self._logits, self._strength, self._names = logits, strength, tuple(teacher)
-        self._unit = 1.0 if logits else variance(teacher, probe)
+        self._unit = max(_apart(teacher, student, probe, logits=logits), _LEAST)
         for position, tensor in enumerate(teacher.values()):
             self.register_buffer(f"teacher_{position}", tensor.detach())
 
     def settings(self) -> dict[str, float | str]:
-        """Return the strength, what distances are divided by, and which kind the outputs are of."""
+        """Return the strength, the distance before training, and which kind the outputs are of."""
         return {
             "strength": self._strength,
-            "unit": self._unit,
+            "distance before training": self._unit,
             "outputs": "logits" if self._logits else "values",
         }
 
@@ -53,12 +65,14 @@ class Imitation(Penalty):
         return self._strength / self._unit * distance(run(weights, images), wanted, logits=self._logits)
 
 
-def variance(weights: Mapping[str, Tensor], probe: Probe) -> float:
-    """Return the variance of a network's outputs about each channel's mean, over some training inputs."""
-    with torch.no_grad():
-        outputs = [
-            probe.run({name: tensor.to(image.device) for name, tensor in weights.items()}, image)
-            for image in probe.inputs(SAMPLES)
-        ]
-    channels = torch.cat(outputs).movedim(1, 0).flatten(start_dim=1)
-    return max(float(channels.var(dim=1, correction=0).mean()), torch.finfo(torch.float32).tiny)
+@torch.no_grad()
+def _apart(teacher: Mapping[str, Tensor], student: Mapping[str, Tensor], probe: Probe, *, logits: bool) -> float:
+    """Return the mean distance over some training inputs."""
+    total = 0.0
+    for image in probe.inputs(SAMPLES):
+        wanted, given = (
+            probe.run({name: tensor.detach().to(image.device) for name, tensor in weights.items()}, image)
+            for weights in (teacher, student)
+        )
+        total += float(distance(given, wanted, logits=logits))
+    return total / SAMPLES

@@ -75,9 +75,9 @@ class Piggyback:
     """What zeros cost (`Zeros`): this, in units of the task's loss before training, for a mask without a one. The fewer
     zeros, the fewer bytes a mask takes on disk. For ``binary``; 0 in the paper."""
     teacher: float = 0.0
-    """What it costs to differ from a network fine-tuned from the shared weights on the same data (`Imitation`), in
-    units of the task's loss before training; 0, the paper: there is none. The network is dropped in the end. A step of
-    the mask takes more than twice as long with it."""
+    """What it costs to differ from a network that is fine-tuned first, from the shared weights on the same data, and
+    dropped in the end (`Imitation`): this, in units of the task's loss before training, for as far as the mask is from
+    it then; 0, the paper: there is none. A step of the mask takes more than twice as long with it."""
     finetune_share: float = SHARE
     """Of the recipe's steps, those that fine-tune first, for `teacher` or ``init: finetune``; the mask has the rest, to
     a step the same budget."""
@@ -110,7 +110,7 @@ class Piggyback:
             fixed=signs,
         )
         share = 1 - self.finetune_share if self.finetunes else 1.0
-        trained = fit(masks, penalty=self._penalty(state, task, fresh, tuned), share=share)
+        trained = fit(masks, penalty=self._penalty(state, task, fresh, tuned, masks), share=share)
         if trained.flips() == 0 and not signs:
             self._warn(task, trained)
         return state.add(task, trained.delta())
@@ -128,16 +128,19 @@ class Piggyback:
         network = fit(Weights(state.shared, layout.buffers, fresh.head, trained), share=self.finetune_share)
         return {name: tensor.detach().cpu() for name, tensor in network.weights().items()}
 
-    def _penalty(self, state: NetState, task: str, fresh: Fresh, tuned: Mapping[str, Tensor]) -> Penalty | None:
+    def _penalty(
+        self, state: NetState, task: str, fresh: Fresh, tuned: Mapping[str, Tensor], masks: Masks
+    ) -> Penalty | None:
         if self.price:
             return Zeros({name: state.shared[name] for name in fresh.layout.masked}, price=self.price)
         if not self.teacher:
             return None
         if fresh.probe is None:
             raise ValueError(
-                f"Expected a `probe` of {task!r}: how a teacher's outputs spread is measured on its inputs."
+                f"Expected a `probe` of {task!r}: how far a mask is from its teacher is measured on its inputs."
             )
-        return Imitation(tuned, logits=fresh.logits(task), strength=self.teacher, probe=fresh.probe)
+        student = masks.weights()
+        return Imitation(tuned, student, logits=fresh.logits(task), strength=self.teacher, probe=fresh.probe)
 
     def _form(self, layout: Layout, changes: Mapping[str, Tensor], name: str, weight: Tensor) -> Form:
         match self.mask:
