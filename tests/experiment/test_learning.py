@@ -1,7 +1,8 @@
 """The Python API: learn tasks one by one, use them, save them."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 import stencilnet as sn
 from stencilnet.bundle import verify
 from stencilnet.data.scenes import Scenes
+from stencilnet.training.fit import Interrupted
 
 
 def splits(space: str = "fine") -> sn.Splits:
@@ -17,8 +19,9 @@ def splits(space: str = "fine") -> sn.Splits:
     )
 
 
-def config(**changes: object) -> sn.Learning:
-    return sn.Learning(view=sn.View(crop=32), recipe=sn.Recipe(steps=3, batch=2, lr=1e-3), **changes)
+def config(**changes: Any) -> sn.Learning:
+    chosen = {"view": sn.View(crop=32), "recipe": sn.Recipe(steps=3, batch=2, lr=1e-3), **changes}
+    return sn.Learning(**chosen)
 
 
 def test_learning_by_hand(tmp_path: Path) -> None:
@@ -86,6 +89,35 @@ def test_masks_of_other_forms(mask: Literal["sign", "ternary", "affine"], tmp_pa
     again = learned(net, sn.Piggyback(lr=1e-2, mask=mask), tmp_path / "bundle")
     entries = again.deltas["colorization"].entries
     assert {entries[name].KIND for name in net.layout.masked} == {mask}
+
+
+@pytest.mark.parametrize(
+    "method",
+    [sn.Piggyback(lr=1e-2, teacher=1.0), sn.Piggyback(mask="sign", init="finetune", teacher=1.0)],
+    ids=["teacher", "signs of a fine-tune"],
+)
+def test_two_trainings_of_a_task_are_resumed_in_either(method: sn.Piggyback, tmp_path: Path) -> None:
+    """What the first has made is there again for the second: the same bytes, whenever it was stopped."""
+    learning = config(recipe=sn.Recipe(steps=6, batch=2, lr=1e-3))
+    net = sn.learn(
+        sn.MultiTaskNet(sn.UNet(width=2)), sn.Colorization(), splits("coarse"), name="first", config=config()
+    )
+
+    def weights(**how: Any) -> dict[str, torch.Tensor]:
+        changed = replace(learning, **how)
+        both = sn.learn(net, sn.Colorization(), splits(), method=method, config=changed)
+        assert both.records["colorization"].metrics["step"] > 3  # of all six
+        return both.state.weights("colorization")
+
+    whole = weights()
+    for questions in (3, 7):
+        asked = iter(range(questions))
+        folder = tmp_path / str(questions)
+        with pytest.raises(Interrupted):
+            weights(folder=folder, stop=lambda asked=asked: next(asked, None) is None)
+        assert (folder / "fit-1").exists() == (questions == 7)
+        resumed = weights(folder=folder, resume=True)
+        assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
 
 
 def test_mistakes_are_named() -> None:

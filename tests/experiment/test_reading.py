@@ -369,7 +369,10 @@ def test_options_of_masks_are_read_strictly(tmp_path: Path) -> None:
             "methods.0.method.scaling=all",
             "methods.0.method.scaling: expected one of none, average, individual, but got 'all'",
         ),
-        ("methods.0.method.init=0.1", "methods.0.method.init: expected one of constant, uniform, weight, but got 0.1"),
+        (
+            "methods.0.method.init=0.1",
+            "methods.0.method.init: expected one of constant, uniform, weight, finetune, but got 0.1",
+        ),
         (
             "methods.0.method.init_scale=0",
             "methods.0.method: Expected `init_scale` to be above the threshold, 0.005, but got 0.0.",

@@ -132,6 +132,18 @@ def test_a_transposed_convolutions_steps_lie_along_its_second_dimension() -> Non
     assert steps.shape == (4, 1)
 
 
+def test_steps_of_a_change_are_its_channels_means_by_hand() -> None:
+    weight, change = torch.zeros(2, 2), torch.tensor([[1.0, -3.0], [0.0, 2.0]])  # mean absolute 1.5: the unit
+    for channel, expected in ((0, [[2.0], [1.0]]), (1, [[0.5, 2.5]])):
+        form = Signs(weight, channel, change)
+        (steps,) = form.start()
+        torch.testing.assert_close(1.5 * steps, torch.tensor(expected))
+        moved = form(weight, starting_signs(torch.full((2, 2), 1e-2), change), (steps,))
+        torch.testing.assert_close(moved, torch.tensor(expected) * torch.tensor([[1.0, -1.0], [1.0, 1.0]]))
+    (steps,) = Signs(weight, 0, torch.zeros(2, 2)).start()
+    assert steps.tolist() == [[1.0], [1.0]]
+
+
 def test_signs_start_as_the_weights_own() -> None:
     weight = torch.tensor([2.0, -1.0, 0.0, -0.0, -1e-9])
     start = starting_signs(torch.full((5,), 1e-2), weight)

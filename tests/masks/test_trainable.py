@@ -89,7 +89,7 @@ def free(names: Callable[[Fresh], tuple[str, ...]]) -> Build:
     )
 
 
-def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False) -> Build:
+def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False, fixed: bool = False) -> Build:
     """Masks of another form over all weights."""
 
     def build(shared: Mapping[str, Tensor], fresh: Fresh) -> Trainable:
@@ -102,6 +102,7 @@ def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False) -> Bui
             layout.masked,
             form=lambda name, weight: form(weight, int(name in layout.transposed)),
             start={name: starting_signs(t, shared[name]) for name, t in start.items()} if by_sign else start,
+            fixed=fixed,
         )
 
     return build
@@ -109,6 +110,7 @@ def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False) -> Bui
 
 FORMS: dict[str, Build] = {
     "signs": formed(Signs, by_sign=True),
+    "signs that stay": formed(Signs, by_sign=True, fixed=True),
     "ternary masks": formed(lambda weight, channel: Ternaries()),
     "affine masks": formed(lambda weight, channel: Affines(weight)),
 }
@@ -181,7 +183,7 @@ def test_delta_over_the_shared_weights_is_bit_equal_to_the_effective_weights(
 
 def test_an_untrained_trainable_is_the_backbone_with_the_new_head(case: Case, as_bytes: AsBytes) -> None:
     """All-ones bits, and weights at their start, change nothing."""
-    if case.build is FORMS["signs"]:
+    if case.build in (FORMS["signs"], FORMS["signs that stay"]):
         pytest.skip("signs start a step away from it")
     trainable, x = case.trainable(), torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     plain = {**case.shared, **case.fresh.head}
@@ -246,7 +248,7 @@ def test_delta_is_a_snapshot(case: Case, make_fit: Any, as_bytes: AsBytes) -> No
 
 def test_nbytes_is_one_bit_a_masked_weight_and_the_rest_whole(case: Case) -> None:
     trainable = case.trainable()
-    counts = [parameter.numel() for parameter in trainable.groups().get("mask", [])]
+    counts = [parameter.numel() for name, parameter in trainable.named_parameters() if name.startswith("_real.")]
     bits = sum((count + 7) // 8 for count in counts) * (2 if case.build is FORMS["ternary masks"] else 1)
     whole = sum(p.numel() * 4 for role, group in trainable.groups().items() if role != "mask" for p in group)
     statistics = sum(case.shared[n].numel() * case.shared[n].element_size() for n in case.fresh.layout.buffers)
@@ -296,7 +298,8 @@ def test_loaded_tensors_are_seen(case: Case, make_fit: Any, as_bytes: AsBytes) -
 
 def test_frozen_weights_are_the_states_own_memory(case: Case) -> None:
     trainable = case.trainable()
-    frozen = [p for p in trainable.parameters() if not p.requires_grad and p.dtype != torch.bool]
+    weights = [p for name, p in trainable.named_parameters() if not name.startswith("_real.")]  # scores may be fixed
+    frozen = [p for p in weights if not p.requires_grad and p.dtype != torch.bool]
     assert {p.data_ptr() for p in frozen} <= {tensor.data_ptr() for tensor in case.shared.values()}
 
 
@@ -337,6 +340,23 @@ def test_roles() -> None:
         "head": 1,
     }
     assert {r: len(g) for r, g in Weights(shared, (), head, ("a", "b")).groups().items()} == {"weight": 2, "head": 1}
+
+
+def test_fixed_scores_stay_and_what_a_task_has_of_its_own_starts_elsewhere(make_fresh: Any, make_fit: Any) -> None:
+    network = UNet(width=2, norm="affine")
+    fresh = make_fresh(network, channels=2, seed=1, head="head", decoder=DECODER)
+    layout, shared = fresh.layout, {n: t for n, t in network.state_dict().items() if not n.startswith("head.")}
+    own = {name: torch.full_like(tensor, 0.5) for name, tensor in {**shared, **fresh.head}.items()}
+    trainable = Masks(shared, layout.buffers, fresh.head, layout.masked, layout.norms, own=own, fixed=True)
+    weights = trainable.weights()
+    assert all(bool((weights[name] == 0.5).all()) for name in (*layout.norms, *layout.head))
+    assert torch.equal(weights["conv1_1.weight"], shared["conv1_1.weight"])
+    assert trainable.groups().keys() == {"norm", "head"}
+    assert trainable.settings == {"mask scores": "fixed"}
+    make_fit(network)(trainable)
+    assert trainable.flips() == 0
+    assert not bool((trainable.weights()["head.weight"] == 0.5).any())
+    assert all(torch.equal(tensor, shared[name]) for name, tensor in trainable.shared().items())
 
 
 def test_trained_weights_are_not_held_frozen_as_well() -> None:
@@ -397,7 +417,7 @@ def test_real_masks_stay_float32_over_bf16_weights(build: Build, make_fresh: Any
     trainable = build(shared, dataclasses.replace(fresh, head=head))
     output = torch.func.functional_call(network, trainable.weights(), (torch.rand(2, 3, 32, 32).bfloat16(),))
     output.square().mean().backward()
-    for real in trainable.groups()["mask"]:
+    for real in trainable.groups().get("mask", []):
         assert real.dtype == torch.float32
         assert real.grad is not None
         assert real.grad.dtype == torch.float32

@@ -40,6 +40,9 @@ METHODS: tuple[Method, ...] = (
     Piggyback(lr=1e-2, scaling="average"),
     Piggyback(lr=1e-2, init="weight", scaling="individual"),
     Piggyback(lr=1e-2, init="uniform"),
+    Piggyback(lr=1e-2, teacher=1.0),
+    Piggyback(lr=1e-2, mask="sign", init="finetune"),
+    Piggyback(lr=1e-2, mask="sign", init="finetune", teacher=1.0),
     Scratch(),
     Finetune(),
     Decoder(),
@@ -51,6 +54,7 @@ METHODS: tuple[Method, ...] = (
 )
 OVER_AFFINE: tuple[Method, ...] = (
     Piggyback(lr=1e-2, norm=True),
+    Piggyback(lr=1e-2, norm=True, mask="sign", init="finetune"),
     NormOnly(),
     HeadOnly(),
     Scratch(),

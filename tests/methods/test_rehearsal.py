@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from stencilnet.masks import NetState, Replace, TaskDelta
 from stencilnet.methods import Fresh, Piggyback, Rehearsal
-from stencilnet.methods.rehearsal import Distillation, divergence
+from stencilnet.methods.distilling import divergence
+from stencilnet.methods.rehearsal import Distillation
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
 

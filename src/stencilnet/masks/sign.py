@@ -95,20 +95,28 @@ class Signs:
     multiples of it, so that a learning rate means the same for every layer. A step of that size can cancel or double a
     usual weight; starting at a tenth of it, nearer to the backbone, learned far more slowly where it was tried.
 
+    With a fine-tune's change of the weight, a channel's step starts at the mean absolute change of its weights, which
+    is nearest to the change for its signs (BitDelta, Sec. 3.1, a step a matrix), and all are trained as multiples of
+    the layer's.
+
     Args:
         weight: The shared weight.
         channel: Its dimension of output channels: 1 of a transposed convolution, else 0.
+        change: How a fine-tune has changed it.
     """
 
     selects: ClassVar[bool] = False
 
-    def __init__(self, weight: Tensor, channel: int) -> None:
-        self._unit = float(weight.detach().float().abs().mean())
-        self._steps = [size if place == channel else 1 for place, size in enumerate(weight.shape)]
+    def __init__(self, weight: Tensor, channel: int, change: Tensor | None = None) -> None:
+        sizes = (weight if change is None else change).detach().float().abs()
+        shape = [size if place == channel else 1 for place, size in enumerate(weight.shape)]
+        steps = sizes.movedim(channel, 0).reshape(weight.shape[channel], -1).mean(dim=1).view(shape)
+        self._unit = float(sizes.mean())
+        self._steps = torch.ones_like(steps) if change is None or not self._unit else steps / self._unit
 
     def start(self) -> tuple[Tensor, ...]:
-        """Return the steps, as multiples of the layer's mean absolute weight."""
-        return (torch.ones(self._steps),)
+        """Return the steps, as multiples of the layer's mean absolute weight or change."""
+        return (self._steps.cpu().clone(),)
 
     def __call__(self, weight: Tensor, real: Tensor, numbers: tuple[Tensor, ...]) -> Tensor:
         """Return the moved weights, differentiable in scores and steps."""

@@ -116,6 +116,8 @@ class Masks(Trainable):
         form: Makes a weight's form, given its key and the weight.
         start: Where scores start, by key; 1e-2 for all if None.
         scaling: What scores' gradients are divided by: see `scaled`.
+        own: Where norms, running statistics and the head start instead, by key; other keys do not matter.
+        fixed: Whether scores stay where they start, so that what is beside them is all that is trained.
     """
 
     def __init__(
@@ -129,13 +131,19 @@ class Masks(Trainable):
         form: Callable[[str, Tensor], Form] = lambda _name, _weight: Binary(),
         start: Mapping[str, Tensor] | None = None,
         scaling: Scaling = "none",
+        own: Mapping[str, Tensor] | None = None,
+        fixed: bool = False,
     ) -> None:
         super().__init__(shared, buffers, head, norms)
         self._before = {name: shared[name].detach() for name in (*self._buffer_names, *self._trained_names)}
-        self._masked_names = tuple(masked)
+        if own is not None:
+            for name, tensor in self._own_tensors().items():
+                tensor.detach().copy_(own[name])
+        self._masked_names, self._fixed = tuple(masked), fixed
         self._real = nn.ParameterList(
             nn.Parameter(
-                torch.full(shared[name].shape, INITIAL, dtype=torch.float32) if start is None else start[name].clone()
+                torch.full(shared[name].shape, INITIAL, dtype=torch.float32) if start is None else start[name].clone(),
+                requires_grad=not fixed,
             )
             for name in self._masked_names
         )
@@ -148,9 +156,10 @@ class Masks(Trainable):
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return real masks (``mask``) and head (``head``), and numbers (``scale``) and norms (``norm``) if any."""
+        masks = {"mask": list(self._real)} if not self._fixed else {}
         numbers = {"scale": list(self._numbers)} if len(self._numbers) else {}
         norms = {"norm": list(self._trained)} if self._trained_names else {}
-        return {"mask": list(self._real), **numbers, **norms, "head": list(self._head)}
+        return {**masks, **numbers, **norms, "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
         """Return masked weights, frozen biases and the task's own tensors."""
@@ -171,11 +180,12 @@ class Masks(Trainable):
 
     @property
     def settings(self) -> dict[str, str]:
-        """What beside its tensors decides how it trains: form and scaling, where they are not the paper's."""
+        """What beside its tensors decides how it trains: form, scaling, fixed scores, where not the paper's."""
         forms = {type(form).__name__ for form in self._forms} - {Binary.__name__}
         return {
             **({"mask form": ", ".join(sorted(forms))} if forms else {}),
             **({"mask scaling": self._scaling} if self._scaling != "none" else {}),
+            **({"mask scores": "fixed"} if self._fixed else {}),
         }
 
     @property

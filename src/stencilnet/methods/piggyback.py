@@ -1,15 +1,16 @@
 """Piggyback: one bit a weight over the frozen backbone (Mallya et al. 2018; the paper, Sec. 3)."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from stencilnet.masks import (
     INITIAL,
-    THRESHOLD,
     Affines,
     Binary,
     BitMask,
@@ -18,19 +19,20 @@ from stencilnet.masks import (
     NetState,
     Scaling,
     Signs,
-    Start,
     Ternaries,
+    Weights,
     starting_scores,
     starting_signs,
     warmed,
 )
+from stencilnet.methods.imitation import Imitation
+from stencilnet.methods.mask_options import SHARE, Init, Mask, mistakes
 from stencilnet.methods.method import Fit, Fresh, own_norms
+from stencilnet.methods.penalty import Penalty
 from stencilnet.methods.thrift import Zeros
 from stencilnet.models import Layout
 
 logger = logging.getLogger(__name__)
-
-Mask = Literal["binary", "sign", "ternary", "affine"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,10 +60,12 @@ class Piggyback:
     scaling: Scaling = "none"
     """What gradients of scores are divided by, which are the weights' times W: nothing (the paper), the layer's mean
     ``|W|`` (``average``), or each its own (``individual``). Not for ``sign``, whose gradients know no W."""
-    init: Start = "constant"
+    init: Init = "constant"
     """Where scores start: at `init_scale` (``constant``, the paper: all bits are ones), drawn from -`init_scale` to
     `init_scale` (``uniform``; a quarter of the bits are ones at 1e-2), or as far above the threshold as the layer's
-    mean ``|W|`` (``weight``). Sign deltas start as far from the threshold, with each weight's own sign."""
+    mean ``|W|`` (``weight``). Sign deltas start as far from the threshold, with each weight's own sign; or they take
+    signs and steps from a fine-tune of the weights (``finetune``; BitDelta, Liu et al. 2024), and its norms, if the
+    task has any, and head too: signs then stay, `lr` has no say, and the rest is trained on."""
     init_scale: float = INITIAL
     """See `init`; the threshold is 5e-3."""
     warm_start: str | None = None
@@ -70,10 +74,16 @@ class Piggyback:
     price: float = 0.0
     """What zeros cost (`Zeros`): this, in units of the task's loss before training, for a mask without a one. The fewer
     zeros, the fewer bytes a mask takes on disk. For ``binary``; 0 in the paper."""
+    teacher: float = 0.0
+    """What it costs to differ from a network that is fine-tuned first, from the shared weights on the same data, and
+    dropped in the end (`Imitation`): this, in units of the task's loss before training, for as far as the mask is from
+    it then; 0, the paper: there is none. A step of the mask takes more than twice as long with it."""
+    finetune_share: float = SHARE
+    """Of the recipe's steps, those that fine-tune first, for `teacher` or ``init: finetune``; the mask has the rest, to
+    a step the same budget."""
 
     def __post_init__(self) -> None:
-        problems = [*self._unknown(), *self._unfit_numbers(), *self._unfit_together()]
-        if problems:
+        if problems := mistakes(self):
             raise ValueError("Expected " + "; ".join(problems) + ".")
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
@@ -84,37 +94,71 @@ class Piggyback:
                 to start from a mask that is not there.
         """
         layout = fresh.layout
+        tuned = self._finetuned(state, fresh, fit) if self.finetunes else {}
+        signs = self.init == "finetune"
+        changes = {name: tuned[name] - state.shared[name].detach().cpu() for name in layout.masked} if signs else {}
         masks = Masks(
             state.shared,
             layout.buffers,
             fresh.head,
             layout.masked,
             own_norms(layout) if self.norm else (),
-            form=partial(self._form, layout),
-            start=self._start(state, task, fresh),
+            form=partial(self._form, layout, changes),
+            start=self._start(state, task, fresh, changes),
             scaling=self.scaling,
+            own=tuned if signs else None,
+            fixed=signs,
         )
-        trained = fit(masks, penalty=self._penalty(state, layout))
-        if trained.flips() == 0:
+        share = 1 - self.finetune_share if self.finetunes else 1.0
+        trained = fit(masks, penalty=self._penalty(state, task, fresh, tuned, masks), share=share)
+        if trained.flips() == 0 and not signs:
             self._warn(task, trained)
         return state.add(task, trained.delta())
 
-    def _penalty(self, state: NetState, layout: Layout) -> Zeros | None:
-        return Zeros({name: state.shared[name] for name in layout.masked}, price=self.price) if self.price else None
+    @property
+    def finetunes(self) -> bool:
+        """Whether a part of the steps fine-tunes a network, before the mask is trained."""
+        return bool(self.teacher) or self.init == "finetune"
 
-    def _form(self, layout: Layout, name: str, weight: Tensor) -> Form:
+    def _finetuned(self, state: NetState, fresh: Fresh, fit: Fit) -> dict[str, Tensor]:
+        """Return fine-tuned weights of the whole network, on the CPU; for signs, of what they can take over alone."""
+        layout = fresh.layout
+        own = (*layout.masked, *(own_norms(layout) if self.norm else ()))
+        trained = own if self.init == "finetune" else layout.parameters
+        network = fit(Weights(state.shared, layout.buffers, fresh.head, trained), share=self.finetune_share)
+        return {name: tensor.detach().cpu() for name, tensor in network.weights().items()}
+
+    def _penalty(
+        self, state: NetState, task: str, fresh: Fresh, tuned: Mapping[str, Tensor], masks: Masks
+    ) -> Penalty | None:
+        if self.price:
+            return Zeros({name: state.shared[name] for name in fresh.layout.masked}, price=self.price)
+        if not self.teacher:
+            return None
+        if fresh.probe is None:
+            raise ValueError(
+                f"Expected a `probe` of {task!r}: how far a mask is from its teacher is measured on its inputs."
+            )
+        student = masks.weights()
+        return Imitation(tuned, student, logits=fresh.logits(task), strength=self.teacher, probe=fresh.probe)
+
+    def _form(self, layout: Layout, changes: Mapping[str, Tensor], name: str, weight: Tensor) -> Form:
         match self.mask:
             case "binary":
                 return Binary()
             case "sign":
-                return Signs(weight, channel=1 if name in layout.transposed else 0)
+                return Signs(weight, channel=1 if name in layout.transposed else 0, change=changes.get(name))
             case "ternary":
                 return Ternaries()
             case "affine":
                 return Affines(weight)
 
-    def _start(self, state: NetState, task: str, fresh: Fresh) -> dict[str, Tensor] | None:
+    def _start(
+        self, state: NetState, task: str, fresh: Fresh, changes: Mapping[str, Tensor]
+    ) -> dict[str, Tensor] | None:
         """Return where scores start; None for the paper's start, of which nothing has to be remembered."""
+        if self.init == "finetune":
+            return {name: starting_signs(torch.full(change.shape, INITIAL), change) for name, change in changes.items()}
         warm = None if self.warm_start == task else self.warm_start
         if self._as_in_paper and self.mask != "sign" and warm is None:
             return None
@@ -140,40 +184,6 @@ class Piggyback:
             self.lr,
             f", or lower the price of zeros, {self.price:g}" if self.price else "",
         )
-
-    def _unknown(self) -> list[str]:
-        choices = {"mask": Mask, "scaling": Scaling, "init": Start}
-        return [
-            f"`{name}` to be one of {', '.join(get_args(kind))}, but got {getattr(self, name)!r}"
-            for name, kind in choices.items()
-            if getattr(self, name) not in get_args(kind)
-        ]
-
-    def _unfit_numbers(self) -> list[str]:
-        problems = []
-        if not self.lr > 0:
-            problems.append(f"the masks' `lr` to be positive, but got {self.lr}")
-        if not self.init_scale > THRESHOLD:
-            problems.append(f"`init_scale` to be above the threshold, {THRESHOLD:g}, but got {self.init_scale}")
-        if not self.price >= 0:
-            problems.append(f"`price` to be at least 0, but got {self.price}")
-        if self.init == "weight" and self.init_scale != INITIAL:
-            problems.append(f"no `init_scale` with `init: weight`, but got {self.init_scale}")
-        return problems
-
-    def _unfit_together(self) -> list[str]:
-        problems = []
-        if self.mask == "sign" and self.scaling != "none":
-            problems.append(f"no `scaling` with `mask: sign`, whose gradients know no W, but got {self.scaling}")
-        if self.mask == "sign" and self.init == "uniform":
-            problems.append("no `init: uniform` with `mask: sign`, which starts from the weights' own signs")
-        if self.warm_start is not None and self.mask not in ("binary", "affine"):
-            problems.append(f"`warm_start` to come with `mask: binary` or `affine`, but got {self.mask}")
-        if self.price and self.mask != "binary":
-            problems.append(f"`price` to come with `mask: binary`, but got {self.mask}")
-        if self.warm_start is not None and self.init == "uniform":
-            problems.append("no `warm_start` with `init: uniform`, whose bits are drawn")
-        return problems
 
 
 def _masks_of(task: str, state: NetState) -> dict[str, BitMask]:

@@ -6,15 +6,12 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from stencilnet.masks import NetState, Weights
+from stencilnet.methods.distilling import distance
 from stencilnet.methods.method import Fit, Fresh
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.models import Layout
-
-TEMPERATURE = 2.0
-"""Of the softmax by which logits are compared (Li and Hoiem 2016, Sec. 3)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +98,7 @@ class Distillation(Penalty):
             wanted = run(self._tensors("teacher") | heads, seen)
         given = run({**weights, **heads}, seen)
         pairs = zip(self._of_tasks(given), self._of_tasks(wanted), self._logits, strict=True)
-        distances = [divergence(ours, theirs) if logits else mse_loss(ours, theirs) for ours, theirs, logits in pairs]
+        distances = [distance(ours, theirs, logits=logits) for ours, theirs, logits in pairs]
         return self._strength * torch.stack(distances).sum()
 
     def _of_tasks(self, output: Tensor) -> tuple[Tensor, ...]:
@@ -110,17 +107,6 @@ class Distillation(Penalty):
     def _tensors(self, role: str) -> dict[str, Tensor]:
         buffers = dict(self.named_buffers(recurse=False))
         return {name: buffers[f"{role}_{position}"] for position, name in enumerate(self._names[role])}
-
-
-def divergence(given: Tensor, wanted: Tensor) -> Tensor:
-    """Return the Kullback-Leibler divergence of the softmaxes, a mean over all but dimension 1, at and times T^2.
-
-    Args:
-        given: Logits ``(N, C, ...)``.
-        wanted: The teacher's.
-    """
-    ours, theirs = ((logits / TEMPERATURE).log_softmax(dim=1) for logits in (given, wanted))
-    return TEMPERATURE**2 * (theirs.exp() * (theirs - ours)).sum(dim=1).mean()
 
 
 def _check_heads(state: NetState, layout: Layout) -> None:
