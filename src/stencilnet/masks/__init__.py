@@ -7,6 +7,7 @@ from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.forms import Binary, Form
 from stencilnet.masks.growing import grown
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.real import RealTask, between
 from stencilnet.masks.scaling import Scaling, scaled
 from stencilnet.masks.sign import Sign, Signs, starting_signs
 from stencilnet.masks.starting import Start, starting_scores, warmed
@@ -27,6 +28,7 @@ __all__ = [
     "Free",
     "Masks",
     "NetState",
+    "RealTask",
     "Replace",
     "Scaling",
     "Select",
@@ -38,6 +40,7 @@ __all__ = [
     "Ternary",
     "Trainable",
     "Weights",
+    "between",
     "binarize",
     "grown",
     "scaled",

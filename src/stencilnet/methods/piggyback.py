@@ -83,8 +83,19 @@ class Piggyback:
             ValueError: If the task is to have norms of its own and the backbone's have no scales and shifts, or it is
                 to start from a mask that is not there.
         """
+        trained = fit(self.trainable(state, task, fresh), penalty=self._penalty(state, fresh.layout))
+        if trained.flips() == 0:
+            self._warn(task, trained)
+        return state.add(task, trained.delta())
+
+    def trainable(self, state: NetState, task: str, fresh: Fresh) -> Masks:
+        """Return what `learn` trains, as it starts.
+
+        Raises:
+            ValueError: As `learn` does.
+        """
         layout = fresh.layout
-        masks = Masks(
+        return Masks(
             state.shared,
             layout.buffers,
             fresh.head,
@@ -94,10 +105,6 @@ class Piggyback:
             start=self._start(state, task, fresh),
             scaling=self.scaling,
         )
-        trained = fit(masks, penalty=self._penalty(state, layout))
-        if trained.flips() == 0:
-            self._warn(task, trained)
-        return state.add(task, trained.delta())
 
     def _penalty(self, state: NetState, layout: Layout) -> Zeros | None:
         return Zeros({name: state.shared[name] for name in layout.masked}, price=self.price) if self.price else None
