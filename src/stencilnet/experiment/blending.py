@@ -243,7 +243,7 @@ def _sheet(
         columns=("photo", *blend_names(shares, slider.first, slider.second)),
         rows=tuple(zip([to_picture(image) for image in inputs], *columns, strict=True)),
         feet=(
-            (metric_title(metric), *(f"to {name}" for name in lines)),
+            (metric.name.replace("_", " "), *(f"to {name}" for name in lines)),  # PIL's font has no arrows
             *(("", *pair) for pair in zip(*texts, strict=True)),
         ),
     )
