@@ -1,6 +1,7 @@
 """Piggyback: one bit a weight over the frozen backbone (Mallya et al. 2018; the paper, Sec. 3)."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar, Literal, get_args
@@ -16,6 +17,7 @@ from stencilnet.masks import (
     Form,
     Masks,
     NetState,
+    Replace,
     Scaling,
     Signs,
     Start,
@@ -67,6 +69,9 @@ class Piggyback:
     warm_start: str | None = None
     """An earlier task with a mask to start from: where its bit is zero, a score starts as far below the threshold as it
     would above. The task of that name itself starts without. For ``binary`` and ``affine``."""
+    warm_head: bool = False
+    """Whether a warm start takes the head along, where it has as many output channels. Two tasks of one kind whose
+    heads have a common start are joined by a smoother line of blends (`stencil blend`)."""
     price: float = 0.0
     """What zeros cost (`Zeros`): this, in units of the task's loss before training, for a mask without a one. The fewer
     zeros, the fewer bytes a mask takes on disk. For ``binary``; 0 in the paper."""
@@ -98,7 +103,7 @@ class Piggyback:
         return Masks(
             state.shared,
             layout.buffers,
-            fresh.head,
+            self._head(state, task, fresh),
             layout.masked,
             own_norms(layout) if self.norm else (),
             form=partial(self._form, layout),
@@ -122,7 +127,7 @@ class Piggyback:
 
     def _start(self, state: NetState, task: str, fresh: Fresh) -> dict[str, Tensor] | None:
         """Return where scores start; None for the paper's start, of which nothing has to be remembered."""
-        warm = None if self.warm_start == task else self.warm_start
+        warm = self._warm(task)
         if self._as_in_paper and self.mask != "sign" and warm is None:
             return None
         weights = {name: state.shared[name].detach().cpu() for name in fresh.layout.masked}
@@ -130,6 +135,19 @@ class Piggyback:
         if self.mask == "sign":
             return {name: starting_signs(tensor, weights[name]) for name, tensor in scores.items()}
         return scores if warm is None else warmed(scores, _masks_of(warm, state))
+
+    def _head(self, state: NetState, task: str, fresh: Fresh) -> Mapping[str, Tensor]:
+        """Return where the head starts."""
+        warm = self._warm(task)
+        if warm is None or not self.warm_head or warm not in state.deltas:
+            return fresh.head
+        entries = state.deltas[warm].entries
+        found = {name: e.tensor for name in fresh.head if isinstance(e := entries.get(name), Replace)}
+        fits = all(name in found and found[name].shape == tensor.shape for name, tensor in fresh.head.items())
+        return found if fits else fresh.head
+
+    def _warm(self, task: str) -> str | None:
+        return None if self.warm_start == task else self.warm_start
 
     @property
     def _as_in_paper(self) -> bool:
@@ -176,6 +194,8 @@ class Piggyback:
             problems.append("no `init: uniform` with `mask: sign`, which starts from the weights' own signs")
         if self.warm_start is not None and self.mask not in ("binary", "affine"):
             problems.append(f"`warm_start` to come with `mask: binary` or `affine`, but got {self.mask}")
+        if self.warm_head and self.warm_start is None:
+            problems.append("`warm_head` to come with `warm_start`, which names the task whose head it is")
         if self.price and self.mask != "binary":
             problems.append(f"`price` to come with `mask: binary`, but got {self.mask}")
         if self.warm_start is not None and self.init == "uniform":
