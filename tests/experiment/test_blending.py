@@ -19,9 +19,10 @@ from stencilnet.experiment.session import Session
 
 
 def config(*more: str) -> Experiment:
-    """Two styles of the tiny demo, and a task of another kind."""
-    whole = read_config("demo/tiny", ["trainer.samples=0", *more])
-    named = tuple(plan for plan in whole.tasks if plan.name in ("scenes", "colour", "swirls", "bands"))
+    """Two styles of the tiny demo, the second learned from the first, and a task of another kind."""
+    warm = ["methods.0.method.warm_start=swirls", "methods.0.method.warm_head=true"]
+    whole = read_config("demo/tiny", ["trainer.samples=0", *warm, *more])
+    named = tuple(whole.plan(name) for name in ("scenes", "swirls", "bands", "colour"))
     return dataclasses.replace(whole, methods=whole.methods[:1], tasks=named)
 
 
@@ -111,7 +112,8 @@ def test_without_its_checkpoint_a_task_has_bits_alone(folder: Path, tmp_path: Pa
 def test_a_folder_without_a_run_and_masks_of_another_form_are_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"Expected a run folder, but .* has no config\.json"):
         opened(tmp_path)
-    run = Run(config("methods.0.method.mask=sign"), Session(out=tmp_path / "signs", root=Path()))
+    signs = ["methods.0.method.mask=sign", "methods.0.method.warm_start=null", "methods.0.method.warm_head=false"]
+    run = Run(config(*signs), Session(out=tmp_path / "signs", root=Path()))
     with pytest.raises(RunError, match=r"by piggyback with `mask: binary` in .* but it has `mask: sign`"):
         real_task(run, "bands")
 
