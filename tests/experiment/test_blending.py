@@ -87,7 +87,7 @@ def test_without_photos_the_strip_shows_test_examples(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        (("swirls", "nobody"), r"learned by piggyback \(colour, swirls, bands\), but got 'nobody'"),
+        (("swirls", "nobody"), r"learned by piggyback \(swirls, bands, colour\), but got 'nobody'"),
         (("scenes", "swirls"), "but got 'scenes'"),
         (("colour", "swirls"), "two tasks of one kind that gives pictures, but 'colour' is colorization"),
     ],
