@@ -47,7 +47,8 @@ def test_commands_and_their_options() -> None:
     assert options["run"] == {"--out", "--input", "--device", "--precision"}
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == options["verify"] == {"--json"}
-    assert options["analyze"] == {"--out"}
+    assert options["analyze"] == {"--out", "--ceiling"}
+    assert options["blend"] == {"--out", "--root", "--steps"}
     loading = {"--root", "--only", "--workers", "--batches", "--set"}
     table = {"--device", "--width", "--size", "--row", "--growth", "--out"}
     assert options["bench"] == loading | table | {"--repetitions", "--json"}

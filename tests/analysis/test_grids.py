@@ -97,3 +97,16 @@ def test_ragged_and_empty_sheets_are_refused() -> None:
         Sheet(columns=("input",), rows=((None,), ()))
     with pytest.raises(ValueError, match="at least one column and one row"):
         Sheet(columns=("input",), rows=())
+
+
+def test_lines_below_columns_take_room_and_no_more() -> None:
+    picture = Image.new("RGB", (160, 160), (10, 120, 200))
+    plain = contact_sheet(Sheet(columns=("a", "b"), rows=((picture, picture),)))
+    footed = contact_sheet(Sheet(columns=("a", "b"), rows=((picture, picture),), feet=(("x", "y"), ("1", "2"))))
+    assert footed.height == plain.height + 48
+    assert footed.crop((0, 0, plain.width, 190)).tobytes() == plain.crop((0, 0, plain.width, 190)).tobytes()
+    below = np.asarray(footed.crop((0, 200, footed.width, footed.height)).convert("L"))
+    assert (below[:, : footed.width // 2] < 128).any()
+    assert (below[:, footed.width // 2 :] < 128).any()
+    with pytest.raises(ValueError, match=r"equally many lines below each of the 2 columns .* got \[1\]"):
+        Sheet(columns=("a", "b"), rows=((picture, picture),), feet=(("x",),))

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 
 from stencilnet.analysis.curves import Curves
 from stencilnet.analysis.drawing import CELL, DECODER, ENCODER, INK, MUTED, inline, to_png, to_svg
-from stencilnet.analysis.masks import Similarity, similarity, zero_ratio, zero_ratios
+from stencilnet.analysis.masks import similarity, zero_ratio, zero_ratios
 from stencilnet.analysis.plots import (
     forgetting_figure,
     kappa_figure,
@@ -142,7 +143,7 @@ def test_the_kappa_map_shows_each_pair_once(results, masks: dict[str, dict[str, 
     found = similarity("fine", masks)
     figure = kappa_figure(cards, found)
     assert words(figure) == [f"{found.kappa['coarse', 'colour']:.3f}".replace("-", "−")]
-    planted = Similarity(tasks=found.tasks, agreement=found.agreement, kappa={**found.kappa, ("coarse", "colour"): 1.0})
+    planted = dataclasses.replace(found, kappa={**found.kappa, ("coarse", "colour"): 1.0})
     assert words(kappa_figure(cards, planted)) == ["1.000"]
 
 

@@ -117,6 +117,8 @@ def test_damage_is_found(desk: Path) -> None:
         (("train", "nowhere.yaml"), 2, "expected a file or a shipped config"),
         (("compare", "photos", "--root", "photos"), 2, "tasks.0.data.train"),
         (("demo", "--size", "huge"), 2, "'huge' is not one of"),
+        (("analyze", "bundle", "-o", "out", "--ceiling", "things"), 2, "expected two tasks, TASK,TASK"),
+        (("blend", "photos", "a", "b", "-o", "out"), 2, "Expected a run folder, but photos has no config.json"),
         (("frobnicate",), 2, "No such command"),
     ],
 )

@@ -1,5 +1,6 @@
 """A config is read whole: defaults, overrides, and every mistake in one answer."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -399,3 +400,14 @@ def test_a_run_starts_warm_from_the_first_task_that_a_method_learns(tmp_path: Pa
     check_paths(path, elsewhere, tmp_path, backbone=False)  # the bundle that tasks are added to may have it
     with pytest.raises(ConfigError, match="expected the first task that it learns, 'colour', but got 'gogh'"):
         check_paths(path, elsewhere, tmp_path)
+
+
+def test_what_a_run_keeps_of_its_config_reads_back(tmp_path: Path) -> None:
+    experiment = read_config(write(tmp_path, SMALL), ["methods.0.method.lr=5.0e-5"])
+    kept = tmp_path / "config.json"
+    kept.write_text(json.dumps(to_plain(experiment)))
+    assert "5e-05" in kept.read_text(), "a number in JSON, text in YAML"
+    assert read_config(str(kept)) == experiment
+    kept.write_text("title: A run")
+    with pytest.raises(ConfigError, match="is not JSON"):
+        read_config(str(kept))

@@ -188,7 +188,7 @@ def test_a_moving_methods_task_needs_its_parent(tmp_path: Path) -> None:
 def test_the_masks_of_a_bundle_are_analysed_also_without_its_first_task(finished: Run, tmp_path: Path) -> None:
     shutil.copytree(finished.folder.path / "bundle", tmp_path / "bundle")
     written = analyze_bundle(tmp_path / "bundle", tmp_path / "masks")
-    assert [path.name for path in written] == ["zeros-things.svg", "zeros-colour.svg", "masks.json"]
+    assert [path.name for path in written] == ["zeros-things.svg", "zeros-colour.svg", "kappa-layers.svg", "masks.json"]
     found = json.loads((tmp_path / "masks" / "masks.json").read_text())
     assert found["agreement"][0]["first"] == "scenes"
     assert found["agreement"][0]["value"] == pytest.approx(1 - found["zero_ratio"]["things"]["total"])

@@ -103,6 +103,25 @@ def test_a_warm_start_has_the_bits_of_the_earlier_task(
     assert zeros(itself, "a") == 0
 
 
+def test_a_warm_start_takes_the_head_along_if_asked_to_and_if_it_fits(
+    backbone: nn.Module, state: NetState, fresh: Fresh, make_fit: Any, make_fresh: Any
+) -> None:
+    def head(learned: NetState, task: str) -> dict[str, torch.Tensor]:
+        return {n: e.tensor for n, e in learned.deltas[task].entries.items() if isinstance(e, Replace)}
+
+    earlier = Piggyback(lr=1e-2).learn(state, "a", fresh, make_fit(backbone))
+    method = Piggyback(warm_start="a", warm_head=True)
+    taken = head(method.learn(earlier, "b", fresh, lambda trainable, **_: trainable), "b")
+    assert all(torch.equal(tensor, head(earlier, "a")[name]) for name, tensor in taken.items())
+    alone = head(Piggyback(warm_start="a").learn(earlier, "b", fresh, lambda trainable, **_: trainable), "b")
+    assert all(torch.equal(tensor, fresh.head[name]) for name, tensor in alone.items())
+    other: Fresh = make_fresh(backbone, channels=5, seed=6, head="head", decoder=DECODER)
+    unfit = head(method.learn(earlier, "c", other, lambda trainable, **_: trainable), "c")
+    assert all(torch.equal(tensor, other.head[name]) for name, tensor in unfit.items())
+    itself = head(method.learn(state, "a", fresh, lambda trainable, **_: trainable), "a")
+    assert all(torch.equal(tensor, fresh.head[name]) for name, tensor in itself.items())
+
+
 def test_a_warm_start_needs_a_mask(state: NetState, fresh: Fresh) -> None:
     headed = HeadOnly().learn(state, "a", fresh, lambda trainable, **_: trainable)
     for name, got in (("a", "'a' has none"), ("x", "'x' is not there")):
@@ -155,6 +174,7 @@ def test_drawn_starts_follow_the_tasks_seed(state: NetState, fresh: Fresh) -> No
         ({"teacher": 1.0, "price": 0.1}, "`price` or `teacher`, not both"),
         ({"teacher": 1.0, "finetune_share": 1.0}, r"`finetune_share` to be between 0 and 1, but got 1\.0"),
         ({"finetune_share": 0.25}, "no `finetune_share` without `teacher` or `init: finetune`"),
+        ({"warm_head": True}, "`warm_head` to come with `warm_start`"),
         ({"lr": -1.0, "mask": "soft"}, r"`mask` to be .*; the masks' `lr` to be positive, but got -1\.0"),
     ],
     ids=lambda value: " ".join(map(str, value)) if isinstance(value, dict) else "",

@@ -24,11 +24,13 @@ class Sheet:
         columns: Heads: input, target, each method.
         rows: Pictures of each example, as many as there are columns; None leaves a gap.
         legend: Name and colour of each class, for label pictures.
+        feet: Lines below each column, as many for every one; or none at all.
     """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Image.Image | None, ...], ...]
     legend: Mapping[str, RGB] = field(default_factory=dict)
+    feet: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.rows or not self.columns:
@@ -39,6 +41,11 @@ class Sheet:
                     f"Expected row {number} of the contact sheet to have {len(self.columns)} pictures "
                     f"({', '.join(self.columns)}), but got {len(row)}."
                 )
+        if self.feet and (len(self.feet) != len(self.columns) or len({len(lines) for lines in self.feet}) > 1):
+            raise ValueError(
+                f"Expected equally many lines below each of the {len(self.columns)} columns of the contact sheet, but "
+                f"got {[len(lines) for lines in self.feet]}."
+            )
 
 
 def class_legend(classes: Sequence[str], pictures: Iterable[Image.Image | None]) -> dict[str, RGB]:
@@ -77,7 +84,8 @@ def contact_sheet(sheet: Sheet) -> Image.Image:
     width = 2 * _MARGIN + len(sheet.columns) * (cell + _GAP) - _GAP
     places = _legend_places(sheet.legend, font, width)
     legend_height = (max(line for _, line in places) + 1) * _LINE if places else 0
-    height = 2 * _MARGIN + _LINE + sum(heights) + _GAP * (len(rows) - 1) + legend_height
+    feet_height = len(sheet.feet[0]) * _LINE if sheet.feet else 0
+    height = 2 * _MARGIN + _LINE + sum(heights) + _GAP * (len(rows) - 1) + feet_height + legend_height
     canvas = Image.new("RGB", (width, height), _PAPER)
     draw = ImageDraw.Draw(canvas)
     for place, head in enumerate(sheet.columns):
@@ -92,7 +100,11 @@ def contact_sheet(sheet: Sheet) -> Image.Image:
             else:
                 canvas.paste(picture, (left, top))
         top += row_height + _GAP
-    _draw_legend(draw, sheet.legend, places, font, top + 2)
+    for place, lines in enumerate(sheet.feet):
+        for number, line in enumerate(lines):
+            left = _MARGIN + place * (cell + _GAP)
+            draw.text((left, top - 2 + number * _LINE), _short(line, font, cell), _INK, font)
+    _draw_legend(draw, sheet.legend, places, font, top + feet_height + 2)
     return canvas
 
 

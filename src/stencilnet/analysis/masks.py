@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from math import sqrt
 
 import torch
 from torch import Tensor
@@ -49,6 +50,18 @@ class Overlap:
         zeros = (self.weights - self.first) * (self.weights - self.second)
         chance = (self.first * self.second + zeros) / self.weights**2
         return 0.0 if chance == 1 else (self.agreement - chance) / (1 - chance)
+
+    @property
+    def kappa_by_chance(self) -> float:
+        """Standard deviation of kappa over unrelated masks of these densities (exact: `both` is hypergeometric then).
+
+        About 1 / sqrt(weights): small layers show a kappa of some size by chance alone.
+        """
+        n, a, b = self.weights, self.first, self.second
+        if n == 1 or a * b * (n - a) * (n - b) == 0:
+            return 0.0
+        spread = sqrt(a * b * (n - a) * (n - b) / (n - 1)) / n
+        return 2 * spread * n / (n * n - a * b - (n - a) * (n - b))
 
 
 def zero_ratios(masks: TaskMasks) -> dict[str, float]:
@@ -111,11 +124,13 @@ class Similarity:
         tasks: The task whose weights are all kept, then the masked ones.
         agreement: By pair of tasks, the earlier first, in [0, 1]; the first task's is the share of ones.
         kappa: By the same pairs, in [-1, 1].
+        layers: By pair of masked tasks, what they have in common in each layer, by key, in network order.
     """
 
     tasks: tuple[str, ...]
     agreement: Mapping[tuple[str, str], float]
     kappa: Mapping[tuple[str, str], float]
+    layers: Mapping[tuple[str, str], Mapping[str, Overlap]]
 
 
 def similarity(backbone: str, masks: Mapping[str, TaskMasks]) -> Similarity:
@@ -130,12 +145,14 @@ def similarity(backbone: str, masks: Mapping[str, TaskMasks]) -> Similarity:
     """
     if backbone in masks:
         raise ValueError(f"Expected the first task {backbone!r} to have no mask: it trained the backbone itself.")
+    layers = {(a, b): overlaps(masks[a], masks[b]) for a, b in combinations(masks, 2)}
     pairs = {(backbone, task): _with_all_ones(own) for task, own in masks.items()}
-    pairs |= {(a, b): overlap(masks[a], masks[b]) for a, b in combinations(masks, 2)}
+    pairs |= {pair: total(counts) for pair, counts in layers.items()}
     return Similarity(
         tasks=(backbone, *masks),
         agreement={pair: count.agreement for pair, count in pairs.items()},
         kappa={pair: count.kappa for pair, count in pairs.items()},
+        layers=layers,
     )
 
 

@@ -5,12 +5,10 @@ from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from stencilnet.analysis.cells import cell, colour_bar, grid_of_cells, shade
 from stencilnet.analysis.curves import Curves, Series
 from stencilnet.analysis.drawing import (
     CELL,
@@ -32,9 +30,6 @@ from stencilnet.tasks.task import Metric
 
 _MANY_LAYERS = 40
 """Beyond this many bars, numbers above them would run into each other."""
-
-_DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#d8683a", "#f2b094", "#f0f0ed", "#9ac7e2", "#4a9bcb"])
-_CELL_INK = "#16191d"
 
 
 def zero_ratio_figure(
@@ -170,11 +165,11 @@ def forgetting_figure(comparison: Comparison, method: str) -> Figure:
         for place, column in enumerate(columns):
             _forgetting_column(axes, matrix, column, place)
         rows = [by_name[row.task] for row in matrix.rows]
-        _grid_of_cells(axes, len(columns), len(rows))
+        grid_of_cells(axes, len(columns), len(rows))
         axes.set_xticks(range(len(columns)), [_head(card) for card in cards])
         axes.set_yticks(range(len(rows)), [f"after Task {card.number} · {card.title}" for card in rows])
         axes.set_title(f"{method_title(method)}: every task in every state", pad=8)
-        _colour_bar(figure, axes, 1.0, ("100 % worse", "as learned", "100 % better"))
+        colour_bar(figure, axes, 1.0, ("100 % worse", "as learned", "100 % better"))
     return figure
 
 
@@ -187,15 +182,15 @@ def _forgetting_column(axes: Axes, matrix: ResultMatrix, column: Column, place: 
         learned = learned or row.task == column.task
         if value is None or own is None:
             if learned:
-                _cell(axes, place, line, CELL, "-")
+                cell(axes, place, line, CELL, "-")
             continue
         change = relative_change(own, value)
         better = change if column.metric.higher_is_better else -change
-        colour = _DIVERGING(Normalize(-1, 1, clip=True)(better))
+        colour = shade(better, 1.0)
         if row.task == column.task:
-            _cell(axes, place, line, colour, text, frame=True)
+            cell(axes, place, line, colour, text, frame=True)
         else:
-            _cell(axes, place, line, colour, f"{text}\n{_percent(change)}")
+            cell(axes, place, line, colour, f"{text}\n{_percent(change)}")
 
 
 def relative_change(before: float, after: float) -> float:
@@ -221,41 +216,15 @@ def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
         for line, below in enumerate(shown[1:]):
             for place, above in enumerate(shown[: line + 1]):
                 value = similarity.kappa[above.name, below.name]
-                colour = _DIVERGING(Normalize(-limit, limit)(value))
-                _cell(axes, place, line, colour, f"{value:.3f}".replace("-", "−"))
-        _grid_of_cells(axes, size, size)
+                colour = shade(value, limit)
+                cell(axes, place, line, colour, f"{value:.3f}".replace("-", "−"))
+        grid_of_cells(axes, size, size)
         axes.set_xticks(range(size), ["\n".join([f"Task {card.number}", *wrap(card.title, 13)]) for card in shown[:-1]])
         axes.set_yticks(range(size), [f"Task {card.number} · {card.title}" for card in shown[1:]])
         axes.set_title("Cohen's kappa between masks", pad=8)
-        _colour_bar(figure, axes, limit, (f"−{limit:.2f}", "0: chance", f"{limit:.2f}"))
+        colour_bar(figure, axes, limit, (f"−{limit:.2f}", "0: chance", f"{limit:.2f}"))
     return figure
-
-
-def _cell(axes: Axes, x: int, y: int, colour: object, text: str, *, frame: bool = False) -> None:
-    axes.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, facecolor=colour, edgecolor="none"))
-    if frame:  # inside the cell, so that it shows on dark pages too
-        axes.add_patch(Rectangle((x - 0.43, y - 0.39), 0.86, 0.78, facecolor="none", edgecolor=_CELL_INK))
-    ink = MUTED if colour == CELL else _CELL_INK
-    axes.text(x, y, text, ha="center", va="center", fontsize=8, linespacing=1.15, color=ink)
-
-
-def _grid_of_cells(axes: Axes, columns: int, rows: int) -> None:
-    axes.set_xlim(-0.5, columns - 0.5)
-    axes.set_ylim(rows - 0.5, -0.5)
-    axes.grid(visible=False)
-    axes.tick_params(length=0)
-    axes.xaxis.tick_bottom()
-    for spine in axes.spines.values():
-        spine.set_visible(False)
 
 
 def _head(card: TaskCard) -> str:
     return "\n".join([f"Task {card.number}", *wrap(card.title, 13), metric_title(card.metrics[0])])
-
-
-def _colour_bar(figure: Figure, axes: Axes, limit: float, labels: tuple[str, str, str]) -> None:
-    scale = ScalarMappable(Normalize(-limit, limit), _DIVERGING)
-    bar = figure.colorbar(scale, ax=axes, shrink=0.9, aspect=18, pad=0.02)
-    bar.set_ticks([-limit, 0.0, limit], labels=labels)
-    bar.ax.tick_params(length=0)
-    bar.outline.set_visible(False)

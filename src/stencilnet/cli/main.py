@@ -8,7 +8,7 @@ import click
 from stencilnet.cli.bench import bench
 from stencilnet.cli.data import data
 from stencilnet.cli.learning import add, compare, config, demo, train
-from stencilnet.cli.shipping import analyze, evaluate, info, merge, remove, run, verify
+from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -17,7 +17,23 @@ def stencil() -> None:
     """One network, many image tasks: each new task costs one bit per weight and never changes the old ones."""
 
 
-for verb in (demo, train, add, merge, remove, run, evaluate, compare, analyze, info, verify, bench, config, data):
+for verb in (
+    demo,
+    train,
+    add,
+    merge,
+    remove,
+    run,
+    evaluate,
+    compare,
+    analyze,
+    blend,
+    info,
+    verify,
+    bench,
+    config,
+    data,
+):
     stencil.add_command(verb)
 
 

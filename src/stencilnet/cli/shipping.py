@@ -1,4 +1,4 @@
-"""Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze."""
+"""Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze; and blend, on a run."""
 
 import json
 from dataclasses import asdict
@@ -138,9 +138,48 @@ def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], 
 @click.command()
 @_bundle
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
-def analyze(bundle: Path, out: Path) -> None:
-    """Analyse BUNDLE's masks: ratio of 0 per layer, agreement and kappa between tasks."""
+@click.option(
+    "--ceiling",
+    "ceilings",
+    multiple=True,
+    metavar="TASK,TASK",
+    help="Two tasks of BUNDLE that are one, learned twice: what any kappa is read against. May be repeated.",
+)
+def analyze(bundle: Path, out: Path, ceilings: tuple[str, ...]) -> None:
+    """Analyse BUNDLE's masks: ratio of 0, agreement, and kappa between tasks, whole and by layer."""
     from stencilnet.experiment.analyzing import analyze_bundle
 
-    for path in analyze_bundle(bundle, out):
+    for path in analyze_bundle(bundle, out, [_pair(words) for words in ceilings]):
+        click.echo(path)
+
+
+def _pair(words: str) -> tuple[str, str]:
+    match [word.strip() for word in words.split(",")]:
+        case [first, second]:
+            return first, second
+    raise click.BadParameter(f"expected two tasks, TASK,TASK, but got {words!r}.", param_hint="--ceiling")
+
+
+@click.command()
+@click.argument("folder", metavar="RUN", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("first")
+@click.argument("second")
+@click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
+@click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
+@click.option("--steps", type=click.IntRange(min=2), default=7, show_default=True, help="Places, both ends among them.")
+def blend(folder: Path, first: str, second: str, photos: tuple[Path, ...], out: Path, root: Path, steps: int) -> None:
+    """Slide from task FIRST to task SECOND of a RUN folder by the scores that their masks were cut from.
+
+    Writes strip.png, what each place makes of PHOTOs (without any: of test examples), and blend.svg and blend.json,
+    either task's losses on its test examples. The run's data are under --root, as when it was trained.
+    """
+    from stencilnet.cli.console import console, use_all_cores
+    from stencilnet.experiment.blending import Slider, open_run, write_blend
+    from stencilnet.experiment.session import Session
+
+    screen = console()
+    use_all_cores()
+    run = open_run(folder, Session(out=folder, root=root, announce=screen.print))
+    for path in write_blend(Slider.between(run, first, second), out, photos, steps):
         click.echo(path)

@@ -1,7 +1,8 @@
-"""Reads a config file: YAML, overrides, the schema. All mistakes are reported at once, each with its path."""
+"""Reads a config file: YAML (or JSON, as a run keeps it), overrides, the schema; all mistakes at once, with paths."""
 
 import dataclasses
 import difflib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -171,10 +172,11 @@ def _read_yaml(source: str) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(source, [f"cannot be read: {error}"]) from None
+    form, parse = ("JSON", json.loads) if path.suffix == ".json" else ("YAML", yaml.safe_load)
     try:
-        raw = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date such as 2024-13-01
-        raise ConfigError(source, [f"is not YAML: {error}"]) from None
+        raw = parse(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: JSON's own; in YAML a date such as 2024-13-01
+        raise ConfigError(source, [f"is not {form}: {error}"]) from None
     if not isinstance(raw, dict):
         raise ConfigError(source, [f"expected a mapping at the top, but got {kind_of(raw)}"])
     return raw

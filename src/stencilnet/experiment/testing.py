@@ -120,13 +120,14 @@ class Tester:
         return evaluate(
             predict,
             self.tasks[name],
-            self._samples(name),
+            self.samples(name),
             batch=_BATCH,
             device=self._device,
             workers=self.experiment.trainer.workers,
         )
 
-    def _samples(self, name: str) -> EvaluationSamples:
+    def samples(self, name: str) -> EvaluationSamples:
+        """Return a task's test examples as it is measured on them."""
         plan = self.experiment.plan(name)
         return EvaluationSamples(self.data(name).test, plan.view, self.tasks[name], whole=plan.view.test == "whole")
 
@@ -148,7 +149,7 @@ class Tester:
 
     def save_pictures(self, name: str, label: str, predict: Predictor, folder: Path) -> None:
         """Write a predictor's pictures of a few test examples, spread over the split."""
-        samples = self._samples(name)
+        samples = self.samples(name)
         positions = spread(self.experiment.pictures, len(samples))
         with torch.no_grad():
             save_pictures(folder, label, predict, self.tasks[name], samples, positions)

@@ -8,6 +8,7 @@ from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.forms import Binary, Form
 from stencilnet.masks.growing import grown
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.real import RealTask, between
 from stencilnet.masks.scaling import Scaling, scaled
 from stencilnet.masks.sign import Sign, Signs, starting_signs
 from stencilnet.masks.starting import Start, starting_scores, warmed
@@ -28,6 +29,7 @@ __all__ = [
     "Free",
     "Masks",
     "NetState",
+    "RealTask",
     "Replace",
     "Scaling",
     "Select",
@@ -40,6 +42,7 @@ __all__ = [
     "Trainable",
     "Weights",
     "backbone_key",
+    "between",
     "binarize",
     "column_key",
     "grown",

@@ -11,6 +11,7 @@ from stencilnet.masks.binarize import INITIAL
 from stencilnet.masks.delta import TaskDelta
 from stencilnet.masks.entries import Entry, Replace
 from stencilnet.masks.forms import Binary, Form
+from stencilnet.masks.real import RealTask
 from stencilnet.masks.scaling import Scaling, scaled
 
 
@@ -172,6 +173,17 @@ class Masks(Trainable):
         """Return one packed mask a weight, and the task's own tensors."""
         entries = {name: form.entry(real.detach(), numbers) for name, form, real, numbers in self._masks()}
         return TaskDelta(entries | self._own_entries())
+
+    def real(self) -> RealTask:
+        """Return copies of the scores and of the task's own tensors, on the CPU; ``real().delta()`` equals `delta`.
+
+        Raises:
+            ValueError: If the masks are not binary ones: another form has more than its scores.
+        """
+        if not all(isinstance(form, Binary) for form in self._forms):
+            raise ValueError(f"Expected binary masks, but got {self.settings['mask form']}.")
+        scores = {name: _stored(real) for name, real in zip(self._masked_names, self._real, strict=True)}
+        return RealTask(scores, {name: _stored(tensor) for name, tensor in self._own_tensors().items()})
 
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights, which this training does not touch."""

@@ -54,6 +54,8 @@ def _unfit_together(method: "Piggyback") -> list[str]:
         problems.append("no `init: uniform` with `mask: sign`, which starts from the weights' own signs")
     if method.warm_start is not None and method.mask not in ("binary", "affine"):
         problems.append(f"`warm_start` to come with `mask: binary` or `affine`, but got {method.mask}")
+    if method.warm_head and method.warm_start is None:
+        problems.append("`warm_head` to come with `warm_start`, which names the task whose head it is")
     if method.price and method.mask != "binary":
         problems.append(f"`price` to come with `mask: binary`, but got {method.mask}")
     if method.price and method.teacher:

@@ -17,6 +17,7 @@ from stencilnet.masks import (
     Form,
     Masks,
     NetState,
+    Replace,
     Scaling,
     Signs,
     Ternaries,
@@ -71,6 +72,9 @@ class Piggyback:
     warm_start: str | None = None
     """An earlier task with a mask to start from: where its bit is zero, a score starts as far below the threshold as it
     would above. The task of that name itself starts without. For ``binary`` and ``affine``."""
+    warm_head: bool = False
+    """Whether a warm start takes the head along, where it has as many output channels. Two tasks of one kind whose
+    heads have a common start are joined by a smoother line of blends (`stencil blend`)."""
     price: float = 0.0
     """What zeros cost (`Zeros`): this, in units of the task's loss before training, for a mask without a one. The fewer
     zeros, the fewer bytes a mask takes on disk. For ``binary``; 0 in the paper."""
@@ -93,27 +97,40 @@ class Piggyback:
             ValueError: If the task is to have norms of its own and the backbone's have no scales and shifts, or it is
                 to start from a mask that is not there.
         """
-        layout = fresh.layout
         tuned = self._finetuned(state, fresh, fit) if self.finetunes else {}
-        signs = self.init == "finetune"
-        changes = {name: tuned[name] - state.shared[name].detach().cpu() for name in layout.masked} if signs else {}
-        masks = Masks(
+        masks = self.trainable(state, task, fresh, tuned)
+        share = 1 - self.finetune_share if self.finetunes else 1.0
+        trained = fit(masks, penalty=self._penalty(state, task, fresh, tuned, masks), share=share)
+        if trained.flips() == 0 and self.init != "finetune":
+            self._warn(task, trained)
+        return state.add(task, trained.delta())
+
+    def trainable(self, state: NetState, task: str, fresh: Fresh, tuned: Mapping[str, Tensor] | None = None) -> Masks:
+        """Return what `learn` trains last, as it starts.
+
+        Args:
+            state: As for `learn`.
+            task: As for `learn`.
+            fresh: As for `learn`.
+            tuned: Weights of a fine-tune, for ``init: finetune``.
+
+        Raises:
+            ValueError: As `learn` does.
+        """
+        layout, signs = fresh.layout, tuned if self.init == "finetune" else None
+        changes = {n: signs[n] - state.shared[n].detach().cpu() for n in layout.masked} if signs is not None else {}
+        return Masks(
             state.shared,
             layout.buffers,
-            fresh.head,
+            self._head(state, task, fresh),
             layout.masked,
             own_norms(layout) if self.norm else (),
             form=partial(self._form, layout, changes),
             start=self._start(state, task, fresh, changes),
             scaling=self.scaling,
-            own=tuned if signs else None,
-            fixed=signs,
+            own=signs,
+            fixed=signs is not None,
         )
-        share = 1 - self.finetune_share if self.finetunes else 1.0
-        trained = fit(masks, penalty=self._penalty(state, task, fresh, tuned, masks), share=share)
-        if trained.flips() == 0 and not signs:
-            self._warn(task, trained)
-        return state.add(task, trained.delta())
 
     @property
     def finetunes(self) -> bool:
@@ -159,7 +176,7 @@ class Piggyback:
         """Return where scores start; None for the paper's start, of which nothing has to be remembered."""
         if self.init == "finetune":
             return {name: starting_signs(torch.full(change.shape, INITIAL), change) for name, change in changes.items()}
-        warm = None if self.warm_start == task else self.warm_start
+        warm = self._warm(task)
         if self._as_in_paper and self.mask != "sign" and warm is None:
             return None
         weights = {name: state.shared[name].detach().cpu() for name in fresh.layout.masked}
@@ -167,6 +184,19 @@ class Piggyback:
         if self.mask == "sign":
             return {name: starting_signs(tensor, weights[name]) for name, tensor in scores.items()}
         return scores if warm is None else warmed(scores, _masks_of(warm, state))
+
+    def _head(self, state: NetState, task: str, fresh: Fresh) -> Mapping[str, Tensor]:
+        """Return where the head starts."""
+        warm = self._warm(task)
+        if warm is None or not self.warm_head or warm not in state.deltas:
+            return fresh.head
+        entries = state.deltas[warm].entries
+        found = {name: e.tensor for name in fresh.head if isinstance(e := entries.get(name), Replace)}
+        fits = all(name in found and found[name].shape == tensor.shape for name, tensor in fresh.head.items())
+        return found if fits else fresh.head
+
+    def _warm(self, task: str) -> str | None:
+        return None if self.warm_start == task else self.warm_start
 
     @property
     def _as_in_paper(self) -> bool:

@@ -1,0 +1,109 @@
+"""Figures of what masks share: kappa by layer beside its ceiling, losses along a blend of two tasks."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from stencilnet.analysis.cells import cell, colour_bar, grid_of_cells, shade
+from stencilnet.analysis.drawing import DECODER, ENCODER, INK, LINE, MUTED, styled
+from stencilnet.analysis.masks import Overlap, Similarity, total
+from stencilnet.analysis.plots import bar_names
+
+Pair = tuple[str, str]
+"""Names of two tasks."""
+
+_BY_CHANCE = 2
+"""Standard deviations of unrelated masks' kappa; what is no further from 0 is set in quiet ink."""
+
+
+def kappa_layers_figure(
+    similarity: Similarity,
+    ceilings: Collection[Pair],
+    decoder: Collection[str],
+    names: Mapping[str, str] | None = None,
+) -> Figure:
+    """Draw Cohen's kappa of every two masks by layer, a row a pair, layers in network order; pairs of a ceiling first.
+
+    Args:
+        similarity: Of at least two masked tasks.
+        ceilings: Those of its pairs that are one task learned twice.
+        decoder: Keys of the decoder's weights; may be empty.
+        names: What to call layers by, by key; the others go by their keys, without ``.weight``.
+    """
+    pairs = sorted(similarity.layers, key=lambda pair: pair not in ceilings)  # stable: otherwise in order of learning
+    rows = [[*similarity.layers[pair].values(), total(similarity.layers[pair])] for pair in pairs]
+    keys = list(similarity.layers[pairs[0]])
+    limit = max(0.05, *(abs(count.kappa) for row in rows for count in row))
+    with styled():
+        size = (3.4 + 0.42 * (len(keys) + 1), 1.7 + 0.34 * len(rows))
+        figure = Figure(figsize=size, layout="constrained")
+        axes = figure.add_subplot()
+        for line, row in enumerate(rows):
+            for place, count in enumerate(row):
+                _kappa_cell(axes, place, line, count, limit)
+        grid_of_cells(axes, len(keys) + 1, len(rows))
+        _mark(axes, keys, decoder, len([pair for pair in pairs if pair in ceilings]), len(rows))
+        axes.set_xticks(range(len(keys) + 1), [*bar_names(keys, names or {}), "all"], rotation=55, ha="right")
+        for label in axes.get_xticklabels():
+            label.set_rotation_mode("anchor")
+        labels = [f"{a} · {b}" + (" (ceiling)" if (a, b) in ceilings else "") for a, b in pairs]
+        axes.set_yticks(range(len(rows)), labels)
+        axes.set_title("Cohen's kappa between masks, by layer", pad=20)
+        colour_bar(figure, axes, limit, (_short(-limit), "0: chance", _short(limit)))
+    return figure
+
+
+def _kappa_cell(axes: Axes, x: int, y: int, count: Overlap, limit: float) -> None:
+    cell(axes, x, y, shade(count.kappa, limit), _short(count.kappa))
+    if abs(count.kappa) <= _BY_CHANCE * count.kappa_by_chance:
+        axes.texts[-1].set_color(MUTED)
+
+
+def _short(kappa: float) -> str:
+    """Write two digits: ``.07``, ``−.01``, ``0``."""
+    text = f"{kappa:.2f}".replace("-", "−").replace("0.", ".", 1)
+    return "0" if text in (".00", "−.00") else text
+
+
+def _mark(axes: Axes, keys: Sequence[str], decoder: Collection[str], ceilings: int, rows: int) -> None:
+    """Write the halves' names over their first columns; part the last column, and the rows of ceilings."""
+    starts = {key in decoder: place for place, key in reversed(list(enumerate(keys)))}
+    for is_decoder, place in starts.items() if len(starts) == 2 else ():
+        name, colour = ("decoder", DECODER) if is_decoder else ("encoder", ENCODER)
+        axes.text(place - 0.47, -0.6, name, color=colour, fontsize=9, fontweight="bold", va="bottom")
+    axes.axvline(len(keys) - 0.5, color=INK, linewidth=1)
+    if 0 < ceilings < rows:
+        axes.axhline(ceilings - 0.5, color=INK, linewidth=1)
+    if len(starts) == 2:
+        axes.axvline(max(starts.values()) - 0.5, color=LINE, linewidth=1)
+
+
+def blend_figure(shares: Sequence[float], values: Mapping[str, Sequence[float]], metric: str) -> Figure:
+    """Draw what each of two tasks makes of the networks between them.
+
+    Args:
+        shares: Of the second task, from 0 to 1.
+        values: The metric of both tasks, in the order of the blend, at each share.
+        metric: Its title.
+    """
+    first, second = values
+    with styled():
+        figure = Figure(figsize=(6.2, 3.3), layout="constrained")
+        axes = figure.add_subplot()
+        for task, colour in ((first, ENCODER), (second, DECODER)):
+            axes.plot(shares, values[task], color=colour, marker="o", ms=4, label=f"to {task}")
+        axes.set_title(f"From {first} to {second}")
+        axes.set_ylabel(metric)
+        axes.set_ylim(bottom=min(0.0, *(value for line in values.values() for value in line)))
+        axes.set_xticks(list(shares), blend_names(shares, first, second))
+        axes.tick_params(length=0)
+        axes.grid(visible=False, axis="x")
+        axes.legend(loc="best")
+    return figure
+
+
+def blend_names(shares: Sequence[float], first: str, second: str) -> list[str]:
+    """Return what to call each place between two tasks: the tasks at its ends, shares of the second between them."""
+    named = {0.0: first, 1.0: second}
+    return [named.get(share, f"{share:.2f}".replace("0.", ".")) for share in shares]

@@ -1,0 +1,269 @@
+"""A slider between two tasks of a run: the networks between their real masks, measured and shown."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from stencilnet.analysis.drawing import to_svg
+from stencilnet.analysis.grids import Sheet, contact_sheet
+from stencilnet.analysis.sharing import blend_figure, blend_names
+from stencilnet.bundle import load
+from stencilnet.evaluation.render import number_texts
+from stencilnet.evaluation.tables import metric_title
+from stencilnet.experiment.folder import RunError
+from stencilnet.experiment.learning import fresh_of, task_seed
+from stencilnet.experiment.pictures import spread
+from stencilnet.experiment.reading import read_config
+from stencilnet.experiment.run import Run
+from stencilnet.experiment.session import Session
+from stencilnet.experiment.testing import Tester
+from stencilnet.masks import RealTask, TaskDelta, between
+from stencilnet.methods import Piggyback
+from stencilnet.models import MultiTaskNet
+from stencilnet.tasks.images import read_image, to_picture
+from stencilnet.tasks.style import STYLE
+from stencilnet.tasks.task import Metric, PictureTask
+from stencilnet.training.checkpoint import load as load_checkpoint
+from stencilnet.training.checkpoint import progress_of, put_back
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """A place between two tasks.
+
+    Attributes:
+        share: Of the second task, from 0 to 1.
+        changed: Share of masked weights whose bit is not the first task's.
+        values: Every metric of either task, on its own test examples, by task.
+    """
+
+    share: float
+    changed: float
+    values: Mapping[str, Mapping[str, float]]
+
+
+def open_run(folder: Path, session: Session) -> Run:
+    """Open a run folder by the config that it holds.
+
+    Args:
+        folder: The run folder.
+        session: Where its data are.
+
+    Raises:
+        RunError: If it holds no run.
+        ConfigError: If its config cannot be read.
+    """
+    config = folder / "config.json"
+    if not config.exists():
+        raise RunError(f"Expected a run folder, but {folder} has no config.json. `stencil train` makes one.")
+    return Run(read_config(str(config)), replace(session, out=folder, resume=True))
+
+
+def real_task(run: Run, name: str) -> RealTask:
+    """Return a task of a run as it was trained, before its scores were cut to bits.
+
+    They are in the checkpoint of its training, at 4 bytes a weight; no bundle has them.
+
+    Args:
+        run: The run.
+        name: One of its tasks, learned by its first method of kind piggyback, with binary masks.
+
+    Raises:
+        RunError: If it was not learned so, or its checkpoint is gone or another training's.
+    """
+    found = next(((p.name, p.method) for p in run.experiment.methods if isinstance(p.method, Piggyback)), None)
+    label, method = found or ("", None)
+    if method is None or method.mask != "binary":
+        got = "none" if method is None else f"`mask: {method.mask}`"
+        raise RunError(f"Expected a run by piggyback with `mask: binary` in {run.folder.path}, but it has {got}.")
+    bundle = run.folder.bundle(label, name, moves_shared=False)
+    net = load(bundle) if bundle.exists() else None
+    learned = [] if net is None else [t for t, record in net.records.items() if record.method == method.name]
+    if net is None or name not in learned:
+        raise RunError(
+            f"Expected a task that {run.folder.path} has learned by piggyback "
+            f"({', '.join(learned) or 'it has none so far'}), but got {name!r}."
+        )
+    path = run.folder.stage(label, name) / f"fit-{int(method.finetunes)}" / "checkpoint.pt"
+    if not path.exists():
+        raise RunError(
+            f"Expected the real mask of {name!r} in {path}, but the file is gone. Bits alone have nothing between "
+            "them: learn the tasks anew, and keep the run folder."
+        )
+    fresh = fresh_of(net, run.experiment.plan(name).task, task_seed(run.experiment.seed, name))
+    masks, best = method.trainable(net.state, name, fresh), progress_of(load_checkpoint(path)).best
+    assert best is not None, "a task that is in the bundle was selected"
+    put_back(masks, best.tensors)
+    real = masks.real()
+    if not _same(real.delta(), net.deltas[name]):
+        raise RunError(f"{path} is of another training of {name!r} than {bundle} holds. Learn the task anew.")
+    return real
+
+
+def _same(one: TaskDelta, other: TaskDelta) -> bool:
+    parts, others = ({k: e.tensors() for k, e in delta.entries.items()} for delta in (one, other))
+    return parts.keys() == others.keys() and all(
+        torch.equal(tensor, others[key][part]) for key, own in parts.items() for part, tensor in own.items()
+    )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Slider:
+    """Two tasks of a run, and every network between them.
+
+    Attributes:
+        run: The run.
+        first: Name of the task at share 0.
+        second: Name of the task at share 1.
+        ends: Both as they were trained.
+        backbone: The network that they are learned over.
+    """
+
+    run: Run
+    first: str
+    second: str
+    ends: tuple[RealTask, RealTask]
+    backbone: MultiTaskNet
+
+    @classmethod
+    def between(cls, run: Run, first: str, second: str) -> "Slider":
+        """Open two tasks of a run.
+
+        Raises:
+            RunError: As `real_task` does, or if the tasks are not of one kind that gives pictures.
+            ValueError: If they differ in their tensors' shapes.
+        """
+        ends = real_task(run, first), real_task(run, second)
+        kinds = [run.experiment.plan(name).task for name in (first, second)]
+        if kinds[0].kind != kinds[1].kind or not isinstance(kinds[0], PictureTask):
+            raise RunError(
+                f"Expected two tasks of one kind that gives pictures, but {first!r} is {kinds[0].kind} and {second!r} "
+                f"{kinds[1].kind}."
+            )
+        between(*ends, 0.5)  # what does not fit is said before anything is measured
+        return cls(run=run, first=first, second=second, ends=ends, backbone=load(run.folder.backbone))
+
+    def delta(self, share: float) -> TaskDelta:
+        """Return the task at a share of the second task, from 0 to 1."""
+        return between(*self.ends, share).delta()
+
+    def measure(self, share: float) -> Position:
+        """Measure a place by either task's metrics, on its test examples."""
+        delta, bits = self.delta(share), self.delta(0).masks
+        differing = sum(int((mask.unpack() != bits[key].unpack()).sum()) for key, mask in delta.masks.items())
+        net = self._net(delta)
+        return Position(
+            share=share,
+            changed=differing / sum(mask.numel for mask in bits.values()),
+            values={t: self._tester.measure(t, self._tester.network(net, t)) for t in (self.first, self.second)},
+        )
+
+    def pictures(self, share: float, inputs: Sequence[Tensor]) -> list[Image.Image]:
+        """Return what the network at a share makes of some inputs ``(3, H, W)`` in [0, 1]."""
+        nearer = self.first if share < 0.5 else self.second
+        predict, task = self._tester.network(self._net(self.delta(share)), nearer), self.run.tasks[nearer]
+        assert isinstance(task, PictureTask), "`between` has looked"
+        with torch.no_grad():
+            return [task.to_image(predict({"input": image.unsqueeze(0)})[0].float().cpu(), image) for image in inputs]
+
+    def inputs(self, photos: Sequence[Path]) -> list[Tensor]:
+        """Return photos as the first task's inputs; without any, a few of its test examples, spread over the split.
+
+        Raises:
+            ImageError: If a photo cannot be read.
+        """
+        task = self.run.tasks[self.first]
+        if photos:
+            return [task.to_input(read_image(photo)) for photo in photos]
+        samples = self._tester.samples(self.first)
+        positions = spread(max(1, self.run.experiment.pictures), len(samples))
+        return [task.prepare(samples[position])["input"] for position in positions]
+
+    def metric(self) -> Metric:
+        """Return what the slider goes by: style loss, or another kind's headline metric."""
+        metrics = self.run.tasks[self.first].metrics
+        return next((metric for metric in metrics if metric.name == STYLE), metrics[0])
+
+    def _net(self, delta: TaskDelta) -> MultiTaskNet:
+        state = replace(self.backbone.state, deltas={self.first: delta, self.second: delta})
+        return self.backbone.with_state(state, {})
+
+    @property
+    def _tester(self) -> Tester:
+        run = self.run
+        return Tester(experiment=run.experiment, tasks=run.tasks, data=run.data, root=run.session.root)
+
+
+def write_blend(slider: Slider, out: Path, photos: Sequence[Path] = (), steps: int = 7) -> tuple[Path, ...]:
+    """Write ``strip.png``, ``blend.svg`` and ``blend.json``: pictures, losses and all numbers along a slider.
+
+    Args:
+        slider: The slider.
+        out: The folder to write, made if it is not there.
+        photos: What the strip shows; without any, test examples.
+        steps: Places along it, both ends among them; at least 2.
+
+    Returns:
+        The files.
+
+    Raises:
+        ImageError: If a photo cannot be read.
+        ValueError: If `steps` is less than 2.
+    """
+    if steps < 2:
+        raise ValueError(f"Expected argument `steps` to be at least 2, both ends, but got {steps}.")
+    shares = [place / (steps - 1) for place in range(steps)]
+    inputs = slider.inputs(photos)
+    positions = []
+    for share in shares:
+        slider.run.session.announce(f"{slider.first} to {slider.second}: {share:.2f}")
+        positions.append(slider.measure(share))
+    out.mkdir(parents=True, exist_ok=True)
+    names, metric = (slider.first, slider.second), slider.metric()
+    lines = {name: [position.values[name][metric.name] for position in positions] for name in names}
+    files = out / "strip.png", out / "blend.svg", out / "blend.json"
+    contact_sheet(_sheet(slider, shares, inputs, lines, metric)).save(files[0], optimize=True)
+    files[1].write_text(to_svg(blend_figure(shares, lines, metric_title(metric))), encoding="utf-8", newline="\n")
+    files[2].write_text(json.dumps(_plain(slider, positions, lines, metric), indent=2) + "\n", encoding="utf-8")
+    return files
+
+
+def _sheet(
+    slider: Slider, shares: list[float], inputs: list[Tensor], lines: dict[str, list[float]], metric: Metric
+) -> Sheet:
+    columns = [slider.pictures(share, inputs) for share in shares]
+    texts = [number_texts(values) for values in lines.values()]
+    return Sheet(
+        columns=("photo", *blend_names(shares, slider.first, slider.second)),
+        rows=tuple(zip([to_picture(image) for image in inputs], *columns, strict=True)),
+        feet=(
+            (metric.name.replace("_", " "), *(f"to {name}" for name in lines)),  # PIL's font has no arrows
+            *(("", *pair) for pair in zip(*texts, strict=True)),
+        ),
+    )
+
+
+def _plain(slider: Slider, positions: list[Position], lines: dict[str, list[float]], metric: Metric) -> dict[str, Any]:
+    first, second = lines.values()
+    return {
+        "first": slider.first,
+        "second": slider.second,
+        "metric": metric.name,
+        "monotone": {
+            slider.first: worsens(first, higher_is_better=metric.higher_is_better),
+            slider.second: worsens(second[::-1], higher_is_better=metric.higher_is_better),
+        },
+        "positions": [vars(position) for position in positions],
+    }
+
+
+def worsens(values: Sequence[float], *, higher_is_better: bool) -> bool:
+    """Return whether each value is worse than the one before."""
+    return all(after < before if higher_is_better else after > before for before, after in pairwise(values))

@@ -1,0 +1,75 @@
+"""A task before its scores are cut to bits, and what lies between two of them (ours)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stencilnet.masks.binarize import binarize
+from stencilnet.masks.delta import TaskDelta
+from stencilnet.masks.entries import Entry, Replace, Select
+from stencilnet.masks.packing import BitMask
+
+
+@dataclass(frozen=True, eq=False)
+class RealTask:
+    """What a binary mask and a head were trained as.
+
+    Attributes:
+        scores: Real masks by state-dict key, float32, on the CPU, in network order.
+        own: The task's own tensors by key: head, norms, running statistics.
+    """
+
+    scores: Mapping[str, Tensor]
+    own: Mapping[str, Tensor]
+
+    def delta(self) -> TaskDelta:
+        """Return the task as it is used: one bit a score."""
+        selected: dict[str, Entry] = {name: Select(BitMask.pack(binarize(real))) for name, real in self.scores.items()}
+        return TaskDelta(selected | {name: Replace(tensor) for name, tensor in self.own.items()})
+
+
+def between(first: RealTask, second: RealTask, share: float) -> RealTask:
+    """Return what lies between two tasks over one backbone, on the straight line from score to score.
+
+    Bits alone have nothing between them; scores have: a bit on which two tasks differ turns over where the line
+    crosses the threshold, so that few turn over at a time.
+
+    Args:
+        first: The task at `share` 0, bit for bit.
+        second: The task at `share` 1, bit for bit.
+        share: From 0 to 1.
+
+    Raises:
+        ValueError: If `share` is out of range, or the tasks differ in what they mask, in what they have of their own or
+            in their heads' channels.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"Expected argument `share` to be from 0 to 1, but got {share}.")
+    return RealTask(
+        scores=_between(first.scores, second.scores, share),
+        own=_between(first.own, second.own, share),
+    )
+
+
+def _between(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    unlike = [name for name in first.keys() | second.keys() if _form(first.get(name)) != _form(second.get(name))]
+    if unlike:
+        name = min(unlike)
+        raise ValueError(
+            f"Expected two tasks with the same tensors, but `{name}` is {_form(first.get(name))} in the first and "
+            f"{_form(second.get(name))} in the second. Only tasks of one backbone, norm setting and number of output "
+            "channels have something between them."
+        )
+    return {name: _mixed(tensor, second[name], share) for name, tensor in first.items()}
+
+
+def _mixed(first: Tensor, second: Tensor, share: float) -> Tensor:
+    if first.is_floating_point():
+        return torch.lerp(first, second, share)  # exact at both ends
+    return first if share < 0.5 else second  # a count, such as batch norm's
+
+
+def _form(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)}"
