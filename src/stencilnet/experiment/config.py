@@ -139,6 +139,8 @@ class TaskPlan:
             raise ValueError(f"Expected `name` to match {TASK_NAME.pattern}, but got {self.name!r}.")
         if self.name == "bundle":
             raise ValueError("Expected `name` to be other than 'bundle': a run keeps a method's bundle there.")
+        if self.view.damage is not None and not isinstance(self.task, Restoration):
+            raise ValueError(f"Expected `view.damage` with a task of kind restoration, but got {self.task.kind}.")
 
 
 @dataclass(frozen=True, kw_only=True)
