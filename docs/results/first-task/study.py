@@ -1,6 +1,6 @@
 """Does the first task matter? Learns the same tasks over backbones of several first tasks, and over none at all.
 
-python docs/results/first-task/study.py DATA OUT [--width 16] [--steps 300] [--seed 0]
+python docs/results/first-task/study.py DATA OUT [--width 16] [--crop 96] [--steps 300] [--seed 0]
 
 A backbone is trained on a first task, by twice the steps, and frozen; `random` is drawn by the seed and never trained.
 A cell is a backbone, a method and a task: learned from the backbone, its step selected on validation data. Masks come
@@ -56,7 +56,7 @@ class Study:
     def __init__(self, given: argparse.Namespace) -> None:
         self.root: Path = given.data.resolve()
         self.out: Path = given.out.resolve()
-        self.steps, self.width, self.seed = given.steps, given.width, given.seed
+        self.steps, self.width, self.crop, self.seed = given.steps, given.width, given.crop, given.seed
         read = read_config("photos", [f"backbone.width={self.width}", f"seed={self.seed}"])
         steps = max(1, self.steps // 4)
         trainer = replace(read.trainer, precision="float32", samples=0, evaluate_every=steps, checkpoint_every=10**9)
@@ -64,10 +64,11 @@ class Study:
         self._opened: dict[str, TaskData] = {}
 
     def plan(self, name: str) -> TaskPlan:
-        """Return a task of the config at the study's budget; `denoise` is made of its photographs."""
+        """Return a task of the config at the study's size; `denoise` is made of its photographs."""
         if name != "denoise":
             plan = self.experiment.plan(name)
-            return replace(plan, recipe=replace(plan.recipe, steps=self.steps))
+            view, recipe = replace(plan.view, crop=self.crop), replace(plan.recipe, steps=self.steps)
+            return replace(plan, view=view, recipe=recipe)
         colour = self.plan("colour")
         data = replace(colour.data, drop_gray=False)
         return replace(
@@ -135,6 +136,7 @@ class Study:
             "selected_step": step,
             "seed": self.seed,
             "width": self.width,
+            "crop": self.crop,
             "steps": self.steps,
             "seconds": round(time.perf_counter() - started, 1),
             "commit": os.environ.get("COMMIT", facts["commit"]),
@@ -166,7 +168,7 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("data", type=Path)
     words.add_argument("out", type=Path)
-    for name, value in (("width", 16), ("steps", 300), ("seed", 0)):
+    for name, value in (("width", 16), ("crop", 96), ("steps", 300), ("seed", 0)):
         words.add_argument(f"--{name}", type=int, default=value)
     given = words.parse_args()
     torch.set_num_threads(1)
