@@ -175,7 +175,11 @@ def test_a_config_spells_it(tmp_path, damage: Damage) -> None:
     ("task", "damage", "message"),
     [
         ("{kind: restoration}", "{kind: rust}", "`kind` to be one of noise, blur, downscale, holes, but got 'rust'"),
-        ("{kind: colorization}", "{kind: noise}", "`view.damage` with a task of kind restoration, but got coloriz"),
+        (
+            "{kind: colorization}",
+            "{kind: noise}",
+            "`view.damage` with a task of kind restoration, but got it with coloriz",
+        ),
     ],
 )
 def test_a_config_with_wrong_damage_is_refused(tmp_path, task: str, damage: str, message: str) -> None:

@@ -72,7 +72,12 @@ class Study:
         colour = self.plan("colour")
         data = replace(colour.data, drop_gray=False)
         return replace(
-            colour, name=name, title=name, task=Restoration(), data=data, view=replace(colour.view, damage=Noise())
+            colour,
+            name=name,
+            title=name,
+            task=Restoration(residual=True),
+            data=data,
+            view=replace(colour.view, damage=Noise()),
         )
 
     def data(self, name: str) -> TaskData:
