@@ -8,9 +8,13 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from stencilnet.data.damage import Noise
 from stencilnet.data.folders import labelled
-from stencilnet.data.samples import Cache, EvaluationSamples, TrainingSamples, sample_seed
+from stencilnet.data.samples import Cache, EvaluationSamples, TrainingSamples, check_view, sample_seed
 from stencilnet.data.transforms import View
+from stencilnet.tasks.depth import Depth
+from stencilnet.tasks.normals import Normals
+from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 
 COUNT = 6
