@@ -138,7 +138,7 @@ TABLE = {
     "style": Row(bound_style(), plain, None),
     "restoration": Row(Restoration(), paired, lambda s: s["target"], plain),
     "restoration-l2": Row(Restoration(distance="l2"), paired, lambda s: s["target"], plain),
-    "restoration-residual": Row(Restoration(residual=True), paired, lambda s: s["target"] - s["input"], plain),
+    "restoration-residual": Row(Restoration(residual=True), paired, lambda s: 10 * (s["target"] - s["input"]), plain),
     "depth": Row(Depth(), gray_paired, lambda s: s["target"], plain),
     "normals": Row(Normals(), paired, lambda s: s["target"], plain),
     "classification": Row(

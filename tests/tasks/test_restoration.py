@@ -61,7 +61,7 @@ def test_pairs_of_two_sizes_are_refused() -> None:
 
 def test_a_residual_is_added_to_the_input() -> None:
     task, given = Restoration(residual=True), torch.tensor([0.25, 0.5, 0.75]).view(3, 1, 1).expand(3, 12, 12)
-    output = torch.tensor([0.25, -0.5, 0.5]).view(3, 1, 1).expand(3, 12, 12)
+    output = torch.tensor([2.5, -5.0, 5.0]).view(3, 1, 1).expand(3, 12, 12)
     assert np.asarray(task.to_image(output, given))[0, 0].tolist() == [128, 0, 255]
     sample = {"input": given[None], "target": torch.tensor([0.5, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 12, 12)}
     assert float(task.loss(output[None], sample, None)["l1"]) == pytest.approx(0.25 / 3)

@@ -15,6 +15,8 @@ from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr,
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 
 DISTANCES = ("l1", "l2")
+_TENTH = 0.1
+"""What a residual output of 1 adds to R, G or B in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +35,8 @@ class Restoration:
     distance: str = "l1"
     """What is minimised: ``l1`` (mean absolute error, sharper) or ``l2`` (mean squared error, highest PSNR)."""
     residual: bool = False
-    """Whether the network gives what is to be added to the input (Zhang et al. 2017, DnCNN), not the image itself.
+    """Whether the network gives what is to be added to the input (Zhang et al. 2017, DnCNN), not the image itself; in
+    tenths, so that outputs of unit size, as they start, are no larger than what is to be added (Lim et al. 2017).
 
     For damage that leaves most of an image as it was. Instance norm hides an image's brightness and contrast from the
     network, which then cannot give them back; added to the input, they are there."""
@@ -117,7 +120,7 @@ class Restoration:
         return to_picture(sample["target"])
 
     def _restored(self, output: Tensor, given: Tensor) -> Tensor:
-        return output.float() + given if self.residual else output.float()
+        return given + _TENTH * output.float() if self.residual else output.float()
 
     def _measure(self, output: Tensor, sample: Sample) -> dict[str, Tensor]:
         restored, target = self._restored(output, sample["input"]).clamp(0, 1), sample["target"]
