@@ -21,12 +21,14 @@ _FACTOR = 1.25
 ABS_REL = Metric(
     name="AbsRel",
     higher_is_better=False,
-    note="|predicted - true| / true depth, mean over the pixels that have one, then over images (Eigen et al. 2014)",
+    note="|predicted - true| / true depth, mean over the pixels that have one, then over images (Eigen et al. 2014); "
+    "not capped: a pixel taken for the sky counts up to 255",
 )
 DELTA = Metric(
     name="delta_1.25",
     higher_is_better=True,
-    note="% of these pixels whose depth is right within a factor of 1.25, mean over images (Eigen et al. 2014)",
+    note="% of the pixels with a finite depth that are right within a factor of 1.25, mean over images "
+    "(Eigen et al. 2014)",
 )
 
 
@@ -48,8 +50,8 @@ class Depth:
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Absolute relative error, and the share of pixels within a factor."""
-        return ABS_REL, DELTA
+        """The share of pixels within a factor, and the absolute relative error."""
+        return DELTA, ABS_REL
 
     @property
     def trivial(self) -> str:
@@ -127,6 +129,6 @@ def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
     count = known.sum(dim=(1, 2, 3)).clamp(min=1)
     off = (ratio < 1 / _FACTOR) | (ratio > _FACTOR)
     return {
-        ABS_REL.name: (ratio - 1).abs().sum(dim=(1, 2, 3)) / count,
         DELTA.name: 100 - 100 * off.sum(dim=(1, 2, 3)) / count,
+        ABS_REL.name: (ratio - 1).abs().sum(dim=(1, 2, 3)) / count,
     }
