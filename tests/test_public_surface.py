@@ -11,7 +11,7 @@ import stencilnet as sn
 def test_every_public_name_is_there() -> None:
     assert {
         "BitMask", "Engine", "MultiTaskNet", "UNet", "VGG16", "learn", "load", "save", "Segmentation", "Colorization",
-        "Classification",
+        "Classification", "Depth", "Normals",
         "StyleTransfer", "Edges2Photo", "Restoration", "Learning", "Splits", "Example", "Recipe", "View",
         "BundleError", "DeltaError", "Piggyback", "Scratch", "Finetune", "Decoder", "HeadOnly", "NormOnly", "Settings",
         "EWC", "Joint", "PackNet", "Progressive", "Rehearsal",

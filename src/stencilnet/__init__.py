@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
     from stencilnet.tasks.colorization import Colorization
+    from stencilnet.tasks.depth import Depth
     from stencilnet.tasks.edges2photo import Edges2Photo
+    from stencilnet.tasks.normals import Normals
     from stencilnet.tasks.restoration import Restoration
     from stencilnet.tasks.segmentation import Segmentation
     from stencilnet.tasks.style import StyleTransfer
@@ -43,6 +45,7 @@ _HOMES = {
     "Decoder": "methods",
     "EWC": "methods",
     "DeltaError": "masks",
+    "Depth": "tasks.depth",
     "Edges2Photo": "tasks.edges2photo",
     "Engine": "runtime",
     "Example": "tasks.task",
@@ -52,6 +55,7 @@ _HOMES = {
     "Learning": "experiment.learning",
     "MultiTaskNet": "models",
     "NormOnly": "methods",
+    "Normals": "tasks.normals",
     "PackNet": "methods",
     "Piggyback": "methods",
     "Recipe": "tasks.task",
@@ -80,6 +84,7 @@ __all__ = [
     "Colorization",
     "Decoder",
     "DeltaError",
+    "Depth",
     "Edges2Photo",
     "Engine",
     "Example",
@@ -89,6 +94,7 @@ __all__ = [
     "Learning",
     "MultiTaskNet",
     "NormOnly",
+    "Normals",
     "PackNet",
     "Piggyback",
     "Progressive",

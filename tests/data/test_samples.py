@@ -8,9 +8,13 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
+from stencilnet.data.damage import Noise
 from stencilnet.data.folders import labelled
-from stencilnet.data.samples import Cache, EvaluationSamples, TrainingSamples, sample_seed
+from stencilnet.data.samples import Cache, EvaluationSamples, TrainingSamples, check_view, sample_seed
 from stencilnet.data.transforms import View
+from stencilnet.tasks.depth import Depth
+from stencilnet.tasks.normals import Normals
+from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 
 COUNT = 6
@@ -185,3 +189,15 @@ class TestSampleSeed:
         seeds = {sample_seed(s, e, i) for s in range(10) for e in range(10) for i in range(50)}
         assert len(seeds) == 5000
         assert max(seeds) < 2**64
+
+
+class TestCheckView:
+    def test_a_mirror_would_turn_normals_around(self, source):
+        with pytest.raises(ValueError, match=r"`view.flip: false` with a task of kind normals"):
+            TrainingSamples(source, View(crop=16), Normals(), seed=0)
+        check_view(View(crop=16, flip=False), Normals())
+
+    def test_only_restoration_learns_from_damage(self, source):
+        with pytest.raises(ValueError, match=r"`view.damage` with a task of kind restoration, but got it with depth"):
+            TrainingSamples(source, View(crop=16, damage=Noise()), Depth(), seed=0)
+        check_view(View(crop=16, damage=Noise()), Restoration())

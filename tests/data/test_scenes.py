@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from stencilnet.data.scenes import SPACES, STYLES, Fine, LabelSpace, Scenes, dataset, draw_scene, paint_style
+from stencilnet.data.scenes import (
+    SPACES,
+    STYLES,
+    Fine,
+    LabelSpace,
+    Scenes,
+    dataset,
+    draw_scene,
+    measure_scene,
+    paint_style,
+)
 from stencilnet.tasks.task import Example
 
 COUNT = 200
@@ -278,3 +288,84 @@ class TestScenes:
     def test_errors(self, arguments, error, message):
         with pytest.raises(error, match=message):
             Scenes(**arguments)
+
+
+class TestGeometry:
+    @pytest.mark.parametrize("size", [(64, 64), (48, 80)])
+    def test_it_is_where_the_labels_are(self, size):
+        for index in range(12):
+            labels, geometry = draw_scene(0, index, size).labels, measure_scene(0, index, size)
+            assert geometry.depth.shape == size
+            assert geometry.normals.shape == (*size, 3)
+            sky = labels == Fine.SKY
+            assert (geometry.depth[sky] == 0).mean() > 0.97
+            assert (geometry.depth[~sky] > 0).mean() > 0.97
+            assert ((geometry.normals == 128).all(-1) == (geometry.depth == 0)).all()
+            ground = np.isin(labels, [Fine.GRASS, Fine.SAND, Fine.ROAD, Fine.WATER])
+            up = (geometry.normals == [128, 255, 128]).all(-1)
+            assert up[ground].mean() > 0.95
+            assert up[~ground & (labels != Fine.BACKGROUND)].mean() < 0.15
+
+    def test_the_ground_is_a_plane_in_metres(self):
+        farthest = []
+        for index in range(40):
+            geometry = measure_scene(3, index, 64)
+            up = (geometry.normals == [128, 255, 128]).all(-1)
+            rows = geometry.depth.astype(float).max(1, where=up, initial=0)
+            found = [(row, level) for row, level in enumerate(rows) if up[row].any()]
+            first, last = found[2], found[-1]  # the ground's far end overlaps the horizon
+            slope = (last[1] - first[1]) / (last[0] - first[0])
+            assert all(abs(level - first[1] - slope * (row - first[0])) <= 1.01 for row, level in found[2:])
+            assert 6 < 255 * 6 / last[1] < 6.6
+            farthest.append(255 * 6 / found[0][1])
+        assert 29 < max(farthest) < 30
+
+    def test_round_things_turn_their_sides_away(self):
+        scene, geometry = draw_scene(0, 2, 128), measure_scene(0, 2, 128)
+        balloon = np.argwhere(scene.labels == Fine.BALLOON)
+        left, right = balloon[balloon[:, 1].argmin()], balloon[balloon[:, 1].argmax()]
+        assert geometry.normals[tuple(left)][0] < 60
+        assert geometry.normals[tuple(right)][0] > 196
+        top = balloon[balloon[:, 0].argmin()]
+        assert geometry.normals[tuple(top)][1] > 160
+
+    def test_normals_are_unit_vectors(self):
+        normals = measure_scene(0, 3, 96).normals.astype(float) / 127.5 - 1
+        length = np.linalg.norm(normals, axis=-1)
+        assert np.allclose(length[length > 0.5], 1, atol=0.02)
+
+    def test_is_a_pure_function(self):
+        first = measure_scene(5, 1, 64)
+        np.random.seed(1)  # noqa: NPY002 (to show that the global generator plays no part)
+        again = measure_scene(5, 1, 64)
+        assert digest(first.depth, first.normals) == digest(again.depth, again.normals)
+        with pytest.raises(ValueError, match="`index` to be 0 or more"):
+            measure_scene(0, -1, 64)
+
+
+class TestTruths:
+    def test_depth_and_normals_are_targets(self):
+        geometry = measure_scene(0, 7, 32)
+        depth, normals = (Scenes(1, 32, first=7, truth=truth)[0] for truth in ("depth", "normals"))
+        assert all((channel.numpy() == geometry.depth).all() for channel in depth.target)
+        assert (normals.target.permute(1, 2, 0).numpy() == geometry.normals).all()
+        assert depth.label is normals.label is None
+        assert torch.equal(depth.image, Scenes(1, 32, first=7)[0].image)
+
+    @pytest.mark.parametrize("space", list(SPACES))
+    def test_boundaries_are_both_sides_of_a_change(self, space):
+        labels, marked = (
+            Scenes(1, 48, first=3, space=space, truth=t)[0].label.numpy() for t in ("labels", "boundaries")
+        )
+        expected = np.zeros_like(labels)
+        for row in range(48):
+            for column in range(48):
+                near = [(row - 1, column), (row + 1, column), (row, column - 1), (row, column + 1)]
+                inside = [labels[place] for place in near if min(place) >= 0 and max(place) < 48]
+                expected[row, column] = any(label != labels[row, column] for label in inside)
+        assert (marked == expected).all()
+        assert 0 < marked.mean() < 0.6
+
+    def test_unknown_truth(self):
+        with pytest.raises(ValueError, match="`truth` to be one of labels, boundaries, depth, normals, but got 'flow'"):
+            Scenes(1, 32, truth="flow")

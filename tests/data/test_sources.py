@@ -89,6 +89,11 @@ class TestOpen:
         kept, held = split(examples, HoldOut())
         assert kept.names + held.names == examples.names
 
+    def test_what_is_true_of_scenes(self, tmp_path):
+        found = {t: ScenesSource(count=1, size=32, truth=t).open(tmp_path)[0] for t in ("labels", "depth", "normals")}
+        assert [found[truth].target is None for truth in found] == [True, False, False]
+        assert not found["depth"].target.equal(found["normals"].target)
+
     def test_a_missing_folder_is_named_in_full(self, tmp_path):
         with pytest.raises(FolderError, match=re.escape(str(tmp_path / "photos"))):
             ImagesSource(folder="photos").open(tmp_path)
@@ -102,6 +107,11 @@ class TestChecks:
             (ScenesSource, {"count": 1, "size": 64, "first": -1}, "`first` to be at least 0, but got -1"),
             (ScenesSource, {"count": 1, "size": 64, "seed": -1}, "`seed` to be at least 0, but got -1"),
             (ScenesSource, {"count": 1, "size": 64, "space": "x"}, "`space` to be one of fine, coarse, but got 'x'"),
+            (
+                ScenesSource,
+                {"count": 1, "size": 64, "truth": "x"},
+                "`truth` to be one of labels, boundaries, depth, nor",
+            ),
             (ScenesSource, {"count": 1, "size": 8}, "sides from 16 to 4096 pixels, but got 8"),
             (ImagesSource, {"folder": ""}, "`folder` to name a folder ('.' is the data root itself)"),
             (PairsSource, {"inputs": "", "targets": ""}, "`targets` to name a folder"),
@@ -137,7 +147,7 @@ class TestConfig:
     @pytest.mark.parametrize(
         "source",
         [
-            ScenesSource(count=10, size=64, seed=3, first=100, space="coarse"),
+            ScenesSource(count=10, size=64, seed=3, first=100, space="coarse", truth="boundaries"),
             ImagesSource(folder="photos"),
             LabelledSource(images="camvid/train/images", labels="camvid/train/labels", void=(11,)),
             LabelledSource(images="i", labels="b", threshold=85, widen=1),

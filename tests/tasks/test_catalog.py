@@ -11,7 +11,9 @@ from stencilnet.tasks.segmentation import Segmentation
 
 
 def test_kinds_go_by_their_own_names() -> None:
-    assert set(KINDS) == {"segmentation", "colorization", "style", "edges2photo", "restoration", "classification"}
+    assert set(KINDS) == {
+        "segmentation", "colorization", "style", "edges2photo", "restoration", "depth", "normals", "classification",
+    }  # fmt: skip
     assert all(kind.kind == name for name, kind in KINDS.items())
 
 
@@ -21,8 +23,8 @@ def test_records_become_tasks() -> None:
 
 
 def test_unknown_kinds_are_an_error_that_names_the_known() -> None:
-    with pytest.raises(ValueError, match=r"a task kind among segmentation, .*restoration.*, but got 'depth'"):
-        task_from_record("depth", {})
+    with pytest.raises(ValueError, match=r"a task kind among segmentation, .*restoration.*, but got 'flow'"):
+        task_from_record("flow", {})
 
 
 def test_unknown_and_missing_settings_are_reported_at_once() -> None:
@@ -47,6 +49,7 @@ from stencilnet.tasks.catalog import task_from_record
 from stencilnet.tasks.task import PictureTask
 for kind, settings in [("segmentation", {"classes": ["a", "b"]}), ("edges2photo", {}), ("colorization", {}),
                        ("style", {"style": "painted:bands"}), ("restoration", {}),
+                       ("depth", {}), ("normals", {}),
                        ("classification", {"classes": ["a", "b"]})]:
     task = task_from_record(kind, settings)
     given = task.to_input(Image.new("RGB", (20, 30)))

@@ -15,7 +15,9 @@ from torch.utils.data import default_collate
 from stencilnet.tasks.catalog import KINDS, task_from_record
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
+from stencilnet.tasks.depth import Depth
 from stencilnet.tasks.edges2photo import Edges2Photo
+from stencilnet.tasks.normals import Normals
 from stencilnet.tasks.perceptual import Description, PerceptualNetwork
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
@@ -30,6 +32,10 @@ OPTIMA = {
     "MSE": 0.0,
     "MSE_CbCr": 0.0,
     "SSIM": 1.0,
+    "AbsRel": 0.0,
+    "delta_1.25": 100.0,
+    "angle": 0.0,
+    "within_11.25": 100.0,
     "accuracy": 100.0,
     "class_accuracy": 100.0,
     "top5_accuracy": 100.0,
@@ -65,6 +71,10 @@ def categorised(height: int, width: int, seed: int) -> Example:
 
 def paired(height: int, width: int, seed: int) -> Example:
     return replace(plain(height, width, seed), target=photo(height, width, seed + 100))
+
+
+def gray_paired(height: int, width: int, seed: int) -> Example:
+    return replace(plain(height, width, seed), target=photo(height, width, seed + 100)[:1].expand(3, -1, -1))
 
 
 def perfect_logits(sample: Sample, channels: int) -> Tensor:
@@ -128,6 +138,9 @@ TABLE = {
     "style": Row(bound_style(), plain, None),
     "restoration": Row(Restoration(), paired, lambda s: s["target"], plain),
     "restoration-l2": Row(Restoration(distance="l2"), paired, lambda s: s["target"], plain),
+    "restoration-residual": Row(Restoration(residual=True), paired, lambda s: 10 * (s["target"] - s["input"]), plain),
+    "depth": Row(Depth(), gray_paired, lambda s: s["target"], plain),
+    "normals": Row(Normals(), paired, lambda s: s["target"], plain),
     "classification": Row(
         Classification(classes=tuple("abcdef"), resize=40, crop=24),
         categorised,

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from stencilnet.tasks.catalog import task_from_record
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.task import Example
 
@@ -19,7 +20,7 @@ def test_loss_is_the_distance(distance: str) -> None:
     rng = np.random.default_rng(0)
     output, target = rng.standard_normal((2, 3, 5, 6)), rng.random((2, 3, 5, 6))
     found = Restoration(distance=distance).loss(
-        torch.from_numpy(output).float(), {"target": torch.from_numpy(target).float()}, None
+        torch.from_numpy(output).float(), {"input": torch.zeros(1), "target": torch.from_numpy(target).float()}, None
     )
     expected = np.abs(output - target).mean() if distance == "l1" else np.mean((output - target) ** 2)
     assert found.keys() == {distance}
@@ -49,10 +50,23 @@ def test_pictures_and_metrics_clamp_wild_outputs() -> None:
     picture = np.asarray(Restoration().to_image(output, torch.zeros(3, 12, 12)))
     assert picture[0, 0].tolist() == [0, 128, 255]
     scores = Restoration().scores()
-    scores.update(output[None], {"target": output.clamp(0, 1)[None]})
+    scores.update(output[None], {"input": output[None], "target": output.clamp(0, 1)[None]})
     assert scores.compute()["MSE"] == 0
 
 
 def test_pairs_of_two_sizes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"Example `b.png`: expected its target .* 20x16 px, but got 21x16 px"):
         Restoration().sample(Example(name="b.png", image=photo(0), target=photo(1, 16, 21)))
+
+
+def test_a_residual_is_added_to_the_input() -> None:
+    task, given = Restoration(residual=True), torch.tensor([0.25, 0.5, 0.75]).view(3, 1, 1).expand(3, 12, 12)
+    output = torch.tensor([2.5, -5.0, 5.0]).view(3, 1, 1).expand(3, 12, 12)
+    assert np.asarray(task.to_image(output, given))[0, 0].tolist() == [128, 0, 255]
+    sample = {"input": given[None], "target": torch.tensor([0.5, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 12, 12)}
+    assert float(task.loss(output[None], sample, None)["l1"]) == pytest.approx(0.25 / 3)
+    scores = task.scores()
+    scores.update(output[None], sample)
+    assert scores.compute()["MSE"] == 0  # clamped
+    assert task_from_record("restoration", task.settings()) == task
+    assert Restoration().settings() == {}  # as in bundles that do not know the setting

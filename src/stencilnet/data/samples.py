@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 from stencilnet.data import folders
 from stencilnet.data.diskcache import DiskCache
 from stencilnet.data.transforms import View, evaluation_view, resized, training_view
+from stencilnet.tasks.normals import Normals
+from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.task import Example, Task
 
 CACHE_BYTES = 256 * 2**20
@@ -107,7 +109,7 @@ class TrainingSamples(Dataset[dict[str, Tensor]]):
         disk: Folder that keeps decoded and resized examples of files (see `DiskCache`); None for none.
 
     Raises:
-        ValueError: If `source` is empty or `seed` is out of range.
+        ValueError: If `source` is empty, `seed` is out of range, or the view is not right for the task.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class TrainingSamples(Dataset[dict[str, Tensor]]):
         disk: Path | None = None,
     ) -> None:
         _check_source(source)
+        check_view(view, task)
         if not 0 <= seed < _SEED_LIMIT:
             raise ValueError(f"Expected argument `seed` to lie in 0 ... 2^64 - 1, but got {seed}.")
         self.examples = Cache(_stored(source, view, disk), cache)
@@ -173,6 +176,18 @@ class EvaluationSamples(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         return self.task.sample(evaluation_view(self.examples[index], self.view, self.whole))
+
+
+def check_view(view: View, task: Task) -> None:
+    """Check that what a view does to examples is right for a task.
+
+    Raises:
+        ValueError: If a task other than `restoration` would learn from damaged images, or normals be mirrored.
+    """
+    if view.damage is not None and not isinstance(task, Restoration):
+        raise ValueError(f"Expected `view.damage` with a task of kind restoration, but got it with {task.kind}.")
+    if view.flip and isinstance(task, Normals):
+        raise ValueError("Expected `view.flip: false` with a task of kind normals: a mirror would turn them around.")
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:

@@ -10,13 +10,13 @@ from typing import Literal
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs, side_by_side
 from stencilnet.data.official import CocoSource, VocSource
-from stencilnet.data.scenes import SPACES, Scenes
+from stencilnet.data.scenes import SPACES, TRUTHS, Scenes
 from stencilnet.tasks.task import VOID
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScenesSource:
-    """Procedural scenes with label maps, drawn on demand; no files.
+    """Procedural scenes with what is true of them, drawn on demand; no files.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -34,6 +34,9 @@ class ScenesSource:
     """Number of the first scene; give training and test scenes ranges that do not overlap."""
     space: str = "fine"
     """Label space, a key of `stencilnet.data.scenes.SPACES`."""
+    truth: str = "labels"
+    """What comes with a picture: ``labels``, their ``boundaries`` (labels 0 and 1), or a target, ``depth`` or
+    ``normals`` (see `stencilnet.data.scenes.Geometry`)."""
 
     def __post_init__(self) -> None:
         _check(
@@ -41,6 +44,7 @@ class ScenesSource:
             (self.first >= 0, f"`first` to be at least 0, but got {self.first}"),
             (self.seed >= 0, f"`seed` to be at least 0, but got {self.seed}"),
             (self.space in SPACES, f"`space` to be one of {', '.join(SPACES)}, but got {self.space!r}"),
+            (self.truth in TRUTHS, f"`truth` to be one of {', '.join(TRUTHS)}, but got {self.truth!r}"),
         )
         self._scenes()  # Scenes check their size themselves.
 
@@ -50,7 +54,9 @@ class ScenesSource:
         return Examples(names=scenes.names, read=scenes.__getitem__)
 
     def _scenes(self) -> Scenes:
-        return Scenes(count=self.count, size=self.size, seed=self.seed, first=self.first, space=self.space)
+        return Scenes(
+            count=self.count, size=self.size, seed=self.seed, first=self.first, space=self.space, truth=self.truth
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What part of an example is seen, and at what scale: image, label and target always share one geometry."""
+"""What part of an example is seen, at what scale, and how damaged: image, label and target share one geometry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from stencilnet.data.damage import Damage, damaged, generator_for
 from stencilnet.tasks.task import Example
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """How examples are resized, cropped and flipped.
+    """How examples are resized, cropped, flipped and damaged.
 
     Raises:
         ValueError: If a setting is out of range.
@@ -28,6 +29,9 @@ class View:
     """Whether training examples are mirrored left to right half of the time."""
     test: Literal["whole", "crop"] = "whole"
     """What the final evaluation sees: whole images, or their centre crops."""
+    damage: Damage | None = None
+    """For `restoration` of clean images: what is done to them to make the input; the clean image is the target. In
+    training it is drawn anew each time; an example that is evaluated has one of its own, by its name."""
 
     def __post_init__(self) -> None:
         low, high = self.scale
@@ -58,7 +62,7 @@ def resized(example: Example, view: View) -> Example:
 
 
 def training_view(example: Example, view: View, generator: torch.Generator) -> Example:
-    """Return a random crop of an example, ``(3, crop, crop)``, scaled and mirrored at random.
+    """Return a random crop of an example, ``(3, crop, crop)``, scaled and mirrored at random, and damaged if asked.
 
     Scale, place and mirroring are uniform. Images are resized bilinearly with antialiasing, labels to the nearest
     pixel centre.
@@ -66,10 +70,10 @@ def training_view(example: Example, view: View, generator: torch.Generator) -> E
     Args:
         example: The stored example, of any size.
         view: Sizes and ranges.
-        generator: The only source of randomness; four numbers are always drawn from it.
+        generator: The only source of randomness; four numbers are always drawn from it, and then the damage.
 
     Raises:
-        ValueError: If the example's parts differ in size.
+        ValueError: If the example's parts differ in size, or an example to damage has a target.
     """
     _check(example)
     zoom, down, across, mirror = torch.rand(4, generator=generator, dtype=torch.float64).tolist()
@@ -79,25 +83,30 @@ def training_view(example: Example, view: View, generator: torch.Generator) -> E
     height, width = resized.image.shape[1:]
     top, left = int(down * (height - view.crop + 1)), int(across * (width - view.crop + 1))
     cropped = _crop(resized, view.crop, top, left)
-    return _map(cropped, lambda part: part.flip(-1)) if view.flip and mirror < 0.5 else cropped
+    seen = _map(cropped, lambda part: part.flip(-1)) if view.flip and mirror < 0.5 else cropped
+    return seen if view.damage is None else damaged(seen, view.damage, generator)
 
 
 def evaluation_view(example: Example, view: View, whole: bool) -> Example:
-    """Return an example as evaluated: resized if the view says so, then whole or as its centre crop.
+    """Return an example as evaluated: resized if the view says so, then whole or as its centre crop, then damaged.
 
-    Without `View.resize` a whole example is at its stored size, and so are the metrics.
+    Without `View.resize` a whole example is at its stored size, and so are the metrics. The damage depends on nothing
+    but the example's name.
 
     Args:
         example: The stored example, of any size.
-        view: Sizes; its random parts do not apply.
+        view: Sizes and damage; its random parts do not apply.
         whole: Whether to keep the whole image ``(3, H, W)``, or crop it to ``(3, crop, crop)``.
 
     Raises:
-        ValueError: If the example's parts differ in size.
+        ValueError: If the example's parts differ in size, or an example to damage has a target.
     """
     _check(example)
-    if whole:
-        return _resize(example, _shorter(example, view))
+    seen = _resize(example, _shorter(example, view)) if whole else _centre(example, view)
+    return seen if view.damage is None else damaged(seen, view.damage, generator_for(example.name))
+
+
+def _centre(example: Example, view: View) -> Example:
     resized = _resize(example, max(view.crop, _shorter(example, view)))
     height, width = resized.image.shape[1:]
     return _crop(resized, view.crop, (height - view.crop) // 2, (width - view.crop) // 2)

@@ -10,6 +10,8 @@ _WORDS = {
     "style": ("style transfer", "RGB", "RGB", "content + style"),
     "edges2photo": ("edge image colouring", "edges", "RGB", "GAN + L1"),
     "restoration": ("restoration", "RGB", "RGB", "L1 or L2"),
+    "depth": ("depth", "RGB", "1 / distance", "L1"),
+    "normals": ("surface normals", "RGB", "unit vectors", "L2"),
     "classification": ("classification", "RGB", "class", "cross-entropy"),
 }
 """Category, input, output and loss of each kind."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from stencilnet.data.classes import ClassFoldersSource
+from stencilnet.data.samples import check_view
 from stencilnet.data.sources import HoldOut, Source
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
@@ -25,14 +26,16 @@ from stencilnet.methods import (
 from stencilnet.models.vgg16 import LEAST
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
+from stencilnet.tasks.depth import Depth
 from stencilnet.tasks.edges2photo import Edges2Photo
+from stencilnet.tasks.normals import Normals
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Recipe
 from stencilnet.training.settings import Settings
 
-Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Classification
+Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Depth | Normals | Classification
 AnyMethod = (
     Piggyback | Scratch | Finetune | Decoder | EWC | HeadOnly | Joint | NormOnly | PackNet | Progressive | Rehearsal
 )
@@ -160,6 +163,7 @@ class TaskPlan:
             raise ValueError(f"Expected `name` to match {TASK_NAME.pattern}, but got {self.name!r}.")
         if self.name == "bundle":
             raise ValueError("Expected `name` to be other than 'bundle': a run keeps a method's bundle there.")
+        check_view(self.view, self.task)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
+from stencilnet.data.damage import Damage
 from stencilnet.data.sources import Source
 from stencilnet.experiment.config import AnyMethod, Kind
 
@@ -23,7 +24,13 @@ def make_converter() -> cattrs.Converter:
     made.register_structure_hook_factory(_made_of(dict), lambda kind: _of_kind(dict, made.gen_structure_mapping(kind)))
     made.register_structure_hook_factory(_made_of(tuple), lambda kind: _of_kind(list, _row(get_args(kind), made)))
     made.register_structure_hook_factory(_made_of(Literal), lambda kind: _one_of(get_args(kind)))
-    for union, tag in ((Kind, "kind"), (Source, "kind"), (Source | None, "kind"), (AnyMethod, "name")):
+    for union, tag in (
+        (Kind, "kind"),
+        (Source, "kind"),
+        (Source | None, "kind"),
+        (Damage | None, "kind"),
+        (AnyMethod, "name"),
+    ):
         members = {getattr(member, tag): member for member in get_args(union) if member is not types.NoneType}
         made.register_structure_hook(union, _tagged(members, made, optional=types.NoneType in get_args(union)))
         made.register_unstructure_hook(union, _with_tag(tag, made))

@@ -6,7 +6,9 @@ from typing import Any
 
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
+from stencilnet.tasks.depth import Depth
 from stencilnet.tasks.edges2photo import Edges2Photo
+from stencilnet.tasks.normals import Normals
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer
@@ -18,6 +20,8 @@ _KINDS: tuple[type[Task], ...] = (
     StyleTransfer,
     Edges2Photo,
     Restoration,
+    Depth,
+    Normals,
     Classification,
 )
 

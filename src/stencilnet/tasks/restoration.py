@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr,
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 
 DISTANCES = ("l1", "l2")
+_TENTH = 0.1
+"""What a residual output of 1 adds to R, G or B in [0, 1]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,12 @@ class Restoration:
 
     distance: str = "l1"
     """What is minimised: ``l1`` (mean absolute error, sharper) or ``l2`` (mean squared error, highest PSNR)."""
+    residual: bool = False
+    """Whether the network gives what is to be added to the input (Zhang et al. 2017, DnCNN), not the image itself; in
+    tenths, so that outputs of unit size, as they start, are no larger than what is to be added (Lim et al. 2017).
+
+    For damage that leaves most of an image as it was. Instance norm hides an image's brightness and contrast from the
+    network, which then cannot give them back; added to the input, they are there."""
 
     def __post_init__(self) -> None:
         refuse(
@@ -59,8 +68,8 @@ class Restoration:
         return Recipe()
 
     def settings(self) -> dict[str, Any]:
-        """Nothing: inputs and pictures do not depend on the loss."""
-        return {}
+        """Whether outputs are added to inputs; neither depends on the loss."""
+        return {"residual": True} if self.residual else {}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` and ``target``, both (3, H, W) uint8.
@@ -81,7 +90,7 @@ class Restoration:
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean absolute or squared error."""
         measure = F.l1_loss if self.distance == "l1" else F.mse_loss
-        return {self.distance: measure(output.float(), sample["target"])}
+        return {self.distance: measure(self._restored(output, sample["input"]), sample["target"])}
 
     def critic(self) -> None:
         """There is none."""
@@ -92,25 +101,27 @@ class Restoration:
 
     def scores(self) -> MeanOverImages:
         """Return fresh accumulators."""
-        return MeanOverImages(_measure)
+        return MeanOverImages(self._measure)
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
         """Answer with the input as it is."""
-        return lambda sample: sample["input"]
+        return lambda sample: torch.zeros_like(sample["input"]) if self.residual else sample["input"]
 
     def to_input(self, image: Image.Image) -> Tensor:
         """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
         return unit_image(image)
 
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the output, clamped to [0, 1]."""
-        return to_picture(output)
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
+        """Return the restored picture, clamped to [0, 1]."""
+        return to_picture(self._restored(output, image))
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the other half of the pair."""
         return to_picture(sample["target"])
 
+    def _restored(self, output: Tensor, given: Tensor) -> Tensor:
+        return given + _TENTH * output.float() if self.residual else output.float()
 
-def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
-    restored, target = output.float().clamp(0, 1), sample["target"]
-    return {"MSE": mse(restored, target), "PSNR": psnr(restored, target), "SSIM": ssim(restored, target)}
+    def _measure(self, output: Tensor, sample: Sample) -> dict[str, Tensor]:
+        restored, target = self._restored(output, sample["input"]).clamp(0, 1), sample["target"]
+        return {"MSE": mse(restored, target), "PSNR": psnr(restored, target), "SSIM": ssim(restored, target)}

@@ -1,4 +1,4 @@
-"""`draw_scene`: one procedural picture with its labels."""
+"""`draw_scene`: one procedural picture with its labels; `measure_scene`: its depth and normals."""
 
 from dataclasses import dataclass
 from random import Random
@@ -6,8 +6,11 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
+from stencilnet.data.scenes.geometry import Geometry, survey
 from stencilnet.data.scenes.layout import compose
+from stencilnet.data.scenes.mood import Mood
 from stencilnet.data.scenes.render import render
+from stencilnet.data.scenes.sketch import Sketch
 
 MIN_SIDE = 16
 MAX_SIDE = 4096
@@ -56,13 +59,30 @@ def draw_scene(seed: int, index: int, size: int | tuple[int, int]) -> Scene:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range.
     """
+    shape = check_size(size)
+    sketch, mood = _composed(seed, index, shape)
+    image, labels = render(sketch, mood, shape, [seed, index])
+    return Scene(image=image, labels=labels)
+
+
+def measure_scene(seed: int, index: int, size: int | tuple[int, int]) -> Geometry:
+    """Return depth and normals of the scene that `draw_scene` draws for the same arguments; it raises the same errors.
+
+    Args:
+        seed: Which world, 0 or more.
+        index: Which scene, 0 or more.
+        size: Side, or (height, width), in pixels, each from 16 to 4096.
+    """
+    shape = check_size(size)
+    return survey(_composed(seed, index, shape)[0], shape)
+
+
+def _composed(seed: int, index: int, shape: tuple[int, int]) -> tuple[Sketch, Mood]:
     for name, value in (("seed", seed), ("index", index)):
         if type(value) is not int:
             raise TypeError(f"Expected argument `{name}` to be an int, but got {value!r} ({type(value).__name__}).")
         if value < 0:
             raise ValueError(f"Expected argument `{name}` to be 0 or more, but got {value}; count from 0.")
-    height, width = check_size(size)
-    unit = min(height, width)
-    sketch, mood = compose(Random(f"scene {seed} {index}"), width / unit, height / unit)
-    image, labels = render(sketch, mood, (height, width), [seed, index])
-    return Scene(image=image, labels=labels)
+    height, width = shape
+    unit = min(shape)
+    return compose(Random(f"scene {seed} {index}"), width / unit, height / unit)

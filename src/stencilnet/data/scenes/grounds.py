@@ -2,7 +2,7 @@
 
 import math
 
-from stencilnet.data.scenes.sketch import Colour, Material, Point, gain, mix, rgb, vary
+from stencilnet.data.scenes.sketch import NEAR_HORIZON, Colour, Material, Point, gain, mix, rgb, vary
 from stencilnet.data.scenes.spaces import Fine
 from stencilnet.data.scenes.stage import Line, Stage, level, sloping
 from stencilnet.data.scenes.textures import Texture
@@ -38,7 +38,7 @@ def hills(stage: Stage, count: int, tall: float) -> None:
         xs, ys = [p[0] for p in points], [p[1] for p in points]
         box = (sum(xs) / len(xs), (min(ys) + max(ys)) / 2, 0.6, max((max(ys) - min(ys)) / 2, 0.01))
         haze = 0.72 - 0.3 * share if light.lamps < 1 else 0.6 - 0.2 * share
-        sketch.add(points, material, box, (1, 1.0), haze)
+        sketch.add(points, material, box, (1, 1.0), haze, near=NEAR_HORIZON * (0.3 + 0.5 * share))
 
 
 def grass(stage: Stage) -> None:

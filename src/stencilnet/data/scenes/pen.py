@@ -40,7 +40,7 @@ class Pen:
         ys = [self.y - self.scale * py for _, py in points]
         left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
         box = ((left + right) / 2, (top + bottom) / 2, (right - left) / 2, (bottom - top) / 2)
-        self.sketch.add(list(zip(xs, ys, strict=True)), material, box, (self.mirror, self.scale), self.haze)
+        self.sketch.add(list(zip(xs, ys, strict=True)), material, box, (self.mirror, self.scale), self.haze, self.scale)
         if casts:
             self.cast(points)
 

@@ -5,6 +5,7 @@ picture, float32; colours are RGB in [0, 1].
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,12 +20,13 @@ from stencilnet.data.scenes.textures import PATTERNS, Coordinates, Texture
 Indices = npt.NDArray[np.intp]
 Bytes = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
+Of = TypeVar("Of", np.uint8, np.intp)
 
 _SENSOR_NOISE = 0.008
 
 
 @dataclass(frozen=True, kw_only=True)
-class _View:
+class View:
     """The large picture: world coordinates of its pixels and the part each one shows."""
 
     rows: int
@@ -35,11 +37,11 @@ class _View:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Table:
+class Table:
     """One entry per part; see `Sketch.add`. Part 0 is the sky."""
 
     numbers: Floats
-    """(17, P): colour 3, second colour 3, box 4, bulge 2, tilt 2, 1/grain, haze, glow."""
+    """(18, P): colour 3, second colour 3, box 4, bulge 2, tilt 2, 1/grain, haze, glow, 1/distance."""
     labels: Bytes
     textures: Bytes
 
@@ -53,7 +55,7 @@ def render(sketch: Sketch, mood: Mood, size: tuple[int, int], seed: list[int]) -
         size: Height and width in pixels.
         seed: Seed of the sensor noise.
     """
-    view, table = _rasterise(sketch, size), _table(sketch)
+    view, table = rasterise(sketch, size), table_of(sketch)
     shadow = _shadow(sketch, size)
     colour = _surfaces(view, table, mood, sketch.horizon, shadow)
     water = np.flatnonzero(table.labels.take(view.parts) == Fine.WATER)
@@ -65,11 +67,12 @@ def render(sketch: Sketch, mood: Mood, size: tuple[int, int], seed: list[int]) -
     small = 0.25 * (large[:, ::2, ::2] + large[:, 1::2, ::2] + large[:, ::2, 1::2] + large[:, 1::2, 1::2])
     noise = np.random.default_rng(seed).standard_normal(small.shape, dtype=np.float32)
     image = np.clip(small + _SENSOR_NOISE * noise, 0, 1) * 255 + 0.5
-    labels = _majority(table.labels.take(view.parts).reshape(view.rows, view.columns))
+    labels = majority(table.labels.take(view.parts).reshape(view.rows, view.columns))
     return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0)), labels
 
 
-def _rasterise(sketch: Sketch, size: tuple[int, int]) -> _View:
+def rasterise(sketch: Sketch, size: tuple[int, int]) -> View:
+    """Find the part under each pixel of the large picture, twice `size`."""
     rows, columns = 2 * size[0], 2 * size[1]
     unit = min(rows, columns)
     canvas = Image.new("I", (columns, rows), 0)
@@ -77,7 +80,7 @@ def _rasterise(sketch: Sketch, size: tuple[int, int]) -> _View:
     for index, points in enumerate(sketch.polygons, start=1):
         draw.polygon([(x * unit - 0.5, y * unit - 0.5) for x, y in points], fill=index)
     y, x = np.divmod(np.arange(rows * columns, dtype=np.int32), np.int32(columns))
-    return _View(
+    return View(
         rows=rows,
         columns=columns,
         x=(x.astype(np.float32) + 0.5) / unit,
@@ -86,10 +89,11 @@ def _rasterise(sketch: Sketch, size: tuple[int, int]) -> _View:
     )
 
 
-def _table(sketch: Sketch) -> _Table:
-    rows = np.array([(0.0,) * 17 + (Fine.SKY, Texture.PLAIN), *sketch.rows], dtype=np.float32)
-    return _Table(
-        numbers=np.ascontiguousarray(rows[:, :17].T),
+def table_of(sketch: Sketch) -> Table:
+    """Collect the parts' numbers."""
+    rows = np.array([(0.0,) * 17 + (Fine.SKY, Texture.PLAIN, 0.0), *sketch.rows], dtype=np.float32)
+    return Table(
+        numbers=np.ascontiguousarray(rows[:, [*range(17), 19]].T),
         labels=rows[:, 17].astype(np.uint8),
         textures=rows[:, 18].astype(np.uint8),
     )
@@ -107,12 +111,11 @@ def _shadow(sketch: Sketch, size: tuple[int, int]) -> Floats:
     return np.asarray(large, dtype=np.float32).ravel() / 255
 
 
-def _surfaces(view: _View, table: _Table, mood: Mood, horizon: float, shadow: Floats) -> Floats:
+def _surfaces(view: View, table: Table, mood: Mood, horizon: float, shadow: Floats) -> Floats:
     """Colour (3, N) of everything but the sky, which is left black."""
     parts, numbers = view.parts, table.numbers
     dx, dy = view.x - numbers[6].take(parts), view.y - numbers[7].take(parts)
-    x = np.clip(dx * numbers[8].take(parts), -1, 1)
-    y = np.clip(dy * numbers[9].take(parts), -1, 1)
+    x, y = within_box(table, parts, dx, dy)
     frequency, haze = numbers[14].take(parts), numbers[15].take(parts)
     ground = haze < 0
     depth = np.maximum(view.y - horizon, 0)
@@ -120,9 +123,7 @@ def _surfaces(view: _View, table: _Table, mood: Mood, horizon: float, shadow: Fl
     u = np.where(ground, (view.x - 0.5) / perspective * frequency, dx * frequency)
     v = np.where(ground, 5 * np.log(perspective) * frequency, dy * frequency)
     share, factor = _patterns(table.textures.take(parts), Coordinates(u, v, x, y))
-    nx = numbers[10].take(parts) * x + numbers[12].take(parts)
-    ny = numbers[11].take(parts) * y + numbers[13].take(parts)
-    nz = np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
+    nx, ny, nz = facing(table, parts, x, y)
     lx, ly, lz = mood.direction
     lit = np.maximum(lx * nx + ly * ny + lz * nz, 0) * (1 - ground * shadow)
     dim = factor * (1 - mood.light.shadow * 0.4 * ground * shadow)
@@ -140,6 +141,20 @@ def _surfaces(view: _View, table: _Table, mood: Mood, horizon: float, shadow: Fl
         out *= dim
         out += haze * (light.haze[channel] - out)
     return colour
+
+
+def within_box(table: Table, parts: Indices, dx: Floats, dy: Floats) -> tuple[Floats, Floats]:
+    """Places in the parts' boxes, from -1 to 1, of points at (dx, dy) from their middles."""
+    across, along = table.numbers[8].take(parts), table.numbers[9].take(parts)
+    return np.clip(dx * across, -1, 1), np.clip(dy * along, -1, 1)
+
+
+def facing(table: Table, parts: Indices, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """Normals as they are shaded by: x right, y down, z towards the viewer. `x` and `y` are places in a part's box."""
+    numbers = table.numbers
+    nx = numbers[10].take(parts) * x + numbers[12].take(parts)
+    ny = numbers[11].take(parts) * y + numbers[13].take(parts)
+    return nx, ny, np.sqrt(np.maximum(1 - nx * nx - ny * ny, 0))
 
 
 def haze_share(depth: Floats | np.float32) -> Floats:
@@ -199,7 +214,7 @@ def _cloud_cover(x: Floats, height: Floats, light: Light, mood: Mood) -> tuple[F
     return density, np.clip(0.55 + 0.55 * (lump - towards) + 0.1 * (lump - light.cover), 0, 1)
 
 
-def _on_near_bank(view: _View, table: _Table, water: Indices, horizon: float) -> Bools:
+def _on_near_bank(view: View, table: Table, water: Indices, horizon: float) -> Bools:
     """Which pixels (N,) show things that stand on this side of the water, which it can't mirror.
 
     How far a thing stands follows from its haze. Balloons hang in the air: their haze says nothing of a bank.
@@ -213,7 +228,7 @@ def _on_near_bank(view: _View, table: _Table, water: Indices, horizon: float) ->
     return np.asarray(near.take(view.parts), dtype=bool)
 
 
-def _reflections(view: _View, water: Indices, near: Bools, colour: Floats) -> Floats:
+def _reflections(view: View, water: Indices, near: Bools, colour: Floats) -> Floats:
     """Water (3, N) with the mirror image, broken by ripples, of what stands above it in its column."""
     blind = near.copy()
     blind[water] = True
@@ -236,8 +251,8 @@ def _reflections(view: _View, water: Indices, near: Bools, colour: Floats) -> Fl
     return np.asarray(colour[:, water] + strength * (image - colour[:, water]), dtype=np.float32)
 
 
-def _majority(large: Bytes) -> Bytes:
-    """The most frequent label of each 2 x 2 block; the first one where all differ."""
+def majority(large: npt.NDArray[Of]) -> npt.NDArray[Of]:
+    """The most frequent number of each 2 x 2 block; the first one where all differ."""
     a, b, c, d = large[::2, ::2], large[::2, 1::2], large[1::2, ::2], large[1::2, 1::2]
     rest = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
     return np.where((a == b) | (a == c) | (a == d), a, rest)

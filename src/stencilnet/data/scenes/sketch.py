@@ -7,10 +7,13 @@ dozen points, where NumPy costs more.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import TypeVar
 
+from stencilnet.data.scenes.noise import Floats
 from stencilnet.data.scenes.spaces import Fine
 from stencilnet.data.scenes.textures import Texture
 
+Of = TypeVar("Of", float, Floats)
 Colour = tuple[float, float, float]
 Point = tuple[float, float]
 
@@ -18,6 +21,19 @@ HAZE_MOST = 0.55
 """Share of haze at the horizon."""
 HAZE_FALL = 11.0
 """How fast it falls with the distance below the horizon, in world units."""
+NEAR_HORIZON = 0.034
+"""World units per metre where the ground ends."""
+NEAR_FALL = 0.125
+"""How many more there are at the picture's lower edge."""
+
+
+def metre(s: Of) -> Of:
+    """World units per metre on the ground, s from 0 at the horizon to 1 at the picture's lower edge.
+
+    Its inverse is the distance in metres, for a focal length of the picture's shorter side: it falls linearly by row,
+    as that of a plane in perspective does.
+    """
+    return NEAR_HORIZON + NEAR_FALL * s
 
 
 def rgb(code: str) -> Colour:
@@ -94,7 +110,7 @@ class Sketch:
 
     def ground(self, points: list[Point], material: Material) -> None:
         """A part that lies on the ground: textured in perspective, takes shadows. World coordinates."""
-        self.add(points, material, (0.0, 0.0, 1.0, 1.0), (1, 1.0), haze=-1.0)
+        self.add(points, material, (0.0, 0.0, 1.0, 1.0), (1, 1.0), haze=-1.0, near=0.0)
 
     def add(
         self,
@@ -103,11 +119,13 @@ class Sketch:
         box: tuple[float, float, float, float],
         scale: tuple[int, float],
         haze: float,
+        near: float,
     ) -> None:
         """A part with its box (centre and half sides, for texture and shading), all in world coordinates.
 
         `scale` is (-1 if mirrored else 1, world units per metre). `haze` is the share of haze in front of the part;
-        negative marks the ground, where it follows from the row.
+        negative marks the ground, where it follows from the row. `near` is one over the part's distance in metres, for
+        all but the ground (see `metre`).
         """
         self.polygons.append(points)
         self.rows.append(
@@ -126,5 +144,6 @@ class Sketch:
                 material.glow,
                 material.label,
                 material.texture,
+                near,
             )
         )

@@ -7,7 +7,7 @@ from random import Random
 
 from stencilnet.data.scenes.mood import Mood
 from stencilnet.data.scenes.pen import Pen
-from stencilnet.data.scenes.sketch import HAZE_FALL, HAZE_MOST, Material, Sketch
+from stencilnet.data.scenes.sketch import HAZE_FALL, HAZE_MOST, Material, Sketch, metre
 
 Draw = Callable[[Pen], None]
 Line = Callable[[float], float]
@@ -43,7 +43,7 @@ class Stage:
 
     def metre(self, s: float) -> float:
         """World units per metre at s."""
-        return 0.034 + 0.125 * s
+        return metre(s)
 
     def put(self, draw: Draw, s: float, x: float, half: float) -> None:
         """Place a thing of half width `half` metres."""

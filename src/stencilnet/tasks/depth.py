@@ -1,0 +1,134 @@
+"""Depth of a picture: how far away each pixel is, as one over the distance."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from stencilnet.tasks.checks import examples_in, photo_of, refuse_critic, target_of, unit, unit_image
+from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.meanmap import mean_map
+from stencilnet.tasks.metrics import MeanOverImages
+from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+
+_LEAST = 1 / 255
+"""Least predicted inverse depth, the finest step of a map: an output of 0 or less would be infinitely far off."""
+_FACTOR = 1.25
+
+ABS_REL = Metric(
+    name="AbsRel",
+    higher_is_better=False,
+    note="|predicted - true| / true depth, mean over the pixels that have one, then over images (Eigen et al. 2014); "
+    "not capped: a pixel taken for the sky counts up to 255",
+)
+DELTA = Metric(
+    name="delta_1.25",
+    higher_is_better=True,
+    note="% of the pixels with a finite depth that are right within a factor of 1.25, mean over images "
+    "(Eigen et al. 2014)",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Depth:
+    """Learns a map of inverse depth, a gray picture: 255 is the nearest, 0 is infinitely far; L1 in [0, 1].
+
+    Inverse depth, as in MiDaS (Ranftl et al. 2020): it has room for the sky, and is linear by row on a ground in
+    perspective. What 255 means in metres is the data's; the metrics need no unit. Turn `view.scale` off where depth is
+    absolute: an enlarged crop looks nearer than its map says. Not in the paper, but in its future work.
+    """
+
+    kind: ClassVar[str] = "depth"
+
+    @property
+    def channels(self) -> int:
+        """Inverse depth."""
+        return 1
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The share of pixels within a factor, and the absolute relative error."""
+        return DELTA, ABS_REL
+
+    @property
+    def trivial(self) -> str:
+        """The mean training map, whatever the picture."""
+        return "mean map"
+
+    @classmethod
+    def recipe(cls) -> Recipe:
+        """Adam 1e-4, batch 8, cosine."""
+        return Recipe()
+
+    def settings(self) -> dict[str, Any]:
+        """There are none."""
+        return {}
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W) and ``target`` (1, H, W), both uint8.
+
+        Raises:
+            ValueError: If the example is no pair of uint8 RGB images of one size, or the target is not gray.
+        """
+        red, *others = target_of(example)
+        if any((red != other).any() for other in others):
+            raise ValueError(
+                f"Example `{example.name}`: expected its target to be a gray map of inverse depth, but it has colours. "
+                "Colour codes of depth are not read: save the map itself, 255 for the nearest, 0 for infinitely far."
+            )
+        return {"input": photo_of(example), "target": red[None]}
+
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W) and ``target`` (1, H, W) in [0, 1]."""
+        return {"input": unit(sample["input"]), "target": unit(sample["target"])}
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return the number of examples."""
+        return examples_in(sample)
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
+        """Mean absolute error of inverse depth, the sky's 0 included."""
+        return {"l1": F.l1_loss(output.float(), sample["target"])}
+
+    def critic(self) -> None:
+        """There is none."""
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
+        """Refused: there is no critic."""
+        refuse_critic(self.kind)
+
+    def scores(self) -> MeanOverImages:
+        """Return fresh accumulators."""
+        return MeanOverImages(_measure)
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:
+        """Answer with the mean training map."""
+        return mean_map(training)
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
+
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
+        """Return the map as a gray picture, clamped to [0, 1]."""
+        return to_picture(output.expand(3, -1, -1))
+
+    def target_image(self, sample: Sample) -> Image.Image:
+        """Return the true map."""
+        return to_picture(sample["target"].expand(3, -1, -1))
+
+
+def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
+    """Return each image's measures; one that is infinitely far off everywhere has no error."""
+    true, inverse = sample["target"], output.float().clamp(_LEAST, 1)
+    known = true > 0
+    ratio = (true / inverse).where(known, 1)  # of predicted to true depth
+    count = known.sum(dim=(1, 2, 3)).clamp(min=1)
+    off = (ratio < 1 / _FACTOR) | (ratio > _FACTOR)
+    return {
+        DELTA.name: 100 - 100 * off.sum(dim=(1, 2, 3)) / count,
+        ABS_REL.name: (ratio - 1).abs().sum(dim=(1, 2, 3)) / count,
+    }

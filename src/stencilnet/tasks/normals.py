@@ -1,0 +1,132 @@
+"""Surface normals of a picture: which way what each pixel shows is turned."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from stencilnet.tasks.checks import examples_in, photo_of, refuse_critic, target_of, unit, unit_image
+from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.meanmap import mean_map
+from stencilnet.tasks.metrics import MeanOverImages
+from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+
+_SHORTEST = 0.5
+"""Vectors shorter than this are no normals: there is no surface."""
+
+MEAN_ANGLE = Metric(
+    name="angle",
+    higher_is_better=False,
+    note="degrees between predicted and true normal, mean over the pixels that have one, then over images",
+)
+WITHIN = Metric(
+    name="within_11.25",
+    higher_is_better=True,
+    note="% of these pixels within 11.25 degrees, mean over images (Fouhey et al. 2013)",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normals:
+    """Learns unit vectors from a map of them in colours, ``255 * (n + 1) / 2``; L2 on vectors.
+
+    Any axes will do that a mirrored picture does not turn; where x is to the right, leave out `view.flip`: a mirrored
+    picture's normals point the other way, and a config with both is refused. Gray 128 is a vector of length 0: no
+    surface, which the network learns too. Not in the paper, but in its future work.
+    """
+
+    kind: ClassVar[str] = "normals"
+
+    @property
+    def channels(self) -> int:
+        """Three coordinates."""
+        return 3
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Mean angle, and the share of pixels within a small one."""
+        return MEAN_ANGLE, WITHIN
+
+    @property
+    def trivial(self) -> str:
+        """The mean training map, whatever the picture."""
+        return "mean map"
+
+    @classmethod
+    def recipe(cls) -> Recipe:
+        """Adam 1e-4, batch 8, cosine."""
+        return Recipe()
+
+    def settings(self) -> dict[str, Any]:
+        """There are none."""
+        return {}
+
+    def sample(self, example: Example) -> dict[str, Tensor]:
+        """Return ``input`` and ``target``, both (3, H, W) uint8.
+
+        Raises:
+            ValueError: If the example is no pair of uint8 RGB images of one size.
+        """
+        return {"input": photo_of(example), "target": target_of(example)}
+
+    def prepare(self, sample: Sample) -> dict[str, Tensor]:
+        """Return ``input`` (3, H, W) in [0, 1] and ``target`` (3, H, W): unit vectors, or 0 where there is none."""
+        return {"input": unit(sample["input"]), "target": _normals(2 * unit(sample["target"]) - 1)}
+
+    def weight(self, sample: Sample) -> Tensor:
+        """Return the number of examples."""
+        return examples_in(sample)
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
+        """Mean squared error of the coordinates, those of no surface (0) included."""
+        return {"l2": F.mse_loss(output.float(), sample["target"])}
+
+    def critic(self) -> None:
+        """There is none."""
+
+    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
+        """Refused: there is no critic."""
+        refuse_critic(self.kind)
+
+    def scores(self) -> MeanOverImages:
+        """Return fresh accumulators."""
+        return MeanOverImages(_measure)
+
+    def baseline(self, training: Iterable[Sample]) -> Predictor:
+        """Answer with the mean training map."""
+        return mean_map(training)
+
+    def to_input(self, image: Image.Image) -> Tensor:
+        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
+
+    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
+        """Return the normals in colours; gray where the output is too short to be one."""
+        return to_picture((_normals(output.float()) + 1) / 2)
+
+    def target_image(self, sample: Sample) -> Image.Image:
+        """Return the true map."""
+        return to_picture((sample["target"] + 1) / 2)
+
+
+def _normals(vectors: Tensor) -> Tensor:
+    """Scale vectors ``(..., 3, H, W)`` to length 1, or 0 if they are short."""
+    length = vectors.norm(dim=-3, keepdim=True)
+    unit_or_none: Tensor = (vectors / length.clamp(min=_SHORTEST)).where(length >= _SHORTEST, 0)
+    return unit_or_none
+
+
+def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
+    """Return each image's measures, whatever the outputs' lengths; one without a surface has no error."""
+    predicted, true = output.float(), sample["target"]
+    known = true.square().sum(dim=1) > 0
+    # Not acos: it has no digits left near 0.
+    across, along = torch.linalg.cross(predicted, true, dim=1).norm(dim=1), (predicted * true).sum(dim=1)
+    angle = torch.rad2deg(torch.atan2(across, along)).where(known, 0)
+    count = known.sum(dim=(1, 2)).clamp(min=1)
+    off = angle > 11.25
+    return {MEAN_ANGLE.name: angle.sum(dim=(1, 2)) / count, WITHIN.name: 100 - 100 * off.sum(dim=(1, 2)) / count}
