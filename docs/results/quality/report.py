@@ -2,7 +2,8 @@
 
 python docs/results/quality/report.py
 
-It reads wide.jsonl and small.jsonl beside it: the cells of two studies, of networks of width 32 and 16.
+It reads wide.jsonl and small.jsonl beside it: the cells of two studies, of networks of width 32 and 16. The README has
+a table of the latter too: fine-tuning, the paper's masks and those of the config `photos` that are called recommended.
 """
 
 import json
@@ -18,6 +19,8 @@ from stencilnet.analysis.drawing import INK, METHOD_COLOURS, styled, to_svg
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "quality.md"
+README = HERE.parents[2] / "README.md"
+RECOMMENDED = "binary + own norm, lr 1e-3, price 0.1"
 Cell = dict[str, Any]
 
 
@@ -56,6 +59,32 @@ def final(cells: list[Cell], tasks: list[str]) -> list[str]:
             shown = [seeds([c for c in held if c["task"] == task], cells, task) for task in tasks]
             rows.append(f"| {arm} | {' | '.join(shown)} | {bits(held)} |")
     return rows
+
+
+def beside(cells: list[Cell]) -> list[str]:
+    """Fine-tuning, the paper's masks and the recommended ones: test data, means over the seeds that all three have."""
+    arms = ("fine-tune", "piggyback (paper)", RECOMMENDED)
+    named = ("fine-tune", "paper's masks", "recommended masks")
+    held = {(c["arm"], c["task"], c["seed"]): tested(c) for c in cells if c["test"]}
+    rows = ["| task | metric | " + " | ".join(named) + " |", "| --- | --- |" + " ---: |" * len(arms)]
+    counts = []
+    for task in dict.fromkeys(task for _, task, _ in held):
+        seeds_ = [seed for _, other, seed in held if other == task]
+        whole = sorted({seed for seed in seeds_ if all((arm, task, seed) in held for arm in arms)})
+        first = held[arms[0], task, whole[0]]
+        means = [{**first, "validation": mean(held[arm, task, s]["validation"] for s in whole)} for arm in arms]
+        counts.append(len(whole))
+        shown = [f"{means[0]['validation']:.4g}", *(told(each, means[0]) for each in means[1:])]
+        direction = "↑" if first["higher_is_better"] else "↓"
+        rows.append(f"| {task} | {first['metric'].replace('_', ' ')} {direction} | {' | '.join(shown)} |")
+    sizes = [[cell for (other, *_), cell in held.items() if other == arm] for arm in arms]
+    rows.append(f"| bits a backbone weight, head included | ↓ | {' | '.join(bits(each) for each in sizes)} |")
+    each = "/".join(str(count) for count in counts)
+    return [
+        *rows,
+        "",
+        f"<sub>Means over {each} seeds, in brackets the gain over fine-tuning. {origin(list(held.values()))}</sub>",
+    ]
 
 
 def origin(cells: list[Cell]) -> str:
@@ -132,6 +161,7 @@ def main() -> None:
         page = put(page, f"{name} final", [*final(cells, tasks), "", origin(measured)])
         page = put(page, f"{name} screen", [*screen(cells), "", origin(list(screened(cells).values()))])
     PAGE.write_text(page)
+    README.write_text(put(README.read_text(), "recommended", beside(small)))
     tests = [tested(cell) for cell in wide if cell["test"]]
     (HERE / "pareto.svg").write_text(to_svg(pareto(tests, "Width 32: five tasks, test data")))
     screens = list(screened(small).values())
