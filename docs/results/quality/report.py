@@ -98,10 +98,13 @@ def origin(cells: list[Cell]) -> str:
 
 
 def seeds(held: list[Cell], cells: list[Cell], task: str) -> str:
-    """The mean over seeds, by how much it beats fine-tuning, and the spread where there is one."""
+    """The mean over seeds, by how much it beats fine-tuning's with the same, and the spread where there is one."""
     if not held:
         return "-"
-    usual = [tested(c) for c in cells if (c["arm"], c["task"]) == ("fine-tune", task) and c["test"]]
+    same = {cell["seed"] for cell in held}
+    usual = [
+        tested(c) for c in cells if (c["arm"], c["task"]) == ("fine-tune", task) and c["test"] and c["seed"] in same
+    ]
     values = [tested(cell)["validation"] for cell in held]
     this = {**held[0], "validation": mean(values)}
     spread = f", {min(values):.4g} to {max(values):.4g}" if len(values) > 1 else ""
