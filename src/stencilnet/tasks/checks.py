@@ -21,15 +21,6 @@ def refuse(kind: str, problems: Sequence[str]) -> None:
         raise ValueError(f"Expected right settings for the task kind `{kind}`, but: {'; '.join(problems)}.")
 
 
-def refuse_critic(kind: str) -> NoReturn:
-    """Refuse to train a critic that a task does not have.
-
-    Raises:
-        TypeError: Always.
-    """
-    raise TypeError(f"Expected no critic: the task kind `{kind}` is not adversarial, and its `critic()` is None.")
-
-
 def refuse_missing_critic(kind: str) -> NoReturn:
     """Refuse the loss of an adversarial task without its critic.
 

@@ -10,15 +10,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_critic, unit
+from stencilnet.tasks.checks import photo_of, refuse, unit
 from stencilnet.tasks.images import to_tensor
+from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 
 _TOP = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classification:
+class Classification(Plain):
     """Gives a whole image one of K classes: cross-entropy on logits ``(N, K)``.
 
     Its network is a classifier, such as `stencilnet.VGG16`. It makes no pictures; see `to_label`.
@@ -106,10 +107,6 @@ class Classification:
         """Return ``input`` (3, H, W) in [0, 1] and ``target``, int64."""
         return {"input": unit(sample["input"]), "target": sample["target"]}
 
-    def weight(self, sample: Sample) -> Tensor:
-        """Return the number of examples."""
-        return examples_in(sample)
-
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Cross-entropy, the mean over examples.
 
@@ -117,13 +114,6 @@ class Classification:
             ValueError: If the network answers with pictures instead of logits.
         """
         return {"cross_entropy": F.cross_entropy(_logits(output).float(), sample["target"])}
-
-    def critic(self) -> None:
-        """There is none."""
-
-    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
-        """Refused: there is no critic."""
-        refuse_critic(self.kind)
 
     def scores(self) -> "ClassificationScores":
         """Return fresh accumulators."""

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import examples_in, photo_of, refuse_critic, unit, unit_image
+from stencilnet.tasks.checks import photo_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
-from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.plain import Plain
+from stencilnet.tasks.task import Example, Metric, Predictor, Sample
 from stencilnet.tasks.ycbcr import luma, rgb_to_ycbcr, thrice, ycbcr_to_rgb
 
 GRAY_SPREAD = 4
@@ -20,7 +21,7 @@ GRAY_SPREAD = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Colorization:
+class Colorization(Plain):
     """Predicts colour from brightness: L2 on (CbCr - 128) / 128, joined with the input's own luma.
 
     YCbCr is full-range BT.601 (JFIF). The output is linear; only pictures are clamped. The metrics are taken on the
@@ -45,15 +46,6 @@ class Colorization:
         """No colour."""
         return "gray"
 
-    @classmethod
-    def recipe(cls) -> Recipe:
-        """Adam 1e-4, batch 8, cosine; the paper does not say."""
-        return Recipe()
-
-    def settings(self) -> dict[str, Any]:
-        """Nothing: there is one way to colour."""
-        return {}
-
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return the photo as ``image`` (3, H, W), uint8.
 
@@ -67,20 +59,9 @@ class Colorization:
         photo = unit(sample["image"])
         return {"input": thrice(luma(photo)), "target": _chroma(photo), "image": photo}
 
-    def weight(self, sample: Sample) -> Tensor:
-        """Return the number of examples."""
-        return examples_in(sample)
-
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean squared error of the scaled chromas (the paper, Sec. 4.1: "L2 loss")."""
         return {"l2": F.mse_loss(output.float(), sample["target"])}
-
-    def critic(self) -> None:
-        """There is none."""
-
-    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
-        """Refused: there is no critic."""
-        refuse_critic(self.kind)
 
     def scores(self) -> MeanOverImages:
         """Return fresh accumulators."""

@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import examples_in, photo_of, refuse_critic, target_of, unit, unit_image
+from stencilnet.tasks.checks import photo_of, target_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
-from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.plain import Plain
+from stencilnet.tasks.task import Example, Metric, Predictor, Sample
 
 _LEAST = 1 / 255
 """Least predicted inverse depth, the finest step of a map: an output of 0 or less would be infinitely far off."""
@@ -33,7 +34,7 @@ DELTA = Metric(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Depth:
+class Depth(Plain):
     """Learns a map of inverse depth, a gray picture: 255 is the nearest, 0 is infinitely far; L1 in [0, 1].
 
     Inverse depth, as in MiDaS (Ranftl et al. 2020): it has room for the sky, and is linear by row on a ground in
@@ -58,15 +59,6 @@ class Depth:
         """The mean training map, whatever the picture."""
         return "mean map"
 
-    @classmethod
-    def recipe(cls) -> Recipe:
-        """Adam 1e-4, batch 8, cosine."""
-        return Recipe()
-
-    def settings(self) -> dict[str, Any]:
-        """There are none."""
-        return {}
-
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) and ``target`` (1, H, W), both uint8.
 
@@ -85,20 +77,9 @@ class Depth:
         """Return ``input`` (3, H, W) and ``target`` (1, H, W) in [0, 1]."""
         return {"input": unit(sample["input"]), "target": unit(sample["target"])}
 
-    def weight(self, sample: Sample) -> Tensor:
-        """Return the number of examples."""
-        return examples_in(sample)
-
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean absolute error of inverse depth, the sky's 0 included."""
         return {"l1": F.l1_loss(output.float(), sample["target"])}
-
-    def critic(self) -> None:
-        """There is none."""
-
-    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
-        """Refused: there is no critic."""
-        refuse_critic(self.kind)
 
     def scores(self) -> MeanOverImages:
         """Return fresh accumulators."""

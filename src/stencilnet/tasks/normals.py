@@ -2,18 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import examples_in, photo_of, refuse_critic, target_of, unit, unit_image
+from stencilnet.tasks.checks import photo_of, target_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
-from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.plain import Plain
+from stencilnet.tasks.task import Example, Metric, Predictor, Sample
 
 _SHORTEST = 0.5
 """Vectors shorter than this are no normals: there is no surface."""
@@ -31,7 +32,7 @@ WITHIN = Metric(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normals:
+class Normals(Plain):
     """Learns unit vectors from a map of them in colours, ``255 * (n + 1) / 2``; L2 on vectors.
 
     Any axes will do that a mirrored picture does not turn; where x is to the right, leave out `view.flip`: a mirrored
@@ -56,15 +57,6 @@ class Normals:
         """The mean training map, whatever the picture."""
         return "mean map"
 
-    @classmethod
-    def recipe(cls) -> Recipe:
-        """Adam 1e-4, batch 8, cosine."""
-        return Recipe()
-
-    def settings(self) -> dict[str, Any]:
-        """There are none."""
-        return {}
-
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` and ``target``, both (3, H, W) uint8.
 
@@ -77,20 +69,9 @@ class Normals:
         """Return ``input`` (3, H, W) in [0, 1] and ``target`` (3, H, W): unit vectors, or 0 where there is none."""
         return {"input": unit(sample["input"]), "target": _normals(2 * unit(sample["target"]) - 1)}
 
-    def weight(self, sample: Sample) -> Tensor:
-        """Return the number of examples."""
-        return examples_in(sample)
-
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean squared error of the coordinates, those of no surface (0) included."""
         return {"l2": F.mse_loss(output.float(), sample["target"])}
-
-    def critic(self) -> None:
-        """There is none."""
-
-    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
-        """Refused: there is no critic."""
-        refuse_critic(self.kind)
 
     def scores(self) -> MeanOverImages:
         """Return fresh accumulators."""

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_critic, target_of, unit, unit_image
+from stencilnet.tasks.checks import photo_of, refuse, target_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr, ssim
-from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.plain import Plain
+from stencilnet.tasks.task import Example, Metric, Predictor, Sample
 
 DISTANCES = ("l1", "l2")
 _TENTH = 0.1
@@ -20,7 +21,7 @@ _TENTH = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Restoration:
+class Restoration(Plain):
     """Learns one image of a pair from the other: L1 or L2 on RGB in [0, 1].
 
     The output is linear, so that black and white can be reached exactly; only pictures and metrics clamp it. Not in
@@ -62,11 +63,6 @@ class Restoration:
         """The input as it is."""
         return "identity"
 
-    @classmethod
-    def recipe(cls) -> Recipe:
-        """Adam 1e-4, batch 8, cosine."""
-        return Recipe()
-
     def settings(self) -> dict[str, Any]:
         """Whether outputs are added to inputs; neither depends on the loss."""
         return {"residual": True} if self.residual else {}
@@ -83,21 +79,10 @@ class Restoration:
         """Return ``input`` and ``target`` in [0, 1]."""
         return {"input": unit(sample["input"]), "target": unit(sample["target"])}
 
-    def weight(self, sample: Sample) -> Tensor:
-        """Return the number of examples."""
-        return examples_in(sample)
-
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Mean absolute or squared error."""
         measure = F.l1_loss if self.distance == "l1" else F.mse_loss
         return {self.distance: measure(self._restored(output, sample["input"]), sample["target"])}
-
-    def critic(self) -> None:
-        """There is none."""
-
-    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
-        """Refused: there is no critic."""
-        refuse_critic(self.kind)
 
     def scores(self) -> MeanOverImages:
         """Return fresh accumulators."""

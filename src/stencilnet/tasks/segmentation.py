@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import label_of, photo_of, refuse, refuse_critic, unit, unit_image
+from stencilnet.tasks.checks import label_of, photo_of, refuse, unit, unit_image
 from stencilnet.tasks.metrics import BoundaryF1, Confusion
-from stencilnet.tasks.task import VOID, Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.plain import Plain
+from stencilnet.tasks.task import VOID, Example, Metric, Predictor, Sample
 
 Colour = tuple[int, int, int]
 
@@ -22,7 +23,7 @@ _BOUNDARY = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmentation:
+class Segmentation(Plain):
     """Labels every pixel with a class: cross-entropy on logits ``(N, K, H, W)``, void pixels left out.
 
     Raises:
@@ -85,11 +86,6 @@ class Segmentation:
         """The commonest class."""
         return "majority"
 
-    @classmethod
-    def recipe(cls) -> Recipe:
-        """Adam 1e-4, batch 8, cosine; the paper does not say."""
-        return Recipe()
-
     def settings(self) -> dict[str, Any]:
         """Classes and their colours."""
         return {"classes": list(self.classes), "palette": [list(colour) for colour in self._colours()]}
@@ -127,13 +123,6 @@ class Segmentation:
         per_pixel = F.cross_entropy(output.float(), target, self._weights(output), ignore_index=VOID, reduction="none")
         total = self.weight(sample)
         return {"cross_entropy": per_pixel.sum() / total.where(total > 0, 1)}
-
-    def critic(self) -> None:
-        """There is none."""
-
-    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
-        """Refused: there is no critic."""
-        refuse_critic(self.kind)
 
     def scores(self) -> "SegmentationScores":
         """Return fresh accumulators."""

@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_critic, unit, unit_image
+from stencilnet.tasks.checks import photo_of, refuse, unit, unit_image
 from stencilnet.tasks.criterion import LEAST_STYLE, PRESETS, Criterion
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import SSIM, MeanOverImages, ssim
 from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork
+from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 
 TOTAL, CONTENT, STYLE = "total_loss", "content_loss", "style_loss"
@@ -22,7 +23,7 @@ _LEAST_SHARE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleTransfer:
+class StyleTransfer(Plain):
     """Learns to paint photos in one style (the paper, Table 1, Tasks 4 and 5; Johnson et al. 2016).
 
     The output goes through a sigmoid, in the loss as in the picture. The content image is the input. The losses need
@@ -147,10 +148,6 @@ class StyleTransfer:
         """Return ``input`` in [0, 1]."""
         return {"input": unit(sample["input"])}
 
-    def weight(self, sample: Sample) -> Tensor:
-        """Return the number of examples."""
-        return examples_in(sample)
-
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
         """Weighted content and style loss, means over the batch.
 
@@ -163,13 +160,6 @@ class StyleTransfer:
         if self.smoothness:
             terms["variation"] = self.smoothness * _variation(output.float().sigmoid())
         return terms
-
-    def critic(self) -> None:
-        """There is none."""
-
-    def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:  # noqa: ARG002
-        """Refused: there is no critic."""
-        refuse_critic(self.kind)
 
     def scores(self) -> MeanOverImages:
         """Return fresh accumulators.
