@@ -33,6 +33,22 @@ def chained(*methods: AnyMethod) -> Experiment:
     return dataclasses.replace(whole, methods=plans, tasks=whole.tasks[:3])
 
 
+def interrupted(folder: Path, experiment: Experiment) -> tuple[Run, int]:
+    """A run that was stopped every few steps and gone on with until it was done, and how often it was stopped."""
+    for stopped in range(40):
+        run = start(folder, experiment, resume=stopped > 0, steps=6)
+        try:
+            run.compare()
+        except Interrupted:
+            continue
+        return run, stopped
+    raise AssertionError("the run never ends")
+
+
+def tensor_files(run: Run) -> dict[str, str]:
+    return {path: digest for path, digest in tree(run.folder.path).items() if path.endswith(".safetensors")}
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = start(tmp_path_factory.mktemp("run"), chained(*METHODS))
@@ -99,21 +115,10 @@ def test_the_plan_is_what_is_done(finished: Run, planned: Forecast) -> None:
 
 
 def test_interrupted_and_resumed_is_the_same_bytes(finished: Run, tmp_path: Path) -> None:
-    stopped = 0
-    while stopped < 40:
-        run = start(tmp_path / "run", finished.experiment, resume=stopped > 0, steps=6)
-        try:
-            run.compare()
-            break
-        except Interrupted:
-            stopped += 1
-    assert 3 < stopped < 40
+    run, stopped = interrupted(tmp_path / "run", finished.experiment)
+    assert stopped > 3
     assert {s: r.digests for s, r in by_stage(run).items()} == {s: r.digests for s, r in by_stage(finished).items()}
-    ours, theirs = (
-        {path: digest for path, digest in tree(folder).items() if path.endswith(".safetensors")}
-        for folder in (tmp_path / "run", finished.folder.path)
-    )
-    assert ours == theirs
+    assert tensor_files(run) == tensor_files(finished)
 
 
 def test_only_some_tasks_of_a_chain(finished: Run, tmp_path: Path) -> None:

@@ -177,6 +177,25 @@ def test_a_missing_column_is_named(state: NetState, net: MultiTaskNet) -> None:
         net.with_state(torn, {})(picture(), "a")
 
 
+@pytest.mark.parametrize("left_out", ["first", "masked"])
+def test_columns_that_run_through_others_come_after_them(state: NetState, net: MultiTaskNet, left_out: str) -> None:
+    """A delta that nobody here makes: `b` without the adapters from what `a` needs."""
+    entries = {k: e for k, e in state.deltas["b"].entries.items() if not k.startswith(f"lateral/{left_out}/")}
+    torn = NetState(state.shared, {**state.deltas, "b": TaskDelta(entries)})
+    with pytest.raises(DeltaError, match=f"Expected `b` to run through {left_out} before `a`, which needs them"):
+        net.with_state(torn, {})(picture(), "b")
+
+
+def test_a_column_for_another_backbone_is_refused(state: NetState) -> None:
+    layers = OrderedDict(conv2_1=nn.Conv2d(3, 2, 1), head=nn.Conv2d(2, 3, 1))
+    net = MultiTaskNet(nn.Sequential(layers), decoder=())
+    head = {name: Replace(tensor) for name, tensor in net.fresh_head(3, torch.Generator()).items()}
+    column = TaskDelta({lateral_key("first", "conv2_1"): Replace(torch.zeros(2, 3, 1, 1)), **head})
+    net = net.with_state(NetState(net.state.shared, {"first": TaskDelta(head), "a": column}), {})
+    with pytest.raises(DeltaError, match=r"Expected a U-Net for `a`, .* but got a Sequential"):
+        net(picture(), "a")
+
+
 @pytest.mark.parametrize(
     ("key", "entry", "message"),
     [
@@ -193,7 +212,7 @@ def test_a_foreign_adapter_is_refused(net: MultiTaskNet, key: str, entry: Replac
 def test_a_backbone_without_levels_is_refused(make_fresh: Any, fit: Any) -> None:
     layers = OrderedDict(body=nn.Conv2d(3, 2, 3), head=nn.Conv2d(2, 2, 1))
     other = make_fresh(nn.Sequential(layers), channels=2, seed=0, head="head", decoder=())
-    with pytest.raises(ValueError, match=r"Expected a backbone with `levels` .* but got none"):
+    with pytest.raises(ValueError, match="a backbone with levels for progressive columns, but got one without"):
         Progressive().learn(NetState(other.shared), "a", other, fit)
 
 

@@ -106,10 +106,8 @@ def parse_delta(data: bytes, file: Path, task: TaskFile, reference: Reference | 
         raise BundleError(file, "changed since it was written", f"SHA-256 {task.delta}", actual, restore(file))
     delta = decode_delta(data, file, task.needs)
     if set(delta.needs) != set(task.columns):
-        expected, got = (str(sorted(names)) for names in (task.columns, delta.needs))
-        raise BundleError(
-            file, "adapters that lead from other columns than the record says", expected, got, restore(file)
-        )
+        expected, got = (f"adapters from the columns of {sorted(names)}" for names in (task.columns, delta.needs))
+        raise BundleError(file, "other adapters than the record says", expected, got, restore(file))
     try:
         if reference is not None:
             reference.check(delta, task.record.channels)

@@ -55,7 +55,7 @@ def add_task(
     reference_of(config, shared, root / CONFIG).check(delta, record.channels)
     content = encode_delta(delta)
     place = next_place(root) if order is None else order
-    columns = {need: read_task(root, need, config.backbone).delta for need in delta.needs}
+    columns = _columns(root, delta, config)
     task = TaskFile(record=record, order=place, backbone=config.backbone, delta=sha256_of(content), columns=columns)
     write_new(root, name, task, content)
     renew_card(root)
@@ -82,7 +82,7 @@ def replace_task(
     _check_unneeded(root, name)
     before = read_task(root, name, config.backbone)
     content = encode_delta(delta)
-    columns = {need: read_task(root, need, config.backbone).delta for need in delta.needs}
+    columns = _columns(root, delta, config)
     task = TaskFile(
         record=record, order=before.order, backbone=config.backbone, delta=sha256_of(content), columns=columns
     )
@@ -171,6 +171,11 @@ def renew_card(root: Path) -> None:
         write_card(root)
     except BundleError as error:  # another task is damaged; the page is only for people
         logger.warning("README.md of the bundle was not renewed: %s", error)
+
+
+def _columns(root: Path, delta: TaskDelta, config: BundleConfig) -> dict[str, str]:
+    """Return the tasks whose columns a task runs through, with the hashes of their deltas as they are here."""
+    return {name: read_task(root, name, config.backbone).delta for name in delta.needs}
 
 
 def _check_unneeded(root: Path, name: str) -> None:

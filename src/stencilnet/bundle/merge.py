@@ -1,7 +1,7 @@
 """Joins tasks that were learned over one backbone in several places."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from stencilnet.bundle.disk import read_file
 from stencilnet.bundle.editing import check_free_name, renew_card, write_new_files
 from stencilnet.bundle.format import CONFIG, JSON_LIMIT, TASK, TASKS, BundleError, check_name, delta_name
 from stencilnet.bundle.reading import read_config
-from stencilnet.bundle.records import parse_task, read_task, task_names
+from stencilnet.bundle.records import delta_hash, parse_task, task_names
 from stencilnet.bundle.schema import BundleConfig, TaskFile, record_body
 
 
@@ -55,9 +55,13 @@ def merge(path: str | Path, sources: Sequence[str | Path]) -> Merged:
     for name in present:
         _check_same(_read(root / TASKS / name, config, reference), found[name])
     added = sorted(found.keys() - set(present))
+
+    def hash_of(name: str) -> str | None:
+        return found[name].record.delta if name in found else delta_hash(root, name)
+
     for name in added:
         check_free_name(root, name)
-        check_columns(found[name].record, found[name].folder / TASK, lambda other: _hash(root, found, other))
+        check_columns(found[name].record, found[name].folder / TASK, hash_of)
     for name in sorted(added, key=lambda name: len(found[name].record.columns)):  # a column before what runs through it
         write_new_files(root, name, found[name].files)
     renew_card(root)  # also where nothing was added: a crash may have come before it
@@ -102,13 +106,6 @@ def _read(folder: Path, config: BundleConfig, reference: Reference) -> _Task:
     content = read_file(folder, delta)
     parse_delta(content, delta, task, reference)
     return _Task(folder=folder, files={delta.name: content, TASK: record}, record=task)
-
-
-def _hash(root: Path, found: Mapping[str, _Task], name: str) -> str | None:
-    """Return the hash of a task's delta, from a source or the bundle."""
-    if name in found:
-        return found[name].record.delta
-    return read_task(root, name, None).delta if (root / TASKS / name / TASK).exists() else None
 
 
 def _check_same(one: _Task, other: _Task) -> None:

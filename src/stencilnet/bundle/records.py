@@ -175,6 +175,15 @@ def parse_task(data: bytes, file: Path, backbone: str | None) -> TaskFile:
     return task
 
 
+def delta_hash(root: Path, name: str) -> str | None:
+    """Return the SHA-256 of a task's delta; None where there is no such task.
+
+    Raises:
+        BundleError: If its record is damaged.
+    """
+    return read_task(root, name, None).delta if os.path.lexists(root / TASKS / name / TASK) else None
+
+
 def read_tasks(root: Path, backbone: str) -> dict[str, TaskFile]:
     """Return all task files by name, in the order of learning, without touching a tensor.
 

@@ -11,7 +11,7 @@ from stencilnet.bundle.architecture import read_backbone, reference_of
 from stencilnet.bundle.deltas import Reference, check_columns, read_delta
 from stencilnet.bundle.format import BACKBONE, CONFIG, GONE, NEW, TASK, TASKS, BundleError, delta_name
 from stencilnet.bundle.reading import read_config
-from stencilnet.bundle.records import read_task
+from stencilnet.bundle.records import delta_hash, read_task
 from stencilnet.bundle.schema import BundleConfig
 
 T = TypeVar("T")
@@ -91,7 +91,7 @@ class _Log:
         self.checked: list[str] = []
         self.findings: list[Finding] = []
 
-    def attempt(self, read: Callable[[], T], file: Path, *, new: bool = True) -> T | None:
+    def attempt(self, read: Callable[[], T], file: Path) -> T | None:
         try:
             value = read()
         except BundleError as error:
@@ -99,7 +99,7 @@ class _Log:
                 Finding(file=error.file, what=error.what, expected=error.expected, got=error.got, remedy=error.remedy)
             )
             return None
-        self.checked += [str(file)] if new else []
+        self.checked.append(str(file))
         return value
 
 
@@ -115,13 +115,13 @@ def _verify_task(root: Path, folder: Path, config: BundleConfig | None, referenc
     if task is None:
         return
     delta = delta_name(task.delta)
-    log.attempt(lambda: read_delta(root, name, task, reference), folder / delta)
-    log.attempt(lambda: check_columns(task, folder / TASK, partial(_hash, root)), folder / TASK, new=False)
+
+    def whole() -> None:
+        read_delta(root, name, task, reference)
+        check_columns(task, folder / TASK, partial(delta_hash, root))
+
+    log.attempt(whole, folder / delta)
     log.findings += _leftovers(folder, (NEW, "delta-"), named=delta)
-
-
-def _hash(root: Path, name: str) -> str | None:
-    return read_task(root, name, None).delta if os.path.lexists(root / TASKS / name / TASK) else None
 
 
 def _leftovers(folder: Path, prefixes: tuple[str, ...], named: str = "") -> list[Finding]:

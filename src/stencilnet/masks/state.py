@@ -76,7 +76,8 @@ def whole_weights(task: str, deltas: Mapping[str, TaskDelta], shared: Mapping[st
     """Return the full weights of a task that is there, with the columns that it needs.
 
     Raises:
-        DeltaError: If a needed task is missing, or an entry does not fit.
+        DeltaError: If a needed task is missing, or runs through columns that come after it or not at all, or an entry
+            does not fit.
     """
     delta = deltas[task]
     missing = [need for need in delta.needs if need not in deltas]
@@ -85,5 +86,12 @@ def whole_weights(task: str, deltas: Mapping[str, TaskDelta], shared: Mapping[st
             f"Expected the tasks that `{task}` runs through, but there is no {', '.join(missing)}. "
             "Install them too, or remove it."
         )
+    for place, need in enumerate(delta.needs):
+        unrun = set(deltas[need].needs) - set(delta.needs[:place])
+        if unrun:
+            raise DeltaError(
+                f"Expected `{task}` to run through {', '.join(sorted(unrun))} before `{need}`, which needs them, but "
+                "its adapters are in another order, or lack them. Is its file damaged? Learn it anew."
+            )
     columns = {column_key(n, key): t for n in delta.needs for key, t in deltas[n].apply(shared).items()}
     return columns | delta.apply(shared)

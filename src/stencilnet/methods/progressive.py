@@ -15,8 +15,8 @@ class Progressive:
     """Trains a whole network of its own for each task, which at every level also sees what earlier tasks' networks see.
 
     The adapter from an earlier column at a level is a 1x1 convolution of what that level is given there, added to what
-    the level's first convolution gives here. Adapters start at zero: a column starts as `scratch` does. Weights grow
-    with the number of tasks, adapters and the cost of running a task's columns with its square.
+    the level's first convolution gives here. Adapters start at zero: a column starts as `scratch` does. A task's
+    weights, adapters and cost of running grow with the number of tasks before it.
 
     Deviations from Rusu et al. 2016, Sec. 2: adapters are linear, without a scale or a nonlinearity of their own, and
     there is one a level rather than one a layer; any task learned before is a column, whatever it was learned by.
@@ -30,15 +30,13 @@ class Progressive:
         """Return the state with a delta that holds the task's own column and its adapters, and needs all tasks before.
 
         Raises:
-            ValueError: If the backbone hands no levels to adapters, or has running statistics, which frozen columns
-                would go on moving.
+            ValueError: If the backbone is no U-Net: its levels are where adapters are.
         """
         layout = fresh.layout
-        if not layout.levels or layout.buffers:
-            got = f"the buffers {', '.join(layout.buffers[:3])}" if layout.levels else "none"
+        if not layout.levels:
             raise ValueError(
-                f"Expected a backbone with `levels` and without running statistics for progressive columns, but got "
-                f"{got}. Use the U-Net, or another method."
+                "Expected a backbone with levels for progressive columns, but got one without. Use the U-Net, or "
+                "another method."
             )
         columns = {
             column_key(earlier, key): tensor

@@ -8,6 +8,8 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
+from stencilnet.models.unet import UNet
+
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *_TRANSPOSED)
 _NORMS = (
@@ -26,12 +28,12 @@ class Layout:
         transposed: Those of `masked` whose output channels are dimension 1, not 0: of transposed convolutions.
         norms: Scales and shifts of normalisation layers outside the head; empty where norms have none.
         decoder: Parameters and buffers of the decoder, biases and norms included.
-        parameters: All parameters outside the head, but for those that the backbone calls `fixed`: what a method trains
-            that trains the network whole.
+        parameters: All parameters outside the head, but for the U-Net's `fixed`: what a method trains that trains the
+            network whole.
         buffers: Buffers outside the head (batch-norm statistics).
         head: Keys of the head.
-        levels: Names of the layers that the backbone hands to a tap (`models.columns`): its `levels`, empty if it has
-            none.
+        levels: Names of the layers that the backbone hands to a tap (`models.columns`): those of the U-Net; empty for
+            others.
     """
 
     masked: tuple[str, ...]
@@ -74,7 +76,8 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
     masked = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _MASKABLE)}
     transposed = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _TRANSPOSED)}
     norms = {f"{name}.{leaf}" for name, m in modules.items() if isinstance(m, _NORMS) for leaf in ("weight", "bias")}
-    persistent, fixed = set(backbone.state_dict()), set(getattr(backbone, "fixed", ()))
+    persistent = set(backbone.state_dict())
+    fixed, levels = (backbone.fixed, backbone.levels) if isinstance(backbone, UNet) else ((), ())
     buffers = [n for n, _ in backbone.named_buffers() if n in persistent and not n.startswith(f"{head}.")]
     return Layout(
         masked=tuple(name for name in trunk if name in masked),
@@ -84,7 +87,7 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
         parameters=tuple(name for name in trunk if name not in fixed),
         buffers=tuple(buffers),
         head=tuple(name for name, _ in backbone.named_parameters() if name.startswith(f"{head}.")),
-        levels=tuple(getattr(backbone, "levels", ())),
+        levels=levels,
     )
 
 

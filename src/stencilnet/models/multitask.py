@@ -221,7 +221,10 @@ class MultiTaskNet(nn.Module):
         for delta in columns.values():
             delta.check(shared, head)
         if columns[task].needs and not self.layout.levels:
-            raise DeltaError(f"`{task}` runs through columns, which need a backbone with `levels`; this one has none.")
+            raise DeltaError(
+                f"Expected a U-Net for `{task}`, which runs through columns of {', '.join(columns[task].needs)}, but got "
+                f"a {type(self.backbone).__name__}, which has no levels for adapters. Is it another backbone's task?"
+            )
         # A delta rests where it was made or loaded; the head has no shared weight whose device it could follow.
         devices = {name: tensor.device for name, tensor in (shared | head).items()}
         weights = whole_weights(task, columns, shared)
