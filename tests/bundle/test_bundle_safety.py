@@ -95,6 +95,20 @@ def test_a_later_version_or_field_names_its_release(bundle: Path, file: str) -> 
 
 
 @pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (["shapes"], "`columns` is not by the schema"),
+        ({"shapes": "abc"}, "`columns.shapes` is not a hash"),
+        ({"../shapes": "0" * 64}, "not a task name"),
+        ({"shapes": "0" * 64}, "other adapters than the record says. Expected adapters from the columns of ['shapes']"),
+    ],
+)
+def test_columns_that_are_none(bundle: Path, columns: object, message: str) -> None:
+    reseal(bundle / "tasks/colour/task.json", lambda body: body.update(columns=columns))
+    refused(bundle, message)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (delta_bytes([entry(shape=[3])], BIAS), "`head.bias` is not whole"),

@@ -222,8 +222,8 @@ class MultiTaskNet(nn.Module):
             delta.check(shared, head)
         if columns[task].needs and not self.layout.levels:
             raise DeltaError(
-                f"Expected a U-Net for `{task}`, which runs through columns of {', '.join(columns[task].needs)}, but got "
-                f"a {type(self.backbone).__name__}, which has no levels for adapters. Is it another backbone's task?"
+                f"Expected a U-Net for `{task}`, whose adapters are at its levels, but got a "
+                f"{type(self.backbone).__name__}. Is it another backbone's task?"
             )
         # A delta rests where it was made or loaded; the head has no shared weight whose device it could follow.
         devices = {name: tensor.device for name, tensor in (shared | head).items()}
