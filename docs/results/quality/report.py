@@ -13,6 +13,7 @@ from statistics import mean
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 from study import ARMS, PRICES, SCREEN, VARIANTS, gain
 
 from stencilnet.analysis.drawing import INK, METHOD_COLOURS, styled, to_svg
@@ -135,9 +136,11 @@ def pareto(cells: list[Cell], title: str) -> Figure:
             size = mean(cell["bytes"] for cell in held.values()) / 1024
             value = 100 * mean(gain(held[task], usual[task]) for task in usual)
             colour = METHOD_COLOURS["piggyback" if arm in VARIANTS | PRICES or "piggyback" in arm else "finetune"]
-            axes.plot([size], [value], next(markers), color=colour, label=arm, markersize=7)
+            style = "none" if arm in PRICES else "full"
+            axes.plot([size], [value], next(markers), color=colour, label=arm, markersize=7, fillstyle=style)
         axes.axhline(0, color=INK, linewidth=1)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
         axes.set_xlabel("a further task on disk, KiB")
         axes.set_ylabel("mean gain over fine-tuning, %")
         axes.set_title(title)
