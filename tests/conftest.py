@@ -1,7 +1,10 @@
 """What several test folders share: bytes to compare, untrained tensors to start from, and a real, tiny training."""
 
 import copy
+import importlib.util
+import os
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -14,6 +17,32 @@ from stencilnet.models import fresh_head, fresh_weights, layout_of
 from stencilnet.models.columns import run
 
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--bf16",
+        choices=("found", "yes", "no"),
+        default="found",
+        help="Let PyTorch report that the processor computes in bfloat16 (yes), that it does not (no), or what it "
+        "finds. `trainer.precision: auto` and the engine's `auto` go by that.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    answer = config.getoption("--bf16")
+    if answer == "found":
+        return
+    folder = Path(__file__).with_name("processor")
+    spec = importlib.util.spec_from_file_location("processor", folder / "sitecustomize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    processor = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(processor)
+    processor.report_bf16(torch.cpu, answer)
+    os.environ[processor.VARIABLE] = answer
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
 
 T = TypeVar("T", bound=Trainable)
 TensorBytes = tuple[torch.dtype, tuple[int, ...], bytes]

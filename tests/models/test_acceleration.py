@@ -11,6 +11,12 @@ import torch
 
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
 
+_PROCESSOR = """
+import torch
+from stencilnet.models.acceleration import has_fast_bf16
+print(has_fast_bf16("cpu"))
+"""
+
 _ASK = """
 import logging
 from stencilnet.models.acceleration import can_compile
@@ -32,6 +38,15 @@ def test_bf16_is_fast_where_the_processor_computes_in_it(
         assert has_fast_bf16("cpu") is expected
     finally:
         has_fast_bf16.cache_clear()
+
+
+def test_the_option_bf16_of_these_tests_holds_here_and_in_what_they_start(pytestconfig: pytest.Config) -> None:
+    answer = pytestconfig.getoption("--bf16")
+    started = subprocess.run(
+        [sys.executable, "-c", _PROCESSOR], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert started.stdout == f"{has_fast_bf16('cpu')}\n"
+    assert answer == "found" or has_fast_bf16("cpu") is (answer == "yes")
 
 
 def test_a_pytorch_that_does_not_tell_has_no_fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:

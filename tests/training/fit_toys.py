@@ -227,7 +227,8 @@ def fit(
     lr_scale: float = 1.0,
     **settings: Any,
 ) -> Masks | Weights | Free:
-    chosen = {"device": "cpu", "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "samples": 0} | settings
+    defaults = {"precision": "float32", "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "samples": 0}
+    chosen = {"device": "cpu"} | defaults | settings
     resolved = resolve(Settings(**chosen), group)
     made = make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop, group=group)
     return made(trainable, penalty=penalty, share=share, lr_scale=lr_scale)

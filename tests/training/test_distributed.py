@@ -342,7 +342,7 @@ def test_every_process_draws_for_itself(tmp_path: Path) -> None:
         backbone=backbone,
         trainable=masks(backbone),
         job=job(tmp_path, recipe=Recipe(steps=2, batch=2)),
-        resolved=resolve(Settings(device="cpu")),
+        resolved=resolve(Settings(device="cpu", precision="float32")),
         call=0,
         record=None,
     )

@@ -66,7 +66,7 @@ def test_returns_the_step_that_validation_selects(tmp_path: Path, higher: bool) 
     selected = json.loads((tmp_path / "fit-0" / "selected.json").read_text())
     assert selected.pop("seconds") > 0
     scores = {"MSE": scored[best], "pixels": 5 * 32 * 32 + 2 * 5 * 32}
-    way = {"precision": resolve(Settings(device="cpu")).precision, "compiled": False}
+    way = {"precision": "float32", "compiled": False}
     assert selected == {"step": best, "steps": 14, "scores": scores, **way}
 
 
@@ -210,7 +210,9 @@ def test_real_masks_and_optimiser_states_stay_float32_under_bf16(tmp_path: Path)
 
 def test_a_second_call_has_a_folder_of_its_own(tmp_path: Path) -> None:
     backbone = unet()
-    twice = make_fit(backbone, job(tmp_path), resolve(Settings(device="cpu", evaluate_every=3, samples=0)))
+    twice = make_fit(
+        backbone, job(tmp_path), resolve(Settings(device="cpu", precision="float32", evaluate_every=3, samples=0))
+    )
     first, second = twice(weights(backbone)), twice(weights(backbone))
     assert {path.name for path in tmp_path.iterdir()} == {"fit-0", "fit-1"}
     assert delta_bytes(first) != delta_bytes(second)  # another order of examples

@@ -18,7 +18,7 @@ from .fit_toys import Blobs, Duel, Invert, Normed, job, masks, seeded, unet, wei
 
 
 def measure(backbone: nn.Module, trainable: Masks | Weights, what: Any, **options: Any) -> StepCost:
-    return time_steps(backbone, trainable, what, resolve(Settings(device="cpu")), **options)
+    return time_steps(backbone, trainable, what, resolve(Settings(device="cpu", precision="float32")), **options)
 
 
 def contents(module: nn.Module, as_bytes: Any) -> tuple[Any, ...]:
@@ -134,10 +134,8 @@ def test_estimated_memory_is_counted_by_hand(tmp_path: Path) -> None:
 
 def test_half_a_batch_at_a_time_takes_less(tmp_path: Path) -> None:
     backbone, what = unet(), job(tmp_path, recipe=Recipe(batch=8))
-    whole, half = (
-        time_steps(backbone, masks(backbone), what, resolve(Settings(device="cpu", accumulate=parts)), steps=1)
-        for parts in (1, 4)
-    )
+    settings = [Settings(device="cpu", precision="float32", accumulate=parts) for parts in (1, 4)]
+    whole, half = (time_steps(backbone, masks(backbone), what, resolve(one), steps=1) for one in settings)
     assert half.peak_bytes < 0.7 * whole.peak_bytes
     assert (whole.images, half.images) == (8, 8)
 

@@ -27,7 +27,7 @@ def test_resolved_records_what_the_bytes_hang_on() -> None:
 
 def test_autocast_is_an_option() -> None:
     a = torch.ones(2, 2)
-    with resolve(Settings(device="cpu")).autocast():
+    with resolve(Settings(device="cpu", precision="float32")).autocast():
         assert (a @ a).dtype == torch.float32
     with resolve(Settings(device="cpu", precision="bf16")).autocast():
         assert (a @ a).dtype == torch.bfloat16
