@@ -128,7 +128,7 @@ class TinyFit:
         network = self.backbone.train()
         parameters = [p for group in trainable.groups().values() for p in group]
         optimizer = self.optimizer(parameters, lr=self.lr * lr_scale)
-        for _ in range(round(share * self.steps)):
+        for step in range(round(share * self.steps)):
             optimizer.zero_grad()
             weights = trainable.weights()
             loss = self.loss(run(network, weights, self.images))
@@ -136,6 +136,7 @@ class TinyFit:
                 loss = loss + penalty(weights, self.images, self.run)
             loss.backward()
             optimizer.step()
+            trainable.after_step(step + 1)
         return trainable
 
 

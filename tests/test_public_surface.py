@@ -14,7 +14,7 @@ def test_every_public_name_is_there() -> None:
         "Classification", "Depth", "Normals",
         "StyleTransfer", "Edges2Photo", "Restoration", "Learning", "Splits", "Example", "Recipe", "View",
         "BundleError", "DeltaError", "Piggyback", "Scratch", "Finetune", "Decoder", "HeadOnly", "NormOnly", "Settings",
-        "EWC", "Joint", "PackNet", "Progressive", "Rehearsal",
+        "EWC", "Joint", "PackNet", "Progressive", "QuantizedDelta", "Rehearsal",
     } == set(sn.__all__)  # fmt: skip
     assert all(getattr(sn, name) is not None for name in sn.__all__)
     assert dir(sn) == sorted(sn.__all__)

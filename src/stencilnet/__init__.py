@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         PackNet,
         Piggyback,
         Progressive,
+        QuantizedDelta,
         Rehearsal,
         Scratch,
     )
@@ -60,6 +61,7 @@ _HOMES = {
     "Piggyback": "methods",
     "Recipe": "tasks.task",
     "Progressive": "methods",
+    "QuantizedDelta": "methods",
     "Rehearsal": "methods",
     "Restoration": "tasks.restoration",
     "Scratch": "methods",
@@ -98,6 +100,7 @@ __all__ = [
     "PackNet",
     "Piggyback",
     "Progressive",
+    "QuantizedDelta",
     "Recipe",
     "Rehearsal",
     "Restoration",

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.bundle import save
-from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
+from stencilnet.masks import Affine, BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, Sign, TaskDelta, Ternary
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 
 FOLDER = Path(__file__).parent / "golden"
@@ -81,6 +81,43 @@ def forms_net() -> MultiTaskNet:
     )
 
 
+def codes(shape: torch.Size, number: int) -> Tensor:
+    """Return integers from -3 to 3; in every second tensor most are 0."""
+    steps = torch.arange(shape.numel()) * 11 + number
+    drawn = steps % 7 - 3
+    return (drawn if number % 2 else torch.where(steps % 5 == 0, drawn, 0)).to(torch.int8).reshape(shape)
+
+
+def quantized_net() -> MultiTaskNet:
+    """Return a network with a task that moves every weight by steps, and one that moves weights of seeds."""
+    backbone, shapes = golden_backbone()
+    net = MultiTaskNet(backbone)
+    moved: dict[str, Entry] = {
+        name: Quantized(codes(shapes[name], i), torch.tensor((i + 1) / 64)) for i, name in enumerate(net.layout.masked)
+    }
+    drawn: dict[str, Entry] = {
+        name: Seeded(Seed((i + 1) * 0x9E3779B97F4A7C15 % 2**64, (i + 1) / 32), entry)
+        for i, (name, entry) in enumerate(moved.items())
+        if isinstance(entry, Quantized)
+    }
+    entries = {"colour": moved, "drawn": drawn}
+    return MultiTaskNet(
+        backbone,
+        deltas={task: TaskDelta(own | head(2, 2)) for task, own in entries.items()},
+        records={task: TaskRecord(kind="colorization", channels=2, method="quantized_delta") for task in entries},
+    )
+
+
+def rounded_net() -> MultiTaskNet:
+    """Return a network whose backbone is stored as int8, with one task that selects."""
+    backbone, shapes = golden_backbone()
+    plain = MultiTaskNet(backbone)
+    masks: dict[str, Entry] = {name: Select(bits(shapes[name], i)) for i, name in enumerate(plain.layout.masked)}
+    state = plain.state.round("int8").add("colour", TaskDelta(masks | head(2, 2)))
+    record = TaskRecord(kind="colorization", channels=2, method="piggyback")
+    return plain.with_state(state, {"colour": record})
+
+
 def channels(shape: torch.Size, dimension: int) -> torch.Size:
     """Return a shape with 1 for every dimension but one."""
     return torch.Size(side if place == dimension else 1 for place, side in enumerate(shape))
@@ -124,3 +161,5 @@ if __name__ == "__main__":
     save(golden_net(), FOLDER / "v1")
     save(coded_net(), FOLDER / "v1-entropy")
     save(forms_net(), FOLDER / "v1-forms")
+    save(quantized_net(), FOLDER / "v1-quantized")
+    save(rounded_net(), FOLDER / "v1-int8")

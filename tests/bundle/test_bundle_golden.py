@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,17 +14,27 @@ import pytest
 import torch
 
 from stencilnet.bundle import load, save, verify
-from stencilnet.masks import Affine, Replace, Select, Sign, Ternary
+from stencilnet.masks import Affine, Quantized, Replace, Seeded, Select, Sign, Ternary
 from stencilnet.models import UNet
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 CODED = GOLDEN.with_name("v1-entropy")
 FORMS = GOLDEN.with_name("v1-forms")
-ALL = pytest.mark.parametrize("golden", [GOLDEN, CODED, FORMS])
+QUANTIZED = GOLDEN.with_name("v1-quantized")
+INT8 = GOLDEN.with_name("v1-int8")
+ALL = pytest.mark.parametrize("golden", [GOLDEN, CODED, FORMS, QUANTIZED, INT8])
 
 
 def ramp(shape: tuple[int, ...], start: int) -> npt.NDArray[np.float32]:
     return (((np.arange(np.prod(shape)) * 37 + start) % 101 - 50) / 128).astype(np.float32).reshape(shape)
+
+
+def documented(what: str) -> dict[str, Any]:
+    """The reader in plain Python that the page on the format shows."""
+    page = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if what in block), names)
+    return names
 
 
 def bits(shape: tuple[int, ...], start: int) -> npt.NDArray[np.bool_]:
@@ -34,7 +46,7 @@ def uneven_bits(shape: tuple[int, ...], number: int) -> npt.NDArray[np.bool_]:
     return (steps % 29 != 0, steps % 29 == 0, steps >= 0, steps % 7 < 4)[number % 4].reshape(shape)
 
 
-@ALL
+@pytest.mark.parametrize("golden", [GOLDEN, CODED, FORMS, QUANTIZED])
 def test_backbone_has_the_values_of_its_formula(golden: Path) -> None:
     backbone = load(golden).backbone.state_dict()
     assert next(iter(backbone)) == "conv1_1.weight"
@@ -123,6 +135,49 @@ def test_forms_give_the_weights_of_their_formulas() -> None:
             np.testing.assert_allclose(got, values, rtol=1e-6, atol=1e-7, err_msg=f"{task} {key}")
 
 
+def test_quantized_weights_are_the_shared_ones_and_steps_times_integers(as_bytes: Callable[..., object]) -> None:
+    net = load(QUANTIZED)
+    weights = net.deltas["colour"].apply(net.state.shared)
+    for number, key in enumerate(net.layout.masked):
+        entry, shared = net.deltas["colour"].entries[key], net.state.shared[key].numpy()
+        assert isinstance(entry, Quantized)
+        steps = np.arange(shared.size) * 11 + number
+        codes = np.where((steps % 5 == 0) | bool(number % 2), steps % 7 - 3, 0).reshape(shared.shape)
+        np.testing.assert_array_equal(entry.codes.numpy(), codes)
+        expected = shared + np.float32((number + 1) / 64) * codes.astype(np.float32)
+        assert as_bytes({key: weights[key]}) == as_bytes({key: torch.from_numpy(expected)})
+
+
+def test_seeded_weights_are_philox_words_and_steps_times_integers(as_bytes: Callable[..., object]) -> None:
+    """With the reader that `docs/format.md` shows."""
+    net, read = load(QUANTIZED), documented("def seeded_weight")["seeded_weight"]
+    weights = net.deltas["drawn"].apply(net.state.shared)
+    for number, key in enumerate(net.layout.masked[:6]):
+        entry, change = net.deltas["drawn"].entries[key], net.deltas["colour"].entries[key]
+        assert isinstance(entry, Seeded)
+        assert isinstance(change, Quantized)
+        seed, bound = (number + 1) * 0x9E3779B97F4A7C15 % 2**64, (number + 1) / 32
+        assert (entry.seed.seed, entry.seed.bound) == (seed, bound)
+        base = np.array([read(seed, bound, place) for place in range(entry.shape.numel())], np.float32)
+        codes = change.codes.numpy().astype(np.float32).reshape(-1)
+        expected = torch.from_numpy(base + np.float32((number + 1) / 64) * codes)
+        assert as_bytes({key: weights[key].view(-1)}) == as_bytes({key: expected})
+
+
+def test_an_int8_backbone_is_codes_times_scales() -> None:
+    """The scale is the row's largest value over 127, rounded up to 16 significant bits."""
+    net = load(INT8)
+    assert net.stored == "int8"
+    for start, (name, tensor) in enumerate(net.state.shared.items()):
+        exact = ramp(tuple(tensor.shape), start)
+        if exact.ndim > 1:
+            largest = np.abs(exact.astype(np.float64)).max(axis=tuple(range(1, exact.ndim)), keepdims=True) / 127
+            mantissa, exponent = np.frexp(largest.astype(np.float32))
+            scale = np.ldexp(np.ceil(mantissa * 2**16), exponent - 16)
+            exact = (scale * np.rint(exact / scale)).astype(np.float32)
+        np.testing.assert_array_equal(tensor.numpy(), exact, err_msg=name)
+
+
 def test_entries_keep_network_order() -> None:
     net = load(GOLDEN)
     assert list(net.deltas["colour"].entries) == [*net.layout.masked, *net.layout.head]
@@ -155,7 +210,7 @@ def test_hashes_can_be_worked_out_by_the_documented_rule() -> None:
     assert hashlib.sha256((GOLDEN / "model.safetensors").read_bytes()).hexdigest() == config["backbone"]
 
 
-@pytest.mark.parametrize(("golden", "files"), [(GOLDEN, 8), (CODED, 4), (FORMS, 10)])
+@pytest.mark.parametrize(("golden", "files"), [(GOLDEN, 8), (CODED, 4), (FORMS, 10), (QUANTIZED, 6), (INT8, 4)])
 def test_verify_finds_nothing(golden: Path, files: int) -> None:
     report = verify(golden)
     assert report.ok

@@ -91,6 +91,47 @@ def test_masks_of_other_forms(mask: Literal["sign", "ternary", "affine"], tmp_pa
     assert {entries[name].KIND for name in net.layout.masked} == {mask}
 
 
+@pytest.mark.parametrize("stored", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("method", ["quantized_delta", "piggyback"])
+def test_tasks_over_a_backbone_in_fewer_bytes(method: str, stored: Any, tmp_path: Path) -> None:
+    empty = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.learn(empty, sn.Colorization(), splits("coarse"), name="first", config=config(stored=stored))
+    again = learned(net, method, tmp_path / "bundle")
+    assert again.stored == stored
+    assert all(torch.equal(tensor, net.state.shared[name]) for name, tensor in again.state.shared.items())
+    masked = sum(net.state.shared[name].numel() for name in net.layout.masked)
+    saved = masked * {"float32": 0, "float16": 2, "int8": 3}[stored]
+    file = tmp_path / "bundle" / "model.safetensors"
+    sn.save(sn.MultiTaskNet(sn.UNet(width=2)), tmp_path / "whole")
+    whole = (tmp_path / "whole" / "model.safetensors").stat().st_size
+    assert whole - file.stat().st_size == pytest.approx(saved, abs=5_000)  # scales and the file's header
+    tuned = sn.learn(again, sn.Colorization(), splits(), name="tuned", method="finetune", config=config())
+    assert tuned.stored == "float32"  # its shared weights have moved
+    sn.save(tuned, tmp_path / "tuned")
+
+
+def test_a_frozen_backbone_is_rounded_before_a_head_is_learned_over_it() -> None:
+    given = sn.MultiTaskNet(sn.UNet(width=2))
+    how = config(backbone="frozen", stored="int8")
+    net = sn.learn(given, sn.Colorization(), splits("coarse"), name="first", config=how)
+    assert net.stored == "int8"
+    rounded = given.state.round("int8").shared
+    assert all(torch.equal(tensor, rounded[name]) for name, tensor in net.state.shared.items())
+
+
+def test_a_quantised_delta_takes_the_bits_asked_for(tmp_path: Path) -> None:
+    empty = sn.MultiTaskNet(sn.UNet(width=4))
+    net = sn.learn(empty, sn.Colorization(), splits("coarse"), name="first", config=config())
+    how = config(recipe=sn.Recipe(steps=40, batch=2, lr=1e-3), folder=tmp_path / "work")
+    again = learned(net, sn.QuantizedDelta(target=0.8), tmp_path / "bundle")
+    assert {again.deltas["colorization"].entries[name].KIND for name in net.layout.masked} == {"quantized"}
+    both = sn.learn(net, sn.Colorization(), splits(), method=sn.QuantizedDelta(target=0.8), config=how)
+    coded = [both.deltas["colorization"].entries[name] for name in net.layout.masked]
+    numel = sum(entry.shape.numel() for entry in coded)
+    assert 8 * sum(entry.nbytes for entry in coded) / numel == pytest.approx(0.8, abs=0.15)
+    assert (tmp_path / "work" / "fit-1" / "selected.json").exists()
+
+
 @pytest.mark.parametrize(
     "method",
     [sn.Piggyback(lr=1e-2, teacher=1.0), sn.Piggyback(mask="sign", init="finetune", teacher=1.0)],

@@ -24,6 +24,7 @@ from stencilnet.methods import (
     Penalty,
     Piggyback,
     Progressive,
+    QuantizedDelta,
     Rehearsal,
     Scratch,
     learn_first,
@@ -43,6 +44,9 @@ METHODS: tuple[Method, ...] = (
     Piggyback(lr=1e-2, teacher=1.0),
     Piggyback(lr=1e-2, mask="sign", init="finetune"),
     Piggyback(lr=1e-2, mask="sign", init="finetune", teacher=1.0),
+    QuantizedDelta(),
+    QuantizedDelta(target=0.3, levels=1),
+    QuantizedDelta(base="seed"),
     Scratch(),
     Finetune(),
     Decoder(),
@@ -55,6 +59,8 @@ METHODS: tuple[Method, ...] = (
 OVER_AFFINE: tuple[Method, ...] = (
     Piggyback(lr=1e-2, norm=True),
     Piggyback(lr=1e-2, norm=True, mask="sign", init="finetune"),
+    QuantizedDelta(),
+    QuantizedDelta(base="seed"),
     NormOnly(),
     HeadOnly(),
     Scratch(),
@@ -68,6 +74,7 @@ OVER_AFFINE: tuple[Method, ...] = (
 """Over a backbone whose norms have scales and shifts."""
 OVER_OWN: tuple[Method, ...] = (
     Piggyback(lr=1e-2, norm=True),
+    QuantizedDelta(),
     NormOnly(),
     Scratch(),
     Finetune(),
@@ -178,6 +185,7 @@ def everything(state: NetState, as_bytes: AsBytes) -> dict[str, Any]:
 def test_names_and_promises_are_pinned() -> None:
     assert {method.name: (method.moves_shared, method.forgets) for method in (*METHODS, *OVER_AFFINE)} == {
         "piggyback": (False, False),
+        "quantized_delta": (False, False),
         "scratch": (False, False),
         "finetune": (True, True),
         "decoder": (False, False),

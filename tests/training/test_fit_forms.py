@@ -1,6 +1,7 @@
 """Trainings of masks in other forms: resumed to the same bytes, told apart, and shown as what they are."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from stencilnet.masks import INITIAL, Masks, Signs, Ternaries, starting_signs
+from stencilnet.masks import INITIAL, Codes, Masks, Signs, Ternaries, starting_signs
 from stencilnet.models import layout_of
+from stencilnet.tasks.task import Recipe
 from stencilnet.training.fit import CheckpointError, Interrupted
 
-from .fit_toys import StopAfter, delta_bytes, fit, job, masks, parts, unet
+from .fit_toys import Normed, StopAfter, delta_bytes, fit, job, masks, parts, seeded, unet
 
 # torch's loader forks; Python 3.12 and newer warn of that in a process with threads
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -28,6 +30,18 @@ def signs(backbone: nn.Module) -> Masks:
 def ternary(backbone: nn.Module) -> Masks:
     layout = layout_of(backbone, "head", ())
     return Masks(*parts(backbone), layout.masked, form=lambda _name, _weight: Ternaries(), scaling="individual")
+
+
+def codes(backbone: nn.Module, target: float = 1.0) -> Codes:
+    layout = layout_of(backbone, "head", ())
+    state, buffers, head = parts(backbone)
+    generator = torch.Generator().manual_seed(1)
+    start = {
+        name: tensor + 0.01 * torch.randn(tensor.shape, generator=generator) if name in layout.masked else tensor
+        for name, tensor in (state | head).items()
+    }
+    options: Any = {"start": start, "target": target, "levels": 3, "dead": 1.3}
+    return Codes(state, buffers, head, layout.masked, [], **options)
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
@@ -59,3 +73,26 @@ def test_a_resumed_training_ends_in_the_same_bytes(build: Any, tmp_path: Path) -
     assert 0 < rows(tmp_path / "cut")[-1][named] < 1
     rates = [row["lr/scale"] for row in rows(tmp_path / "whole") if "lr/scale" in row]
     assert rates[:1] == ([] if build is ternary else [1e-3])  # the recipe's
+
+
+@pytest.mark.parametrize("make", [unet, lambda: seeded(Normed)], ids=["unet", "batch norm"])
+def test_codes_are_resumed_with_their_steps(make: Any, tmp_path: Path) -> None:
+    backbone, recipe = make(), Recipe(steps=50, batch=2, lr=1e-3)
+    whole = fit(job(tmp_path / "whole", recipe=recipe), codes(backbone), backbone, evaluate_every=10)
+    again = partial(fit, job(tmp_path / "cut", recipe=recipe), evaluate_every=10, resume=True)
+    for steps in (15, 10, 12):  # before and after the steps of the codes were corrected
+        with pytest.raises(Interrupted):
+            again(codes(backbone), backbone, stop=StopAfter(steps))
+    cut = again(codes(backbone), backbone)
+    assert delta_bytes(cut) == delta_bytes(whole)
+    assert not torch.equal(whole.steps, codes(backbone).steps)
+    shown = [row["code/bits"] for row in rows(tmp_path / "cut")]
+    assert len(set(shown)) > 5
+
+
+def test_codes_of_another_rate_are_another_training(tmp_path: Path) -> None:
+    backbone = unet()
+    with pytest.raises(Interrupted):
+        fit(job(tmp_path), codes(backbone), backbone, stop=StopAfter(1))
+    with pytest.raises(CheckpointError, match=r"`code target` was 1\.0, is 0\.5"):
+        fit(job(tmp_path), codes(backbone, target=0.5), backbone, resume=True)

@@ -12,6 +12,7 @@ from stencilnet.bundle.disk import read_file
 from stencilnet.bundle.format import BACKBONE, CONFIG, BundleError, restore, sha256_of
 from stencilnet.bundle.schema import BundleConfig, HeadTensor
 from stencilnet.bundle.tensors import decode_tensors
+from stencilnet.masks.rounding import whole
 from stencilnet.models import VGG16, MultiTaskNet, UNet, layout_of
 from stencilnet.models.unet import Norm
 
@@ -31,6 +32,7 @@ def describe(net: MultiTaskNet, backbone: str) -> BundleConfig:
         head_tensors={name: _head_tensor(own[name]) for name in net.layout.head},
         decoder=net.decoder,
         backbone=backbone,
+        stored=net.stored,
     )
 
 
@@ -78,7 +80,12 @@ def read_backbone(root: Path, config: BundleConfig) -> dict[str, Tensor]:
     if actual != config.backbone:
         what = "not the backbone that the bundle was written with"
         raise BundleError(file, what, f"SHA-256 {config.backbone}", actual, restore(file))
-    return decode_tensors(data, file)
+    tensors = decode_tensors(data, file)
+    try:
+        return whole(tensors) if config.stored != "float32" else tensors
+    except ValueError as error:
+        expected = f"weights stored as {config.stored}"
+        raise BundleError(file, "not a backbone's weights", expected, f"this: {error}", restore(file)) from error
 
 
 def rebuild(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path) -> nn.Module:

@@ -7,20 +7,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from stencilnet.bundle import rans
-from stencilnet.masks import BitMask
+from stencilnet.masks import BitMask, rans
 
 MOST = 1 << 27
 """Most weights of a coded mask: few bytes can stand for many bits, and no file should ask for all memory."""
 
 STEPS = 1 << 11
-"""Most steps of a decoder: they are its time."""
+"""Most symbols of a lane."""
 
 _EVEN = 29491
 """Of 65536 (45 %): where the rarer bit is more frequent, code takes no fewer bytes than one bit a weight."""
-
-_LANE = 400
-"""Bytes of code for each lane. A lane costs about three of them, and spares steps."""
 
 _SKIP = rans.SYMBOLS - 1
 """A gap this long, with no rarer bit after it."""
@@ -48,8 +44,8 @@ def encode_bits(bits: BitMask) -> Tensor:
     rate, rarer = _rarer(chance)
     flat = np.unpackbits(bits.packed.cpu().numpy(), count=bits.numel, bitorder="little")
     symbols = _gaps(np.flatnonzero(flat == rarer), bits.numel)
-    lanes = min(max(rans.cost(symbols, rate) // _LANE, -(-len(symbols) // STEPS)), len(symbols), rans.TOTAL - 1)
-    states, words = rans.encode(symbols, rate, max(lanes, 1))
+    starts = rans.geometric(rate)
+    states, words = rans.encode(symbols, starts, rans.lanes(symbols, starts, STEPS))
     head = np.array([chance, len(states), len(symbols) & 0xFFFF, len(symbols) >> 16])
     halves = np.stack([states & 0xFFFF, states >> 16], axis=1).reshape(-1)
     return torch.from_numpy(np.concatenate([head, halves, words]).astype(_WORD).view(np.uint8))
@@ -73,12 +69,12 @@ def decode_bits(code: Tensor, shape: torch.Size) -> BitMask:
     body = _HEADER + 2 * lanes
     if chance < 1 or not 1 <= lanes <= count <= min(STEPS * lanes, weights + 1) or len(values) < body:
         raise ValueError(
-            f"Expected a chance of at least 1, 1 to {STEPS} symbols and two words a lane, and at most {weights + 1} "
-            f"symbols, but got {chance}, {count} in {lanes} lanes, and {len(values) - _HEADER} words."
+            f"Expected a chance of at least 1, 1 to {STEPS} symbols and two words a lane, and at most "
+            f"{weights + 1} symbols, but got {chance}, {count} in {lanes} lanes, and {len(values) - _HEADER} words."
         )
     rate, rarer = _rarer(chance)
     states = values[_HEADER:body:2] | values[_HEADER + 1 : body : 2] << np.uint32(16)
-    symbols = rans.decode(states, values[body:].astype(np.uint16), rate, count)
+    symbols = rans.decode(states, values[body:].astype(np.uint16), rans.geometric(rate), count)
     flat = np.full(weights, 1 - rarer, dtype=np.uint8)
     flat[_positions(symbols, weights)] = rarer
     return BitMask(torch.from_numpy(np.packbits(flat, bitorder="little")), shape)

@@ -14,7 +14,7 @@ from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError,
 from stencilnet.bundle.reading import read_config
 from stencilnet.bundle.records import needing, next_place, read_task
 from stencilnet.bundle.schema import BundleConfig, TaskFile
-from stencilnet.bundle.tensors import encode_delta, encode_tensors
+from stencilnet.bundle.tensors import encode_backbone, encode_delta
 from stencilnet.masks import TaskDelta
 from stencilnet.models import TaskRecord
 
@@ -187,7 +187,7 @@ def _check_unneeded(root: Path, name: str) -> None:
 
 def _check_shared(root: Path, shared: Mapping[str, Tensor]) -> BundleConfig:
     config = read_config(root)
-    actual = sha256_of(encode_tensors(shared))
+    actual = _hash_of(shared, config)
     if actual != config.backbone:
         raise BundleError(
             root / BACKBONE,
@@ -197,3 +197,10 @@ def _check_shared(root: Path, shared: Mapping[str, Tensor]) -> BundleConfig:
             "A method that moves the shared weights needs a bundle of its own: save the network to another folder.",
         )
     return config
+
+
+def _hash_of(shared: Mapping[str, Tensor], config: BundleConfig) -> str:
+    try:
+        return sha256_of(encode_backbone(shared, config.stored))
+    except ValueError:
+        return f"weights that are not rounded to {config.stored}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from stencilnet.bundle.format import (
     NEEDS,
@@ -18,6 +18,7 @@ from stencilnet.bundle.format import (
     unseal,
     upgrade,
 )
+from stencilnet.masks import Stored
 from stencilnet.models import TaskRecord
 
 IMAGES = {"channels": "RGB", "range": [0, 1], "layout": "NCHW"}
@@ -68,6 +69,7 @@ class BundleConfig:
         head_tensors: The head's tensors by state-dict key.
         decoder: Prefixes of the decoder's keys.
         backbone: SHA-256 of ``model.safetensors``.
+        stored: How that holds weights of two or more dimensions.
     """
 
     architecture: str
@@ -76,6 +78,7 @@ class BundleConfig:
     head_tensors: Mapping[str, HeadTensor]
     decoder: tuple[str, ...]
     backbone: str
+    stored: Stored = "float32"
 
     def to_bytes(self, file: Path) -> bytes:
         """Return the file's bytes."""
@@ -88,6 +91,7 @@ class BundleConfig:
             "decoder": list(self.decoder),
             "images": IMAGES,
             "backbone": self.backbone,
+            **({} if self.stored == "float32" else {"stored": self.stored}),
         }
         return seal("bundle", body, file)
 
@@ -99,6 +103,7 @@ class BundleConfig:
             BundleError: If it is damaged, of another version, or not by the schema.
         """
         body, needs = unseal("bundle", data, file)
+        stored = body.pop("stored", "float32")
         fields(body, _CONFIG, file, "the file", needs)
         architecture = fields(body["architecture"], _ARCHITECTURE, file, "`architecture`", needs)
         head = fields(body["head"], _HEAD, file, "`head`", needs)
@@ -106,6 +111,9 @@ class BundleConfig:
             raise BundleError(file, "other image conventions", f"{IMAGES}", f"{body['images']}", upgrade(needs))
         if not all(isinstance(prefix, str) for prefix in body["decoder"]):
             raise BundleError(file, "`decoder` is not by the schema", "strings", f"{body['decoder']}", restore(file))
+        if stored not in get_args(Stored):
+            expected, got = f"one of {', '.join(get_args(Stored))}", f"{stored!r}"
+            raise BundleError(file, "weights stored in an unknown way", expected, got, upgrade(needs))
         return cls(
             architecture=architecture["class"],
             arguments=architecture["arguments"],
@@ -113,6 +121,7 @@ class BundleConfig:
             head_tensors={name: _head_tensor(spec, file, name, needs) for name, spec in head["tensors"].items()},
             decoder=tuple(body["decoder"]),
             backbone=_hash(body["backbone"], file, "`backbone`"),
+            stored=stored,
         )
 
 

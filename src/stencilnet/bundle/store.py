@@ -13,7 +13,7 @@ from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError,
 from stencilnet.bundle.reading import read_config
 from stencilnet.bundle.records import LazyRecords, TaskFiles, next_place
 from stencilnet.bundle.schema import BundleConfig, TaskFile, record_body
-from stencilnet.bundle.tensors import encode_delta, encode_tensors
+from stencilnet.bundle.tensors import encode_backbone, encode_delta
 from stencilnet.models import MultiTaskNet
 
 
@@ -32,9 +32,10 @@ def save(net: MultiTaskNet, path: str | Path) -> None:
     Raises:
         BundleError: If a task has no record or no valid name, or what is at `path` is not a bundle of this network.
         DeltaError: If a task does not fit the network.
+        ValueError: If the backbone is to be stored rounded (`MultiTaskNet.stored`), but its weights are not.
     """
     root = Path(path).resolve()
-    backbone = encode_tensors(net.state.shared)
+    backbone = encode_backbone(net.state.shared, net.stored)
     config = describe(net, sha256_of(backbone))
     if not (root / CONFIG).exists():
         _check_free(root)
@@ -83,6 +84,7 @@ def load(path: str | Path, *, backbone: nn.Module | None = None) -> MultiTaskNet
         decoder=config.decoder,
         deltas=LazyDeltas(files, reference_of(config, tensors, root / CONFIG)),
         records=LazyRecords(files),
+        stored=config.stored,
     )
 
 

@@ -13,9 +13,23 @@ from torch import Tensor
 from stencilnet.bundle.coding import decode_bits, encode_bits, is_worth_coding
 from stencilnet.bundle.format import NEEDS, VERSION, BundleError, canonical, parse, restore, upgrade
 from stencilnet.bundle.schema import fields, shape_of
-from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
+from stencilnet.masks import (
+    Affine,
+    BitMask,
+    Entry,
+    Quantized,
+    Replace,
+    Seeded,
+    Select,
+    Sign,
+    Stored,
+    TaskDelta,
+    Ternary,
+)
+from stencilnet.masks.rounding import parts
 
-KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in (Replace, Select, Sign, Ternary, Affine)}
+_KINDS: tuple[type[Entry], ...] = (Replace, Select, Quantized, Seeded, Sign, Ternary, Affine)
+KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in _KINDS}
 """Entry kinds that this code reads, by their names in the file."""
 
 RAW = "raw"
@@ -43,6 +57,15 @@ def _own(tensor: Tensor, seen: set[int]) -> Tensor:
     alone = memory.nbytes() == tensor.nbytes and memory.data_ptr() not in seen
     seen.add(memory.data_ptr())
     return tensor.to("cpu", copy=not alone, memory_format=torch.contiguous_format).contiguous()
+
+
+def encode_backbone(shared: Mapping[str, Tensor], stored: Stored) -> bytes:
+    """Return the shared weights as the bytes of ``model.safetensors``, in the form that they were rounded to.
+
+    Raises:
+        ValueError: If they have not been rounded to it, or have changed since.
+    """
+    return encode_tensors(parts(shared, stored))
 
 
 def decode_tensors(data: bytes, file: Path) -> dict[str, Tensor]:

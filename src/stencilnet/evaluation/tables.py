@@ -15,6 +15,7 @@ _TITLES = {
     BACKBONE: "backbone",
     "finetune": "fine-tune",
     "piggyback": "Piggyback",
+    "quantized_delta": "quantised delta",
     "ewc": "EWC",
     "packnet": "PackNet",
     "rehearsal": "pseudo-rehearsal",

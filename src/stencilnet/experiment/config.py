@@ -10,6 +10,7 @@ from stencilnet.data.samples import check_view
 from stencilnet.data.sources import HoldOut, Source
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
+from stencilnet.masks import Stored
 from stencilnet.methods import (
     EWC,
     Decoder,
@@ -20,6 +21,7 @@ from stencilnet.methods import (
     PackNet,
     Piggyback,
     Progressive,
+    QuantizedDelta,
     Rehearsal,
     Scratch,
 )
@@ -37,7 +39,18 @@ from stencilnet.training.settings import Settings
 
 Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Depth | Normals | Classification
 AnyMethod = (
-    Piggyback | Scratch | Finetune | Decoder | EWC | HeadOnly | Joint | NormOnly | PackNet | Progressive | Rehearsal
+    Piggyback
+    | QuantizedDelta
+    | Scratch
+    | Finetune
+    | Decoder
+    | EWC
+    | HeadOnly
+    | Joint
+    | NormOnly
+    | PackNet
+    | Progressive
+    | Rehearsal
 )
 
 PAPER_WIDTH = 64
@@ -71,6 +84,10 @@ class Backbone:
     """Where these are, unless random: ``cache`` (torch's own; if left out), ``download``, or a file."""
     frozen: bool = False
     """Whether the first task leaves the network as it starts, and learns its head only (Mallya et al. 2018)."""
+    stored: Stored = "float32"
+    """How bundles store the shared weights of two or more dimensions, which run in float32 whatever this says. They are
+    rounded to it once, after the first task and before anything is learned over them. ``float16`` halves the bytes;
+    ``int8``, with a scale for each of a weight's first dimension, quarters them."""
 
     def __post_init__(self) -> None:
         problems = [*self._unfit_width(), *self._unfit_norm(), *self._unfit_start()]

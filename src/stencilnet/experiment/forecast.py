@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stencilnet.bundle.tensors import encode_delta, encode_tensors
+from stencilnet.bundle.tensors import encode_backbone, encode_delta
 from stencilnet.data.folders import Examples
 from stencilnet.data.samples import CACHE_BYTES
 from stencilnet.data.transforms import resized
@@ -207,7 +207,9 @@ class _Walk:
         stage = Stage(method=BACKBONE, task=name, index=0, parent=None, moves_shared=True)
         fit = self._fit(stage, self.experiment.methods[0])
         fresh = self._fresh(name, self._glance(fit))
-        self.start = first_state(self.net, name, fresh, fit, start_of(self.experiment.backbone))
+        self.start = first_state(
+            self.net, name, fresh, fit, start_of(self.experiment.backbone), self.experiment.backbone.stored
+        )
         yield self._row(stage, self.start, fit, stored_whole=True)
 
     def further(self, plan_: MethodPlan) -> Iterator[Training]:
@@ -300,7 +302,7 @@ class _Walk:
         self.scoring[name] = cost.scoring
         stored = len(encode_delta(state.deltas[name], raw=True))
         if stored_whole:  # a new bundle, which holds the tasks before it too
-            stored = len(encode_tensors(state.shared)) + sum(
+            stored = len(encode_backbone(state.shared, state.stored)) + sum(
                 len(encode_delta(delta, raw=True)) for delta in state.deltas.values()
             )
         return Training(

@@ -15,7 +15,7 @@ from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.provenance import provenance
-from stencilnet.masks import NetState, grown
+from stencilnet.masks import NetState, Stored, grown
 from stencilnet.methods import (
     EWC,
     Adopting,
@@ -30,6 +30,7 @@ from stencilnet.methods import (
     Piggyback,
     Probe,
     Progressive,
+    QuantizedDelta,
     Rehearsal,
     Scratch,
     learn_first,
@@ -78,6 +79,8 @@ class Learning:
             ``frozen``: these stay as they are, bit for bit, and only the head is learned; running statistics that
             training moves become the task's own. Later tasks always build on the backbone as it is; scratch and the
             decoder baseline start from fresh weights whatever this says (the paper, Sec. 4.1).
+        stored: How a bundle stores the backbone. Its weights are rounded to that once, when the first task has been
+            learned, so that every later task is learned over exactly what is stored.
     """
 
     view: View = field(default_factory=View)
@@ -91,6 +94,7 @@ class Learning:
     group: Group = ALONE
     label: str = ""
     backbone: Literal["fresh", "given", "frozen"] = "fresh"
+    stored: Stored = "float32"
 
     def __post_init__(self) -> None:
         if self.backbone not in ("fresh", "given", "frozen"):
@@ -102,6 +106,7 @@ _FACTS = ("seconds", "precision", "compiled")
 
 _DEFAULTS: tuple[Method, ...] = (
     Piggyback(),
+    QuantizedDelta(),
     Scratch(),
     Finetune(),
     Decoder(),
@@ -235,7 +240,7 @@ def learn_task(
     if net.tasks:
         state = method.learn(net.state, name, fresh, fit)
     else:
-        state = first_state(net, name, fresh, fit, config.backbone)
+        state = first_state(net, name, fresh, fit, config.backbone, config.stored)
     return net.with_state(state, grown(net.records, name, _record(task, method if net.tasks else None, config)))
 
 
@@ -301,11 +306,15 @@ def _record(task: Task, method: Method | None, config: Learning) -> TaskRecord:
     )
 
 
-def first_state(net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: str) -> NetState:
+def first_state(
+    net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: str, stored: Stored = "float32"
+) -> NetState:
     """Return the state after the first task, whose backbone is `fresh`, `given` or `frozen`: see `Learning`."""
     if backbone == "frozen":
-        return learn_first_head(name, net.state.shared, fresh, fit)
-    return learn_first(name, fresh if backbone == "fresh" else replace(fresh, shared=net.state.shared), fit)
+        start = net.state.round(stored)
+        return replace(learn_first_head(name, start.shared, fresh, fit), stored=stored)
+    given = fresh if backbone == "fresh" else replace(fresh, shared=net.state.shared)
+    return learn_first(name, given, fit).round(stored)
 
 
 def selected_of(folder: Path) -> dict[str, Any]:

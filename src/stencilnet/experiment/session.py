@@ -59,6 +59,7 @@ def learning(experiment: Experiment, plan: TaskPlan, session: Session, folder: P
         stop=session.stop,
         group=session.group,
         backbone=start_of(experiment.backbone),
+        stored=experiment.backbone.stored,
     )
 
 

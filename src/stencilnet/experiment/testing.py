@@ -22,6 +22,7 @@ from stencilnet.experiment.config import Experiment, sources
 from stencilnet.experiment.opening import TaskData
 from stencilnet.experiment.pictures import save_pictures, spread
 from stencilnet.experiment.provenance import hardware, provenance
+from stencilnet.masks.rounding import parts
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.cost import multiply_adds
 from stencilnet.runtime.forward import Forward
@@ -94,7 +95,7 @@ class Tester:
             stored=len(encode_delta(net.deltas[stage.task])),
             multiply_adds=multiply_adds(net.materialize(stage.task)),
             zero_ratio=zero_ratio(masks) if masks else None,
-            notes=self._notes(stage.task),
+            notes=(*self._notes(stage.task), *_stored(net)),
             **self._origin(trained=record.provenance),
         )
 
@@ -185,6 +186,10 @@ class Tester:
         }
 
 
+def _stored(net: MultiTaskNet) -> tuple[str, ...]:
+    return () if net.stored == "float32" else (f"The shared weights are stored as {net.stored}, and counted so.",)
+
+
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of a task's effective weights: equal digests, equal outputs."""
     digest = hashlib.sha256()
@@ -199,6 +204,6 @@ def measure_sizes(net: MultiTaskNet, task: str) -> Sizes:
     state = net.state
     return Sizes(
         delta=state.deltas[task].nbytes,
-        shared=sum(tensor.nbytes for tensor in state.shared.values()),
+        shared=sum(tensor.nbytes for tensor in parts(state.shared, state.stored).values()),
         snapshot=sum(tensor.nbytes for tensor in state.weights(task).values()),
     )

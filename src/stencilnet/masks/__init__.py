@@ -2,14 +2,19 @@
 
 from stencilnet.masks.affine import Affine, Affines
 from stencilnet.masks.binarize import INITIAL, THRESHOLD, binarize, select
+from stencilnet.masks.coded import Codes
 from stencilnet.masks.columns import backbone_key, column_key, lateral_key, lateral_of, split_columns
 from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.forms import Binary, Form
 from stencilnet.masks.growing import grown
+from stencilnet.masks.integers import LARGEST as LARGEST_CODE
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.quantized import Quantized
 from stencilnet.masks.real import RealTask, between
+from stencilnet.masks.rounding import Stored
 from stencilnet.masks.scaling import Scaling, scaled
+from stencilnet.masks.seeded import Seed, Seeded
 from stencilnet.masks.sign import Sign, Signs, starting_signs
 from stencilnet.masks.starting import Start, starting_scores, warmed
 from stencilnet.masks.state import NetState, whole_weights
@@ -18,24 +23,30 @@ from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
 
 __all__ = [
     "INITIAL",
+    "LARGEST_CODE",
     "THRESHOLD",
     "Affine",
     "Affines",
     "Binary",
     "BitMask",
+    "Codes",
     "DeltaError",
     "Entry",
     "Form",
     "Free",
     "Masks",
     "NetState",
+    "Quantized",
     "RealTask",
     "Replace",
     "Scaling",
+    "Seed",
+    "Seeded",
     "Select",
     "Sign",
     "Signs",
     "Start",
+    "Stored",
     "TaskDelta",
     "Ternaries",
     "Ternary",

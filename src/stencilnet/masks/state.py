@@ -8,6 +8,7 @@ from torch import Tensor
 from stencilnet.masks.columns import column_key
 from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.growing import grown
+from stencilnet.masks.rounding import Stored, rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,11 +20,13 @@ class NetState:
         deltas: By task name, in the order of learning.
         memory: Tensors that learning further tasks needs and running none does, by names of their method's choice. They
             never ship in a bundle.
+        stored: How a bundle stores the shared weights, exactly: they have been rounded to that.
     """
 
     shared: Mapping[str, Tensor]
     deltas: Mapping[str, TaskDelta] = field(default_factory=dict)
     memory: Mapping[str, Tensor] = field(default_factory=dict)
+    stored: Stored = "float32"
 
     def add(self, task: str, delta: TaskDelta) -> "NetState":
         """Return the state with one more task.
@@ -52,7 +55,17 @@ class NetState:
 
     def move(self, shared: Mapping[str, Tensor]) -> "NetState":
         """Return the state over new shared weights; earlier tasks then run on weights they were not trained with."""
-        return replace(self, shared=dict(shared))
+        return replace(self, shared=dict(shared), stored="float32")
+
+    def round(self, stored: Stored) -> "NetState":
+        """Return the state over shared weights that are rounded to what a bundle stores in fewer bytes.
+
+        Once, before anything else is learned over them: earlier tasks then run on weights they were not trained with.
+
+        Raises:
+            ValueError: If a weight is not finite, or too large for the form.
+        """
+        return replace(self, shared=rounded(self.shared, stored), stored=stored)
 
     def remember(self, tensors: Mapping[str, Tensor]) -> "NetState":
         """Return the state with more in its memory; what has the name of something there takes its place."""

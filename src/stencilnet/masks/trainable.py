@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,22 @@ class Trainable(nn.Module, ABC):
     @abstractmethod
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights as this training leaves them, on the CPU (unchanged unless it moves them)."""
+
+    def after_step(self, step: int) -> None:
+        """Called after each optimiser step, on every device of a training.
+
+        Args:
+            step: Number of steps done, from 1.
+        """
+
+    def status(self) -> dict[str, float]:
+        """Return what training curves show of it beside losses, by name."""
+        return {}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What beside its tensors decides how it trains, by name: a training is resumed with the same alone."""
+        return {}
 
     def head_delta(self) -> TaskDelta:
         """Return the head alone: what a task keeps for itself when its weights become the shared ones."""
@@ -190,8 +207,14 @@ class Masks(Trainable):
         kept = self._frozen_weights() | self._before
         return {name: _stored(kept[name]) for name in self._shared_names}
 
+    def status(self) -> dict[str, float]:
+        """Return the share of weights switched off (``mask/zeros``); of a form that does not, of bits that flipped."""
+        if self.selects:
+            return {"mask/zeros": self.zeros() / self.numel}
+        return {"mask/flips": self.flips() / self.numel}
+
     @property
-    def settings(self) -> dict[str, str]:
+    def settings(self) -> dict[str, Any]:
         """What beside its tensors decides how it trains: form, scaling, fixed scores, where not the paper's."""
         forms = {type(form).__name__ for form in self._forms} - {Binary.__name__}
         return {

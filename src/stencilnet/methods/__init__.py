@@ -19,6 +19,7 @@ from stencilnet.methods.packnet import PackNet
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.methods.piggyback import Piggyback
 from stencilnet.methods.progressive import Progressive
+from stencilnet.methods.quantized_delta import QuantizedDelta
 from stencilnet.methods.rehearsal import Rehearsal
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "Piggyback",
     "Probe",
     "Progressive",
+    "QuantizedDelta",
     "Rehearsal",
     "Run",
     "Scratch",

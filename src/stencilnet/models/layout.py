@@ -32,6 +32,7 @@ class Layout:
             network whole.
         buffers: Buffers outside the head (batch-norm statistics).
         head: Keys of the head.
+        inert: Those of `parameters` that do nothing: the U-Net's biases before a norm. Empty for others.
         levels: Names of the layers that the backbone hands to a tap (`models.columns`): those of the U-Net; empty for
             others.
     """
@@ -43,6 +44,7 @@ class Layout:
     parameters: tuple[str, ...]
     buffers: tuple[str, ...]
     head: tuple[str, ...]
+    inert: tuple[str, ...]
     levels: tuple[str, ...]
 
 
@@ -77,7 +79,8 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
     transposed = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _TRANSPOSED)}
     norms = {f"{name}.{leaf}" for name, m in modules.items() if isinstance(m, _NORMS) for leaf in ("weight", "bias")}
     persistent = set(backbone.state_dict())
-    fixed, levels = (backbone.fixed, backbone.levels) if isinstance(backbone, UNet) else ((), ())
+    unet = backbone if isinstance(backbone, UNet) else None
+    fixed, inert, levels = (unet.fixed, unet.inert, unet.levels) if unet else ((), (), ())
     buffers = [n for n, _ in backbone.named_buffers() if n in persistent and not n.startswith(f"{head}.")]
     return Layout(
         masked=tuple(name for name in trunk if name in masked),
@@ -87,6 +90,7 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
         parameters=tuple(name for name in trunk if name not in fixed),
         buffers=tuple(buffers),
         head=tuple(name for name, _ in backbone.named_parameters() if name.startswith(f"{head}.")),
+        inert=inert,
         levels=levels,
     )
 

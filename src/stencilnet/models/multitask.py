@@ -6,7 +6,16 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import DeltaError, NetState, Replace, TaskDelta, backbone_key, split_columns, whole_weights
+from stencilnet.masks import (
+    DeltaError,
+    NetState,
+    Replace,
+    Stored,
+    TaskDelta,
+    backbone_key,
+    split_columns,
+    whole_weights,
+)
 from stencilnet.models.columns import Columns, run, split_laterals
 from stencilnet.models.layout import Layout, fresh_head, fresh_weights, layout_of
 from stencilnet.models.record import TaskRecord
@@ -26,6 +35,7 @@ class MultiTaskNet(nn.Module):
         deltas: Tasks learned so far, by name, in order; may load lazily.
         records: Their descriptions, by name.
         memory: Tensors that learning further tasks needs and running none does; in no bundle.
+        stored: How a bundle stores the backbone, whose weights have been rounded to that.
 
     Raises:
         ValueError: If `head` or `decoder` do not fit the backbone.
@@ -40,6 +50,7 @@ class MultiTaskNet(nn.Module):
         deltas: Mapping[str, TaskDelta] | None = None,
         records: Mapping[str, TaskRecord] | None = None,
         memory: Mapping[str, Tensor] | None = None,
+        stored: Stored = "float32",
     ) -> None:
         super().__init__()
         if decoder is None:
@@ -51,6 +62,7 @@ class MultiTaskNet(nn.Module):
         self.deltas: Mapping[str, TaskDelta] = {} if deltas is None else deltas
         self.records: Mapping[str, TaskRecord] = {} if records is None else records
         self.memory: Mapping[str, Tensor] = {} if memory is None else memory
+        self.stored: Stored = stored
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -60,7 +72,7 @@ class MultiTaskNet(nn.Module):
     @property
     def state(self) -> NetState:
         """The network as a value; its tensors are the backbone's own, not copies."""
-        return NetState(self._split()[0], self.deltas, self.memory)
+        return NetState(self._split()[0], self.deltas, self.memory, self.stored)
 
     def with_state(self, state: NetState, records: Mapping[str, TaskRecord]) -> "MultiTaskNet":
         """Return a net over the same kind of backbone in another state; this one stays as it is.
@@ -85,6 +97,7 @@ class MultiTaskNet(nn.Module):
             deltas=state.deltas,
             records=records,
             memory=state.memory,
+            stored=state.stored,
         )
 
     def fresh_head(self, channels: int, generator: torch.Generator) -> dict[str, Tensor]:

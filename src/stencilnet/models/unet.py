@@ -88,6 +88,11 @@ class UNet(nn.Module):
         return tuple(names) if self.norm == "own" else ()
 
     @property
+    def inert(self) -> tuple[str, ...]:
+        """Keys of biases that do nothing, since the norm behind them takes any constant away again."""
+        return tuple(name for name, _ in self.named_parameters() if name.startswith("conv") and name.endswith("bias"))
+
+    @property
     def levels(self) -> tuple[str, ...]:
         """Layers that `forward` hands to a tap."""
         return LEVELS

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stencilnet.masks import Masks
+from stencilnet.masks import Trainable
 from stencilnet.methods import Penalty
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.training.sampling import TrainingData, ValidationData
@@ -63,7 +63,7 @@ def scaled(job: Job, share: float, lr_scale: float) -> Job:
     return dataclasses.replace(job, recipe=recipe, mask_lr=lr_scale * job.mask_lr)
 
 
-def fingerprint(job: Job, resolved: Resolved, start: nn.Module, penalty: Penalty | None = None) -> dict[str, Any]:
+def fingerprint(job: Job, resolved: Resolved, start: Trainable, penalty: Penalty | None = None) -> dict[str, Any]:
     """Return all that decides a training's result, flat, by the names a person knows it by.
 
     Args:
@@ -84,7 +84,7 @@ def fingerprint(job: Job, resolved: Resolved, start: nn.Module, penalty: Penalty
         "precision": resolved.precision,
         "evaluate_every": resolved.settings.evaluate_every,
         "starting tensors (SHA-256)": _hash(start),
-        **(start.settings if isinstance(start, Masks) else {}),
+        **start.settings,
         **({} if penalty is None else _marks(penalty)),
     }
 

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stencilnet.masks import Masks, Trainable
 from stencilnet.tasks.task import Sample
 from stencilnet.training.checkpoint import Progress, Selected, copied, save, trained_tensors
 from stencilnet.training.job import Job
@@ -129,7 +128,7 @@ class Loop:
         self.progress = replace(self.progress, step=done + 1)
         self._whole = True
         if due:
-            self._log(values | self._rates() | self._speed() | mask_shares(self.learner.trainable))
+            self._log(values | self._rates() | self._speed() | self.learner.trainable.status())
 
     def _read(self) -> dict[str, float]:
         """Read what steps have left on the device, and return the last one's values.
@@ -246,12 +245,3 @@ def stepped(learner: Learner, batch: Mapping[str, Tensor], done: int, seed: int)
     place = (learner.group.rank,) if learner.group.rank else ()
     with learner.group.lockstep(), forked(learner.resolved.device, seed, STEP, done, *place):
         return train_step(learner, batch, done)
-
-
-def mask_shares(trainable: Trainable) -> dict[str, float]:
-    """Return the share of weights that a mask switches off; of one that does not, the share of bits that flipped."""
-    if not isinstance(trainable, Masks):
-        return {}
-    if trainable.selects:
-        return {"mask/zeros": trainable.zeros() / trainable.numel}
-    return {"mask/flips": trainable.flips() / trainable.numel}

@@ -1,4 +1,4 @@
-"""A range coder for geometric symbols, many lanes at once, in exact integers (static rANS; Duda 2013).
+"""A range coder of many lanes at once, in exact integers (static rANS; Duda 2013).
 
 A state is 32 bits wide and at least 2^16, a word 16 bits; frequencies sum up to 2^16. Symbol i belongs to lane
 ``i % lanes``. A decoder's step decodes one symbol of every lane; the lanes that fall below 2^16 then take a word each
@@ -12,13 +12,17 @@ SYMBOLS = 256
 TOTAL = 1 << 16
 """Sum of all frequencies; also the least state, and the number of words there are."""
 
+_LANE = 400
+"""Bytes of code for each lane. A lane costs about three of them, and saves steps."""
+
 Symbols = npt.NDArray[np.uint8]
 States = npt.NDArray[np.uint32]
+Starts = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint16]
 
 
-def starts(rate: int) -> npt.NDArray[np.int64]:
-    """Return where each symbol's share of `TOTAL` starts, and `TOTAL` itself at the end.
+def geometric(rate: int) -> Starts:
+    """Return where each symbol's share of `TOTAL` starts, and `TOTAL` itself at the end, for geometric symbols.
 
     Symbol g stands for g failures and a success, where a try succeeds ``rate`` times in 65536; the last symbol for 255
     failures. Every symbol has one share, and the rest go by that distribution, rounded down step by step in integers.
@@ -33,10 +37,10 @@ def starts(rate: int) -> npt.NDArray[np.int64]:
     return np.array([*found, TOTAL], dtype=np.int64)
 
 
-def cost(symbols: Symbols, rate: int) -> int:
-    """Return the bytes that symbols take by their frequencies, rounded up a little; the same on every machine."""
-    sizes = np.diff(starts(rate)).tolist()
-    counts = np.bincount(symbols, minlength=SYMBOLS).tolist()
+def cost(symbols: Symbols, starts: Starts) -> int:
+    """Return the bytes that symbols take by their shares, rounded up a little; the same on every machine."""
+    sizes = np.diff(starts).tolist()
+    counts = np.bincount(symbols, minlength=len(sizes)).tolist()
     # The bit length of f^64 is 64 log2(f), without a floating-point logarithm.
     bits: int = sum(
         count * (1025 - (size**64).bit_length()) for count, size in zip(counts, sizes, strict=True) if count
@@ -44,15 +48,28 @@ def cost(symbols: Symbols, rate: int) -> int:
     return -(-bits // (64 * 8))
 
 
-def encode(symbols: Symbols, rate: int, lanes: int) -> tuple[States, Words]:
+def lanes(symbols: Symbols, starts: Starts, steps: int) -> int:
+    """Return how many lanes to code symbols in.
+
+    Args:
+        symbols: As for `encode`.
+        starts: As for `encode`.
+        steps: Most symbols of a lane, and so most steps of a decoder: they are its time.
+    """
+    wanted = max(cost(symbols, starts) // _LANE, -(-len(symbols) // steps), 1)
+    return min(wanted, len(symbols), TOTAL - 1)
+
+
+def encode(symbols: Symbols, starts: Starts, lanes: int) -> tuple[States, Words]:
     """Return the lanes' states and the words that a decoder starts from.
 
     Args:
         symbols: ``(n,)``, n at least 1.
-        rate: As for `starts`.
+        starts: ``(symbols + 1,)``: where each symbol's share of `TOTAL` starts, and `TOTAL`. At most `SYMBOLS` symbols;
+            one that occurs has a share of at least 1.
         lanes: 1 to n.
     """
-    start = starts(rate).astype(np.uint64)
+    start = starts.astype(np.uint64)
     size = np.diff(start)
     states = np.full(lanes, TOTAL, dtype=np.uint64)
     written: list[Words] = []
@@ -67,13 +84,13 @@ def encode(symbols: Symbols, rate: int, lanes: int) -> tuple[States, Words]:
     return states.astype(np.uint32), np.concatenate(written[::-1])
 
 
-def decode(states: States, words: Words, rate: int, count: int) -> Symbols:
+def decode(states: States, words: Words, starts: Starts, count: int) -> Symbols:
     """Return `count` symbols.
 
     Args:
         states: One for each lane.
         words: The stream, all of it.
-        rate: As for `starts`.
+        starts: As for `encode`.
         count: At least the number of lanes.
 
     Raises:
@@ -81,11 +98,10 @@ def decode(states: States, words: Words, rate: int, count: int) -> Symbols:
     """
     if int(states.min()) < TOTAL:
         raise ValueError(f"Expected states of at least {TOTAL}, but got {int(states.min())}.")
-    start = starts(rate)
-    sizes = np.diff(start)
-    symbol = np.repeat(np.arange(SYMBOLS, dtype=np.uint8), sizes)
+    sizes = np.diff(starts)
+    symbol = np.repeat(np.arange(len(sizes), dtype=np.uint8), sizes)
     scale = np.repeat(sizes, sizes).astype(np.uint32)
-    shift = np.arange(TOTAL, dtype=np.uint32) - np.repeat(start[:-1], sizes).astype(np.uint32)
+    shift = np.arange(TOTAL, dtype=np.uint32) - np.repeat(starts[:-1], sizes).astype(np.uint32)
     states, stream, taken = states.copy(), words.astype(np.uint32), 0
     found = np.empty(count, dtype=np.uint8)
     for first in range(0, count, len(states)):

@@ -1,0 +1,170 @@
+"""What a quantised delta is trained as: real changes of the shared weights, rounded on the way in (ours)."""
+
+from collections.abc import Iterable, Mapping
+from math import exp, log2
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stencilnet.masks.delta import TaskDelta
+from stencilnet.masks.entries import Entry
+from stencilnet.masks.quantized import Quantized, moved
+from stencilnet.masks.seeded import Seed, Seeded
+from stencilnet.masks.trainable import Trainable
+
+CONTROL_EVERY = 5
+"""Training steps between two corrections of the codes' steps."""
+
+_GAIN = 0.5
+"""How hard the steps are corrected: they grow by a factor of ``exp(_GAIN * (bits - target))``."""
+
+_HALVINGS = 24
+"""Halvings of the interval, in which the first steps are searched for: to a ten-millionth of it."""
+
+
+class Codes(Trainable):
+    """A small integer for each named weight, and the head; one step a layer, steered to a rate.
+
+    Trained are real changes of the weights. Going in, each is rounded to a multiple of its layer's step; the gradient
+    passes the rounding unchanged (straight-through). Every `CONTROL_EVERY` training steps all steps are multiplied by
+    one factor, so that the entropy of the codes stays at the target. Steps start in proportion to each layer's mean
+    change.
+
+    Args:
+        shared: State dict of the backbone without its head.
+        buffers: Those of its keys that are buffers.
+        head: The task's head, by state-dict key.
+        coded: Keys of the weights to code.
+        trained: Keys of other parameters that are trained as they are.
+        start: Where training starts: the whole network's weights by key, such as those of a fine-tune; on the CPU.
+        target: Bits a weight that the codes take, above 0.
+        levels: Largest absolute code, 1 to 127.
+        dead: Width of the zero bin, in steps; the others are one step wide.
+        seeds: By key of a coded weight: what takes the shared weight's place. None changes the shared weights.
+    """
+
+    steps: Tensor
+
+    def __init__(
+        self,
+        shared: Mapping[str, Tensor],
+        buffers: Iterable[str],
+        head: Mapping[str, Tensor],
+        coded: Iterable[str],
+        trained: Iterable[str],
+        *,
+        start: Mapping[str, Tensor],
+        target: float,
+        levels: int,
+        dead: float,
+        seeds: Mapping[str, Seed] | None = None,
+    ) -> None:
+        self._seeds = {} if seeds is None else dict(seeds)
+        base = {**shared, **{name: seed.weight(tuple(shared[name].shape)) for name, seed in self._seeds.items()}}
+        super().__init__(base, buffers, head, trained)
+        changed = (*self._buffer_names, *self._trained_names, *self._seeds)
+        self._before = {name: shared[name].detach() for name in changed}
+        for name, tensor in self._own_tensors().items():
+            tensor.detach().copy_(start[name])
+        self._coded_names = tuple(coded)
+        self._changes = nn.ParameterList(
+            nn.Parameter((start[name].detach() - base[name].detach().cpu()).float()) for name in self._coded_names
+        )
+        self._target, self._levels, self._dead = target, levels, dead
+        self.register_buffer("steps", self._fitting_steps())
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """Return changes of weights, with what else is trained (``weight``), and the head (``head``)."""
+        return {"weight": [*self._changes, *self._trained], "head": list(self._head)}
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return the coded weights, frozen weights and the task's own tensors."""
+        weights = self._frozen_weights()
+        for name, change, step in zip(self._coded_names, self._changes, self.steps, strict=True):
+            rounded: Tensor = _Round.apply(change, step, self._levels, self._dead)
+            weights[name] = moved(weights[name], rounded)
+        return weights | self._own_tensors()
+
+    def delta(self) -> TaskDelta:
+        """Return one entry of codes a weight, and the task's own tensors."""
+        codes = zip(self._coded_names, self._codes(), self.steps.cpu(), strict=True)
+        entries = {name: self._entry(name, Quantized(code.cpu(), step.clone())) for name, code, step in codes}
+        return TaskDelta(entries | self._own_entries())
+
+    def shared(self) -> dict[str, Tensor]:
+        """Return the shared weights, which this training does not touch."""
+        kept = self._frozen_weights() | self._before
+        return {name: kept[name].detach().to("cpu", copy=True) for name in self._shared_names}
+
+    def after_step(self, step: int) -> None:
+        """Correct the codes' steps every `CONTROL_EVERY` training steps."""
+        if step % CONTROL_EVERY == 0:
+            self.steps.mul_(exp(_GAIN * (self.bits() - self._target)))
+
+    def status(self) -> dict[str, float]:
+        """Return the codes' entropy in bits a weight (``code/bits``) and the share of zeros (``code/zeros``)."""
+        zeros = torch.stack([code.numel() - code.count_nonzero() for code in self._codes()]).sum()
+        return {"code/bits": self.bits(), "code/zeros": float(zeros) / self.numel}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What beside its tensors decides how it trains."""
+        return {"code target": self._target, "code levels": self._levels, "code zero bin": self._dead}
+
+    @property
+    def numel(self) -> int:
+        """Number of coded weights."""
+        return sum(change.numel() for change in self._changes)
+
+    def bits(self) -> float:
+        """Return the entropy of the codes, in bits a weight."""
+        return self._bits(self.steps)
+
+    def _entry(self, name: str, change: Quantized) -> Entry:
+        return Seeded(self._seeds[name], change) if name in self._seeds else change
+
+    def _codes(self) -> list[Tensor]:
+        rows = zip(self._changes, self.steps, strict=True)
+        return [rounded_to(change.detach(), step, self._levels, self._dead) for change, step in rows]
+
+    def _bits(self, steps: Tensor) -> float:
+        rows = zip(self._changes, steps, strict=True)
+        counts = [
+            torch.bincount(
+                (rounded_to(change.detach(), step, self._levels, self._dead) + self._levels).view(-1).int(),
+                minlength=2 * self._levels + 1,
+            )
+            for change, step in rows
+        ]
+        return sum(_entropy(row) for row in torch.stack(counts).tolist()) / max(self.numel, 1)
+
+    def _fitting_steps(self) -> Tensor:
+        """Search for the steps that take the target's bits: the layers' mean changes, times one factor."""
+        means = torch.stack([change.detach().abs().mean().clamp(min=torch.finfo().tiny) for change in self._changes])
+        low, high = log2(1 / 8), log2(128.0)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._bits(2**middle * means) > self._target else (low, middle)
+        return 2**high * means
+
+
+def rounded_to(change: Tensor, step: Tensor, levels: int, dead: float) -> Tensor:
+    """Return the codes of changes, int8: multiples of a step, with a zero bin `dead` steps wide."""
+    size = (change.abs() / step - (dead / 2 - 1)).floor().clamp(min=0, max=levels)
+    return torch.where(change < 0, -size, size).to(torch.int8)
+
+
+class _Round(torch.autograd.Function):
+    @staticmethod
+    def forward(_ctx: Any, change: Tensor, step: Tensor, levels: int, dead: float) -> Tensor:
+        return step * rounded_to(change, step, levels, dead)
+
+    @staticmethod
+    def backward(_ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        return gradients[0], None, None, None
+
+
+def _entropy(counts: list[int]) -> float:
+    total = sum(counts)
+    return -sum(count * log2(count / total) for count in counts if count)

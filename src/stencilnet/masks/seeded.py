@@ -1,0 +1,170 @@
+"""Weights that a number stands for, the same on every machine for ever (``docs/format.md``, kind ``seeded``)."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite, prod, sqrt
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from stencilnet.masks.entries import shared_weight, write_over
+from stencilnet.masks.packing import BitMask
+from stencilnet.masks.quantized import Quantized, moved
+
+_ROUNDS = 10
+_MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
+_WEYL = (0x9E3779B9, 0xBB67AE85)
+_LOW = np.uint64(0xFFFFFFFF)
+_KEPT = 256
+"""Layers whose weights are kept: tasks over one number share them."""
+
+_BASE = np.dtype([("seed", "<u8"), ("bound", "<f4")])
+
+
+@dataclass(frozen=True)
+class Seed:
+    """One layer's random weights, uniform between -`bound` and `bound`.
+
+    Attributes:
+        seed: 0 to 2^64 - 1.
+        bound: A positive number; a float32.
+    """
+
+    seed: int
+    bound: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 1 << 64 or not (self.bound > 0 and isfinite(self.bound)):
+            raise ValueError(
+                f"Expected a seed from 0 to 2^64 - 1 and a positive bound, but got {self.seed} and {self.bound}."
+            )
+
+    @classmethod
+    def of(cls, number: int, key: str, shape: tuple[int, ...]) -> Self:
+        """Return a layer's seed, given the number for the whole network.
+
+        The bound is PyTorch's for convolutions and linear layers, ``1 / sqrt(fan in)``.
+
+        Args:
+            number: For the whole network.
+            key: State-dict key of the layer's weight.
+            shape: Of the weight.
+        """
+        digest = hashlib.sha256(f"{number}/{key}".encode()).digest()
+        return cls(int.from_bytes(digest[:8], "little"), float(np.float32(1 / sqrt(prod(shape[1:])))))
+
+    def weight(self, shape: tuple[int, ...]) -> Tensor:
+        """Return the weights, float32, on the CPU; not to be written to."""
+        return _weight(self, shape)
+
+    def to_bytes(self) -> Tensor:
+        """Return ``(12,)`` uint8: the seed, 8 bytes, and the bound, a float32, the lowest byte first."""
+        return torch.from_numpy(np.array([(self.seed, self.bound)], _BASE).view(np.uint8))
+
+    @classmethod
+    def from_bytes(cls, data: Tensor) -> Self:
+        """Read what `to_bytes` returns.
+
+        Raises:
+            ValueError: If it is not that.
+        """
+        if data.dtype != torch.uint8 or tuple(data.shape) != (_BASE.itemsize,):
+            raise ValueError(f"Expected a seed as 12 bytes, but got {data.dtype} of shape {tuple(data.shape)}.")
+        (found,) = data.numpy().view(_BASE)
+        return cls(int(found["seed"]), float(found["bound"]))
+
+
+@dataclass(frozen=True, eq=False)
+class Seeded:
+    """The task adds a multiple of one step to weights that a seed stands for; the shared ones do not matter.
+
+    Attributes:
+        seed: Gives the weights that are moved.
+        change: Moves them.
+    """
+
+    KIND: ClassVar[str] = "seeded"
+    PLANES: ClassVar[tuple[str, ...]] = ()
+    seed: Seed
+    change: Quantized
+
+    def apply(self, weight: Tensor | None) -> Tensor:
+        """Return the moved weights, in the shared weight's dtype.
+
+        Raises:
+            ValueError: If the shared net has no such weight, or one of another shape.
+        """
+        given = shared_weight(weight, self.shape, "to take the place of")
+        base = self.seed.weight(tuple(self.shape)).to(given.device)
+        return moved(base, self.change.step.to(given.device) * self.change.codes.to(given.device)).to(given.dtype)
+
+    def write(self, weight: Tensor | None, out: Tensor) -> None:
+        """Write the moved weights.
+
+        Raises:
+            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+        """
+        write_over(out, self.apply(weight))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return seed and bound under the part name ``base``, step and codes under ``code``."""
+        return {"base": self.seed.to_bytes(), **self.change.tensors()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+        """Rebuild from stored parts.
+
+        Raises:
+            ValueError: If they stand for no seed, or no codes of this shape.
+        """
+        return cls(Seed.from_bytes(tensors["base"]), Quantized.from_tensors(tensors, shape))
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of the weight."""
+        return self.change.shape
+
+    @property
+    def kept(self) -> BitMask | None:
+        """None: no shared weight is kept or switched off."""
+        return None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of seed, bound, step and codes."""
+        return _BASE.itemsize + self.change.nbytes
+
+
+def philox(seed: int, count: int) -> npt.NDArray[np.uint32]:
+    """Return random words by the counter-based generator Philox4x32-10 (Salmon et al. 2011), in exact integers.
+
+    Args:
+        seed: The key, 64 bits, its low word first. Block i of four words has the counter (i, i >> 32, 0, 0).
+        count: How many words.
+    """
+    blocks = np.arange(-(-count // 4), dtype=np.uint64)
+    state = [blocks & _LOW, blocks >> np.uint64(32), np.zeros_like(blocks), np.zeros_like(blocks)]
+    keys = [seed & 0xFFFFFFFF, seed >> 32]
+    for _ in range(_ROUNDS):
+        first, second = state[0] * _MULTIPLIERS[0], state[2] * _MULTIPLIERS[1]
+        state = [
+            (second >> np.uint64(32)) ^ state[1] ^ np.uint64(keys[0]),
+            second & _LOW,
+            (first >> np.uint64(32)) ^ state[3] ^ np.uint64(keys[1]),
+            first & _LOW,
+        ]
+        keys = [(key + weyl) & 0xFFFFFFFF for key, weyl in zip(keys, _WEYL, strict=True)]
+    return np.stack(state, axis=1).astype(np.uint32).reshape(-1)[:count]
+
+
+@lru_cache(maxsize=_KEPT)
+def _weight(seed: Seed, shape: tuple[int, ...]) -> Tensor:
+    """Return the middles of 2^24 equal parts of (-1, 1), which float32 holds exactly, times the bound."""
+    places = 2 * (philox(seed.seed, prod(shape)) >> np.uint32(8)).astype(np.int32) + 1 - (1 << 24)
+    unit = places.astype(np.float32) * np.float32(2.0**-24)
+    return torch.from_numpy(unit * np.float32(seed.bound)).reshape(shape)

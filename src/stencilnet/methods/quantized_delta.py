@@ -1,0 +1,92 @@
+"""Quantised deltas: fine-tuning whose changes are small integers at about one bit a weight (ours; docs/paper.md)."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, get_args
+
+from torch import Tensor
+
+from stencilnet.masks import LARGEST_CODE, Codes, NetState, Seed, Weights
+from stencilnet.methods.method import Fit, Fresh
+
+Base = Literal["backbone", "seed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizedDelta:
+    """Moves every convolution and linear weight by a small multiple of its layer's step, and learns a head.
+
+    A part of the recipe's steps fine-tunes a copy of the network freely. In the rest each weight runs as
+    ``W + step * code``, straight-through, while the steps hold the entropy of the codes at `target`. Only these
+    quantised evaluations select what is kept. The shared weights stay as they are.
+    """
+
+    name: ClassVar[str] = "quantized_delta"
+    moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
+    target: float = 0.98
+    """Entropy of the codes, in bits a weight. A bundle stores them in at most 1.02 times as many; with head and file
+    header the default comes to 1.01 bits at width 64, and to 1.05 at width 16."""
+    switch: float = 0.3
+    """Share of the recipe's steps that fine-tune freely, before codes are trained."""
+    levels: int = 3
+    """Largest absolute code."""
+    dead: float = 1.3
+    """Width of the zero bin in steps: how far a weight has to move before it is moved at all is half of it."""
+    base: Base = "backbone"
+    """What the task's weights are changes of. ``backbone``: the shared weights. ``seed``: random weights that
+    `base_seed` stands for, the same on every machine, as a network trained from scratch starts; for tasks to which the
+    backbone is of no use. Choose on validation data."""
+    base_seed: int = 0
+    """The number of ``base: seed``. Tasks with the same number share these weights in memory."""
+
+    def __post_init__(self) -> None:
+        problems = [
+            *([] if self.target > 0 else [f"`target` to be positive, but got {self.target}"]),
+            *([] if 0 < self.switch < 1 else [f"`switch` to be between 0 and 1, but got {self.switch}"]),
+            *(
+                []
+                if 1 <= self.levels <= LARGEST_CODE
+                else [f"`levels` to be from 1 to {LARGEST_CODE}, but got {self.levels}"]
+            ),
+            *([] if self.dead > 0 else [f"`dead` to be positive, but got {self.dead}"]),
+            *([] if self.base in get_args(Base) else [f"`base` to be backbone or seed, but got {self.base!r}"]),
+            *([] if self.base_seed >= 0 else [f"`base_seed` to be at least 0, but got {self.base_seed}"]),
+        ]
+        if problems:
+            raise ValueError("Expected the quantised delta's " + "; ".join(problems) + ".")
+
+    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state with one more delta; the shared weights are the same tensors as before."""
+        layout = fresh.layout
+        seeds = self._seeds(state, fresh)
+        free = fit(
+            Weights(self._start(state, fresh, seeds), layout.buffers, fresh.head, layout.parameters), share=self.switch
+        )
+        codes = Codes(
+            state.shared,
+            layout.buffers,
+            fresh.head,
+            layout.masked,
+            [name for name in layout.parameters if name not in {*layout.masked, *layout.inert}],
+            start={name: tensor.detach().cpu() for name, tensor in free.weights().items()},
+            target=self.target,
+            levels=self.levels,
+            dead=self.dead,
+            seeds=seeds,
+        )
+        return state.add(task, fit(codes, share=1 - self.switch).delta())
+
+    def _seeds(self, state: NetState, fresh: Fresh) -> dict[str, Seed]:
+        """Return what takes the place of the shared weights, by key; nothing over the backbone."""
+        if self.base == "backbone":
+            return {}
+        shapes = {name: tuple(state.shared[name].shape) for name in fresh.layout.masked}
+        return {name: Seed.of(self.base_seed, name, shape) for name, shape in shapes.items()}
+
+    def _start(self, state: NetState, fresh: Fresh, seeds: dict[str, Seed]) -> dict[str, Tensor]:
+        """Return where free training starts: seeded weights with fresh biases and norms, or the shared weights."""
+        if not seeds:
+            return dict(state.shared)
+        own = {name: fresh.shared[name] for name in fresh.layout.parameters if name not in fresh.layout.inert}
+        drawn = {name: seed.weight(tuple(state.shared[name].shape)) for name, seed in seeds.items()}
+        return {**state.shared, **own, **drawn}

@@ -1,0 +1,175 @@
+"""Quantised deltas by hand, as they are stored, and as they are trained."""
+
+import copy
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from stencilnet.masks import Codes, Quantized, Replace
+from stencilnet.masks.coded import CONTROL_EVERY, rounded_to
+from stencilnet.masks.integers import encode_integers
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def entry(*shape: int, step: float = 0.037, seed: int = 1) -> Quantized:
+    return Quantized(drawn(*shape, seed=seed).mul(1.2).round().to(torch.int8), torch.tensor(step))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(4, 3, 3, 3), (5, 7), (1, 1, 1, 1)])
+def test_a_weight_is_moved_by_steps(dtype: torch.dtype, shape: tuple[int, ...], as_bytes: Any) -> None:
+    weight, one = drawn(*shape).to(dtype), entry(*shape)
+    product = np.float32(one.step.item()) * one.codes.numpy().astype(np.float32)
+    if dtype is torch.float64:
+        expected = torch.from_numpy(weight.numpy() + product.astype(np.float64))
+    else:  # NumPy has no bfloat16: the rounding alone is PyTorch's
+        expected = torch.from_numpy(weight.float().numpy() + product).to(dtype)
+    assert as_bytes({"w": one.apply(weight)}) == as_bytes({"w": expected})
+    out = torch.full_like(weight, 7)
+    one.write(weight, out)
+    assert as_bytes({"w": out}) == as_bytes({"w": expected})
+    still = one.codes == 0
+    assert torch.equal(one.apply(weight)[still], weight[still])
+
+
+def test_it_is_stored_as_its_step_and_code_words() -> None:
+    one = entry(40, 25, 3, 3)
+    stored = one.tensors()
+    assert list(stored) == ["code"]
+    data = stored["code"].numpy().tobytes()
+    assert data[:4] == np.array([0.037], "<f4").tobytes()
+    assert data[4:] == encode_integers(one.codes.numpy()).tobytes()
+    assert one.nbytes == len(data)
+    back = Quantized.from_tensors(stored, one.shape)
+    assert torch.equal(back.codes, one.codes)
+    assert torch.equal(back.step, one.step)
+    assert one.kept is None
+
+
+@pytest.mark.parametrize(
+    "code", [torch.zeros(3, dtype=torch.uint8), torch.zeros(40), torch.zeros(4, dtype=torch.uint8)]
+)
+def test_other_bytes_are_refused(code: Tensor) -> None:
+    with pytest.raises(ValueError, match="Expected"):
+        Quantized.from_tensors({"code": code}, torch.Size([5]))
+
+
+@pytest.mark.parametrize("step", [float("nan"), float("inf")])
+def test_a_step_is_a_finite_number(step: float) -> None:
+    with pytest.raises(ValueError, match="step of the codes to be finite"):
+        Quantized(torch.zeros(2, dtype=torch.int8), torch.tensor(step))
+    with pytest.raises(ValueError, match=r"int8 codes and a float32 step of shape \(\)"):
+        Quantized(torch.zeros(2, dtype=torch.int8), torch.ones(1))
+
+
+def test_without_a_shared_weight_there_is_nothing_to_move() -> None:
+    with pytest.raises(ValueError, match=r"Expected a shared weight of shape \(2, 3\) to move, but got none"):
+        entry(2, 3).apply(None)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_the_zero_bin_is_wider_and_the_largest_code_is_kept_to(levels: int) -> None:
+    step, dead = torch.tensor(0.5), 1.3
+    places = torch.tensor([0.0, 0.64, 0.66, 1.64, 1.66, 2.66, 9.0]) * 0.5
+    expected = torch.tensor([0, 0, 1, 1, 2, 3, 3]).clamp(max=levels).to(torch.int8)
+    assert torch.equal(rounded_to(places, step, levels, dead), expected)
+    assert torch.equal(rounded_to(-places, step, levels, dead), -expected)
+
+
+WEIGHTS = {"a.weight": (6, 5, 3, 3), "b.weight": (40, 30), "bias": (6,)}
+
+
+def codes(target: float = 1.0, levels: int = 3, seed: int = 5) -> Codes:
+    shared = {name: drawn(*shape, seed=seed) for name, shape in WEIGHTS.items()}
+    head = {"head.bias": torch.zeros(2)}
+    tuned = {name: tensor + 0.1 * drawn(*tensor.shape, seed=seed + 1) for name, tensor in shared.items()}
+    start = {**tuned, "head.bias": torch.ones(2)}
+    coded = ["a.weight", "b.weight"]
+    return Codes(shared, (), head, coded, ["bias"], start=start, target=target, levels=levels, dead=1.3)
+
+
+def rate(trainable: Codes) -> float:
+    """Bits a weight, by the definition of entropy, layer by layer."""
+    total, numel = 0.0, 0
+    for one in trainable.delta().entries.values():
+        if isinstance(one, Quantized):
+            counts = Counter(one.codes.view(-1).tolist())
+            total -= sum(n * math.log2(n / one.codes.numel()) for n in counts.values())
+            numel += one.codes.numel()
+    return total / numel
+
+
+@pytest.mark.parametrize("target", [0.3, 1.0, 1.7])
+def test_it_starts_at_the_rate_asked_for_from_the_weights_given(target: float) -> None:
+    trainable = codes(target)
+    assert rate(trainable) == pytest.approx(target, abs=0.02)
+    assert trainable.bits() == pytest.approx(rate(trainable))
+    weights = trainable.weights()
+    assert torch.equal(weights["head.bias"], torch.ones(2))
+    assert not torch.equal(weights["bias"], trainable.shared()["bias"])
+
+
+def test_weights_are_those_of_the_delta_and_the_shared_ones_stay(as_bytes: Any) -> None:
+    trainable = codes()
+    before = as_bytes(trainable.shared())
+    assert as_bytes(trainable.delta().apply(trainable.shared())) == as_bytes(trainable.weights())
+    kinds = {name: type(one) for name, one in trainable.delta().entries.items()}
+    assert kinds == {"a.weight": Quantized, "b.weight": Quantized, "bias": Replace, "head.bias": Replace}
+    assert as_bytes(trainable.shared()) == before
+
+
+def test_the_gradient_passes_the_rounding_unchanged() -> None:
+    trainable = codes()
+    wanted = {name: drawn(*tensor.shape, seed=9) for name, tensor in trainable.weights().items()}
+    loss = torch.stack([(trainable.weights()[name] * factor).sum() for name, factor in wanted.items()]).sum()
+    loss.backward()
+    for name, change in zip(("a.weight", "b.weight"), trainable.groups()["weight"], strict=False):
+        assert torch.equal(change.grad, wanted[name])
+    assert not any(p.requires_grad for p in trainable.parameters() if p.grad is None)
+
+
+def test_steps_are_steered_to_the_rate() -> None:
+    trainable = codes(target=1.0)
+    with torch.no_grad():
+        for change in trainable.groups()["weight"][:2]:
+            change.mul_(3)  # far too many bits now
+    far = trainable.bits()
+    assert far > 1.5
+    before = trainable.steps.clone()
+    trainable.after_step(CONTROL_EVERY - 1)
+    assert torch.equal(trainable.steps, before)
+    trainable.after_step(CONTROL_EVERY)
+    torch.testing.assert_close(trainable.steps, before * math.exp(0.5 * (far - 1.0)))
+    for number in range(2, 60):
+        trainable.after_step(number * CONTROL_EVERY)
+    assert trainable.bits() == pytest.approx(1.0, abs=0.02)
+
+
+def test_curves_show_bits_and_zeros() -> None:
+    trainable = codes()
+    zeros = [one.codes == 0 for one in trainable.delta().entries.values() if isinstance(one, Quantized)]
+    share = sum(int(z.sum()) for z in zeros) / sum(z.numel() for z in zeros)
+    assert trainable.status() == {"code/bits": pytest.approx(rate(trainable)), "code/zeros": pytest.approx(share)}
+
+
+def test_steps_are_state() -> None:
+    trainable = codes()
+    other = copy.deepcopy(trainable)
+    trainable.steps.mul_(2)
+    other.load_state_dict(trainable.state_dict())
+    assert torch.equal(other.steps, trainable.steps)
+
+
+def test_layers_that_did_not_move_cost_nothing() -> None:
+    shared = {"a": drawn(20, 20)}
+    trainable = Codes(shared, (), {}, ["a"], [], start=shared, target=1.0, levels=3, dead=1.3)
+    assert trainable.bits() == 0
+    assert torch.equal(trainable.weights()["a"], shared["a"])

@@ -1,0 +1,87 @@
+"""Backbones in fewer bytes: near what they were, exact from then on."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from stencilnet.masks import NetState
+from stencilnet.masks.rounding import parts, rounded, to_int8, whole
+
+FORMS = ("float32", "float16", "int8")
+
+
+def weights(scale: float = 1.0) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    conv = scale * torch.randn(16, 8, 3, 3, generator=generator)
+    conv[3] = 0
+    conv[4] *= 1e-3
+    return {
+        "conv.weight": conv,
+        "conv.bias": torch.randn(16, generator=generator),
+        "norm.num_batches_tracked": torch.tensor(7),
+        "half.weight": torch.randn(4, 4, generator=generator).bfloat16(),
+    }
+
+
+@pytest.mark.parametrize("stored", FORMS)
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
+def test_what_is_stored_gives_the_rounded_weights_again(stored: Any, scale: float, as_bytes: Any) -> None:
+    once = rounded(weights(scale), stored)
+    assert as_bytes(rounded(once, stored)) == as_bytes(once)
+    assert as_bytes(whole(parts(once, stored))) == as_bytes(once)
+    for name in ("conv.bias", "norm.num_batches_tracked", "half.weight"):
+        assert torch.equal(once[name], weights(scale)[name])
+
+
+@pytest.mark.parametrize("exponent", range(-126, 128, 7))
+def test_int8_is_exact_at_every_size(exponent: int, as_bytes: Any) -> None:
+    once = rounded({"w": torch.ldexp(weights()["conv.weight"] / 8, torch.tensor(exponent))}, "int8")
+    assert as_bytes(whole(parts(once, "int8"))) == as_bytes(once)
+
+
+def test_int8_is_within_half_a_step_of_each_row() -> None:
+    conv = weights()["conv.weight"]
+    codes, scale = to_int8(conv)
+    steps = np.abs(conv.numpy()).max(axis=(1, 2, 3), keepdims=True) / 127
+    assert codes.dtype == torch.int8
+    assert scale.shape == (16, 1, 1, 1)
+    error = np.abs(rounded({"w": conv}, "int8")["w"].numpy() - conv.numpy())
+    assert (error <= 0.501 * steps).all()
+    assert codes.abs().amax(dim=(1, 2, 3)).tolist() == [0 if row == 3 else 127 for row in range(16)]
+
+
+def test_bytes_by_form() -> None:
+    conv = {"w": weights()["conv.weight"]}
+    taken = {form: sum(t.nbytes for t in parts(rounded(conv, form), form).values()) for form in FORMS}  # type: ignore[arg-type]
+    numel = 16 * 8 * 9
+    assert taken == {"float32": 4 * numel, "float16": 2 * numel, "int8": numel + 4 * 16}
+
+
+def test_weights_that_moved_are_stored_whole() -> None:
+    state = NetState(weights()).round("int8")
+    assert state.stored == "int8"
+    assert state.move(weights()).stored == "float32"
+    with pytest.raises(ValueError, match=r"rounded to int8, but `conv\.weight` was not, or has changed since"):
+        parts(weights(), "int8")
+
+
+@pytest.mark.parametrize(("value", "stored"), [(7e4, "float16"), (float("nan"), "int8"), (float("inf"), "int8")])
+def test_numbers_that_a_form_cannot_hold_are_refused(value: float, stored: Any) -> None:
+    with pytest.raises(ValueError, match=f"`w` to hold finite numbers that {stored} can hold"):
+        rounded({"w": torch.full((2, 2), value)}, stored)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"w:scale": torch.ones(2, 1)},
+        {"w": torch.zeros(2, 2), "w:scale": torch.ones(2, 1)},
+        {"w": torch.zeros(2, 2, dtype=torch.int8), "w:scale": torch.ones(2)},
+    ],
+)
+def test_scales_without_their_codes_are_refused(stored: dict[str, Tensor]) -> None:
+    with pytest.raises(ValueError, match="Expected `w:scale` to be float32 scales"):
+        whole(stored)
