@@ -167,7 +167,7 @@ class TestReadImageErrors:
     def test_no_picture(self, tmp_path):
         path = tmp_path / "notes.png"
         path.write_text("shopping list")
-        with pytest.raises(ImageError, match=r"notes\.png: it is not a picture that Pillow can open.*PNG or JPEG"):
+        with pytest.raises(ImageError, match=r"notes\.png: it is none of AVIF, BMP, .*PNG or JPEG"):
             read_image(path)
 
     @pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.bmp", "photo.tif", "photo.webp"])
@@ -231,6 +231,8 @@ WHOLE = [
     encoded("BMP", {}),
     encoded("WEBP", {}),
     encoded("PPM", {}),
+    encoded("AVIF", {"exif": EXIF}),
+    encoded("JPEG2000", {}),
 ]
 
 

@@ -12,7 +12,7 @@ from stencilnet.masks import Replace, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import plan_outputs, run_files
-from stencilnet.tasks.images import SUFFIXES
+from stencilnet.tasks.formats import SUFFIXES
 
 PALETTE = [[200, 30, 30], [30, 30, 200]]
 

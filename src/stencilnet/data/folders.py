@@ -15,7 +15,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageFilter
 
-from stencilnet.tasks.images import SUFFIXES, read_image, read_labels, to_tensor
+from stencilnet.tasks.formats import SUFFIXES
+from stencilnet.tasks.images import read_image, read_labels, to_tensor
 from stencilnet.tasks.task import VOID, Example
 
 Of = TypeVar("Of")

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from stencilnet.runtime.engine import Engine, task_input
-from stencilnet.tasks.images import SUFFIXES
+from stencilnet.tasks.formats import SUFFIXES
 from stencilnet.tasks.task import PictureTask
 
 _INDEXED = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})

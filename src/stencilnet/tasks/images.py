@@ -13,10 +13,10 @@ import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from stencilnet.tasks.formats import FORMATS, open_image, unread
+
 R = TypeVar("R")
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".ppm", ".pgm"})
-"""What the names of pictures end with, in small or capital letters."""
 _WIDE = 65535
 """Largest value of 16-bit gray."""
 _WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
@@ -145,7 +145,7 @@ def _decode(path: Path) -> tuple[Image.Image, str]:
     if not path.is_file():
         found = "it is not a file" if path.exists() else "there is no such file"
         raise ImageError(f"Cannot read {path}: {found}. Give the path of a picture.")
-    opened = _guarded(path, lambda: Image.open(path))
+    opened = _guarded(path, lambda: open_image(path))
     with opened:
         if Image.MAX_IMAGE_PIXELS is not None and opened.width * opened.height > Image.MAX_IMAGE_PIXELS:
             raise _too_large(path, f"{opened.width}x{opened.height} pixels")
@@ -167,8 +167,11 @@ def _guarded(path: Path, work: Callable[[], R]) -> R:
             raise ImageError(f"Cannot read {path}: {error.strerror}. Check the file's permissions and disk.") from error
         if path.stat().st_size == 0:
             raise ImageError(f"Cannot read {path}: the file is empty (0 bytes). Copy or download it again.") from error
+        if (other := unread(path)) is not None:
+            raise ImageError(f"Cannot read {path}: {other}. Save it as PNG or JPEG.") from error
         known = isinstance(error, UnidentifiedImageError)
-        reason = "it is not a picture that Pillow can open" if known else f"its data cannot be decoded ({error})"
+        formats = ", ".join(sorted(FORMATS))
+        reason = f"it is none of {formats}" if known else f"its data cannot be decoded ({error})"
         raise ImageError(
             f"Cannot read {path}: {reason}. The file is damaged or of another format: copy or download it again, "
             "or save it anew as PNG or JPEG."

@@ -16,6 +16,7 @@ from PIL import Image
 
 from stencilnet.data.folders import FolderError, shown
 from stencilnet.data.official.names import voc_palette
+from stencilnet.tasks.formats import open_image
 from stencilnet.tasks.images import read_image, read_labels, to_tensor
 from stencilnet.tasks.task import Example
 
@@ -231,7 +232,7 @@ def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) ->
 def _read_stored(path: Path) -> Image.Image:
     """Read a picture as it lies in the file: the annotations count stored pixels, whatever EXIF says is upright."""
     image = read_image(path)
-    with Image.open(path) as stored:
+    with open_image(path) as stored:
         turned = stored.getexif().get(_ORIENTATION, 1) != 1
         return stored.convert("RGB") if turned else image
 
