@@ -93,6 +93,15 @@ def test_one_bad_photo_does_not_stop_the_others(desk: Path) -> None:
     assert "Traceback" not in ran.stderr
 
 
+def test_photos_that_are_left_out_are_counted_on_stderr(desk: Path) -> None:
+    (desk / "photos" / "broken.jpg").rename(desk / "photos" / "b.heic")
+    ran = stencil("run", "bundle", "things", "photos", "-o", "out", cwd=desk)
+    assert (ran.returncode, ran.stdout) == (0, "out/a.png\n")
+    assert ran.stderr == (
+        "photos: 1 file was left out, of formats that are not read: .heic (1). Save them as PNG or JPEG to use them.\n"
+    )
+
+
 def test_damage_is_found(desk: Path) -> None:
     backbone = desk / "bundle" / "model.safetensors"
     data = bytearray(backbone.read_bytes())

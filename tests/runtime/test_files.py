@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 from stencilnet.bundle import save
 from stencilnet.masks import Replace, TaskDelta
@@ -40,6 +40,33 @@ def test_folders_keep_their_structure_and_leave_out_other_files(tmp_path: Path) 
     picture(tmp_path / "in" / ".thumbnails" / "a.jpg")
     out = tmp_path / "out"
     assert plan_outputs([str(tmp_path / "in")], out) == {first: out / "a.png", second: out / "deep" / "b.png"}
+
+
+def test_pictures_of_other_formats_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos = tmp_path / "in"
+    taken = [picture(photos / name) for name in ("a.jfif", "b.avif", "c.jp2")]
+    for name in ("d.heic", "e.psd", "f.HEIC", "notes.txt", ".g.heic"):
+        (photos / name).write_text("x")
+    assert list(plan_outputs([str(photos)], tmp_path / "out")) == taken
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{photos}: 3 files were left out, of formats that are not read: .heic (2), .psd (1). Save them as PNG or "
+        "JPEG to use them."
+    ]
+    for file in taken:
+        file.unlink()
+    with pytest.raises(
+        ValueError, match=r"but found none \(3 files were left out, .* \.heic \(2\), \.psd \(1\)\)\. Corr"
+    ):
+        plan_outputs([str(photos)], tmp_path / "out")
+
+
+def test_an_output_format_that_pillow_lacks_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = picture(tmp_path / "a.png")
+    monkeypatch.setattr(features, "check", lambda feature: feature != "avif")
+    with pytest.raises(
+        ValueError, match=r"Cannot write .*out\.avif: this build of Pillow has no AVIF\. Choose another"
+    ):
+        plan_outputs([str(source)], tmp_path / "out.avif")
 
 
 def test_patterns(tmp_path: Path) -> None:
@@ -93,7 +120,8 @@ def test_every_format_takes_a_segmentation(engine: Engine, suffix: str, tmp_path
     source, target = picture(tmp_path / "a.png"), tmp_path / "new" / f"out{suffix}"
     assert list(run_files(engine, "shapes", {source: target}, drawing=False)) == [(source, None)]
     with Image.open(target) as image:
-        assert (image.mode == "P") == (suffix in {".png", ".bmp", ".tif", ".tiff", ".gif"})
+        assert (image.mode == "P") == (suffix in {".png", ".apng", ".bmp", ".tif", ".tiff", ".gif"})
+        assert image.mode != "P" or set(image.tobytes()) == {1}
         assert np.abs(np.asarray(image.convert("RGB")).astype(int) - PALETTE[1]).max() <= 8
     assert list(target.parent.iterdir()) == [target]
 

@@ -1,6 +1,7 @@
 """From files to files: which inputs are meant, and where each output goes."""
 
 import glob
+import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -13,10 +14,12 @@ from PIL import Image
 from torch import Tensor
 
 from stencilnet.runtime.engine import Engine, task_input
-from stencilnet.tasks.formats import SUFFIXES
+from stencilnet.tasks.formats import SUFFIXES, format_of, is_supported, left_out
 from stencilnet.tasks.task import PictureTask
 
-_INDEXED = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
+logger = logging.getLogger(__name__)
+
+_INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
 """Formats that hold a palette; the others get the palette's colours."""
 
 _THREADS = 3
@@ -29,18 +32,22 @@ _AHEAD = 4
 def plan_outputs(inputs: Iterable[str], output: Path) -> dict[Path, Path]:
     """Decide the output file of every input file.
 
+    How many pictures of a folder are left out, since their formats are not read, is logged as a warning.
+
     Args:
         inputs: Files, folders (every image in them and below, but for hidden ones) or glob patterns.
         output: A file for one input file, if its name ends as an image's; else a folder, which gets PNG files.
 
     Raises:
-        ValueError: If an input is missing or holds no image, two inputs would write one file, or an output would
-            overwrite any of the inputs.
+        ValueError: If an input is missing or holds no image, two inputs would write one file, an output would
+            overwrite any of the inputs, or this build of Pillow lacks the output file's format.
     """
     found = [pair for name in inputs for pair in _expand(name)]
     if output.suffix.lower() in SUFFIXES and not output.is_dir():
         if len(found) != 1:
             raise ValueError(f"Expected one input for the output file {output}, but got {len(found)}. Give a folder.")
+        if (name := format_of(output)) is not None and not is_supported(name):
+            raise ValueError(f"Cannot write {output}: this build of Pillow has no {name}. Choose another -o, as .png.")
         planned = [(found[0][0], output)]
     else:
         planned = [(source, (output / place).with_suffix(".png")) for source, place in found]
@@ -132,14 +139,17 @@ def _write(task: PictureTask, output: Tensor, tensor: Tensor, target: Path) -> s
 
 def _save(image: Image.Image, target: Path) -> None:
     """Write a picture whole or not at all."""
-    if image.mode == "P" and target.suffix.lower() not in _INDEXED:
+    if image.mode == "P" and format_of(target) not in _INDEXED:
         image = image.convert("RGB")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # a folder, for a temporary file as such would be readable by its owner only
         with TemporaryDirectory(prefix=".stencil-", dir=target.parent) as scratch:
             part = Path(scratch) / target.name
-            image.save(part)
+            if format_of(target) == "GIF":
+                image.save(part, optimize=False)  # else indices are numbered anew
+            else:
+                image.save(part)
             os.replace(part, target)
     except OSError as error:
         raise ValueError(
@@ -151,10 +161,13 @@ def _save(image: Image.Image, target: Path) -> None:
 def _expand(name: str) -> list[tuple[Path, Path]]:
     path = Path(name)
     if path.is_dir():
-        shown = (file for file in path.rglob("*") if not _hidden(file.relative_to(path)))
-        files = sorted(file for file in shown if file.suffix.lower() in SUFFIXES and file.is_file())
+        shown = [file for file in path.rglob("*") if not _hidden(file.relative_to(path)) and file.is_file()]
+        files, others = sorted(file for file in shown if file.suffix.lower() in SUFFIXES), left_out(shown)
         if not files:
-            raise ValueError(f"Expected images in the folder {path}, but found none. Correct the path.")
+            found = f"found none ({others})" if others else "found none"
+            raise ValueError(f"Expected images in the folder {path}, but {found}. Correct the path.")
+        if others:
+            logger.warning("%s: %s. Save them as PNG or JPEG to use them.", path, others)
         return [(file, file.relative_to(path)) for file in files]
     if path.exists():
         return [(path, Path(path.name))]
