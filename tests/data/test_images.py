@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stencilnet.tasks.images import ImageError, read_image, read_labels, to_picture, to_tensor
+from stencilnet.tasks.images import ImageError, read_image, read_stored, to_picture, to_tensor, upright_rgb
+from stencilnet.tasks.labels import read_labels
 
 ORIENTATION = 0x0112
 UPRIGHT = {
@@ -58,6 +59,15 @@ def png(width, height, depth, colour, rows, *extra):
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + b"".join([header, *extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")])
+
+
+def tiff(bits, photometric, row, *, width=2, sample_format=1):
+    """A little-endian TIFF of one row by hand; the tags are those of TIFF 6.0, section 8."""
+    place = 8 + 2 + 10 * 12 + 4
+    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: photometric, 273: place, 277: 1, 278: 1, 279: len(row)}
+    tags[339] = sample_format
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + row
 
 
 class TestReadImage:
@@ -141,12 +151,108 @@ class TestReadImage:
         path.write_bytes(png(2, 1, 16, 0, b"\0" + struct.pack(">HH", 300, 25700), clear))
         np.testing.assert_array_equal(read(path)[..., 0], [[255, 100]])
 
+    def test_twelve_bit_gray_is_scaled_by_its_own_range(self, tmp_path):
+        path = tmp_path / "deep.tif"
+        path.write_bytes(tiff(12, 1, bytes([0x00, 0x0F, 0xFF])))  # 0 and 4095, packed
+        np.testing.assert_array_equal(read(path)[..., 0], [[0, 255]])
+
+    @pytest.mark.parametrize("bits", [1, 8, 16])
+    def test_white_is_zero(self, tmp_path, bits):
+        path = tmp_path / "scan.tif"
+        rows = {1: b"\x40", 8: b"\x00\xff", 16: b"\x00\x00\xff\xff"}[bits]
+        path.write_bytes(tiff(bits, 0, rows))
+        np.testing.assert_array_equal(read(path)[..., 0], [[255, 0]])
+
     def test_first_frame_of_an_animation(self, file):
         frames = [Image.new("P", (4, 4), color) for color in (0, 1)]
         for frame in frames:
             frame.putpalette([255, 0, 0, 0, 255, 0])
         path = file(frames[0], "moving.gif", save_all=True, append_images=frames[1:])
         np.testing.assert_array_equal(read(path)[0, 0], [255, 0, 0])
+
+
+def of_every_kind():
+    """Pictures that Pillow can write to a file, by the file's name, with the options of saving them."""
+    random = np.random.default_rng(3)
+    rgb = Image.fromarray(random.integers(0, 256, (24, 36, 3), dtype=np.uint8))
+    rgba = Image.fromarray(random.integers(0, 256, (24, 36, 4), dtype=np.uint8))
+    deep = Image.fromarray(random.integers(0, 65536, (24, 36), dtype=np.uint16))
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    yield "turned.jpg", rgb, {"exif": exif}
+    yield "turned.png", rgb, {"exif": exif}
+    yield "turned.tif", rgb, {"exif": exif}
+    yield "turned.webp", rgb, {"exif": exif}
+    yield "turned.avif", rgb, {"exif": exif}
+    yield "alpha.png", rgba, {}
+    yield "turned-alpha.png", rgba, {"exif": exif}
+    yield "gray-alpha.png", rgba.convert("LA"), {}
+    yield "palette.png", rgb.quantize(9), {}
+    yield "palette-alpha.png", rgb.quantize(9), {"transparency": 3}
+    yield "deep.png", deep, {}
+    yield "turned-deep.png", deep, {"exif": exif}
+    yield "deep.pgm", deep, {}
+    yield "deep.tif", deep, {}
+    yield "bits.png", rgb.convert("1"), {}
+    yield "print.jpg", rgb.convert("CMYK"), {"exif": exif}
+    yield "print.tif", rgb.convert("CMYK"), {}
+    yield "moving.gif", rgb.quantize(9), {"save_all": True, "append_images": [rgb.quantize(4)]}
+    yield "photo.jp2", rgb, {}
+
+
+class TestUprightRgb:
+    @pytest.mark.parametrize(("name", "image", "options"), [pytest.param(*row, id=row[0]) for row in of_every_kind()])
+    @pytest.mark.parametrize("loaded", ["lazy", "loaded", "copied"])
+    def test_as_its_file_bit_for_bit(self, file, name, image, options, loaded):
+        path = file(image, name, **options)
+        expected = read_image(path)
+        with Image.open(path) as opened:
+            if loaded != "lazy":
+                opened.load()
+            given = opened.copy() if loaded == "copied" else opened
+            found = upright_rgb(given)
+            assert (found.mode, found.size, found.tobytes()) == ("RGB", expected.size, expected.tobytes())
+            assert upright_rgb(found).tobytes() == expected.tobytes()
+
+    @pytest.mark.parametrize(("name", "image", "options"), [pytest.param(*row, id=row[0]) for row in of_every_kind()])
+    def test_the_callers_picture_stays(self, file, name, image, options):
+        with Image.open(file(image, name, **options)) as given:
+            given.load()
+            before = given.mode, given.size, dict(given.info), given.tobytes(), dict(given.getexif())
+            upright_rgb(given)
+            assert before == (given.mode, given.size, dict(given.info), given.tobytes(), dict(given.getexif()))
+
+    def test_a_twelve_bit_tiff(self, tmp_path):
+        path = tmp_path / "deep.tif"
+        path.write_bytes(tiff(12, 1, bytes([0x00, 0x0F, 0xFF])))
+        with Image.open(path) as opened:
+            assert upright_rgb(opened).tobytes() == read_image(path).tobytes()
+
+    def test_what_is_right_is_not_copied(self, pixels):
+        image = Image.fromarray(pixels)
+        assert upright_rgb(image) is image
+
+    def test_a_truncated_file_is_named(self, file, pixels):
+        path = file(Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)))
+        path.write_bytes(path.read_bytes()[:3000])
+        with (
+            Image.open(path) as opened,
+            pytest.raises(ImageError, match=r"Cannot read .*picture\.png: its data cannot"),
+        ):
+            upright_rgb(opened)
+
+    def test_unknown_ranges_are_refused(self):
+        with pytest.raises(ImageError, match="Cannot read the picture: pictures of Pillow's mode 'F' have no known"):
+            upright_rgb(Image.new("F", (2, 2)))
+
+
+class TestReadStored:
+    @pytest.mark.parametrize(("name", "image", "options"), [pytest.param(*row, id=row[0]) for row in of_every_kind()])
+    def test_is_read_image_but_for_the_turn(self, file, name, image, options):
+        path = file(image, name, **options)
+        options = {key: value for key, value in options.items() if key != "exif"}
+        expected = read_image(path if name == "turned.tif" else file(image, f"plain-{name}", **options))
+        assert read_stored(path).tobytes() == expected.tobytes()
 
 
 class TestReadImageErrors:
@@ -336,7 +442,9 @@ class TestTensors:
         np.testing.assert_array_equal(found.numpy(), np.moveaxis(pixels, 2, 0))
 
     def test_to_tensor_refuses_other_modes(self):
-        with pytest.raises(ValueError, match="a picture of mode RGB, but got L"):
+        with pytest.raises(
+            ValueError, match=r"a picture of mode RGB, but got L.* make other pictures RGB with `upright_rgb`"
+        ):
             to_tensor(Image.new("L", (2, 2)))
 
     @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

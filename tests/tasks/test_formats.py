@@ -13,7 +13,8 @@ from PIL import AvifImagePlugin, EpsImagePlugin, Image, features
 import stencilnet
 from stencilnet.data.official.files import read_photo
 from stencilnet.tasks.formats import FORMATS, OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out, open_image
-from stencilnet.tasks.images import ImageError, read_image, read_labels
+from stencilnet.tasks.images import ImageError, read_image, upright_rgb
+from stencilnet.tasks.labels import read_labels
 
 EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
 %%BoundingBox: 0 0 32 32
@@ -80,6 +81,25 @@ def test_postscript_never_reaches_ghostscript(ghostscript: Path, tmp_path: Path,
     with pytest.raises(ImageError, match=r"photo\.jpg: it is PostScript \(EPS\), which is not read \(only AVIF, .*PNG"):
         read(path)  # type: ignore[operator]
     assert not ghostscript.exists()
+
+
+def test_an_opened_postscript_picture_never_reaches_ghostscript(ghostscript: Path, tmp_path: Path) -> None:
+    """Pillow has only looked at its first bytes; reading its pixels would start Ghostscript."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(EPS)
+    with Image.open(path) as image, pytest.raises(ImageError, match=r"photo\.jpg: it is EPS, which is not read"):
+        upright_rgb(image)
+    assert not ghostscript.exists()
+
+
+def test_a_picture_of_any_format_is_taken_once_its_pixels_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "photo.tga"
+    Image.new("RGB", (4, 4), (9, 8, 7)).save(path)
+    with Image.open(path) as image:
+        with pytest.raises(ImageError, match=r"it is TGA, which is not read .* call the picture's load\(\) first"):
+            upright_rgb(image)
+        image.load()
+        assert upright_rgb(image).getpixel((0, 0)) == (9, 8, 7)
 
 
 def test_the_stand_in_is_called_by_a_plain_open(ghostscript: Path, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import torch
 from PIL import Image, ImageFilter
 
 from stencilnet.tasks.formats import SUFFIXES, left_out
-from stencilnet.tasks.images import read_image, read_labels, to_tensor
+from stencilnet.tasks.images import read_image, to_tensor
+from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import VOID, Example
 
 logger = logging.getLogger(__name__)

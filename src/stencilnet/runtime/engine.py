@@ -82,7 +82,8 @@ class Engine:
         """Run a task on one picture of any size.
 
         Args:
-            image: An RGB picture, or the file of one.
+            image: A picture as Pillow holds it, or the file of one. Both give the same: a picture is turned by its
+                EXIF orientation and made RGB as a file would be (`stencilnet.tasks.images.upright_rgb`).
             task: Name of the task.
             drawing: Whether the picture is an edge drawing already, for tasks that else make one of a photo.
 
@@ -91,8 +92,8 @@ class Engine:
 
         Raises:
             BundleError: If the task's files are damaged.
-            ImageError: If the file cannot be read as a picture.
-            ValueError: If there is no such task, it gives labels, the picture is not RGB, or the task takes no drawing.
+            ImageError: If the file or the picture cannot be read.
+            ValueError: If there is no such task, it gives labels, or the task takes no drawing.
         """
         made = self.picture_task(task)
         tensor = task_input(made, image, drawing=drawing)
@@ -104,7 +105,7 @@ class Engine:
         Pictures go one by one, so every output is that of `run`, bit for bit, and only one picture is in work.
 
         Args:
-            images: RGB pictures of any size, or files.
+            images: Pictures of any size, or files, as `run` takes them.
             tasks: As many names of tasks.
 
         Returns:
@@ -127,7 +128,7 @@ class Engine:
         """Label one picture of any size.
 
         Args:
-            image: An RGB picture, or the file of one.
+            image: A picture, or the file of one, as `run` takes it.
             task: Name of a classification task.
 
         Returns:
@@ -135,8 +136,8 @@ class Engine:
 
         Raises:
             BundleError: If the task's files are damaged.
-            ImageError: If the file cannot be read as a picture.
-            ValueError: If there is no such task, it gives pictures, or the picture is not RGB.
+            ImageError: If the file or the picture cannot be read.
+            ValueError: If there is no such task, or it gives pictures.
         """
         made = self._task(task)
         if not isinstance(made, LabelTask):
@@ -186,8 +187,8 @@ def task_input(task: Task, image: Image.Image | str | Path, *, drawing: bool) ->
     """Turn a picture, or the file of one, into a task's input ``(3, H, W)``, float32 in [0, 1].
 
     Raises:
-        ImageError: If the file cannot be read as a picture.
-        ValueError: If the picture is not RGB, or the task takes no drawing.
+        ImageError: If the file or the picture cannot be read.
+        ValueError: If the task takes no drawing.
     """
     if drawing and not isinstance(task, Edges2Photo):
         raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
