@@ -61,13 +61,18 @@ def png(width, height, depth, colour, rows, *extra):
     return b"\x89PNG\r\n\x1a\n" + b"".join([header, *extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")])
 
 
-def tiff(bits, photometric, row, *, width=2, sample_format=1):
-    """A little-endian TIFF of one row by hand; the tags are those of TIFF 6.0, section 8."""
-    place = 8 + 2 + 10 * 12 + 4
-    tags = {256: width, 257: 1, 258: bits, 259: 1, 262: photometric, 273: place, 277: 1, 278: 1, 279: len(row)}
-    tags[339] = sample_format
+def tiff(bits, photometric, row, *, fill_order=1, sample_format=1):
+    """A little-endian TIFF of one row of 2 pixels by hand; the tags are those of TIFF 6.0, section 8."""
+    colours = np.arange(3 * 2**bits, dtype="<u2").tobytes() if photometric == 3 else b""
+    count = 12 if colours else 11
+    place = 8 + 2 + count * 12 + 4
+    tags = {256: 2, 257: 1, 258: bits, 259: 1, 262: photometric, 266: fill_order, 273: place + len(colours)}
+    tags |= {277: 1, 278: 1, 279: len(row)}
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
-    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + struct.pack("<I", 0) + row
+    if colours:
+        entries += struct.pack("<HHII", 320, 3, 3 * 2**bits, place)
+    entries += struct.pack("<HHIHH", 339, 3, 1, sample_format, 0)
+    return b"II*\0" + struct.pack("<IH", 8, count) + entries + struct.pack("<I", 0) + colours + row
 
 
 class TestReadImage:
@@ -369,6 +374,36 @@ def test_damaged_bytes_give_a_picture_or_one_clear_error(tmp_path, whole, change
     assert found == "RGB" or found.startswith(f"Cannot read {path}: ")
 
 
+def bmp(bits, grays, rows):
+    """A bitmap of 8 pixels a row by hand, with a palette of gray."""
+    palette = b"".join(bytes([gray, gray, gray, 0]) for gray in grays)
+    place = 54 + len(palette)
+    start = b"BM" + struct.pack("<IHHI", place + len(rows), 0, 0, place)
+    height = len(rows) // bits
+    return (
+        start + struct.pack("<IiiHHIIiiII", 40, 8, -height, 1, bits, 0, len(rows), 0, 0, len(grays), 0) + palette + rows
+    )
+
+
+@pytest.mark.parametrize("read", [read_image, read_labels])
+@pytest.mark.parametrize(("bits", "grays"), [(8, (0, 255)), (4, range(16))])
+def test_bitmaps_that_pillow_misreads_are_refused(tmp_path, read, bits, grays):
+    """Two grays of 8 bits are read as one bit a pixel: all black, and no error."""
+    path = tmp_path / "label.bmp"
+    path.write_bytes(bmp(bits, grays, bytes([0, 1, 0, 1, 1, 0, 1, 0][:bits])))
+    with pytest.raises(
+        ImageError, match=r"label\.bmp: a bitmap with this gray palette is misread by Pillow\. Save it as"
+    ):
+        read(path)
+
+
+@pytest.mark.parametrize(("bits", "grays"), [(8, range(256)), (8, range(3)), (8, (9, 0))])
+def test_bitmaps_with_other_gray_palettes(tmp_path, bits, grays):
+    path = tmp_path / "label.bmp"
+    path.write_bytes(bmp(bits, grays, bytes([0, 1, 0, 1, 1, 0, 1, 0])))
+    np.testing.assert_array_equal(read_labels(path), [[0, 1, 0, 1, 1, 0, 1, 0]])
+
+
 class TestReadLabels:
     INDICES = np.array([[0, 1, 2], [11, 254, 255]], np.uint8)
 
@@ -414,8 +449,102 @@ class TestReadLabels:
             read_labels(file(Image.new(mode, (2, 2)), "label.png"))
 
     def test_jpeg_is_refused(self, file):
-        with pytest.raises(ImageError, match=r"label\.jpg: JPEG changes values"):
+        with pytest.raises(
+            ImageError, match=r"label\.jpg: JPEG may change values, so class indices do not survive it\. S"
+        ):
             read_labels(file(Image.fromarray(self.INDICES), "label.jpg"))
+
+    @pytest.mark.parametrize(
+        ("name", "found"), [("a.webp", "WEBP"), ("a.avif", "AVIF"), ("a.jp2", "JPEG2000"), ("a.mpo", "JPEG")]
+    )
+    def test_other_lossy_formats_are_refused(self, file, name, found):
+        with pytest.raises(ImageError, match=f"{name}: {found} may change values"):
+            read_labels(file(Image.fromarray(np.resize(self.INDICES, (16, 16))), name))
+
+    def test_lossy_tiffs_are_refused(self, file):
+        path = file(Image.fromarray(np.resize(self.INDICES, (16, 16))), "a.tif", compression="jpeg")
+        with pytest.raises(ImageError, match="JPEG may change values"):
+            read_labels(path)
+
+    @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+    @pytest.mark.parametrize("palette", [False, True])
+    def test_lossless_tiffs(self, file, compression, palette):
+        image = Image.fromarray(self.INDICES)
+        if palette:
+            image.putpalette([200, 0, 0] * 256)
+        np.testing.assert_array_equal(read_labels(file(image, "a.tif", compression=compression)), self.INDICES)
+
+    @pytest.mark.parametrize("name", ["a.bmp", "a.gif", "a.pgm"])
+    @pytest.mark.parametrize("palette", [False, True])
+    def test_other_lossless_formats(self, file, name, palette):
+        image = Image.fromarray(self.INDICES)
+        if palette and name != "a.pgm":
+            image.putpalette([value * 7 % 256 for value in range(768)])
+        options = {"optimize": False} if name == "a.gif" else {}
+        np.testing.assert_array_equal(read_labels(file(image, name, **options)), self.INDICES)
+
+    @pytest.mark.parametrize("order", [1, 2])
+    @pytest.mark.parametrize("bits", [2, 4])
+    @pytest.mark.parametrize("photometric", [0, 1])
+    def test_gray_tiffs_of_few_bits_are_refused(self, tmp_path, bits, photometric, order):
+        path = tmp_path / "label.tif"
+        path.write_bytes(tiff(bits, photometric, b"\x10", fill_order=order))
+        with pytest.raises(ImageError, match="fewer than 8 bits does not say whether its values are indices or shades"):
+            read_labels(path)
+
+    @pytest.mark.parametrize(("bits", "row"), [(2, b"\x60"), (4, b"\x12"), (8, b"\x01\x02")])
+    def test_palette_tiffs_of_few_bits(self, tmp_path, bits, row):
+        path = tmp_path / "label.tif"
+        path.write_bytes(tiff(bits, 3, row))
+        np.testing.assert_array_equal(read_labels(path), [[1, 2]])
+
+    @pytest.mark.parametrize(("bits", "row"), [(1, b"\x40"), (8, b"\x01\x02"), (16, b"\x01\x00\x02\x00")])
+    def test_inverted_gray_is_refused(self, tmp_path, bits, row):
+        path = tmp_path / "label.tif"
+        path.write_bytes(tiff(bits, 0, row))
+        with pytest.raises(
+            ImageError, match=r"label\.tif: its gray is inverted \(0 is white\), .*8-bit gray or palette"
+        ):
+            read_labels(path)
+
+    @pytest.mark.parametrize("data", [b"P4\n2 1\n\x40", b"P1\n2 1\n0 1\n"])
+    def test_portable_bitmaps_are_refused(self, tmp_path, data):
+        path = tmp_path / "label.pbm"
+        path.write_bytes(data)
+        with pytest.raises(ImageError, match="its gray is inverted"):
+            read_labels(path)
+
+    @pytest.mark.parametrize("data", [b"P5\n2 1\n20\n\x01\x02", b"P2\n2 1\n20\n1 2\n", b"P2\n2 1\n300\n1 2\n"])
+    def test_scaled_graymaps_are_refused(self, tmp_path, data):
+        path = tmp_path / "label.pgm"
+        path.write_bytes(data)
+        with pytest.raises(ImageError, match=r"its largest value is (20|300), not 255, which makes its values shades"):
+            read_labels(path)
+
+    @pytest.mark.parametrize(
+        "data", [b"P5\n2 1\n255\n\x01\x02", b"P2\n2 1\n255\n1 2\n", b"P5\n2 1\n65535\n\0\x01\0\x02"]
+    )
+    def test_whole_graymaps(self, tmp_path, data):
+        path = tmp_path / "label.pgm"
+        path.write_bytes(data)
+        np.testing.assert_array_equal(read_labels(path), [[1, 2]])
+
+    def test_signed_values_are_refused_if_negative(self, tmp_path):
+        path = tmp_path / "label.tif"
+        path.write_bytes(tiff(8, 1, b"\x01\xff", sample_format=2))
+        with pytest.raises(ImageError, match=r"class indices in 0-255 .* but got values from -1 to 1"):
+            read_labels(path)
+        path.write_bytes(tiff(8, 1, b"\x01\x7f", sample_format=2))
+        np.testing.assert_array_equal(read_labels(path), [[1, 127]])
+
+    def test_gamma_and_significant_bits_of_a_png_change_nothing(self, tmp_path):
+        def chunk(kind, data):
+            return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+        path = tmp_path / "label.png"
+        extra = chunk(b"gAMA", struct.pack(">I", 45455)), chunk(b"sBIT", b"\x04")
+        path.write_bytes(png(2, 1, 8, 0, b"\0\x01\x81", *extra))
+        np.testing.assert_array_equal(read_labels(path), [[1, 129]])
 
     @pytest.mark.parametrize("bits", [2, 4])
     def test_gray_of_few_bits_is_refused(self, tmp_path, bits):

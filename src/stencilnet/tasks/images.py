@@ -144,6 +144,12 @@ def open_checked(path: Path) -> ImageFile.ImageFile:
     if Image.MAX_IMAGE_PIXELS is not None and opened.width * opened.height > Image.MAX_IMAGE_PIXELS:
         opened.close()
         raise _too_large(str(path), f"{opened.width}x{opened.height} pixels")
+    if opened.format == "BMP" and _is_misread(opened, path):
+        opened.close()
+        raise ImageError(
+            f"Cannot read {path}: a bitmap with this gray palette is misread by Pillow. Save it as PNG by the program "
+            "that made it."
+        )
     return opened
 
 
@@ -166,6 +172,18 @@ def guarded(what: str, work: Callable[[], R], path: Path | None = None) -> R:
         raise _too_large(what, "its pixels do not fit in memory") from error
     except Exception as error:
         raise ImageError(f"Cannot read {what}: {_why(error, path)}") from error
+
+
+def _is_misread(opened: ImageFile.ImageFile, path: Path) -> bool:
+    """Tell whether Pillow takes a bitmap's pixels to have other bits than they have, as it does by gray palettes.
+
+    Of two grays it reads one bit a pixel, of more eight, whatever the header says.
+    """
+    with path.open("rb") as file:
+        header = file.read(30)
+    small = int.from_bytes(header[14:18], "little") == 12  # OS/2's header: sides of 2 bytes, not 4
+    bits = int.from_bytes(header[24:26] if small else header[28:30], "little")
+    return opened.tile[0].codec_name == "raw" and bits != {"1": 1, "L": 8}.get(opened.mode, bits)
 
 
 def _why(error: Exception, path: Path | None) -> str:
