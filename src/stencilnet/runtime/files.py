@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from stencilnet.runtime.engine import Engine, task_input
+from stencilnet.runtime.memory import within_memory
 from stencilnet.tasks.formats import format_of
 from stencilnet.tasks.task import PictureTask
 
@@ -28,7 +29,7 @@ _AHEAD = 4
 def run_files(
     engine: Engine, task: str, planned: dict[Path, Path], *, drawing: bool
 ) -> Iterator[tuple[Path, str | None]]:
-    """Run one task over files; a bad file does not stop the others.
+    """Run one task over files; a bad file, or one that does not fit in memory, does not stop the others.
 
     Some threads read ahead and write behind while the network runs. Whatever ends it, every output is whole or not
     there.
@@ -47,7 +48,7 @@ def run_files(
 
     def read_ahead(count: int) -> None:
         for source, target in islice(sources, count):
-            reading.append((source, target, pool.submit(task_input, made, source, drawing=drawing)))
+            reading.append((source, target, pool.submit(_read, made, source, drawing)))
 
     try:
         read_ahead(_AHEAD)
@@ -69,6 +70,10 @@ def run_files(
         pool.shutdown(cancel_futures=True)  # waits for files being written
 
 
+def _read(task: PictureTask, source: Path, drawing: bool) -> Tensor:
+    return within_memory(lambda: task_input(task, source, drawing=drawing), "The picture")
+
+
 def _result(writing: deque[tuple[Path, Future[str | None]]]) -> tuple[Path, str | None]:
     source, written = writing.popleft()
     return source, written.result()
@@ -83,7 +88,7 @@ def _settled(problem: str) -> Future[str | None]:
 def _write(task: PictureTask, output: Tensor, tensor: Tensor, target: Path) -> str | None:
     """Write one output; return what was wrong, or None."""
     try:
-        _save(task.to_image(output, tensor), target)
+        within_memory(lambda: _save(task.to_image(output, tensor), target), "The output")
     except (ValueError, OSError) as error:
         return str(error)
     return None
