@@ -61,12 +61,21 @@ def png(width, height, depth, colour, rows, *extra):
     return b"\x89PNG\r\n\x1a\n" + b"".join([header, *extra, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")])
 
 
-def tiff(bits, photometric, row, *, fill_order=1, sample_format=1):
+def tiff(bits, photometric, row, *, fill_order=1, sample_format=1, subfile=0):
     """A little-endian TIFF of one row of 2 pixels by hand; the tags are those of TIFF 6.0, section 8."""
     colours = np.arange(3 * 2**bits, dtype="<u2").tobytes() if photometric == 3 else b""
-    count = 12 if colours else 11
+    count = 13 if colours else 12
     place = 8 + 2 + count * 12 + 4
-    tags = {256: 2, 257: 1, 258: bits, 259: 1, 262: photometric, 266: fill_order, 273: place + len(colours)}
+    tags = {
+        254: subfile,
+        256: 2,
+        257: 1,
+        258: bits,
+        259: 1,
+        262: photometric,
+        266: fill_order,
+        273: place + len(colours),
+    }
     tags |= {277: 1, 278: 1, 279: len(row)}
     entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags.items())
     if colours:
@@ -310,6 +319,14 @@ class TestReadImageErrors:
         path.write_bytes(png(12_000, 12_000, 8, 0, b"\0" * 1000))
         with pytest.raises(ImageError, match=r"bomb\.png: the picture is too large \(12000x12000 pixels"):
             read_image(path)
+
+    def test_the_preview_in_a_raw_file_is_not_taken_for_the_photo(self, tmp_path):
+        path = tmp_path / "photo.nef"
+        path.write_bytes(tiff(8, 1, b"\x01\x02", subfile=1))
+        with pytest.raises(ImageError, match=r"photo\.nef: it is a camera's raw file, of which only a small preview"):
+            read_image(path)
+        path.write_bytes(tiff(8, 1, b"\x01\x02"))
+        assert read_image(path).size == (2, 1)
 
     def test_unknown_range(self, file):
         path = file(Image.fromarray(np.ones((2, 2), np.float32)), "depth.tif")

@@ -23,6 +23,10 @@ WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
 """Modes without transparency that Pillow converts to RGB by a fixed formula."""
 
+_SUBFILE_TYPE = 254
+"""TIFF's tag NewSubfileType; its bit 0 says that a picture is a smaller version of another one in the file."""
+_DNG_VERSION = 50706
+
 
 class ImageError(ValueError):
     """A picture or label file that cannot be read rightly; says which file, why, and the remedy."""
@@ -144,12 +148,9 @@ def open_checked(path: Path) -> ImageFile.ImageFile:
     if Image.MAX_IMAGE_PIXELS is not None and opened.width * opened.height > Image.MAX_IMAGE_PIXELS:
         opened.close()
         raise _too_large(str(path), f"{opened.width}x{opened.height} pixels")
-    if opened.format == "BMP" and _is_misread(opened, path):
+    if (problem := guarded(str(path), lambda: _misread(opened, path), path)) is not None:
         opened.close()
-        raise ImageError(
-            f"Cannot read {path}: a bitmap with this gray palette is misread by Pillow. Save it as PNG by the program "
-            "that made it."
-        )
+        raise ImageError(f"Cannot read {path}: {problem}")
     return opened
 
 
@@ -174,16 +175,21 @@ def guarded(what: str, work: Callable[[], R], path: Path | None = None) -> R:
         raise ImageError(f"Cannot read {what}: {_why(error, path)}") from error
 
 
-def _is_misread(opened: ImageFile.ImageFile, path: Path) -> bool:
-    """Tell whether Pillow takes a bitmap's pixels to have other bits than they have, as it does by gray palettes.
-
-    Of two grays it reads one bit a pixel, of more eight, whatever the header says.
-    """
-    with path.open("rb") as file:
-        header = file.read(30)
-    small = int.from_bytes(header[14:18], "little") == 12  # OS/2's header: sides of 2 bytes, not 4
-    bits = int.from_bytes(header[24:26] if small else header[28:30], "little")
-    return opened.tile[0].codec_name == "raw" and bits != {"1": 1, "L": 8}.get(opened.mode, bits)
+def _misread(opened: ImageFile.ImageFile, path: Path) -> str | None:
+    """Return in words what Pillow would read without an error, but wrongly; None if it reads the picture rightly."""
+    if isinstance(opened, TiffImageFile):
+        tags = opened.tag_v2
+        if _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & 1:
+            return "it is a camera's raw file, of which only a small preview can be read. Save it as PNG or JPEG."
+    if opened.format == "BMP" and opened.tile[0].codec_name == "raw":
+        with path.open("rb") as file:
+            header = file.read(30)
+        old = int.from_bytes(header[14:18], "little") == 12  # OS/2's header: sides of 2 bytes, not 4
+        bits = int.from_bytes(header[24:26] if old else header[28:30], "little")
+        # Of two grays Pillow reads one bit a pixel, of more eight, whatever the header says.
+        if bits != {"1": 1, "L": 8}.get(opened.mode, bits):
+            return "a bitmap with this gray palette is misread by Pillow. Save it as PNG by the program that made it."
+    return None
 
 
 def _why(error: Exception, path: Path | None) -> str:
