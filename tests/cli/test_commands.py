@@ -93,6 +93,23 @@ def test_one_bad_photo_does_not_stop_the_others(desk: Path) -> None:
     assert "Traceback" not in ran.stderr
 
 
+def test_photos_that_are_left_out_are_counted_on_stderr(desk: Path) -> None:
+    (desk / "photos" / "broken.jpg").rename(desk / "photos" / "b.heic")
+    ran = stencil("run", "bundle", "things", "photos", "-o", "out", cwd=desk)
+    assert (ran.returncode, ran.stdout) == (0, "out/a.png\n")
+    assert ran.stderr == "photos: 1 file was left out, of formats that are not read: .heic (1)\n"
+
+
+def test_outputs_are_no_inputs_of_a_second_run(desk: Path) -> None:
+    (desk / "photos" / "broken.jpg").unlink()
+    first = stencil("run", "bundle", "things", "photos", "-o", "photos/out", cwd=desk)
+    again = stencil("run", "bundle", "things", "photos", "-o", "photos/out", cwd=desk)
+    assert (first.returncode, first.stdout, first.stderr) == (0, "photos/out/a.png\n", "")
+    assert (again.returncode, again.stdout) == (0, first.stdout)
+    assert again.stderr == "photos: 1 file was left out, in the output folder photos/out\n"
+    assert sorted(path.name for path in (desk / "photos" / "out").rglob("*")) == ["a.png"]
+
+
 def test_damage_is_found(desk: Path) -> None:
     backbone = desk / "bundle" / "model.safetensors"
     data = bytearray(backbone.read_bytes())

@@ -77,8 +77,31 @@ class TestImages:
 
     def test_empty_folder(self, tmp_path):
         (tmp_path / "a.heic").touch()
-        with pytest.raises(FolderError, match=r"\.jpg.* in the folder .*, but got none among its 1 files\. Correct"):
+        left_out = r"\(1 file was left out, of formats that are not read: \.heic \(1\)\)"
+        message = r"\.jpg.* in the folder .*, but got none among its 1 files " + left_out + r"\. Correct"
+        with pytest.raises(FolderError, match=message):
             images(tmp_path)
+
+    def test_pictures_of_other_formats_are_counted(self, tmp_path, caplog):
+        for name in ("a.jfif", "b.avif", "c.jp2", "d.jpg"):
+            save(tmp_path / name, picture(0))
+        for name in ("e.heic", "deep/f.HEIC", "g.psd", ".h.heic", "notes.txt"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).touch()
+        assert images(tmp_path).names == ("a.jfif", "b.avif", "c.jp2", "d.jpg")
+        assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+            (
+                "WARNING",
+                f"{tmp_path}: 3 files were left out, of formats that are not read: .heic (2), .psd (1). Save them as "
+                "PNG or JPEG to use them.",
+            )
+        ]
+
+    def test_other_files_are_left_out_without_a_word(self, tmp_path, caplog):
+        save(tmp_path / "a.png", picture(0))
+        (tmp_path / "notes.txt").touch()
+        assert images(tmp_path).names == ("a.png",)
+        assert caplog.records == []
 
     def test_a_broken_file_is_named_when_read(self, tmp_path):
         (tmp_path / "a.png").touch()
@@ -111,6 +134,12 @@ class TestLabelled:
         for i, example in enumerate(examples):
             np.testing.assert_array_equal(as_hwc(example.image), picture(i))
             np.testing.assert_array_equal(example.label.numpy(), np.full((4, 6), i))
+
+    @pytest.mark.parametrize("suffix", [".jfif", ".avif", ".jp2", ".JPE"])
+    def test_matched_across_new_suffixes(self, tmp_path, suffix):
+        save(tmp_path / f"images/a{suffix}", picture(0))
+        save(tmp_path / "labels/a.png", self.INDICES)
+        assert labelled(tmp_path / "images", tmp_path / "labels")[0].image.shape == (3, 4, 6)
 
     def test_void_values_become_255(self, tmp_path):
         found = self.one(tmp_path, self.INDICES, LabelForm(void=(11, 4)))[0].label

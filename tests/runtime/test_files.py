@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, features
 
 from stencilnet.bundle import save
 from stencilnet.masks import Replace, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 from stencilnet.runtime import Engine
-from stencilnet.runtime.files import plan_outputs, run_files
-from stencilnet.tasks.images import SUFFIXES
+from stencilnet.runtime.files import run_files
+from stencilnet.runtime.planning import plan_outputs
+from stencilnet.tasks.formats import SUFFIXES
 
 PALETTE = [[200, 30, 30], [30, 30, 200]]
 
@@ -40,6 +41,102 @@ def test_folders_keep_their_structure_and_leave_out_other_files(tmp_path: Path) 
     picture(tmp_path / "in" / ".thumbnails" / "a.jpg")
     out = tmp_path / "out"
     assert plan_outputs([str(tmp_path / "in")], out) == {first: out / "a.png", second: out / "deep" / "b.png"}
+
+
+def test_pictures_of_other_formats_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    photos = tmp_path / "in"
+    taken = [picture(photos / name) for name in ("a.jfif", "b.avif", "c.jp2")]
+    for name in ("d.heic", "e.psd", "f.HEIC", "notes.txt", ".g.heic"):
+        (photos / name).write_text("x")
+    assert list(plan_outputs([str(photos)], tmp_path / "out")) == taken
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{photos}: 3 files were left out, of formats that are not read: .heic (2), .psd (1)"
+    ]
+    for file in taken:
+        file.unlink()
+    with pytest.raises(
+        ValueError, match=r"but found none \(3 files were left out, .* \.heic \(2\), \.psd \(1\)\)\. Corr"
+    ):
+        plan_outputs([str(photos)], tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["in", "in/**/*", "in/**/*.png"])
+def test_outputs_below_the_inputs_are_no_inputs(
+    tmp_path: Path, name: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for file in ("a.png", "deep/b.png"):
+        picture(Path("in", file))
+    first = plan_outputs([name], Path("in/out"))
+    assert len(first) == 2
+    assert caplog.records == []
+    for target in first.values():
+        picture(target)
+    (Path("in/out/late.heic")).write_text("x")
+    assert plan_outputs([name], Path("in/out")) == first
+    extra = 1 if name == "in/**/*" else 0  # a pattern takes files of any name
+    assert f"{2 + extra} files were left out, in the output folder in/out" in caplog.text
+
+
+def test_outputs_are_found_by_way_of_links(tmp_path: Path) -> None:
+    source, written = picture(tmp_path / "in" / "a.png"), picture(tmp_path / "in" / "out" / "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in" / "out", target_is_directory=True)
+    (tmp_path / "way").symlink_to(tmp_path / "in", target_is_directory=True)
+    (tmp_path / "in" / "b.png").symlink_to(written)
+    for output in (tmp_path / "in" / "out", tmp_path / "link", tmp_path / "in" / "x" / ".." / "out"):
+        assert list(plan_outputs([str(tmp_path / "in")], output)) == [source]
+        assert list(plan_outputs([str(tmp_path / "way")], output)) == [tmp_path / "way" / "a.png"]
+
+
+def test_a_folder_of_outputs_alone_has_no_inputs(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        picture(tmp_path / "in" / "out" / name)
+    with pytest.raises(ValueError, match=r"found none \(2 files were left out, in the output folder .*out\)\. Correct"):
+        plan_outputs([str(tmp_path / "in")], tmp_path / "in" / "out")
+
+
+@pytest.mark.parametrize("output", ["in", "in/../in", "link", "IN"])
+def test_outputs_among_the_inputs_are_refused(tmp_path: Path, output: str) -> None:
+    picture(tmp_path / "in" / "a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "in", target_is_directory=True)
+    if output == "IN" and not (tmp_path / "IN").exists():
+        pytest.skip("letters of another case are another folder here")
+    with pytest.raises(
+        ValueError, match=r"The outputs would lie among the inputs in .*in: run again, .* -o, as .*in.out"
+    ):
+        plan_outputs([str(tmp_path / "in")], tmp_path / output)
+
+
+def test_outputs_of_a_folder_above_are_refused_where_they_fall_among_the_inputs(tmp_path: Path) -> None:
+    first, second = picture(tmp_path / "in" / "a.jpg"), tmp_path / "in" / "in" / "b.jpg"
+    assert plan_outputs([str(tmp_path / "in")], tmp_path) == {first: tmp_path / "a.png"}
+    picture(second)
+    with pytest.raises(ValueError, match="The outputs would lie among the inputs"):
+        plan_outputs([str(tmp_path / "in")], tmp_path)
+
+
+def test_files_that_are_named_may_lie_in_the_output_folder(tmp_path: Path) -> None:
+    source = picture(tmp_path / "a.jpg")
+    assert plan_outputs([str(source)], tmp_path) == {source: tmp_path / "a.png"}
+    picture(tmp_path / "a.png")
+    assert plan_outputs([str(tmp_path / "*.jpg")], tmp_path) == {source: tmp_path / "a.png"}
+    with pytest.raises(ValueError, match="would be overwritten by the output of"):
+        plan_outputs([str(tmp_path / "*")], tmp_path)
+
+
+def test_an_output_of_a_format_that_is_not_written_is_no_folder(tmp_path: Path) -> None:
+    source = picture(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match=r"Cannot write .*out\.heic: \.heic files are not written\. Choose another -o"):
+        plan_outputs([str(source)], tmp_path / "out.heic")
+
+
+def test_an_output_format_that_pillow_lacks_is_refused_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = picture(tmp_path / "a.png")
+    monkeypatch.setattr(features, "check", lambda feature: feature != "avif")
+    with pytest.raises(
+        ValueError, match=r"Cannot write .*out\.avif: this build of Pillow has no AVIF\. Choose another"
+    ):
+        plan_outputs([str(source)], tmp_path / "out.avif")
 
 
 def test_patterns(tmp_path: Path) -> None:
@@ -93,7 +190,8 @@ def test_every_format_takes_a_segmentation(engine: Engine, suffix: str, tmp_path
     source, target = picture(tmp_path / "a.png"), tmp_path / "new" / f"out{suffix}"
     assert list(run_files(engine, "shapes", {source: target}, drawing=False)) == [(source, None)]
     with Image.open(target) as image:
-        assert (image.mode == "P") == (suffix in {".png", ".bmp", ".tif", ".tiff", ".gif"})
+        assert (image.mode == "P") == (suffix in {".png", ".apng", ".bmp", ".tif", ".tiff", ".gif"})
+        assert image.mode != "P" or set(image.tobytes()) == {1}
         assert np.abs(np.asarray(image.convert("RGB")).astype(int) - PALETTE[1]).max() <= 8
     assert list(target.parent.iterdir()) == [target]
 

@@ -157,6 +157,7 @@ def test_the_engine_labels_pictures(bundle: Path, tmp_path: Path) -> None:
     Image.new("RGB", (20, 12), (0, 0, 255)).save(tmp_path / "sea.png")
     found = engine.label(tmp_path / "sea.png", "colour")
     assert found == engine.label(Image.new("RGB", (20, 12), (0, 0, 255)), "colour")
+    assert found == engine.label(Image.new("RGBA", (20, 12), (0, 0, 255, 255)), "colour")
     assert [name for name, _ in found] == ["blue", "red"]
     assert found[0][1] == pytest.approx(1 / (1 + np.exp(-9)))
 

@@ -11,7 +11,8 @@ from stencilnet.bench.networks import CHANNELS, masked_network, pictures, write_
 from stencilnet.bench.rows import Found, NotHereError, Setting, compared, interleaved, per_second, scaled, speedup
 from stencilnet.bundle import load
 from stencilnet.runtime import Engine
-from stencilnet.runtime.files import plan_outputs, run_files
+from stencilnet.runtime.files import run_files
+from stencilnet.runtime.planning import plan_outputs
 
 IMAGES, TASKS = 64, 8
 """Of the row that runs several tasks at once."""

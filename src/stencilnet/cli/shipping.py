@@ -30,7 +30,8 @@ def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, 
     """Run TASK of BUNDLE on INPUTS: images, folders or patterns."""
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
-    from stencilnet.runtime.files import plan_outputs, run_files
+    from stencilnet.runtime.files import run_files
+    from stencilnet.runtime.planning import plan_outputs
 
     console()
     use_all_cores()

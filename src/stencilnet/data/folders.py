@@ -1,9 +1,11 @@
 """Examples from one's own folders: images, images with label maps, pairs, and side-by-side pairs.
 
 Folders may be nested. Files are taken in the order of their paths; hidden files and files that are no pictures by
-their names are left out, and symbolic links to folders are not followed.
+their names are left out, and symbolic links to folders are not followed. Pictures of formats that are not read are
+left out too, with a warning that counts them.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +17,12 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageFilter
 
-from stencilnet.tasks.images import SUFFIXES, read_image, read_labels, to_tensor
+from stencilnet.tasks.formats import SUFFIXES, left_out
+from stencilnet.tasks.images import read_image, to_tensor
+from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import VOID, Example
+
+logger = logging.getLogger(__name__)
 
 Of = TypeVar("Of")
 
@@ -159,6 +165,8 @@ def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") ->
 def list_images(folder: Path) -> dict[str, Path]:
     """Return the images of a folder and the folders in it, by their paths relative to it, sorted by these.
 
+    How many pictures are left out, since their formats are not read, is logged as a warning.
+
     Raises:
         FolderError: If the folder is missing or holds no image.
     """
@@ -167,11 +175,14 @@ def list_images(folder: Path) -> dict[str, Path]:
         raise FolderError(f"Expected a folder of images at {folder}, but {found}. Correct the path.")
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and not _hidden(p, folder)}
     found_images = {name: files[name] for name in sorted(files) if files[name].suffix.lower() in SUFFIXES}
+    others = left_out(files.values())
     if not found_images:
         raise FolderError(
             f"Expected images ({', '.join(sorted(SUFFIXES))}) in the folder {folder}, but got none among its "
-            f"{len(files)} files. Correct the path or convert the files."
+            f"{len(files)} files{f' ({others})' if others else ''}. Correct the path or convert the files."
         )
+    if others:
+        logger.warning("%s: %s. Save them as PNG or JPEG to use them.", folder, others)
     return found_images
 
 

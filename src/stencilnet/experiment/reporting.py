@@ -96,7 +96,7 @@ def _sheet(experiment: Experiment, folder: RunFolder, task: str, comparison: Com
 def _opened(paths: Mapping[int, Path], position: int) -> Image.Image | None:
     if position not in paths:
         return None
-    with Image.open(paths[position]) as picture:
+    with Image.open(paths[position], formats=("PNG",)) as picture:
         picture.load()
         return picture.copy()
 

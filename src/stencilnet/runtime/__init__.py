@@ -2,5 +2,6 @@
 
 from stencilnet.runtime.engine import Engine
 from stencilnet.runtime.forward import PRECISIONS
+from stencilnet.runtime.memory import TooLargeError
 
-__all__ = ["PRECISIONS", "Engine"]
+__all__ = ["PRECISIONS", "Engine", "TooLargeError"]

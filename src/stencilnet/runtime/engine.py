@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from stencilnet.bundle import BundleError, load
 from stencilnet.models import MultiTaskNet, TaskRecord
 from stencilnet.runtime.forward import PRECISIONS, Forward
+from stencilnet.runtime.memory import within_memory
 from stencilnet.runtime.slots import Slots
 from stencilnet.tasks.catalog import task_from_record
 from stencilnet.tasks.edges2photo import Edges2Photo
@@ -35,6 +36,7 @@ class Engine:
 
     Raises:
         BundleError: If the bundle cannot be opened.
+        TooLargeError: If the backbone does not fit in the device's memory.
         ValueError: If `device`, `precision` or `active` is not valid, or this machine has no such device.
     """
 
@@ -53,7 +55,9 @@ class Engine:
             raise ValueError(f"Expected `active` to be at least 1, but got {active}.")
         opened = _open_device(device)
         self._path = Path(path)
-        self._net: MultiTaskNet = load(path, backbone=backbone).to(opened)
+        self._net: MultiTaskNet = within_memory(
+            lambda: load(path, backbone=backbone).to(opened), f"The backbone of {path}", "Choose another device."
+        )
         self._forward = Forward(opened, precision)
         self._slots = Slots(self._net, active)
         self._made: dict[str, Task] = {}
@@ -82,7 +86,8 @@ class Engine:
         """Run a task on one picture of any size.
 
         Args:
-            image: An RGB picture, or the file of one.
+            image: A picture as Pillow holds it, or the file of one. Both give the same: a picture is turned by its
+                EXIF orientation and made RGB as a file would be (`stencilnet.tasks.images.upright_rgb`).
             task: Name of the task.
             drawing: Whether the picture is an edge drawing already, for tasks that else make one of a photo.
 
@@ -91,12 +96,15 @@ class Engine:
 
         Raises:
             BundleError: If the task's files are damaged.
-            ImageError: If the file cannot be read as a picture.
-            ValueError: If there is no such task, it gives labels, the picture is not RGB, or the task takes no drawing.
+            ImageError: If the file or the picture cannot be read.
+            TooLargeError: If the picture does not fit in memory. The engine goes on working: a smaller one may fit.
+            ValueError: If there is no such task, it gives labels, or the task takes no drawing. So are the errors
+                above: each is a ValueError.
         """
         made = self.picture_task(task)
-        tensor = task_input(made, image, drawing=drawing)
-        return made.to_image(self.forward(tensor, task), tensor)
+        name = _name(image)
+        tensor = within_memory(lambda: task_input(made, image, drawing=drawing), name)
+        return within_memory(lambda: made.to_image(self._output(tensor, task), tensor), _sized(name, tensor))
 
     def run_many(self, images: Sequence[Image.Image | str | Path], tasks: Sequence[str]) -> list[Image.Image]:
         """Run a task on each of several pictures: grouped by task, so that every task is switched to once.
@@ -104,14 +112,15 @@ class Engine:
         Pictures go one by one, so every output is that of `run`, bit for bit, and only one picture is in work.
 
         Args:
-            images: RGB pictures of any size, or files.
+            images: Pictures of any size, or files, as `run` takes them.
             tasks: As many names of tasks.
 
         Returns:
             The pictures, in the order of `images`.
 
         Raises:
-            BundleError, ImageError, ValueError: As `run` does, or if there are not as many tasks as images.
+            BundleError, ImageError, TooLargeError: As `run` does.
+            ValueError: As `run` does, or if there are not as many tasks as images.
         """
         if len(images) != len(tasks):
             raise ValueError(f"Expected as many tasks as images ({len(images)}), but got {len(tasks)}.")
@@ -127,7 +136,7 @@ class Engine:
         """Label one picture of any size.
 
         Args:
-            image: An RGB picture, or the file of one.
+            image: A picture, or the file of one, as `run` takes it.
             task: Name of a classification task.
 
         Returns:
@@ -135,13 +144,17 @@ class Engine:
 
         Raises:
             BundleError: If the task's files are damaged.
-            ImageError: If the file cannot be read as a picture.
-            ValueError: If there is no such task, it gives pictures, or the picture is not RGB.
+            ImageError: If the file or the picture cannot be read.
+            TooLargeError: If the picture does not fit in memory.
+            ValueError: If there is no such task, or it gives pictures.
         """
         made = self._task(task)
         if not isinstance(made, LabelTask):
             raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
-        return made.to_label(self.forward(task_input(made, image, drawing=False), task))
+        name = _name(image)
+        tensor = within_memory(lambda: task_input(made, image, drawing=False), name)
+        what = _sized(f"What the task sees of {name}", tensor)
+        return within_memory(lambda: made.to_label(self._output(tensor, task)), what, "Free memory, or change device.")
 
     def forward(self, tensor: Tensor, task: str) -> Tensor:
         """Return a task's raw output for one input.
@@ -155,8 +168,12 @@ class Engine:
 
         Raises:
             BundleError: If the task's files are damaged.
+            TooLargeError: If memory runs out. The engine goes on working.
             ValueError: If there is no such task.
         """
+        return within_memory(lambda: self._output(tensor, task), _sized("The picture", tensor))
+
+    def _output(self, tensor: Tensor, task: str) -> Tensor:
         channels = self._task(task).channels
         with self._slots.lend(task) as module:
             return self._forward(module, tensor.unsqueeze(0), channels)[0].cpu()
@@ -186,13 +203,21 @@ def task_input(task: Task, image: Image.Image | str | Path, *, drawing: bool) ->
     """Turn a picture, or the file of one, into a task's input ``(3, H, W)``, float32 in [0, 1].
 
     Raises:
-        ImageError: If the file cannot be read as a picture.
-        ValueError: If the picture is not RGB, or the task takes no drawing.
+        ImageError: If the file or the picture cannot be read.
+        ValueError: If the task takes no drawing.
     """
     if drawing and not isinstance(task, Edges2Photo):
         raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
     picture = image if isinstance(image, Image.Image) else read_image(Path(image))
     return task.drawing_to_input(picture) if drawing and isinstance(task, Edges2Photo) else task.to_input(picture)
+
+
+def _name(image: Image.Image | str | Path) -> str:
+    return "The picture" if isinstance(image, Image.Image) else str(image)
+
+
+def _sized(name: str, tensor: Tensor) -> str:
+    return f"{name} ({tensor.shape[-1]}x{tensor.shape[-2]} pixels)"
 
 
 def _open_device(name: str) -> torch.device:

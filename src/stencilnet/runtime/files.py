@@ -1,9 +1,8 @@
-"""From files to files: which inputs are meant, and where each output goes."""
+"""From files to files: some threads read ahead and write behind while the network runs."""
 
-import glob
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -13,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from stencilnet.runtime.engine import Engine, task_input
-from stencilnet.tasks.images import SUFFIXES
+from stencilnet.runtime.memory import within_memory
+from stencilnet.tasks.formats import format_of
 from stencilnet.tasks.task import PictureTask
 
-_INDEXED = frozenset({".png", ".bmp", ".tif", ".tiff", ".gif"})
+_INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
 """Formats that hold a palette; the others get the palette's colours."""
 
 _THREADS = 3
@@ -26,50 +26,10 @@ _AHEAD = 4
 """Pictures that are read before their turn, and as many that may wait to be written: the bound on memory."""
 
 
-def plan_outputs(inputs: Iterable[str], output: Path) -> dict[Path, Path]:
-    """Decide the output file of every input file.
-
-    Args:
-        inputs: Files, folders (every image in them and below, but for hidden ones) or glob patterns.
-        output: A file for one input file, if its name ends as an image's; else a folder, which gets PNG files.
-
-    Raises:
-        ValueError: If an input is missing or holds no image, two inputs would write one file, or an output would
-            overwrite any of the inputs.
-    """
-    found = [pair for name in inputs for pair in _expand(name)]
-    if output.suffix.lower() in SUFFIXES and not output.is_dir():
-        if len(found) != 1:
-            raise ValueError(f"Expected one input for the output file {output}, but got {len(found)}. Give a folder.")
-        planned = [(found[0][0], output)]
-    else:
-        planned = [(source, (output / place).with_suffix(".png")) for source, place in found]
-    _check_targets(planned)
-    return dict(planned)
-
-
-def _check_targets(planned: list[tuple[Path, Path]]) -> None:
-    inputs = {_identity(source): source for source, _ in planned}
-    taken: dict[Path, Path] = {}
-    for source, target in planned:
-        if target in taken:
-            raise ValueError(f"{taken[target]} and {source} would both be written to {target}. Rename one of them.")
-        if target.exists() and _identity(target) in inputs:
-            lost = inputs[_identity(target)]
-            raise ValueError(f"The input {lost} would be overwritten by the output of {source}. Choose another -o.")
-        taken[target] = source
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    """Tell files apart whatever they are called: by links, in other letters, by way of other folders."""
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
 def run_files(
     engine: Engine, task: str, planned: dict[Path, Path], *, drawing: bool
 ) -> Iterator[tuple[Path, str | None]]:
-    """Run one task over files; a bad file does not stop the others.
+    """Run one task over files; a bad file, or one that does not fit in memory, does not stop the others.
 
     Some threads read ahead and write behind while the network runs. Whatever ends it, every output is whole or not
     there.
@@ -88,7 +48,7 @@ def run_files(
 
     def read_ahead(count: int) -> None:
         for source, target in islice(sources, count):
-            reading.append((source, target, pool.submit(task_input, made, source, drawing=drawing)))
+            reading.append((source, target, pool.submit(_read, made, source, drawing)))
 
     try:
         read_ahead(_AHEAD)
@@ -110,6 +70,10 @@ def run_files(
         pool.shutdown(cancel_futures=True)  # waits for files being written
 
 
+def _read(task: PictureTask, source: Path, drawing: bool) -> Tensor:
+    return within_memory(lambda: task_input(task, source, drawing=drawing), "The picture")
+
+
 def _result(writing: deque[tuple[Path, Future[str | None]]]) -> tuple[Path, str | None]:
     source, written = writing.popleft()
     return source, written.result()
@@ -124,7 +88,7 @@ def _settled(problem: str) -> Future[str | None]:
 def _write(task: PictureTask, output: Tensor, tensor: Tensor, target: Path) -> str | None:
     """Write one output; return what was wrong, or None."""
     try:
-        _save(task.to_image(output, tensor), target)
+        within_memory(lambda: _save(task.to_image(output, tensor), target), "The output")
     except (ValueError, OSError) as error:
         return str(error)
     return None
@@ -132,41 +96,20 @@ def _write(task: PictureTask, output: Tensor, tensor: Tensor, target: Path) -> s
 
 def _save(image: Image.Image, target: Path) -> None:
     """Write a picture whole or not at all."""
-    if image.mode == "P" and target.suffix.lower() not in _INDEXED:
+    if image.mode == "P" and format_of(target) not in _INDEXED:
         image = image.convert("RGB")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         # a folder, for a temporary file as such would be readable by its owner only
         with TemporaryDirectory(prefix=".stencil-", dir=target.parent) as scratch:
             part = Path(scratch) / target.name
-            image.save(part)
+            if format_of(target) == "GIF":
+                image.save(part, optimize=False)  # else indices are numbered anew
+            else:
+                image.save(part)
             os.replace(part, target)
     except OSError as error:
         raise ValueError(
             f"Cannot write {target}: {error.strerror or error}. Check the folder's permissions and disk, "
             "or choose another -o."
         ) from error
-
-
-def _expand(name: str) -> list[tuple[Path, Path]]:
-    path = Path(name)
-    if path.is_dir():
-        shown = (file for file in path.rglob("*") if not _hidden(file.relative_to(path)))
-        files = sorted(file for file in shown if file.suffix.lower() in SUFFIXES and file.is_file())
-        if not files:
-            raise ValueError(f"Expected images in the folder {path}, but found none. Correct the path.")
-        return [(file, file.relative_to(path)) for file in files]
-    if path.exists():
-        return [(path, Path(path.name))]
-    matches = sorted(Path(match) for match in glob.glob(name, recursive=True))
-    files = [match for match in matches if match.is_file()]
-    if not files:
-        found = "it matches folders only" if matches else "nothing is there"
-        raise ValueError(
-            f"Expected the input {name} to be a file, a folder or a pattern of files, but {found}. Correct it."
-        )
-    return [(file, Path(file.name)) for file in files]
-
-
-def _hidden(place: Path) -> bool:
-    return any(part.startswith(".") for part in place.parts)

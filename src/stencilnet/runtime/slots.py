@@ -10,6 +10,9 @@ from torch import nn
 
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.columns import Columns
+from stencilnet.runtime.memory import within_memory
+
+_FEWER = "Give `Engine` a smaller `active`, or another device."
 
 
 @dataclass(eq=False)
@@ -55,11 +58,12 @@ class Slots:
         Waits while every slot runs other tasks.
 
         Raises:
-            ValueError: If the task cannot be read, or does not fit (`BundleError`, `DeltaError`).
+            ValueError: If the task cannot be read, or does not fit (`BundleError`, `DeltaError`), also in memory
+                (`TooLargeError`).
         """
         slot = self._take(task)
         try:
-            yield self._filled(slot)
+            yield within_memory(lambda: self._filled(slot), f"The network of task {task!r}", _FEWER)
         finally:
             with self._changed:
                 slot.users -= 1

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stencilnet.tasks.images import to_tensor
+from stencilnet.tasks.images import to_tensor, upright_rgb
 from stencilnet.tasks.task import Example, Sample
 
 
@@ -44,8 +44,8 @@ def examples_in(sample: Sample) -> Tensor:
 
 
 def unit_image(image: Image.Image) -> Tensor:
-    """Turn an RGB picture into ``(3, H, W)`` float32 in [0, 1]."""
-    return unit(to_tensor(image))
+    """Turn any picture, upright and over white, into ``(3, H, W)`` float32 in [0, 1]; see `upright_rgb`."""
+    return unit(to_tensor(upright_rgb(image)))
 
 
 def photo_of(example: Example) -> Tensor:
@@ -97,7 +97,8 @@ def _checked(name: str, part: str, image: Tensor) -> Tensor:
     if image.dtype != torch.uint8 or image.dim() != 3 or image.shape[0] != 3:
         raise ValueError(
             f"Example `{name}`: expected its {part} to be uint8 RGB (3, H, W), "
-            f"but got {image.dtype} of shape {tuple(image.shape)}. Convert it to 8-bit RGB."
+            f"but got {image.dtype} of shape {tuple(image.shape)}. "
+            "Make it by `to_tensor(upright_rgb(picture))` of stencilnet.tasks.images."
         )
     return image
 

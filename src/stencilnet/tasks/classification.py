@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stencilnet.tasks.checks import photo_of, refuse, unit
-from stencilnet.tasks.images import to_tensor
+from stencilnet.tasks.images import to_tensor, upright_rgb
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 
@@ -139,7 +139,7 @@ class Classification(Plain):
 
     def to_input(self, image: Image.Image) -> Tensor:
         """Return the middle of the photo, ``(3, crop, crop)`` in [0, 1]: what a test by centre crops sees."""
-        pixels = to_tensor(image)
+        pixels = to_tensor(upright_rgb(image))
         old = pixels.shape[-2:]
         shorter = max(self.crop, self.resize or min(old))
         new = [max(1, round(side * shorter / min(old))) for side in old]

@@ -187,7 +187,15 @@ class Task(Protocol):
         ...
 
     def to_input(self, image: Image.Image) -> Tensor:
-        """Turn an RGB photo into the network's input ``(3, H, W)``, float32 in [0, 1]."""
+        """Turn a photo into the network's input ``(3, H, W)``, float32 in [0, 1].
+
+        Args:
+            image: A picture as Pillow holds it, of any mode; it is made what its file would be read as
+                (`stencilnet.tasks.images.upright_rgb`).
+
+        Raises:
+            ImageError: If its pixels cannot be read, or have no known range of values.
+        """
         ...
 
 

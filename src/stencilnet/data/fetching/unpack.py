@@ -21,12 +21,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from PIL import Image
-
 from stencilnet.bundle.disk import sync_folder, write_file
 from stencilnet.data.fetching.catalog import Holding, RemoteFile
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
 from stencilnet.data.official.files import Progress
+from stencilnet.tasks.formats import open_image
 
 _BLOCK = 1 << 20
 _SHOWN = 3
@@ -148,7 +147,7 @@ def _check_whole(archive: Path, file: RemoteFile, unpacked_in: Path) -> None:
 
 def _check_picture(path: Path, file: RemoteFile, *, ours: bool) -> None:
     try:
-        with Image.open(path) as picture:
+        with open_image(path) as picture:
             picture.load()
     except (OSError, SyntaxError, ValueError) as error:
         if ours:

@@ -16,7 +16,8 @@ from PIL import Image
 
 from stencilnet.data.folders import FolderError, shown
 from stencilnet.data.official.names import voc_palette
-from stencilnet.tasks.images import read_image, read_labels, to_tensor
+from stencilnet.tasks.images import read_stored, to_tensor
+from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import Example
 
 Progress = Callable[[str, int, int], None]
@@ -26,7 +27,6 @@ RECORD = "record.json"
 """Name of the file, in a folder of label maps made here, that says from what they are made, and if all of them are."""
 
 _END_OF_PNG = b"IEND\xaeB`\x82"
-_ORIENTATION = 0x0112
 _SHOWN = 3
 
 
@@ -208,32 +208,24 @@ def complain(problems: Iterable[str | None], remedy: str) -> None:
 
 
 def read_photo(name: str, path: Path) -> Example:
-    """Read an image without labels."""
-    return Example(name=name, image=to_tensor(_read_stored(path)))
+    """Read an image without labels, as it lies in the file."""
+    return Example(name=name, image=to_tensor(read_stored(path)))
 
 
 def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) -> Example:
-    """Read an image and its label map.
+    """Read an image and its label map: annotations count stored pixels, whatever EXIF says is upright.
 
     Raises:
         FolderError: If their sizes differ.
         stencilnet.tasks.images.ImageError: If one cannot be read.
     """
-    image, label = _read_stored(image_path), read_labels(label_path)
+    image, label = read_stored(image_path), read_labels(label_path)
     if image.size != label.shape[::-1]:
         raise FolderError(
             f"Expected {image_path} and {label_path} to have one size, but got {image.width}x{image.height} and "
             f"{label.shape[1]}x{label.shape[0]} pixels (width x height). {remedy}"
         )
     return Example(name=name, image=to_tensor(image), label=torch.from_numpy(label))
-
-
-def _read_stored(path: Path) -> Image.Image:
-    """Read a picture as it lies in the file: the annotations count stored pixels, whatever EXIF says is upright."""
-    image = read_image(path)
-    with Image.open(path) as stored:
-        turned = stored.getexif().get(_ORIENTATION, 1) != 1
-        return stored.convert("RGB") if turned else image
 
 
 def replica_file(name: str, root: Path) -> Path:

@@ -1,0 +1,161 @@
+"""Which input files are meant, and where the output of each goes."""
+
+import glob
+import itertools
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stencilnet.tasks.formats import OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out
+
+logger = logging.getLogger(__name__)
+
+
+def plan_outputs(inputs: Iterable[str], output: Path) -> dict[Path, Path]:
+    """Decide the output file of every input file.
+
+    Files in an output folder that lies in an input folder, or where a pattern looks, are no inputs: they are what an
+    earlier run has written. How many are left out, and how many pictures of formats that are not read, is logged as
+    warnings.
+
+    Args:
+        inputs: Files, folders (every image in them and below, but for hidden ones) or glob patterns.
+        output: A file for one input file, if its name ends as an image's; else a folder, which gets PNG files.
+
+    Raises:
+        ValueError: If an input is missing or holds no image, two inputs would write one file, an output would
+            overwrite any of the inputs or lie among those of an input folder, or the output file's format is not
+            written, by this build of Pillow or at all.
+    """
+    suffix = output.suffix.lower()
+    single = suffix in SUFFIXES | OTHER_SUFFIXES and not output.is_dir()
+    places = [_Place.of(name) for name in inputs]
+    found = [pair for place in places for pair in place.files(None if single else output)]
+    if single:
+        _check_file(output, len(found))
+        planned = [(source, output) for source, _ in found]
+    else:
+        planned = [(source, (output / place).with_suffix(".png")) for source, place in found]
+    _check_targets(planned)
+    _check_folders(planned, [place.root for place in places if place.whole], output)
+    return dict(planned)
+
+
+def _check_file(output: Path, inputs: int) -> None:
+    if inputs != 1:
+        raise ValueError(f"Expected one input for the output file {output}, but got {inputs}. Give a folder.")
+    name = format_of(output)
+    if name is None:
+        raise ValueError(f"Cannot write {output}: {output.suffix} files are not written. Choose another -o, as .png.")
+    if not is_supported(name):
+        raise ValueError(f"Cannot write {output}: this build of Pillow has no {name}. Choose another -o, as .png.")
+
+
+def _check_folders(planned: list[tuple[Path, Path]], folders: list[Path], output: Path) -> None:
+    """Refuse outputs that the same command, given again, would take as inputs."""
+    for folder in folders:
+        if _lies_in(output, folder):
+            continue  # what is in the output folder is left out
+        for parent in {target.parent: None for _, target in planned}:
+            if _lies_in(parent / "any", folder):
+                raise ValueError(
+                    f"The outputs would lie among the inputs in {folder}: run again, they would be inputs too. Choose "
+                    f"another -o, as {folder / 'out'}."
+                )
+
+
+def _check_targets(planned: list[tuple[Path, Path]]) -> None:
+    inputs = {_identity(source): source for source, _ in planned}
+    taken: dict[Path, Path] = {}
+    for source, target in planned:
+        if target in taken:
+            raise ValueError(f"{taken[target]} and {source} would both be written to {target}. Rename one of them.")
+        if target.exists() and _identity(target) in inputs:
+            lost = inputs[_identity(target)]
+            raise ValueError(f"The input {lost} would be overwritten by the output of {source}. Choose another -o.")
+        taken[target] = source
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Tell files apart whatever they are called: by links, in other letters, by way of other folders."""
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    """Tell whether a path, there or not, is below a folder, whatever either is called."""
+    if not folder.resolve().exists():
+        return False
+    wanted = _identity(folder.resolve())
+    return any(parent.exists() and _identity(parent) == wanted for parent in path.resolve().parents)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where an input is looked for.
+
+    Attributes:
+        name: What the user gave.
+        root: The folder that is looked through; of a single file, the file.
+        whole: Whether everything in the folder is meant.
+    """
+
+    name: str
+    root: Path
+    whole: bool = False
+
+    @classmethod
+    def of(cls, name: str) -> "_Place":
+        path = Path(name)
+        if path.exists():
+            return cls(name=name, root=path, whole=path.is_dir())
+        plain = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
+        return cls(name=name, root=Path(*plain))
+
+    def files(self, output: Path | None) -> list[tuple[Path, Path]]:
+        """Return the files and what they are called in an output folder, but for those that are in it already.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        if not self.whole and self.root == Path(self.name) and self.root.exists():
+            return [(self.root, Path(self.root.name))]
+        found = self._in_folder() if self.whole else self._matches()
+        pictures = [file for file in found if not self.whole or file.suffix.lower() in SUFFIXES]
+        notes = [left_out(found)] if self.whole else []
+        if output is not None and _lies_in(output, self.root):
+            kept = [file for file in pictures if not _lies_in(file, output)]
+            notes += [_outputs(len(pictures) - len(kept), output)]
+            pictures = kept
+        said = "; ".join(filter(None, notes))
+        if not pictures:
+            place = f"the folder {self.root}" if self.whole else self.name
+            raise ValueError(f"Expected images in {place}, but found none{said and f' ({said})'}. Correct the path.")
+        if said:
+            logger.warning("%s: %s", self.name, said)
+        return [(file, file.relative_to(self.root) if self.whole else Path(file.name)) for file in sorted(pictures)]
+
+    def _in_folder(self) -> list[Path]:
+        shown = (file for file in self.root.rglob("*") if not _hidden(file.relative_to(self.root)))
+        return [file for file in shown if file.is_file()]
+
+    def _matches(self) -> list[Path]:
+        matches = [Path(match) for match in glob.glob(self.name, recursive=True)]
+        files = [match for match in matches if match.is_file()]
+        if not files:
+            found = "it matches folders only" if matches else "nothing is there"
+            raise ValueError(
+                f"Expected the input {self.name} to be a file, a folder or a pattern of files, but {found}. Correct it."
+            )
+        return files
+
+
+def _outputs(count: int, folder: Path) -> str:
+    """Return in words how many files are left out since they lie in the output folder; empty if none does."""
+    files = "1 file was" if count == 1 else f"{count} files were"
+    return f"{files} left out, in the output folder {folder}" if count else ""
+
+
+def _hidden(place: Path) -> bool:
+    return any(part.startswith(".") for part in place.parts)

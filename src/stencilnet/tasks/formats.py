@@ -1,0 +1,137 @@
+"""Which formats of pictures are read: told by content when a file is opened, by suffix when a folder is listed.
+
+Pillow alone would open more: it hands PostScript to Ghostscript, a program that a file can make write others or never
+end. Only what `FORMATS` names is decoded, whatever a file is called.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+from PIL import Image, ImageFile, features
+
+FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+        "PNG": (".png", ".apng"),
+        "BMP": (".bmp",),
+        "TIFF": (".tif", ".tiff"),
+        "WEBP": (".webp",),
+        "GIF": (".gif",),
+        "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+        "AVIF": (".avif", ".avifs"),
+        "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    }
+)
+"""The formats that are read, by Pillow's names, and what the names of their files end with."""
+
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
+"""What the names of pictures end with, in small or capital letters."""
+
+OTHER_SUFFIXES = frozenset(
+    {
+        *{".heic", ".heif", ".hif", ".jxl", ".jxr", ".wdp", ".hdp"},
+        *{".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2", ".raf", ".pef"},
+        *{".srw", ".rwl", ".3fr", ".fff", ".iiq", ".x3f", ".erf", ".mrw", ".dcr", ".kdc"},
+        *{".svg", ".svgz", ".eps", ".epsf", ".ps", ".ai", ".wmf", ".emf", ".cdr"},
+        *{".psd", ".psb", ".xcf", ".kra", ".ora", ".exr", ".hdr", ".pfm", ".pam", ".dds", ".tga", ".pcx", ".dcx"},
+        *{".dib", ".ico", ".icns", ".cur", ".qoi", ".sgi", ".ras", ".xbm", ".xpm", ".pict", ".pct", ".fpx", ".djvu"},
+        *{".fit", ".fits", ".dcm", ".dicom", ".jls", ".jng", ".mng", ".bpg", ".flif"},
+    }
+)
+"""What the names of pictures end with whose formats are not read. Where a folder is listed they are left out, but not
+without a word."""
+
+_CODECS = MappingProxyType({"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"})
+"""Formats that a build of Pillow may lack, and Pillow's names of what reads them."""
+
+_HEAD = 1024
+"""Bytes at the start of a file by which its format is told."""
+
+_SIGNATURES = (
+    (0, b"%!", "PostScript (EPS)"),
+    (0, b"\xc5\xd0\xd3\xc6", "PostScript (EPS)"),
+    (0, b"%PDF", "PDF"),
+    (0, b"8BPS", "PSD (Photoshop)"),
+    (0, b"gimp xcf", "XCF (GIMP)"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"II\xbc", "JPEG XR"),
+    (0, b"\0\0\x01\0", "ICO"),
+    (0, b"\xd7\xcd\xc6\x9a", "WMF"),
+    (40, b" EMF", "EMF"),
+    (0, b"v/1\x01", "OpenEXR"),
+    (0, b"#?RADIANCE", "Radiance HDR"),
+    (0, b"DDS ", "DDS"),
+    (0, b"qoif", "QOI"),
+    (0, b"SIMPLE  =", "FITS"),
+    (0, b"\x89HDF", "HDF5"),
+    (0, b"FUJIFILMCCD-RAW", "a camera's raw file"),
+    (4, b"ftypcrx", "a camera's raw file"),
+    (4, b"ftyphei", "HEIC (HEIF)"),
+    (4, b"ftyphev", "HEIC (HEIF)"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG2000"),
+    (8, b"WEBP", "WEBP"),
+)
+"""Where a file's first bytes tell its format: place, bytes, and name (Pillow's if it is one of `FORMATS`)."""
+
+
+def open_image(path: Path) -> ImageFile.ImageFile:
+    """Open a picture by Pillow if it is of one of `FORMATS`; no other decoder sees the file.
+
+    Raises:
+        PIL.UnidentifiedImageError: If the file is none of them.
+        OSError: If it cannot be read. Damaged files raise almost any exception.
+    """
+    return Image.open(path, formats=tuple(FORMATS))
+
+
+def format_of(path: Path) -> str | None:
+    """Return which of `FORMATS` a file's name stands for, or None."""
+    suffix = path.suffix.lower()
+    return next((name for name, suffixes in FORMATS.items() if suffix in suffixes), None)
+
+
+def is_supported(name: str) -> bool:
+    """Tell whether this build of Pillow has what one of `FORMATS` needs."""
+    return name not in _CODECS or bool(features.check(_CODECS[name]))
+
+
+def unread(path: Path) -> str | None:
+    """Return in words why a file is of no format that is read here, told by its first bytes; None if they do not tell.
+
+    The words end a sentence that begins with the file's name and a colon.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    found = _told_by(head)
+    if found is None or (found in FORMATS and is_supported(found)):
+        return None
+    if found in FORMATS:
+        return f"it is {found}, which this build of Pillow does not read. Install Pillow 11.3 or newer from PyPI"
+    return f"it is {found}, which is not read (only {', '.join(sorted(FORMATS))} are)"
+
+
+def _told_by(head: bytes) -> str | None:
+    found = next((name for place, sign, name in _SIGNATURES if head.startswith(sign, place)), None)
+    if found is None and head.startswith(b"ftyp", 4):
+        brands = head[8 : int.from_bytes(head[:4])]
+        return "AVIF" if b"avi" in brands else "HEIC (HEIF)" if b"mif1" in brands or b"msf1" in brands else None
+    if found is None and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+        return "SVG" if b"<svg" in head else "a web page or XML"
+    return found
+
+
+def left_out(files: Iterable[Path]) -> str:
+    """Return in words how many files are pictures by their names, but of formats that are not read; empty if none is.
+
+    For example ``3 files were left out, of formats that are not read: .heic (2), .psd (1)``.
+    """
+    counts = Counter(suffix for file in files if (suffix := file.suffix.lower()) in OTHER_SUFFIXES)
+    if not counts:
+        return ""
+    listed = ", ".join(f"{suffix} ({count})" for suffix, count in sorted(counts.items()))
+    total = counts.total()
+    return f"{total} {'file was' if total == 1 else 'files were'} left out, of formats that are not read: {listed}"
