@@ -57,6 +57,7 @@ class Training:
             group=group,
             penalty=self.penalty,
             scale=self.scale,
+            span=self.job.span,
         )
         if self.record is not None:
             restore(learner, self.record)

@@ -20,7 +20,7 @@ from stencilnet.models.columns import run
 from stencilnet.tasks.task import Recipe, Sample, Task
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.networks import Judgement, Network, Regularizer, graph_of
-from stencilnet.training.optimizers import adam_by_role, adam_for_critic, scale_rates, schedule_factor
+from stencilnet.training.optimizers import Span, adam_by_role, adam_for_critic, scale_rates, schedule_factor
 from stencilnet.training.settings import Resolved
 
 
@@ -48,6 +48,7 @@ class Learner:
         recipe: Gives the schedule.
         resolved: Device, precision, whether compiled, parts of a batch.
         group: The processes that train together.
+        span: Which part of the recipe's schedule the steps are.
     """
 
     backbone: nn.Module
@@ -60,6 +61,7 @@ class Learner:
     recipe: Recipe
     resolved: Resolved
     group: Group
+    span: Span
 
 
 def make_learner(
@@ -74,6 +76,7 @@ def make_learner(
     group: Group = ALONE,
     penalty: Penalty | None = None,
     scale: float = 1.0,
+    span: Span | None = None,
 ) -> Learner:
     """Put everything on the device and make the optimisers.
 
@@ -88,6 +91,7 @@ def make_learner(
         group: The processes that train together, each with the same tensors.
         penalty: What a method adds to the loss; taken over.
         scale: What it is in units of.
+        span: Which part of a schedule the recipe's steps are; None: they are a whole one.
 
     Raises:
         ValueError: If the trainable's weights are not those of the backbone.
@@ -119,6 +123,7 @@ def make_learner(
         recipe=recipe,
         resolved=resolved,
         group=group,
+        span=span or Span(first=0, steps=recipe.steps),
     )
 
 
@@ -140,7 +145,7 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
     Returns:
         Detached scalars of the whole batch: ``loss``, its terms as ``loss/<term>``, and ``critic``.
     """
-    factor = schedule_factor(learner.recipe.schedule, step, learner.recipe.steps)
+    factor = schedule_factor(learner.recipe.schedule, learner.span.first + step, learner.span.steps)
     parts = _parts(batch, learner.resolved.settings.accumulate)
     shares = _shares(learner, parts)
     critic = learner.critic
