@@ -23,7 +23,7 @@ from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.pictures import spread
 from stencilnet.experiment.provenance import hardware, provenance
 from stencilnet.experiment.session import Session, learning
-from stencilnet.experiment.styles import bind_style
+from stencilnet.experiment.styles import bind_style, calibration_image
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.masks import NetState
 from stencilnet.methods import Adopting, Fresh, Joint, retrains_first
@@ -376,5 +376,5 @@ def bound_tasks(experiment: Experiment, data: Mapping[str, TaskData], root: Path
         network = vgg(next(iter(styles.values())).preset, experiment.perceptual.weights)
     else:
         images = data[experiment.tasks[0].name].train
-        network = random_standin(images[index].image.float() / 255 for index in spread(_SEEN, len(images)))
+        network = random_standin(calibration_image(images[index]) for index in spread(_SEEN, len(images)))
     return tasks | {name: bind_style(task, network, root) for name, task in styles.items()}
