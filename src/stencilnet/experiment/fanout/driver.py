@@ -40,11 +40,13 @@ def fan_out(run: Run, ask: RayAsk | SlurmAsk) -> dict[str, str]:
 
     Raises:
         ConfigError: If the engine does not know what is asked for.
+        DataError: If there is nothing to learn or to measure in a task's data.
         ValueError: If the engine is not there.
         FanError: If the backbone could not be trained.
         Interrupted: If the session said so; the jobs have stopped in a resumable state.
     """
     session, experiment = run.session, run.experiment
+    run.check_data()
     with on_ray(ask) if isinstance(ask, RayAsk) else on_slurm(ask, session.out) as submit:
         failures = _all_jobs(run, submit)
     for method in experiment.methods:
