@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.experiment.counting import DataError
 from stencilnet.experiment.fanout.asking import RayAsk, SlurmAsk
 from stencilnet.experiment.fanout.jobs import FanJob, jobs
 from stencilnet.experiment.fanout.ray import on_ray
@@ -46,7 +47,12 @@ def fan_out(run: Run, ask: RayAsk | SlurmAsk) -> dict[str, str]:
         Interrupted: If the session said so; the jobs have stopped in a resumable state.
     """
     session, experiment = run.session, run.experiment
-    run.check_data()
+    try:
+        run.check_data()
+    except DataError:
+        raise
+    except (ValueError, OSError) as error:  # not to be opened here: the job that needs it fails, and says so
+        session.announce(f"some data could not be counted: {error}")
     with on_ray(ask) if isinstance(ask, RayAsk) else on_slurm(ask, session.out) as submit:
         failures = _all_jobs(run, submit)
     for method in experiment.methods:
