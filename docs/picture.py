@@ -4,12 +4,15 @@ python docs/picture.py runs/demo/bundle docs/picture.png
 """
 
 import sys
+from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
 import stencilnet as sn
 from stencilnet.analysis.grids import Sheet, contact_sheet
 from stencilnet.data.scenes import draw_scene
+from stencilnet.experiment.reading import read_config, to_plain
 
 COLUMNS = {
     "scenes": "16 classes",
@@ -21,9 +24,25 @@ COLUMNS = {
 }
 SCENES = (300011, 300016, 300025, 300028)
 
-engine = sn.Engine(sys.argv[1])
-rows = []
-for index in SCENES:
-    scene = Image.fromarray(draw_scene(0, index, 64).image)
-    rows.append((scene, *(engine.run(scene, task) for task in COLUMNS)))
-contact_sheet(Sheet(columns=("photo", *COLUMNS.values()), rows=tuple(rows))).save(sys.argv[2], optimize=True)
+CONFIG = "demo/small"
+"""What the bundle is of."""
+
+
+def plan() -> list[dict[str, Any]]:
+    """Return the tasks that are shown, and the config that they are learned by."""
+    config = read_config(CONFIG)
+    return [{"task": config.plan(task).name, "scenes": SCENES, "config": to_plain(config)} for task in COLUMNS]
+
+
+def draw(bundle: Path, picture: Path) -> None:
+    """Run every task on every scene, and write the picture."""
+    engine = sn.Engine(bundle)
+    rows = []
+    for index in SCENES:
+        scene = Image.fromarray(draw_scene(0, index, 64).image)
+        rows.append((scene, *(engine.run(scene, task) for task in COLUMNS)))
+    contact_sheet(Sheet(columns=("photo", *COLUMNS.values()), rows=tuple(rows))).save(picture, optimize=True)
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -145,3 +145,21 @@ def test_refusals_are_one_message(words: tuple[str, ...], code: int, message: st
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("words", [("train",), ("compare",), ("train", "--dry-run"), ("add",)], ids=" ".join)
+def test_data_that_teach_nothing_are_a_mistake_in_the_config(words: tuple[str, ...], desk: Path) -> None:
+    for part in ("images", "labels"):
+        (desk / part).mkdir()
+        for index in range(3):
+            Image.new("RGB" if part == "images" else "L", (40, 40), "black").save(desk / part / f"{index}.png")
+    source = "{kind: labelled, images: images, labels: labels}"
+    scenes = ("{kind: scenes, count: 4, size: 32}", "{kind: scenes, count: 2, size: 32, first: 50}")
+    config = TASK.replace("{kind: colorization}", "{kind: segmentation, classes: [background, polyp]}")
+    (desk / "polyps.yaml").write_text(config.replace(scenes[0], source).replace(scenes[1], source))
+    verb, *options = words
+    done = stencil(verb, *(["bundle"] if verb == "add" else []), "polyps.yaml", *options, cwd=desk)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "colour: expected labelled pixels of at least 2 classes in the training part, but it holds no" in done.stderr
+    assert "step" not in done.stderr

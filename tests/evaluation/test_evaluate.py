@@ -60,6 +60,47 @@ def test_only_neighbours_of_one_size_share_a_batch_in_order() -> None:
     assert all(torch.equal(a, b["input"] / 255) for a, b in zip(flat, samples, strict=True))
 
 
+def test_photos_are_run_one_by_one_where_sixteen_would_not_fit() -> None:
+    """Six photos of 1200x900 were once one batch of 6.5 million pixels, in a network with 64 channels to each."""
+    photo = {"input": torch.zeros(3, 900, 1200, dtype=torch.uint8), "target": torch.zeros(900, 1200, dtype=torch.uint8)}
+    seen: list[torch.Size] = []
+
+    def watch(sample: Sample) -> Tensor:
+        seen.append(sample["input"].shape)
+        return sample["input"]
+
+    evaluate(watch, TASK, [photo] * 6, batch=16)
+    assert seen == [(1, 3, 900, 1200)] * 6
+
+
+def test_pictures_of_256_pixels_are_run_by_sixteen() -> None:
+    seen: list[int] = []
+
+    def watch(sample: Sample) -> Tensor:
+        seen.append(len(sample["input"]))
+        return sample["input"]
+
+    evaluate(watch, TASK, labelled(*[(256, 256)] * 17), batch=16)
+    assert seen == [16, 1]
+
+
+@pytest.mark.parametrize("norm", ["instance", "affine"])
+@pytest.mark.parametrize("task", [TASK, RESTORE], ids=["segmentation", "restoration"])
+def test_a_network_measures_the_same_whatever_the_batches(norm: str, task: Segmentation | Restoration) -> None:
+    torch.manual_seed(0)
+    module = UNet(width=4, channels=3, norm=norm).eval()
+    samples = labelled(*[(32, 48)] * 9, (40, 32), *[(32, 48)] * 7)
+    if task is RESTORE:
+        samples = [{"input": sample["input"], "target": sample["input"].flip(0)} for sample in samples]
+
+    def measured(batch: int, pixels: int) -> dict[str, float]:
+        return evaluate(lambda sample: module(sample["input"]), task, samples, batch=batch, pixels=pixels)
+
+    alone = measured(1, 1)
+    for bound in (32 * 48, 3 * 32 * 48, 2**20):
+        assert measured(16, bound) == pytest.approx(alone, rel=1e-5)
+
+
 def test_progress_counts_samples() -> None:
     told: list[tuple[int, int]] = []
     evaluate(answer, TASK, labelled((4, 4), (4, 4), (4, 4)), batch=2, on_batch=lambda *now: told.append(now))
@@ -112,6 +153,11 @@ def test_a_trained_network_is_measured_without_gradients_and_stays_trainable() -
 def test_refused(samples: list[dict[str, Tensor]], batch: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(answer, TASK, samples, batch=batch)
+
+
+def test_no_pixels_are_refused() -> None:
+    with pytest.raises(ValueError, match="`pixels` to be at least 1, but got 0"):
+        evaluate(answer, TASK, labelled((4, 4)), pixels=0)
 
 
 def test_another_tasks_network_is_refused() -> None:

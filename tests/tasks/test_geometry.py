@@ -45,9 +45,15 @@ def test_twice_as_near_is_half_off() -> None:
     assert scored(Depth(), sample["target"] / 2, sample) == pytest.approx({"AbsRel": 1.0, "delta_1.25": 0.0})
 
 
-def test_a_picture_of_the_sky_alone_has_no_error() -> None:
+def test_a_picture_of_the_sky_alone_is_not_measured() -> None:
+    """Once it counted as right, whatever the output."""
     sample = prepared(Depth(), torch.zeros(1, 4, 4, dtype=torch.uint8))
-    assert scored(Depth(), torch.ones(1, 1, 4, 4), sample) == {"AbsRel": 0.0, "delta_1.25": 100.0}
+    with pytest.raises(ValueError, match="at least one image to measure, but got none"):
+        scored(Depth(), torch.ones(1, 1, 4, 4), sample)
+    other = prepared(Depth(), torch.full((1, 4, 4), 100, dtype=torch.uint8))
+    both = {name: torch.cat([sample[name], other[name]]) for name in sample}
+    output = torch.cat([torch.ones(1, 1, 4, 4), other["target"] / 2])
+    assert scored(Depth(), output, both) == pytest.approx({"AbsRel": 1.0, "delta_1.25": 0.0})
     assert float(Depth().loss(torch.ones(1, 1, 4, 4), sample, None)["l1"]) == 1  # but it is learned
 
 
@@ -83,6 +89,10 @@ def test_no_surface_is_a_vector_of_no_length() -> None:
     assert scored(Normals(), sample["target"] + torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1), sample)[
         "angle"
     ] == pytest.approx(45, abs=0.3)
+    blank = prepared(Normals(), torch.full((3, 4, 4), 128, dtype=torch.uint8))
+    both = {name: torch.cat([blank[name], sample[name]]) for name in sample}
+    turned = both["target"] + torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1)
+    assert scored(Normals(), turned, both)["angle"] == pytest.approx(45, abs=0.3)  # the blank one does not count
     picture = np.asarray(Normals().to_image(torch.full((3, 4, 4), 0.2), torch.zeros(3, 4, 4)))
     assert (picture == 128).all()
 

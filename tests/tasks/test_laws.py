@@ -17,6 +17,7 @@ from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
 from stencilnet.tasks.depth import Depth
 from stencilnet.tasks.edges2photo import Edges2Photo
+from stencilnet.tasks.inventory import CountedTask
 from stencilnet.tasks.normals import Normals
 from stencilnet.tasks.perceptual import Description, PerceptualNetwork
 from stencilnet.tasks.restoration import Restoration
@@ -203,6 +204,24 @@ def test_samples_are_unit_images_of_the_examples_size(row: Row, height: int, wid
     for name in {"input", "image"} & set(sample):
         assert sample[name].dtype == torch.float32
         assert 0 <= float(sample[name].min()) < float(sample[name].max()) <= 1
+
+
+@rows
+def test_what_examples_hold_is_counted(row: Row) -> None:
+    if not isinstance(row.task, CountedTask):
+        assert isinstance(row.task, StyleTransfer)  # its target is no example's
+        return
+    wanted, example = row.task.inventory(), row.example(37, 53, 0)
+    found = row.task.count(example)
+    assert found.dtype == torch.int64
+    assert found.shape == (len(wanted.things) + 1,)
+    assert int(found[:-1].sum()) > 0
+    assert int(found.sum()) == (1 if wanted.unit in ("examples", "photos", "pairs", "drawings") else 37 * 53)
+    assert 1 <= wanted.least <= len(wanted.things)
+    assert wanted.rest or int(found[-1]) == 0
+    if example.label is not None or example.category is not None:
+        unseen = replace(example, image=torch.empty(3, 0, 0, dtype=torch.uint8))
+        assert torch.equal(row.task.count(unseen), found)
 
 
 @rows

@@ -19,6 +19,7 @@ from stencilnet.training.checkpoint import environment
 from stencilnet.training.fit import Interrupted
 from stencilnet.training.settings import Precision, Settings, resolve
 from stencilnet.training.step import Learner, make_learner, train_step
+from stencilnet.training.validation import validate
 
 from .fit_toys import Duel, Normed, Still, StopAfter, fit, job, masks, seeded, unet, weights
 
@@ -208,3 +209,15 @@ def test_a_checkpoint_that_does_not_say_was_written_by_one_device_in_one_part(tm
     torch.save(record, path)
     fit(job(tmp_path), masks(backbone), backbone, resume=True)
     assert not [message for message in caplog.messages if "was written with" in message]
+
+
+@pytest.mark.parametrize(("parts", "batches"), [(1, [4, 4, 2]), (2, [2] * 5), (4, [1] * 10)])
+def test_validation_holds_no_more_at_once_than_a_step(parts: int, batches: list[int]) -> None:
+    whole = batch(LABELS)
+    samples = [{name: tensor[index % 4] for name, tensor in whole.items()} for index in range(10)]
+    seen: list[int] = []
+    trained = learner(LABELS, parts)
+    trained.backbone.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    found = validate(trained, samples, shown=0, stop=bool)
+    assert seen == batches
+    assert found.scores == pytest.approx(validate(learner(LABELS, 1), samples, shown=0, stop=bool).scores, rel=1e-5)

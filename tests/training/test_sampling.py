@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 import torch
 
-from stencilnet.training.sampling import Order, batched, permutation, training_loader, validation_loader
+from stencilnet.training.sampling import PIXELS, Order, batched, permutation, training_loader, validation_loader
 from stencilnet.training.seeds import derived_seed, forked
 
 from .fit_toys import Blobs, Still
@@ -65,6 +65,21 @@ def test_batches_of_pictures_of_different_sizes() -> None:
     ]
     flat = [image for batch in batches for image in batch["input"]]
     assert all(torch.equal(image, sample["input"]) for image, sample in zip(flat, samples, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [((256, 256), 16), ((64, 64), 16), ((257, 256), 15), ((900, 1200), 1), ((2000, 2000), 1), ((512, 512), 4)],
+)
+def test_batches_are_bounded_by_their_pixels(size: tuple[int, int], count: int) -> None:
+    sample = {"input": torch.zeros(3, *size, dtype=torch.uint8), "target": torch.tensor(1)}
+    batches = list(batched(iter([sample] * 17), 16, PIXELS))
+    assert [len(batch["input"]) for batch in batches][:-1] == [count] * (17 // count - (17 % count == 0))
+    assert sum(len(batch["input"]) for batch in batches) == 17
+
+
+def test_samples_without_pictures_have_no_pixels() -> None:
+    assert [len(b["target"]) for b in batched(iter([{"target": torch.tensor(1)}] * 5), 3, 1)] == [3, 2]
 
 
 def test_forked_generators() -> None:

@@ -60,8 +60,8 @@ def number(cell: Cell | None) -> str:
     return "-" if cell is None else f"{cell['validation']:.4g}"
 
 
-def main() -> None:
-    """Write the table."""
+def made() -> dict[Path, str]:
+    """Return the page as the cells beside this script make it."""
     cells = [json.loads(line) for line in (HERE / "cells.jsonl").read_text().splitlines()]
     before, _, after = PAGE.read_text().split(MARK)
     one = cells[0]
@@ -69,7 +69,13 @@ def main() -> None:
     size = f"width {one['width']}, crops of {one['crop']} px, {one['steps']} steps a task, seed {one['seed']}"
     minutes = sum(cell["seconds"] for cell in cells) / 60
     told = f"{size[0].upper()}{size[1:]}; {facts}; {minutes:.0f} minutes for all cells, backbones included, one thread."
-    PAGE.write_text(f"{before}{MARK}\n\n" + "\n".join([*table(cells), "", told]) + f"\n\n{MARK}{after}")
+    return {PAGE: f"{before}{MARK}\n\n" + "\n".join([*table(cells), "", told]) + f"\n\n{MARK}{after}"}
+
+
+def main() -> None:
+    """Write the table."""
+    for path, text in made().items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":

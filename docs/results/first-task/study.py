@@ -1,11 +1,12 @@
 """Does the first task matter? Learns the same tasks over backbones of several first tasks, and over none at all.
 
-python docs/results/first-task/study.py DATA OUT [--width 16] [--crop 96] [--steps 300] [--seed 0]
+python docs/results/first-task/study.py DATA OUT [--width 16] [--crop 96] [--steps 300] [--seed 0] [--dry-run]
 
 A backbone is trained on a first task, by twice the steps, and frozen; `random` is drawn by the seed and never trained.
 A cell is a backbone, a method and a task: learned from the backbone, its step selected on validation data. Masks come
 first, then scratch, which has no backbone, then fine-tuning. OUT/cells.jsonl grows by a line a cell, and what is there
-is not learned again. `report.py` makes the page of it.
+is not learned again. `report.py` makes the page of it. `--dry-run` prints the cells that are left, a JSON object each
+with its method and whole config, and needs no data.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,11 @@ from stencilnet.data.damage import Noise
 from stencilnet.data.samples import EvaluationSamples
 from stencilnet.evaluation.evaluate import evaluate
 from stencilnet.experiment.backbones import make_backbone
-from stencilnet.experiment.config import Experiment, TaskPlan
+from stencilnet.experiment.config import Experiment, MethodPlan, TaskPlan
 from stencilnet.experiment.learning import Splits, learn
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.provenance import hardware, provenance
-from stencilnet.experiment.reading import read_config
+from stencilnet.experiment.reading import read_config, to_plain
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.methods import Finetune, Method, Piggyback, Scratch
@@ -79,6 +80,24 @@ class Study:
             data=data,
             view=replace(colour.view, damage=Noise()),
         )
+
+    def planned(self, backbone: str, method: str, name: str) -> dict[str, Any]:
+        """Return a cell as it would be learned: what it is, by which method, and its whole config."""
+        tasks = tuple(self.plan(task) for task in dict.fromkeys((*self._firsts(backbone), name)))
+        known = METHODS.get(method)
+        methods = self.experiment.methods[:1] if known is None else (MethodPlan(method=known),)
+        return {
+            "backbone": backbone,
+            "method": None if known is None else {"kind": known.name, **asdict(known)},  # type: ignore[call-overload]
+            "task": name,
+            "named": method,
+            "config": to_plain(replace(self.experiment, tasks=tasks, methods=methods)),
+        }
+
+    @staticmethod
+    def _firsts(backbone: str) -> tuple[str, ...]:
+        """Return the task that a backbone is trained on; style losses look through that of streets, whatever it is."""
+        return ("streets",) if backbone in ("-", "random") else (backbone,)
 
     def data(self, name: str) -> TaskData:
         """Return a task's examples, opened once."""
@@ -168,20 +187,37 @@ def wanted() -> list[tuple[str, str, str]]:
     ]
 
 
-def main() -> None:
-    """Learn what is left to learn."""
+def plan() -> list[dict[str, Any]]:
+    """Return every cell, at the size of the page; nothing is read but the config."""
+    study = Study(argparse.Namespace(data=Path(), out=Path(), width=8, crop=64, steps=500, seed=0))
+    return [study.planned(*key) for key in wanted()]
+
+
+def asked() -> argparse.Namespace:
+    """Return what the command line asks for."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("data", type=Path)
     words.add_argument("out", type=Path)
     for name, value in (("width", 16), ("crop", 96), ("steps", 300), ("seed", 0)):
         words.add_argument(f"--{name}", type=int, default=value)
-    given = words.parse_args()
+    words.add_argument("--dry-run", action="store_true")
+    return words.parse_args()
+
+
+def main() -> None:
+    """Learn what is left to learn."""
+    given = asked()
     torch.set_num_threads(1)
     study = Study(given)
-    study.out.mkdir(parents=True, exist_ok=True)
     file = study.out / "cells.jsonl"
     found = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     done = {(cell["backbone"], cell["method"], cell["task"]) for cell in found}
+    if given.dry_run:
+        for key in wanted():
+            if key not in done:
+                sys.stdout.write(json.dumps(study.planned(*key)) + "\n")
+        return
+    study.out.mkdir(parents=True, exist_ok=True)
     for count, key in enumerate(wanted(), 1):
         if key in done:
             continue

@@ -155,8 +155,8 @@ def put(page: str, name: str, lines: list[str]) -> str:
     return before + start + "\n\n" + "\n".join(lines) + "\n\n" + end + rest.partition(end)[2]
 
 
-def main() -> None:
-    """Write page and plots."""
+def made() -> dict[Path, str]:
+    """Return page, plots and README as the cells beside this script make them."""
     wide, small = (
         [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text().splitlines()] for name in ("wide", "small")
     )
@@ -166,12 +166,20 @@ def main() -> None:
         tasks = list(dict.fromkeys(cell["task"] for cell in measured))
         page = put(page, f"{name} final", [*final(cells, tasks), "", origin(measured)])
         page = put(page, f"{name} screen", [*screen(cells), "", origin(list(screened(cells).values()))])
-    PAGE.write_text(page)
-    README.write_text(put(README.read_text(), "recommended", beside(small)))
     tests = [tested(cell) for cell in wide if cell["test"]]
-    (HERE / "pareto.svg").write_text(to_svg(pareto(tests, "Width 32: five tasks, test data")))
     screens = list(screened(small).values())
-    (HERE / "pareto-small.svg").write_text(to_svg(pareto(screens, "Width 16: two tasks, validation data")))
+    return {
+        PAGE: page,
+        README: put(README.read_text(), "recommended", beside(small)),
+        HERE / "pareto.svg": to_svg(pareto(tests, "Width 32: five tasks, test data")),
+        HERE / "pareto-small.svg": to_svg(pareto(screens, "Width 16: two tasks, validation data")),
+    }
+
+
+def main() -> None:
+    """Write page and plots."""
+    for path, text in made().items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The study of masks that lose nothing against fine-tuning: learns every arm's cells, those that are done not again.
 
 python docs/results/quality/study.py PART DATA OUT [--width 32] [--steps 800] [--workers 12] [--seeds 3] [--arms ...]
+    [--dry-run]
 
 Two backbones are trained on the config's first task, one with plain norms (`instance`), one with scales and shifts in
 them (`affine`). A third, `own`, is the first with scales of 1 and shifts of 0, for tasks to have others. A cell
@@ -14,6 +15,7 @@ curve   several prices of zeros, on the screen's tasks, with all seeds
 steps   the arms named, on the screen's tasks with one seed, at half, once, twice and four times the steps
 
 OUT/cells.jsonl grows by a line a cell, and what is there is not learned again. `report.py` makes the page of it.
+`--dry-run` prints the cells that are left, a JSON object each with its method and whole config, and needs no data.
 """
 
 import argparse
@@ -22,7 +24,7 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -38,7 +40,7 @@ from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.learning import Splits, learn
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.provenance import hardware, provenance
-from stencilnet.experiment.reading import read_config
+from stencilnet.experiment.reading import read_config, to_plain
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
@@ -90,6 +92,7 @@ PRICES: dict[str, tuple[str, Method]] = {
     f"binary, price {price:g}": ("instance", Piggyback(lr=LR, price=price)) for price in (0.003, 0.01, 0.03, 0.1, 1)
 }
 ARMS = BASELINES | VARIANTS | PRICES
+PARTS = ("screen", "final", "curve", "steps")
 BACKBONES = ("instance", "affine", "own")
 SCREEN = ("colour", "boundaries")
 Wanted = tuple[str, str, int, int, bool]  # arm, task, seed, steps, whether on test data too
@@ -97,15 +100,28 @@ BEGUN = time.perf_counter()
 
 
 @cache
+def photos(width: int, norm: str) -> Experiment:
+    """The config `photos`; its methods, some of which need another norm, give way to the arms."""
+    none = "methods=[{method: {kind: piggyback}}]"
+    return read_config("photos", [none, f"backbone.width={width}", f"backbone.norm={norm}"])
+
+
+@cache
 def experiment(width: int, steps: int, norm: str, seed: int) -> Experiment:
-    """The config `photos`: one budget for all tasks, and twice that for the backbone, which has no seed of its own."""
-    read = read_config("photos", [f"backbone.width={width}", f"backbone.norm={norm}", f"seed={seed}"])
+    """One budget for all tasks, and twice that for the backbone, which has no seed of its own."""
+    read = replace(photos(width, norm), seed=seed)
     plans = [
         replace(plan, recipe=replace(plan.recipe, steps=steps * (2 if plan is read.tasks[0] else 1)))
         for plan in read.tasks
     ]
     trainer = replace(read.trainer, precision="float32", samples=0, evaluate_every=max(1, steps // 4))
     return replace(read, tasks=tuple(plans), trainer=replace(trainer, checkpoint_every=10**9))
+
+
+def norm_of(arm: str) -> str:
+    """Return the norm in an arm's config: `own` ones are affine, made of those that were not trained."""
+    norm, _ = ARMS[arm]
+    return "affine" if norm == "own" else norm
 
 
 @cache
@@ -152,7 +168,7 @@ def cell(wanted: Wanted, width: int, root: Path, out: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     arm, name, seed, steps, test = wanted
     norm, method = ARMS[arm]
-    config = experiment(width, steps, "affine" if norm == "own" else norm, seed)
+    config = experiment(width, steps, norm_of(arm), seed)
     opened = data(width, steps, name, root)
     tasks, plan = tasks_of(width, steps, root, out), config.plan(name)
     folder = out / "trainings" / f"{arm.replace(' ', '-')}.{name}.{seed}.{steps}"
@@ -232,25 +248,69 @@ def wanted_of(given: argparse.Namespace, cells: list[dict[str, Any]]) -> list[Wa
             return [(arm, task, 0, count, False) for count in budgets for task in SCREEN for arm in arms]
 
 
-def main() -> None:
-    """Learn what is left to learn."""
+@cache
+def plain(width: int, steps: int, norm: str, seed: int) -> dict[str, Any]:
+    """Return a config as plain data; many cells have the same."""
+    return to_plain(experiment(width, steps, norm, seed))
+
+
+def planned(wanted: Wanted, width: int) -> dict[str, Any]:
+    """Return a cell as it would be learned: what it is, by which method, and its whole config."""
+    arm, task, seed, steps, test = wanted
+    norm, method = ARMS[arm]
+    return {
+        "arm": arm,
+        "task": task,
+        "seed": seed,
+        "width": width,
+        "steps": steps,
+        "test": test,
+        "backbone": norm,
+        "method": {"kind": method.name, **asdict(method)},  # type: ignore[call-overload]
+        "config": plain(width, steps, norm_of(arm), seed),
+    }
+
+
+def plan() -> list[dict[str, Any]]:
+    """Return the cells of all parts, of all arms and at both sizes of the page; nothing is read but the config."""
+    found: dict[tuple[Wanted, int], dict[str, Any]] = {}
+    for width, steps in ((16, 400), (32, 600)):
+        for part in PARTS:
+            given = argparse.Namespace(part=part, width=width, steps=steps, seeds=3, arms=list(ARMS))
+            found |= {(wanted, width): planned(wanted, width) for wanted in wanted_of(given, [])}
+    return list(found.values())
+
+
+def asked() -> argparse.Namespace:
+    """Return what the command line asks for."""
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("part", choices=("screen", "final", "curve", "steps"))
+    words.add_argument("part", choices=PARTS)
     words.add_argument("data", type=Path)
     words.add_argument("out", type=Path)
     for name, value in (("width", 32), ("steps", 800), ("workers", 2), ("seeds", 3)):
         words.add_argument(f"--{name}", type=int, default=value)
     words.add_argument("--arms", nargs="+", choices=tuple(ARMS), default=[])
-    given = words.parse_args()
+    words.add_argument("--dry-run", action="store_true")
+    return words.parse_args()
+
+
+def main() -> None:
+    """Learn what is left to learn."""
+    given = asked()
     root, out = given.data.resolve(), given.out.resolve()
-    out.mkdir(parents=True, exist_ok=True)
     file = out / "cells.jsonl"
     cells = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    done = {(c["arm"], c["task"], c["seed"], c["steps"], bool(c["test"])) for c in cells}
+    if given.dry_run:
+        for key in wanted_of(given, cells):
+            if key not in done:
+                sys.stdout.write(json.dumps(planned(key, given.width)) + "\n")
+        return
+    out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(given.workers, mp_context=get_context("spawn")) as pool:
         for backbone in [pool.submit(backbone_of, given.width, given.steps, norm, root, out) for norm in BACKBONES]:
             backbone.result()
         say("the backbones are there")
-        done = {(c["arm"], c["task"], c["seed"], c["steps"], bool(c["test"])) for c in cells}
         wanted = wanted_of(given, cells)
         left = [pool.submit(cell, key, given.width, root, out) for key in wanted if key not in done]
         for count, future in enumerate(as_completed(left), 1):

@@ -36,6 +36,7 @@ class Material:
         frozen: Whether the first task left the network as it started.
         sheets: Contact sheets by task.
         curves: By task, then method.
+        lacking: Classes that a part of the data has no example of, a sentence each.
         not_run: What was left out and why, a sentence each.
         beside_paper: Whether the run is the paper's own protocol, and its Table 2 is shown beside the run's.
     """
@@ -51,6 +52,7 @@ class Material:
     frozen: bool = False
     sheets: Mapping[str, Image.Image] = field(default_factory=dict)
     curves: Mapping[str, Mapping[str, Curves]] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
     not_run: tuple[str, ...] = ()
     beside_paper: bool = False
 
@@ -69,7 +71,7 @@ def compose(material: Material) -> Report:
     sections = [
         _run(material, comparison),
         _tasks(material, comparison),
-        _results(comparison),
+        _results(material, comparison),
         _published(comparison) if material.beside_paper else None,
         _forgetting(material, comparison),
         _sizes(comparison),
@@ -129,7 +131,7 @@ def _tasks(material: Material, comparison: Comparison) -> Section | None:
     )
 
 
-def _results(comparison: Comparison) -> Section | None:
+def _results(material: Material, comparison: Comparison) -> Section | None:
     if not comparison.cards:
         return None
     return Section(
@@ -140,6 +142,7 @@ def _results(comparison: Comparison) -> Section | None:
             "where those rows fall behind the first ones, a method forgot. The trivial baseline answers without a "
             "network.",
         ),
+        points=material.lacking,
         tables=(table2(comparison),),
     )
 

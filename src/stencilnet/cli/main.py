@@ -56,7 +56,8 @@ def main() -> None:
 
 
 def _wrong_words(error: BaseException) -> bool:
+    from stencilnet.experiment.counting import DataError
     from stencilnet.experiment.folder import RunError
     from stencilnet.experiment.reading import ConfigError
 
-    return isinstance(error, ConfigError | RunError)
+    return isinstance(error, ConfigError | DataError | RunError)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from stencilnet.data.folders import Examples, FolderError, Origin, list_images, shown
+from stencilnet.data.folders import Examples, FolderError, Origin, list_images, shown, unseen
 from stencilnet.tasks.images import read_image, to_tensor
 from stencilnet.tasks.task import Example
 
@@ -87,7 +87,9 @@ def class_folders(folder: Path) -> Examples:
             f"({shown(empty)}). Add images, or remove the folders."
         )
     files = tuple((name, path, numbers[name.partition("/")[0]]) for name, path in found.items())
-    return Examples(names=tuple(found), read=partial(_read, files), origin=partial(_origin, files))
+    return Examples(
+        names=tuple(found), read=partial(_read, files), origin=partial(_origin, files), truth=partial(_truth, files)
+    )
 
 
 def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) -> None:
@@ -117,6 +119,11 @@ def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) 
 def _origin(files: tuple[tuple[str, Path, int], ...], index: int) -> Origin:
     _, path, category = files[index]
     return Origin(files=(path,), how=f"image of class {category}")
+
+
+def _truth(files: tuple[tuple[str, Path, int], ...], index: int) -> Example:
+    name, _, category = files[index]
+    return unseen(name, category=category)
 
 
 def _read(files: tuple[tuple[str, Path, int], ...], index: int) -> Example:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageFilter
+from torch import Tensor
 
 from stencilnet.tasks.formats import SUFFIXES, left_out
 from stencilnet.tasks.images import read_image, to_tensor
@@ -55,11 +56,14 @@ class Examples(Sequence[Example]):
         read: Reads example i, for i in 0 ... ``len(names) - 1``; can be pickled.
         origin: Where example i is from; can be pickled. None for examples that are no files: nothing is kept of them
             in a cache on disk.
+        truth: Reads example i's label or category alone, the image empty, ``(3, 0, 0)``; can be pickled. None where
+            that is no less work than to read it whole, or there is neither.
     """
 
     names: tuple[str, ...]
     read: Callable[[int], Example]
     origin: Callable[[int], Origin] | None = None
+    truth: Callable[[int], Example] | None = None
 
     def __len__(self) -> int:
         return len(self.names)
@@ -79,6 +83,7 @@ class Examples(Sequence[Example]):
             names=tuple(self.names[i] for i in indices),
             read=partial(_chosen, self.read, tuple(indices)),
             origin=None if self.origin is None else partial(_chosen, self.origin, tuple(indices)),
+            truth=None if self.truth is None else partial(_chosen, self.truth, tuple(indices)),
         )
 
 
@@ -126,7 +131,8 @@ def labelled(image_folder: Path, label_folder: Path, form: LabelForm | None = No
     form = form or LabelForm()
     names = tuple(name for name, _, _ in matched)
     origin = partial(_origin, tuple(files for _, *files in matched), f"image and labels, {form}")
-    return Examples(names=names, read=partial(_read_labelled, matched, form), origin=origin)
+    truth = partial(_read_truth, matched, form)
+    return Examples(names=names, read=partial(_read_labelled, matched, form), origin=origin, truth=truth)
 
 
 def pairs(input_folder: Path, target_folder: Path) -> Examples:
@@ -246,6 +252,16 @@ def _read_labelled(files: Matched, form: LabelForm, index: int) -> Example:
     label = _label(label_path, form)
     _check_sizes(image_path, image.size, label_path, (label.shape[1], label.shape[0]))
     return Example(name=name, image=to_tensor(image), label=torch.from_numpy(label))
+
+
+def _read_truth(files: Matched, form: LabelForm, index: int) -> Example:
+    name, _, label_path = files[index]
+    return unseen(name, label=torch.from_numpy(_label(label_path, form)))
+
+
+def unseen(name: str, *, label: Tensor | None = None, category: int | None = None) -> Example:
+    """Return an example without its photo: an empty image."""
+    return Example(name=name, image=torch.empty(3, 0, 0, dtype=torch.uint8), label=label, category=category)
 
 
 def _read_pair(files: Matched, index: int) -> Example:

@@ -97,7 +97,8 @@ class LabelledSource:
     void: tuple[int, ...] = ()
     """Label values that count as void, as 255 always does."""
     threshold: int | None = None
-    """If given, labels are gray maps, and class 1 is where the value (0-255) is at least this, class 0 elsewhere."""
+    """For two classes: if given, labels are gray maps, and class 1 is where the value (0-255) is at least this, class 0
+    elsewhere. 128 for masks of 0 and 255, of which the 255 would count as void."""
     widen: int = 0
     """By how many pixels class 1 of a thresholded map is widened, diagonals included."""
 

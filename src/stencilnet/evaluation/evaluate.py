@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.tasks.task import Predictor, Sample, Task
-from stencilnet.training.sampling import batched, validation_loader
+from stencilnet.training.sampling import PIXELS, batched, validation_loader
 
 OnBatch = Callable[[int, int], None]
 """Told after every batch how many samples are done, and how many there are."""
@@ -31,6 +31,7 @@ def evaluate(
     samples: Samples,
     *,
     batch: int = 1,
+    pixels: int = PIXELS,
     device: torch.device | str = "cpu",
     workers: int = 0,
     on_batch: OnBatch | None = None,
@@ -44,6 +45,8 @@ def evaluate(
         task: Whose metrics are computed.
         samples: The split, read in order. Whole images may differ in size: only neighbours of one size share a batch.
         batch: Most samples a forward pass.
+        pixels: Most pixels a forward pass, unless a single sample has more: large pictures take no more memory in a
+            batch. What is measured is the same, whatever the batches.
         device: Where samples are moved to; the predictor has to be there already.
         workers: Processes that load samples; 0 loads in this one.
         on_batch: Progress.
@@ -52,10 +55,12 @@ def evaluate(
         Every metric of `task`, by name.
 
     Raises:
-        ValueError: If there are no samples, `batch` is not positive, or outputs are not ``(N, task.channels, ...)``.
+        ValueError: If there are no samples, `batch` or `pixels` is not positive, or outputs are not
+            ``(N, task.channels, ...)``.
     """
-    if batch < 1:
-        raise ValueError(f"Expected argument `batch` to be at least 1, but got {batch}.")
+    for name, value in (("batch", batch), ("pixels", pixels)):
+        if value < 1:
+            raise ValueError(f"Expected argument `{name}` to be at least 1, but got {value}.")
     total = len(samples)
     if total == 0:
         raise ValueError(
@@ -65,7 +70,7 @@ def evaluate(
     scores, done = task.scores(), 0
     # Not inference_mode: what a task builds lazily in here (a perceptual network) may be trained through later.
     with torch.no_grad():
-        for stacked in batched(iter(validation_loader(samples, workers=workers)), batch):
+        for stacked in batched(iter(validation_loader(samples, workers=workers)), batch, pixels):
             sample = task.prepare({name: tensor.to(device) for name, tensor in stacked.items()})
             output = predict(sample)
             count = len(sample["input"])

@@ -7,8 +7,9 @@ from pathlib import Path
 from stencilnet.bundle import add_task, load
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.counting import check_all
 from stencilnet.experiment.folder import RunError
-from stencilnet.experiment.learning import Splits, learn
+from stencilnet.experiment.learning import Splits, learn_task
 from stencilnet.experiment.opening import open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_style, perceptual_network
@@ -30,6 +31,7 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
 
     Raises:
         RunError: If the method would move the shared weights, or the bundle has no task to build on.
+        DataError: If there is nothing to learn or to measure in a task's data; nothing has been trained then.
     """
     experiment = with_classes(experiment, session.root)
     method, label = experiment.methods[0].method, experiment.methods[0].name
@@ -45,15 +47,20 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         )
     if not load(bundle).tasks:  # every record is read and checked for it, before anything is trained
         raise RunError(f"{bundle} holds no task, so its backbone may be untrained. Use `stencil train`.")
-    added = []
+    wanted = []
     for plan in experiment.tasks:
         if session.only and plan.name not in session.only:
             continue
         if plan.name in load(bundle).deltas:
             session.announce(f"{plan.name}: the bundle has a task of this name; it is left as it is")
             continue
+        wanted.append(plan)
+    opened = {plan.name: open_data(plan, session.root) for plan in wanted}
+    check_all(wanted, opened.__getitem__, session.announce)
+    added = []
+    for plan in wanted:
         session.announce(f"{label}: {plan.name}")
-        net, data = load(bundle), open_data(plan, session.root)
+        net, data = load(bundle), opened[plan.name]
         task: Task = plan.task
         if isinstance(task, StyleTransfer):
             images = open_data(experiment.tasks[0], session.root).train  # as `stencil evaluate` will, for one network
@@ -61,7 +68,7 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
             task = bind_style(task, network, session.root)
         config = replace(learning(experiment, plan, session, session.out / label / plan.name), label=label)
         splits = Splits(train=data.train, validation=data.validation)
-        net = learn(net, task, splits, name=plan.name, method=method, config=config)
+        net = learn_task(net, task, splits, name=plan.name, method=method, config=config)
         add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=net.state.shared)
         shutil.rmtree(session.out / label / plan.name)  # nothing to resume, and the name may come again
         added.append(plan.name)

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.samples import check_view
-from stencilnet.data.sources import HoldOut, Source
+from stencilnet.data.sources import HoldOut, LabelledSource, Source
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
 from stencilnet.masks import Stored
@@ -60,7 +60,20 @@ TASK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
-_TAKEN = (BACKBONE, TRIVIAL, "all", "bundle", "figures", "gray", "input", "logs", "pictures", "resolved", "target")
+_TAKEN = (
+    BACKBONE,
+    TRIVIAL,
+    "all",
+    "bundle",
+    "counts",
+    "figures",
+    "gray",
+    "input",
+    "logs",
+    "pictures",
+    "resolved",
+    "target",
+)
 """What no method is called: other things have these names in a run folder, among its pictures, or in `--methods`."""
 
 
@@ -181,6 +194,18 @@ class TaskPlan:
         if self.name == "bundle":
             raise ValueError("Expected `name` to be other than 'bundle': a run keeps a method's bundle there.")
         check_view(self.view, self.task)
+        _check_thresholds(self.task, self.data)
+
+
+def _check_thresholds(task: Kind, data: Data) -> None:
+    """A threshold makes labels of two values."""
+    named = {"train": data.train, "validation": data.validation, "test": data.test}
+    cut = [key for key, source in named.items() if isinstance(source, LabelledSource) and source.threshold is not None]
+    if cut and isinstance(task, Segmentation) and len(task.classes) != 2:
+        raise ValueError(
+            f"Expected a task of two classes, below `threshold` and from it on, but got {len(task.classes)} and "
+            f"`threshold` in data.{', data.'.join(cut)}. Leave it out: label maps then hold the indices of the classes."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

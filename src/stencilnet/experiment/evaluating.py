@@ -8,6 +8,7 @@ from typing import Any
 from stencilnet.bundle import load
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.counting import check_data
 from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session
 from stencilnet.experiment.styles import bind_tasks
@@ -30,6 +31,7 @@ def evaluate_bundle(
         ``trivial`` and its ``trivial_values``.
 
     Raises:
+        DataError: If a task's test data hold nothing to measure.
         ValueError: If bundle and config have no task in common, or a task differs in its channels.
     """
     experiment = with_classes(experiment, session.root)
@@ -56,6 +58,8 @@ def evaluate_bundle(
                 f"{bundle}, but the config's is {task.kind} with {task.channels}."
             )
         session.announce(f"evaluate: {plan.name}")
+        for line in check_data(plan, data(plan.name), parts=("test",)):
+            session.announce(line)
         measured[plan.name] = {
             "metrics": [asdict(metric) for metric in task.metrics],
             "values": tester.measure(plan.name, tester.network(net, plan.name, precision)),

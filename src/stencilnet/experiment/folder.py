@@ -21,6 +21,10 @@ _PUBLISHED = ("cache", "download")
 """Values of these that name the same file, whose hash is pinned in its name: only one of them fetches it."""
 
 
+COUNTS = "counts"
+"""The folder of what was counted, which may be there before a run is."""
+
+
 class RunError(ValueError):
     """A run folder that cannot be used as asked."""
 
@@ -79,6 +83,15 @@ class RunFolder:
         """Which photos of a task's data have no colour."""
         return self.path / "gray" / f"{task}.json"
 
+    def counts(self, task: str) -> Path:
+        """How much of each class a task's data were found to hold."""
+        return self.path / COUNTS / f"{task}.json"
+
+    def withdraw(self) -> None:
+        """Let go of a folder in which nothing was begun, so that a corrected config may have it."""
+        if self.path.is_dir() and {path.name for path in _shown(self.path)} <= {self.config.name, COUNTS}:
+            self.config.unlink(missing_ok=True)
+
     def pictures(self, task: str) -> Path:
         """Folder of a task's test pictures: input, target, each method's output."""
         return self.path / "pictures" / task
@@ -93,7 +106,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     mine = to_plain(experiment)
     if not folder.config.exists():
         folder.path.mkdir(parents=True, exist_ok=True)
-        if any(not path.name.startswith(".") for path in folder.path.iterdir()):
+        if any(path.name != COUNTS for path in _shown(folder.path)):
             raise RunError(f"{folder.path} holds something else than a run. Choose another --out.")
         write_file(folder.config, (json.dumps(mine, indent=2, sort_keys=True) + "\n").encode())
         return
@@ -112,6 +125,10 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
             f"{folder.path} holds a run of another config; it differs in {', '.join(changed[:6])}"
             f"{' and more' if len(changed) > 6 else ''}. Choose another --out, or the old config."
         )
+
+
+def _shown(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if not path.name.startswith(".")]
 
 
 def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:

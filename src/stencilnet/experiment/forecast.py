@@ -15,6 +15,7 @@ from stencilnet.evaluation.results import Sizes
 from stencilnet.experiment.backbones import make_backbone, start_of
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Backbone, Experiment, MethodPlan, prerequisites
+from stencilnet.experiment.counting import check_all
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.joint import Member, joint_job, joint_state
 from stencilnet.experiment.learning import Learning, Splits, first_state, fresh_of, job_of, task_seed
@@ -23,7 +24,7 @@ from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.pictures import spread
 from stencilnet.experiment.provenance import hardware, provenance
 from stencilnet.experiment.session import Session, learning
-from stencilnet.experiment.styles import bind_style
+from stencilnet.experiment.styles import bind_style, calibration_image
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.masks import NetState
 from stencilnet.methods import Adopting, Fresh, Joint, retrains_first
@@ -145,6 +146,7 @@ def forecast(
         say: Told before each measurement.
 
     Raises:
+        DataError: If there is nothing to learn or to measure in a task's data.
         ValueError: If the data cannot be opened or do not fit a task, or this machine lacks the device.
     """
     experiment = with_classes(experiment, root)
@@ -154,6 +156,11 @@ def forecast(
     cached = experiment.trainer.cache is not None
     experiment = replace(experiment, trainer=replace(experiment.trainer, cache=None))
     walk = _Walk(experiment=experiment, root=root, only=tuple(only), say=say, resolved=resolved, devices=devices)
+    learned = {name for plan in experiment.methods if plan.name in methods for name in experiment.learned_by(plan)}
+    first, *others = experiment.tasks
+    checked = [first, *(plan for plan in others if plan.name in learned and (not only or plan.name in only))]
+    lacking: list[str] = []
+    check_all(checked, walk.data.__getitem__, lacking.append)
     rows = [*walk.first()]
     for method in experiment.methods:
         if method.name in methods:
@@ -174,6 +181,7 @@ def forecast(
         workers=walk.resolved.settings.workers,
         hardware=hardware(provenance(walk.resolved.device)),
         notes=(
+            *lacking,
             *replaced,
             *((STANDIN,) if looks and through_standin else ()),
             *((CACHE,) if cached else ()),
@@ -378,5 +386,5 @@ def bound_tasks(experiment: Experiment, data: Mapping[str, TaskData], root: Path
         network = vgg(next(iter(styles.values())).preset, experiment.perceptual.weights)
     else:
         images = data[experiment.tasks[0].name].train
-        network = random_standin(images[index].image.float() / 255 for index in spread(_SEEN, len(images)))
+        network = random_standin(calibration_image(images[index]) for index in spread(_SEEN, len(images)))
     return tasks | {name: bind_style(task, network, root) for name, task in styles.items()}

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import torch
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.experiment.counting import check_splits
 from stencilnet.experiment.provenance import provenance
 from stencilnet.masks import NetState, Stored, grown
 from stencilnet.methods import (
@@ -44,6 +46,8 @@ from stencilnet.training.fit import Job, make_fit
 from stencilnet.training.probing import make_probe
 from stencilnet.training.settings import Settings, resolve
 from stencilnet.training.sinks import Sink
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,13 +151,16 @@ def learn(
         config: How to train; defaults if None.
 
     Raises:
-        ValueError: If the method is unknown, the name is taken, or the data do not fit the task.
+        ValueError: If the method is unknown, the name is taken, or the data do not fit the task; also if they hold
+            nothing to learn, such as labels of one class alone (`stencilnet.experiment.counting.DataError`).
     """
     config = config or Learning()
     name = name or task.kind
     if name in net.tasks:
         raise ValueError(f"Expected a new task name, but {name!r} has been learned already. Pass another `name`.")
     chosen = _method(method)
+    for line in check_splits(task, name, data.train, data.validation):
+        logger.warning("%s", line)
     with _folder(config) as folder:
         learned = learn_task(net, task, data, name=name, method=chosen, config=replace(config, folder=folder))
         if net.tasks or not isinstance(chosen, Adopting):

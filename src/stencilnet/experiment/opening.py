@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ def open_data(plan: TaskPlan, root: Path, *, memo: Path | None = None, look: boo
 
 def _without_gray(examples: Examples, label: str, known: dict[str, list[int]]) -> Examples:
     """Leave gray photos out; `known` maps a digest of the examples to the gray ones' positions, and is added to."""
-    digest = _digest(examples)
+    digest = digest_of(examples)
     if digest not in known:
         known[digest] = list(_gray(examples, label))
     gray = set(known[digest])
@@ -88,13 +88,16 @@ def _gray(examples: Examples, label: str) -> Iterator[int]:
                 logger.info("%s: looked for gray photos among %d of %d", label, position + 1, len(examples))
 
 
-def _digest(examples: Examples) -> str:
-    """Return a hash of names, sizes and dates: other files are looked at anew."""
+def digest_of(examples: Examples) -> str:
+    """Return a hash of names, sizes, dates and how files are read: what changes is looked at anew."""
     digest = hashlib.sha256()
     for index, name in enumerate(examples.names):
         digest.update(f"{name}\n".encode())
-        files: Sequence[Path] = () if examples.origin is None else examples.origin(index).files
-        for path in files:
+        if examples.origin is None:
+            continue
+        origin = examples.origin(index)
+        digest.update(f"{origin.how}\n".encode())
+        for path in origin.files:
             found = path.stat()
             digest.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()

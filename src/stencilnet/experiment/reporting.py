@@ -16,6 +16,7 @@ from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
 from stencilnet.evaluation.results import StageResult
 from stencilnet.evaluation.tables import method_title
 from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.counting import noted
 from stencilnet.experiment.folder import RunFolder
 from stencilnet.experiment.pictures import INPUT, TARGET, saved
 from stencilnet.experiment.reading import to_yaml
@@ -60,6 +61,7 @@ def material(run: Run) -> Material:
             if experiment.pictures and isinstance(experiment.plan(card.name).task, PictureTask)
         },
         curves={card.name: _curves(folder, results, card.name) for card in comparison.cards},
+        lacking=tuple(line for plan in experiment.tasks for line in noted(plan, folder.counts(plan.name))),
         not_run=tuple(_not_run(experiment)),
         beside_paper=experiment.reference == "paper",
     )

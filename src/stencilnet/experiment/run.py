@@ -12,6 +12,7 @@ from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.backbones import make_backbone
 from stencilnet.experiment.classes import with_classes
 from stencilnet.experiment.config import Experiment, MethodPlan, is_chain, prerequisites
+from stencilnet.experiment.counting import DataError, check_all
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
 from stencilnet.experiment.joint import Member, learn_jointly
 from stencilnet.experiment.learning import Learning, Splits, adopt, learn_task
@@ -70,10 +71,36 @@ class Run:
         return self._data[name]
 
     def compare(self) -> None:
-        """Learn every task by every method of the config that the session asks for."""
-        for method in self.experiment.methods:
-            if not self.session.methods or method.name in self.session.methods:
-                self.learn(method)
+        """Learn every task by every method of the config that the session asks for.
+
+        Raises:
+            DataError: If there is nothing to learn or to measure in a task's data; nothing has been trained then.
+        """
+        self.check_data()
+        for method in self._methods():
+            self.learn(method)
+
+    def check_data(self) -> None:
+        """Count the data of all tasks that are still to be learned, and tell which classes they lack.
+
+        Raises:
+            DataError: If there is nothing to learn or to measure in a task's data. A folder in which nothing was begun
+                is free again.
+        """
+        stages = [stage for method in self._methods() for stage in self._wanted(method) if not self._done(stage)]
+        names = {stage.task for stage in stages}
+        if not self.folder.result(BACKBONE, self.first).exists():
+            names.add(self.first)
+        plans = [plan for plan in self.experiment.tasks if plan.name in names]
+        try:
+            check_all(plans, self.data, self.session.announce, self.folder.counts)
+        except DataError:
+            self.folder.withdraw()
+            raise
+
+    def _methods(self) -> list[MethodPlan]:
+        asked = self.session.methods
+        return [method for method in self.experiment.methods if not asked or method.name in asked]
 
     def learn(self, method: MethodPlan) -> None:
         """Learn every task by one method; stages that the folder holds already are not done again.

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,14 +10,16 @@ from torch import Tensor, nn
 
 from stencilnet.data.folders import Examples
 from stencilnet.data.scenes import paint_style
+from stencilnet.data.transforms import View, resized
 from stencilnet.experiment.config import Experiment, Perceptual
 from stencilnet.experiment.pictures import spread
 from stencilnet.tasks.images import read_image, to_tensor
 from stencilnet.tasks.perceptual import PerceptualNetwork, load_perceptual, save_perceptual
 from stencilnet.tasks.standin import standin
 from stencilnet.tasks.style import StyleTransfer
-from stencilnet.tasks.task import Task
+from stencilnet.tasks.task import Example, Task
 from stencilnet.tasks.vgg import vgg
+from stencilnet.training.sampling import PIXELS
 
 _PAINTED = "painted:"
 _CALIBRATION = 48
@@ -69,12 +72,24 @@ def perceptual_network(
     """
     if settings.source == "vgg":
         return vgg(styles[0].preset, settings.weights)
-    shown = [images[index].image.float() / 255 for index in spread(_CALIBRATION, len(images))]
+    shown = [calibration_image(images[index]) for index in spread(_CALIBRATION, len(images))]
     pictures = [style_image(style, root) for style in styles]
     if len(pictures) == 1:  # the stand-in's test tells two styles apart
         other = "swirls" if styles[0].style == f"{_PAINTED}bands" else "bands"
         pictures.append(_painted(other, styles[0].style_size))
     return standin(backbone, shown, pictures)
+
+
+def calibration_image(example: Example) -> Tensor:
+    """Return an image as a stand-in is calibrated on it, RGB ``(3, H, W)`` in [0, 1].
+
+    A photo of more than `stencilnet.training.sampling.PIXELS` is shrunk to about as many: all are held at once.
+    """
+    height, width = example.image.shape[1:]
+    if height * width > PIXELS:
+        shorter = max(1, int(min(height, width) * (PIXELS / (height * width)) ** 0.5))
+        example = resized(replace(example, label=None, target=None), View(resize=shorter))
+    return example.image.float() / 255
 
 
 def bind_style(task: StyleTransfer, network: PerceptualNetwork, root: Path) -> StyleTransfer:

@@ -31,6 +31,7 @@ from stencilnet.tasks.task import Predictor, Sample, Task
 from stencilnet.training.settings import resolve
 
 _BATCH = 16
+"""Most test examples a forward pass; fewer of those above 256x256 pixels: see `stencilnet.training.sampling.PIXELS`."""
 _FITTING = 200
 """Training examples that a trivial baseline is fitted to, at most."""
 

@@ -79,6 +79,17 @@ def label_of(example: Example) -> Tensor:
     Raises:
         ValueError: If there are none, they are not uint8 indices, or their size is not the image's.
     """
+    label = indices_of(example)
+    _same_size(example, "label", label)
+    return label
+
+
+def indices_of(example: Example) -> Tensor:
+    """Return an example's labels, ``(H, W)`` uint8, whatever the size of its image.
+
+    Raises:
+        ValueError: If there are none, or they are not uint8 indices.
+    """
     label = example.label
     if label is None:
         raise ValueError(
@@ -89,7 +100,6 @@ def label_of(example: Example) -> Tensor:
             f"Example `{example.name}`: expected its labels to be uint8 class indices (H, W), "
             f"but got {label.dtype} of shape {tuple(label.shape)}. Read them as indices, not as RGB."
         )
-    _same_size(example, "label", label)
     return label
 
 

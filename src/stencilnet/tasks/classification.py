@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from stencilnet.tasks.checks import photo_of, refuse, unit
 from stencilnet.tasks.images import to_tensor, upright_rgb
+from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 
@@ -90,6 +91,27 @@ class Classification(Plain):
         Raises:
             ValueError: If the example has no class, or one that is not among `classes`.
         """
+        return {"input": photo_of(example), "target": torch.tensor(self._category(example))}
+
+    def inventory(self) -> Inventory:
+        """Examples of each class; two classes at least are needed to learn anything."""
+        return Inventory(
+            unit="examples",
+            things=self.classes,
+            named=True,
+            least=2,
+            enough="examples of at least 2 classes",
+            some="examples",
+            remedy="Add images of the others, or hold out fewer of them.",
+        )
+
+    def count(self, example: Example) -> Tensor:
+        """Return 1 at the example's class, and 0 elsewhere."""
+        counts = torch.zeros(self.channels + 1, dtype=torch.int64)
+        counts[self._category(example)] = 1
+        return counts
+
+    def _category(self, example: Example) -> int:
         if example.category is None:
             raise ValueError(
                 f"Example `{example.name}`: expected a class, but it has none. "
@@ -101,7 +123,7 @@ class Classification(Plain):
                 f"({', '.join(self.classes[:_TOP]) or 'no classes are named'}), but got {example.category}. "
                 "Name every class of the data."
             )
-        return {"input": photo_of(example), "target": torch.tensor(example.category)}
+        return example.category
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) in [0, 1] and ``target``, int64."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from stencilnet.tasks.checks import photo_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
@@ -53,6 +54,22 @@ class Colorization(Plain):
             ValueError: If the image is not uint8 RGB.
         """
         return {"image": photo_of(example)}
+
+    def inventory(self) -> Inventory:
+        """Photos with colour: of gray ones the trivial baseline is perfect."""
+        return Inventory(
+            unit="photos",
+            things=("colour",),
+            enough="photos with colour",
+            some="photos with colour",
+            rest="gray",
+            remedy="Colouring is learned from photos in colour.",
+        )
+
+    def count(self, example: Example) -> Tensor:
+        """Return 1 and 0 for a photo with colour, 0 and 1 for a gray one."""
+        gray = is_gray(example)
+        return torch.tensor([not gray, gray], dtype=torch.int64)
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W), luma thrice, ``target`` (2, H, W) in [-1, 1], and the photo as ``image``."""

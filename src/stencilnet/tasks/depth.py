@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
 from stencilnet.tasks.checks import photo_of, target_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
 from stencilnet.tasks.plain import Plain
@@ -18,6 +20,7 @@ from stencilnet.tasks.task import Example, Metric, Predictor, Sample
 _LEAST = 1 / 255
 """Least predicted inverse depth, the finest step of a map: an output of 0 or less would be infinitely far off."""
 _FACTOR = 1.25
+_LEVELS = 256
 
 ABS_REL = Metric(
     name="AbsRel",
@@ -73,6 +76,23 @@ class Depth(Plain):
             )
         return {"input": photo_of(example), "target": red[None]}
 
+    def inventory(self) -> Inventory:
+        """Pixels of each depth; of one alone a constant is the perfect answer."""
+        return Inventory(
+            unit="pixels",
+            things=tuple(f"{level}/255" for level in range(1, _LEVELS)),
+            least=2,
+            enough="pixels of at least 2 finite depths",
+            some="pixels of a finite depth",
+            rest="0 (infinitely far)",
+            remedy="Save maps of inverse depth as 8-bit gray pictures: 255 for the nearest, 0 for infinitely far.",
+        )
+
+    def count(self, example: Example) -> Tensor:
+        """Return the number of pixels of each inverse depth from 1/255 on, and of those infinitely far off."""
+        counts = torch.bincount(self.sample(example)["target"].flatten().long(), minlength=_LEVELS)
+        return counts.roll(-1)
+
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) and ``target`` (1, H, W) in [0, 1]."""
         return {"input": unit(sample["input"]), "target": unit(sample["target"])}
@@ -83,7 +103,7 @@ class Depth(Plain):
 
     def scores(self) -> MeanOverImages:
         """Return fresh accumulators."""
-        return MeanOverImages(_measure)
+        return MeanOverImages(_measure, counted=lambda sample: (sample["target"] > 0).flatten(1).any(dim=1))
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
         """Answer with the mean training map."""
@@ -103,7 +123,7 @@ class Depth(Plain):
 
 
 def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
-    """Return each image's measures; one that is infinitely far off everywhere has no error."""
+    """Return each image's measures; one that is infinitely far off everywhere does not count."""
     true, inverse = sample["target"], output.float().clamp(_LEAST, 1)
     known = true > 0
     ratio = (true / inverse).where(known, 1)  # of predicted to true depth

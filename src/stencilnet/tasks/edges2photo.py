@@ -14,6 +14,7 @@ from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_missin
 from stencilnet.tasks.critic import FIELDS, PatchCritic, critic_loss, fooling_loss
 from stencilnet.tasks.edges import find_edges
 from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 from stencilnet.tasks.ycbcr import luma, thrice
@@ -110,6 +111,23 @@ class Edges2Photo:
         if example.target is None:
             return {"input": (255 * self._draw(unit(image))).to(torch.uint8), "target": image}
         return {"input": image, "target": target_of(example)}
+
+    def inventory(self) -> Inventory:
+        """Drawings with lines: of blank ones nothing is told apart."""
+        return Inventory(
+            unit="drawings",
+            things=("lines",),
+            enough="drawings with lines",
+            some="drawings with lines",
+            rest="blank",
+            remedy="Lower `edge_high` and `edge_low` until edges are found, or give pairs of drawing and photo.",
+        )
+
+    def count(self, example: Example) -> Tensor:
+        """Return 1 and 0 for a drawing with lines, 0 and 1 for a blank one."""
+        drawing = self.sample(example)["input"]
+        blank = bool((drawing == drawing.flatten()[0]).all())
+        return torch.tensor([not blank, blank], dtype=torch.int64)
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
         """Return ``input``, the drawing thrice, and ``target``, the photo: (3, H, W) in [0, 1]."""

@@ -4,6 +4,7 @@ Measures of pictures are taken image by image and averaged over images, so neith
 """
 
 from collections.abc import Callable, Mapping
+from itertools import compress
 from math import exp
 
 import torch
@@ -105,10 +106,17 @@ class MeanOverImages:
 
     Args:
         measure: From raw outputs ``(N, C, H, W)`` and their sample to measures ``(N,)`` by metric name.
+        counted: From a sample to which of its images have anything to measure, ``(N,)`` bool; None if all have. The
+            others are left out, for nothing is right about them.
     """
 
-    def __init__(self, measure: Callable[[Tensor, Sample], Mapping[str, Tensor]]) -> None:
+    def __init__(
+        self,
+        measure: Callable[[Tensor, Sample], Mapping[str, Tensor]],
+        counted: Callable[[Sample], Tensor] | None = None,
+    ) -> None:
         self._measure = measure
+        self._counted = counted
         self._sums: dict[str, float] = {}
         self._images = 0
 
@@ -116,18 +124,22 @@ class MeanOverImages:
         """Take in a batch."""
         with torch.no_grad():
             measures = self._measure(output, sample)
+            kept = [True] * len(output) if self._counted is None else self._counted(sample).tolist()
         for name, values in measures.items():
-            self._sums[name] = self._sums.get(name, 0.0) + sum(values.tolist())
-        self._images += output.shape[0]
+            self._sums[name] = self._sums.get(name, 0.0) + sum(compress(values.tolist(), kept))
+        self._images += sum(kept)
 
     def compute(self) -> dict[str, float]:
         """Return the means.
 
         Raises:
-            ValueError: If nothing was taken in.
+            ValueError: If nothing was taken in that can be measured.
         """
         if self._images == 0:
-            raise ValueError("Expected at least one image to measure, but got none. Give a split with examples.")
+            raise ValueError(
+                "Expected at least one image to measure, but got none. Give a split with examples, and with targets "
+                "that are known somewhere."
+            )
         return {name: total / self._images for name, total in self._sums.items()}
 
 

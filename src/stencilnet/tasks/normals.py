@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from stencilnet.tasks.checks import photo_of, target_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
+from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
 from stencilnet.tasks.plain import Plain
@@ -65,6 +66,22 @@ class Normals(Plain):
         """
         return {"input": photo_of(example), "target": target_of(example)}
 
+    def inventory(self) -> Inventory:
+        """Pixels that show a surface."""
+        return Inventory(
+            unit="pixels",
+            things=("a surface",),
+            enough="pixels with a surface",
+            some="pixels with a surface",
+            rest="of no surface (near gray 128)",
+            remedy="Save maps of unit vectors n as 255 * (n + 1) / 2.",
+        )
+
+    def count(self, example: Example) -> Tensor:
+        """Return the number of pixels with a surface, and of those without."""
+        known = _surface(self.prepare(self.sample(example))["target"])
+        return torch.stack([known.sum(), (~known).sum()])
+
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) in [0, 1] and ``target`` (3, H, W): unit vectors, or 0 where there is none."""
         return {"input": unit(sample["input"]), "target": _normals(2 * unit(sample["target"]) - 1)}
@@ -75,7 +92,7 @@ class Normals(Plain):
 
     def scores(self) -> MeanOverImages:
         """Return fresh accumulators."""
-        return MeanOverImages(_measure)
+        return MeanOverImages(_measure, counted=lambda sample: _surface(sample["target"]).flatten(1).any(dim=1))
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
         """Answer with the mean training map."""
@@ -101,10 +118,15 @@ def _normals(vectors: Tensor) -> Tensor:
     return unit_or_none
 
 
+def _surface(vectors: Tensor) -> Tensor:
+    """Return where there is a normal: ``(..., 3, H, W)`` to ``(..., H, W)`` bool."""
+    return vectors.square().sum(dim=-3) > 0
+
+
 def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
-    """Return each image's measures, whatever the outputs' lengths; one without a surface has no error."""
+    """Return each image's measures, whatever the outputs' lengths; one without a surface does not count."""
     predicted, true = output.float(), sample["target"]
-    known = true.square().sum(dim=1) > 0
+    known = _surface(true)
     # Not acos: it has no digits left near 0.
     across, along = torch.linalg.cross(predicted, true, dim=1).norm(dim=1), (predicted * true).sum(dim=1)
     angle = torch.rad2deg(torch.atan2(across, along)).where(known, 0)

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.tasks.checks import label_of, photo_of, refuse, unit, unit_image
+from stencilnet.tasks.checks import indices_of, label_of, photo_of, refuse, unit, unit_image
+from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import BoundaryF1, Confusion
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import VOID, Example, Metric, Predictor, Sample
@@ -96,7 +97,32 @@ class Segmentation(Plain):
         Raises:
             ValueError: If there are no labels, or one is neither a class index nor 255.
         """
-        label = label_of(example)
+        self._check(example)
+        return {"input": photo_of(example), "target": label_of(example)}
+
+    def inventory(self) -> Inventory:
+        """Labelled pixels of each class; two classes at least are needed to learn anything."""
+        masks = " For masks of 0 and 255 set the source's `threshold: 128`." if self.channels == 2 else ""
+        return Inventory(
+            unit="labelled pixels",
+            things=self.classes,
+            named=True,
+            least=2,
+            enough="labelled pixels of at least 2 classes",
+            some="labelled pixels",
+            rest=f"{VOID} (void)",
+            remedy=f"Labels are indices: 0 is `{self.classes[0]}`, 1 is `{self.classes[1]}`.{masks}",
+        )
+
+    def count(self, example: Example) -> Tensor:
+        """Return the number of pixels of each class, and of those that are void."""
+        label = self._check(example)
+        counts = torch.bincount(label.flatten().long(), minlength=VOID + 1)
+        return torch.cat([counts[: self.channels], counts[VOID:]])
+
+    def _check(self, example: Example) -> Tensor:
+        """Return an example's labels, or refuse those that are neither class indices nor void."""
+        label = indices_of(example)
         wrong = label[(label >= self.channels) & (label != VOID)]
         if wrong.numel():
             raise ValueError(
@@ -105,7 +131,7 @@ class Segmentation(Plain):
                 f"{wrong.numel()} of {label.numel()} pixels (the first such value). Map the labels to these classes, "
                 "name the missing classes, or set the values to void."
             )
-        return {"input": photo_of(example), "target": label}
+        return label
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) in [0, 1] and ``target`` (H, W) int64."""

@@ -12,6 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 from stencilnet.tasks.task import Sample
 from stencilnet.training.seeds import ORDER, derived_seed
 
+PIXELS = 16 * 256 * 256
+"""Most pixels of input in a batch that is run without being learned from: 16 pictures of 256x256. Whole pictures are of
+any size, so that a number of them bounds no memory."""
+
 Key = tuple[int, int]
 """Epoch and index of a training example: its augmentation is a function of both."""
 
@@ -103,16 +107,28 @@ def validation_loader(data: ValidationData, *, workers: int) -> DataLoader[dict[
     )
 
 
-def batched(samples: Iterator[Sample], limit: int) -> Iterator[dict[str, Tensor]]:
-    """Stack consecutive samples of equal shapes into batches of at most `limit`: whole pictures differ in size."""
+def batched(samples: Iterator[Sample], limit: int, pixels: int | None = None) -> Iterator[dict[str, Tensor]]:
+    """Stack consecutive samples of equal shapes into batches: whole pictures differ in size.
+
+    Args:
+        samples: Unbatched; tensors of a picture are ``(..., H, W)``.
+        limit: Most samples a batch.
+        pixels: Most pixels of a batch, unless a single sample has more; None for no bound.
+    """
     group: list[Sample] = []
     for sample in samples:
-        if group and (len(group) == limit or _shapes(group[0]) != _shapes(sample)):
+        if group and (len(group) >= _room(group[0], limit, pixels) or _shapes(group[0]) != _shapes(sample)):
             yield _stacked(group)
             group = []
         group.append(sample)
     if group:
         yield _stacked(group)
+
+
+def _room(sample: Sample, limit: int, pixels: int | None) -> int:
+    """Return how many samples like this one a batch holds."""
+    areas = [tensor.shape[-2] * tensor.shape[-1] for tensor in sample.values() if tensor.dim() > 1]
+    return limit if pixels is None or not areas else max(1, min(limit, pixels // max(areas)))
 
 
 def _shapes(sample: Sample) -> dict[str, torch.Size]:

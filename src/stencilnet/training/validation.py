@@ -51,7 +51,7 @@ def validate(learner: Learner, samples: Iterable[Sample], *, shown: int, stop: C
     rows: list[list[Image.Image]] = []
     with torch.no_grad():
         weights = learner.trainable.weights()
-        for batch in batched(iter(samples), learner.recipe.batch):
+        for batch in batched(iter(samples), _at_once(learner)):
             if stop():
                 raise Stopped
             batch = learner.task.prepare({name: tensor.to(learner.resolved.device) for name, tensor in batch.items()})
@@ -60,6 +60,11 @@ def validate(learner: Learner, samples: Iterable[Sample], *, shown: int, stop: C
             if isinstance(learner.task, PictureTask):
                 rows += _rows(learner.task, output, batch, shown - len(rows))
     return Validation(scores=scores.compute(), sheet=contact_sheet(rows) if rows else None)
+
+
+def _at_once(learner: Learner) -> int:
+    """Return how many examples a training step holds at once on this device; validation sees crops of the same size."""
+    return max(1, learner.recipe.batch // (learner.resolved.settings.accumulate * learner.group.size))
 
 
 def _rows(task: PictureTask, output: Tensor, batch: Sample, count: int) -> list[list[Image.Image]]:

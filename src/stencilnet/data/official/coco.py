@@ -19,6 +19,7 @@ from stencilnet.data.official.files import (
     read_labelled,
     read_photo,
     read_record,
+    read_truth,
 )
 from stencilnet.tasks.task import Example
 
@@ -85,7 +86,9 @@ class CocoSource:
         problems, files = survey(where)
         complain(problems, remedy(root, self.year))
         read = partial(_read_labelled, where, remedy(root, self.year)) if self.labels else partial(_read, where.images)
-        return Examples(names=files, read=partial(read, files), origin=partial(_origin, where, self.labels, files))
+        truth = partial(_read_truth, where.labels, files) if self.labels else None
+        origin = partial(_origin, where, self.labels, files)
+        return Examples(names=files, read=partial(read, files), origin=origin, truth=truth)
 
 
 def remedy(root: Path, year: str) -> str:
@@ -128,6 +131,10 @@ def _origin(where: Split, labels: bool, files: tuple[str, ...], index: int) -> O
 
 def _read(images: Path, files: tuple[str, ...], index: int) -> Example:
     return read_photo(files[index], images / files[index])
+
+
+def _read_truth(labels: Path, files: tuple[str, ...], index: int) -> Example:
+    return read_truth(files[index], labels / label_name(files[index]))
 
 
 def _read_labelled(where: Split, again: str, files: tuple[str, ...], index: int) -> Example:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from stencilnet.data.folders import FolderError, shown
+from stencilnet.data.folders import FolderError, shown, unseen
 from stencilnet.data.official.names import voc_palette
 from stencilnet.tasks.images import read_stored, to_tensor
 from stencilnet.tasks.labels import read_labels
@@ -226,6 +226,15 @@ def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) ->
             f"{label.shape[1]}x{label.shape[0]} pixels (width x height). {remedy}"
         )
     return Example(name=name, image=to_tensor(image), label=torch.from_numpy(label))
+
+
+def read_truth(name: str, label_path: Path) -> Example:
+    """Read an image's label map without the image, which is empty.
+
+    Raises:
+        stencilnet.tasks.images.ImageError: If it cannot be read.
+    """
+    return unseen(name, label=torch.from_numpy(read_labels(label_path)))
 
 
 def replica_file(name: str, root: Path) -> Path:

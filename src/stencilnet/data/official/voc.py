@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from stencilnet.data.folders import Examples, FolderError, Origin, shown
-from stencilnet.data.official.files import absent, complain, get_again, read_labelled
+from stencilnet.data.official.files import absent, complain, get_again, read_labelled, read_truth
 from stencilnet.tasks.task import Example
 
 SPLITS = ("train", "val", "trainval", "train_aug")
@@ -43,7 +43,8 @@ class VocSource:
         problems, names = survey(root, self.split)
         complain(problems, remedy(root, self.split))
         where = (root, self.split, names)
-        return Examples(names=names, read=partial(_read, *where), origin=partial(_origin, *where))
+        origin, truth = partial(_origin, *where), partial(_truth, *where)
+        return Examples(names=names, read=partial(_read, *where), origin=origin, truth=truth)
 
 
 def voc_folder(root: Path) -> Path:
@@ -111,6 +112,11 @@ def _files(root: Path, split: str, name: str) -> tuple[Path, Path]:
 
 def _origin(root: Path, split: str, names: tuple[str, ...], index: int) -> Origin:
     return Origin(files=_files(root, split, names[index]), how="as stored")
+
+
+def _truth(root: Path, split: str, names: tuple[str, ...], index: int) -> Example:
+    _, label = _files(root, split, names[index])
+    return read_truth(names[index], label)
 
 
 def _read(root: Path, split: str, names: tuple[str, ...], index: int) -> Example:

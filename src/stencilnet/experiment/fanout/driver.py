@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.experiment.counting import DataError
 from stencilnet.experiment.fanout.asking import RayAsk, SlurmAsk
 from stencilnet.experiment.fanout.jobs import FanJob, jobs
 from stencilnet.experiment.fanout.ray import on_ray
@@ -40,11 +41,18 @@ def fan_out(run: Run, ask: RayAsk | SlurmAsk) -> dict[str, str]:
 
     Raises:
         ConfigError: If the engine does not know what is asked for.
+        DataError: If there is nothing to learn or to measure in a task's data.
         ValueError: If the engine is not there.
         FanError: If the backbone could not be trained.
         Interrupted: If the session said so; the jobs have stopped in a resumable state.
     """
     session, experiment = run.session, run.experiment
+    try:
+        run.check_data()
+    except DataError:
+        raise
+    except (ValueError, OSError) as error:  # not to be opened here: the job that needs it fails, and says so
+        session.announce(f"some data could not be counted: {error}")
     with on_ray(ask) if isinstance(ask, RayAsk) else on_slurm(ask, session.out) as submit:
         failures = _all_jobs(run, submit)
     for method in experiment.methods:
