@@ -165,5 +165,5 @@ def test_mistakes_are_named() -> None:
     net = sn.learn(sn.MultiTaskNet(sn.UNet(width=2)), sn.Colorization(), splits(), config=config())
     with pytest.raises(ValueError, match="'colorization' has been learned already"):
         sn.learn(net, sn.Colorization(), splits())
-    with pytest.raises(ValueError, match="Expected `method` to be one of piggyback, scratch, finetune, decoder"):
+    with pytest.raises(ValueError, match="Expected `method` to be one of piggyback, quantized_delta, scratch, "):
         sn.learn(net, sn.Colorization(), splits(), name="again", method="nothing")
