@@ -165,7 +165,7 @@ def test_a_followers_failure_ends_the_program_with_its_message(tmp_path: Path) -
     broken = folder / f"{next(iter(order))[0][1]}.png"  # the follower's in the first step
     broken.write_bytes(broken.read_bytes()[:60])
     (tmp_path / "held").mkdir()
-    Image.new("RGB", (40, 40)).save(tmp_path / "held" / "a.png")
+    Image.new("RGB", (40, 40), "teal").save(tmp_path / "held" / "a.png")
     (tmp_path / "crash.yaml").write_text(
         f"""
 title: A broken picture
@@ -217,7 +217,8 @@ def test_a_process_killed_within_a_step_is_one_message_and_resume_goes_on(tmp_pa
     site.mkdir()
     (site / "sitecustomize.py").write_text(KILLED)  # Python runs it at the start of each process
     words = ("stencilnet", "train", config, "--out", out, "--devices", "2")
-    code, stdout, err = ended(start(*words, PYTHONPATH=str(site)))
+    paths = os.pathsep.join(filter(None, (str(site), os.environ.get("PYTHONPATH"))))
+    code, stdout, err = ended(start(*words, PYTHONPATH=paths))
     assert (code, stdout) == (1, ""), err
     assert err == (
         "backbone: scenes\n"
