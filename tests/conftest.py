@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from stencilnet.masks import Trainable
 from stencilnet.methods import Fresh, Penalty, Probe
 from stencilnet.models import fresh_head, fresh_weights, layout_of
+from stencilnet.models.acceleration import has_fast_bf16
 from stencilnet.models.columns import run
 
 torch.set_num_threads(1)
@@ -22,16 +23,16 @@ torch.set_num_threads(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--bf16",
-        choices=("found", "yes", "no"),
+        choices=("found", "yes", "no", "other"),
         default="found",
-        help="Let PyTorch report that the processor computes in bfloat16 (yes), that it does not (no), or what it "
-        "finds. `trainer.precision: auto` and the engine's `auto` go by that.",
+        help="Let PyTorch report that the processor computes in bfloat16 (yes), that it does not (no), what it finds, "
+        "or the other of the two. `trainer.precision: auto` and the engine's `auto` go by that.",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    answer = config.getoption("--bf16")
-    if answer == "found":
+    asked = config.getoption("--bf16")
+    if asked == "found":
         return
     folder = Path(__file__).with_name("processor")
     spec = importlib.util.spec_from_file_location("processor", folder / "sitecustomize.py")
@@ -39,9 +40,13 @@ def pytest_configure(config: pytest.Config) -> None:
     assert spec.loader is not None
     processor = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(processor)
+    answer = os.environ.get(processor.VARIABLE)  # a worker of xdist has been started with the answer in force
+    if answer is None:
+        answer = ("no" if has_fast_bf16("cpu") else "yes") if asked == "other" else asked
+        os.environ[processor.VARIABLE] = answer
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
     processor.report_bf16(torch.cpu, answer)
-    os.environ[processor.VARIABLE] = answer
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+    has_fast_bf16.cache_clear()
 
 
 T = TypeVar("T", bound=Trainable)

@@ -46,7 +46,7 @@ def test_the_option_bf16_of_these_tests_holds_here_and_in_what_they_start(pytest
         [sys.executable, "-c", _PROCESSOR], capture_output=True, text=True, timeout=120, check=True
     )
     assert started.stdout == f"{has_fast_bf16('cpu')}\n"
-    assert answer == "found" or has_fast_bf16("cpu") is (answer == "yes")
+    assert answer in ("found", "other") or has_fast_bf16("cpu") is (answer == "yes")
 
 
 def test_a_pytorch_that_does_not_tell_has_no_fast_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
