@@ -26,6 +26,9 @@ IMAGES = {"channels": "RGB", "range": [0, 1], "layout": "NCHW"}
 _MOST = 1 << 40
 """Most elements of a tensor: more is an attack, or a flipped bit."""
 
+_SIDES = 64
+"""Most dimensions of a tensor: as many as PyTorch's operations take."""
+
 _Kinds = Mapping[str, type | tuple[type, ...]]
 _CONFIG: _Kinds = {"architecture": dict, "head": dict, "decoder": list, "images": dict, "backbone": str}
 _ARCHITECTURE: _Kinds = {"class": str, "arguments": (dict, type(None))}
@@ -216,8 +219,9 @@ def shape_of(value: list[Any], file: Path, where: str) -> tuple[int, ...]:
         BundleError: If it is none.
     """
     sides = [side for side in value if isinstance(side, int) and not isinstance(side, bool) and side >= 0]
-    if len(sides) != len(value) or prod(max(side, 1) for side in sides) > _MOST:
-        raise BundleError(file, f"{where} is not a shape", "a list of sizes", f"{value}", restore(file))
+    if len(value) > _SIDES or len(sides) != len(value) or prod(max(side, 1) for side in sides) > _MOST:
+        expected = f"a list of sizes, at most {_SIDES}"
+        raise BundleError(file, f"{where} is not a shape", expected, f"{value}", restore(file))
     return tuple(value)
 
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 
 from stencilnet.tasks.images import SUFFIXES, read_image, read_labels, to_tensor
 from stencilnet.tasks.task import VOID, Example
+from stencilnet.text.shortening import shorten
 
 Of = TypeVar("Of")
 
@@ -24,7 +25,13 @@ _SHOWN = 3
 
 
 class FolderError(ValueError):
-    """A folder, or what is in it, that does not fit; says which, what was expected and found, and the remedy."""
+    """A folder, or what is in it, that does not fit; says which, what was expected and found, and the remedy.
+
+    Its text is short, whatever a file holds.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, 2000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +224,7 @@ def _match(first: Path, second: Path) -> Matched:
 
 def shown(names: Sequence[str]) -> str:
     """Return the first few names."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(map(shorten, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _origin(files: Sequence[Sequence[Path]], how: str, index: int) -> Origin:

@@ -10,6 +10,7 @@ from typing import Any
 from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.fields import Fields, ResultError
 from stencilnet.tasks.task import Metric
+from stencilnet.text.shortening import brief
 
 __all__ = ["ResultError", "Sizes", "StageResult", "TaskCard", "read_result", "write_result"]
 
@@ -148,7 +149,9 @@ def read_result(path: Path) -> StageResult:
         ) from None
     fields = Fields(data, path)
     if fields.data.get("format") != FORMAT:
-        raise ResultError(f"Expected {path} to be a {FORMAT} file, but its `format` is {fields.data.get('format')!r}.")
+        raise ResultError(
+            f"Expected {path} to be a {FORMAT} file, but its `format` is {brief(fields.data.get('format'))}."
+        )
     if fields.take("version", int) != VERSION:
         raise ResultError(
             f"Expected {path} to be of version {VERSION}, but got {fields.data['version']}. Install a newer stencilnet."

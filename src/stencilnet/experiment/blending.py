@@ -30,6 +30,7 @@ from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.images import read_image, to_picture
 from stencilnet.tasks.style import STYLE
 from stencilnet.tasks.task import Metric, PictureTask
+from stencilnet.text.shortening import listed
 from stencilnet.training.checkpoint import load as load_checkpoint
 from stencilnet.training.checkpoint import progress_of, put_back
 
@@ -89,7 +90,7 @@ def real_task(run: Run, name: str) -> RealTask:
     if net is None or name not in learned:
         raise RunError(
             f"Expected a task that {run.folder.path} has learned by piggyback "
-            f"({', '.join(learned) or 'it has none so far'}), but got {name!r}."
+            f"({listed(learned) or 'it has none so far'}), but got {name!r}."
         )
     path = run.folder.stage(label, name) / f"fit-{int(method.finetunes)}" / "checkpoint.pt"
     if not path.exists():

@@ -9,6 +9,7 @@ from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
+from stencilnet.text.shortening import listed
 from stencilnet.training.distributed import Group
 from stencilnet.training.settings import Settings, resolve
 
@@ -109,8 +110,8 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     changed = sorted(set(_differences(json.loads(json.dumps(mine)), theirs, "")) - HOW)
     if changed:
         raise RunError(
-            f"{folder.path} holds a run of another config; it differs in {', '.join(changed[:6])}"
-            f"{' and more' if len(changed) > 6 else ''}. Choose another --out, or the old config."
+            f"{folder.path} holds a run of another config; it differs in "
+            f"{listed(changed, 6)}. Choose another --out, or the old config."
         )
 
 

@@ -17,15 +17,28 @@ from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
 from stencilnet.tasks.catalog import KINDS
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.vgg import vgg
+from stencilnet.text.shortening import shorten
+
+_MISTAKES = 50
+"""Most mistakes that a message lists."""
+
+_LONGEST = 2000
+"""Most characters of one."""
 
 
 class ConfigError(ValueError):
-    """A config that cannot be run; the message lists every mistake."""
+    """A config that cannot be run; the message lists every mistake, of very many the first ones.
+
+    Attributes:
+        problems: All mistakes, in words.
+    """
 
     def __init__(self, source: str, problems: Sequence[str], hint: str = "") -> None:
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         hints = [hint] if hint else []
-        super().__init__("\n".join([f"{source}: {count}", *(f"  {problem}" for problem in problems), *hints]))
+        shown = [shorten(problem, _LONGEST) for problem in problems[:_MISTAKES]]
+        more = [f"and {len(problems) - _MISTAKES:,} more"] if len(problems) > _MISTAKES else []
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in [*shown, *more]), *hints]))
         self.problems = tuple(problems)
 
 

@@ -13,6 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from stencilnet.text.shortening import brief
+
 _REMEDY = "Delete it: a resumed run makes it again."
 _KEY = "perceptual"
 """The one metadata key: safetensors orders several at random, and the file's bytes should be stable."""
@@ -193,6 +195,8 @@ def load_perceptual(path: Path) -> PerceptualNetwork:
         raise PerceptualError(f"Cannot read the perceptual network {path}: {error}. {_REMEDY}") from error
     known = {field.name for field in fields(Description)}
     if set(record) != known:
-        raise PerceptualError(f"Expected {path} to describe {sorted(known)}, but got {sorted(record)}. {_REMEDY}")
+        raise PerceptualError(
+            f"Expected {path} to describe {sorted(known)}, but got {brief(sorted(record))}. {_REMEDY}"
+        )
     described: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in record.items()}
     return PerceptualNetwork(Description(**described), pairs)

@@ -18,6 +18,7 @@ from stencilnet.data.folders import FolderError, shown
 from stencilnet.data.official.names import voc_palette
 from stencilnet.tasks.images import read_image, read_labels, to_tensor
 from stencilnet.tasks.task import Example
+from stencilnet.text.shortening import brief
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: unknown)."""
@@ -73,7 +74,7 @@ def read_record(folder: Path) -> Record | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(
-            f"Cannot read {path}, which says from what the label maps beside it are made: {error!r}. Remove the "
+            f"Cannot read {path}, which says from what the label maps beside it are made: {brief(error)}. Remove the "
             f"folder {folder} and make them anew."
         ) from error
 
