@@ -1,9 +1,10 @@
 """Verbs that learn: demo, train, add, compare; and config, which shows what they are told."""
 
-import json
 from pathlib import Path
 
 import click
+
+from stencilnet.cli.streams import is_written_whole, say, say_json
 
 _out = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Run folder.")
 _root = click.option(
@@ -208,7 +209,7 @@ def list_() -> None:
     from stencilnet.experiment.config import shipped
 
     for name in shipped():
-        click.echo(name)
+        say(name)
 
 
 @config.command()
@@ -220,4 +221,8 @@ def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     from stencilnet.experiment.reading import read_config, to_plain, to_yaml
 
     experiment = read_config(name, overrides)
-    click.echo(json.dumps(to_plain(experiment), indent=2) if as_json else to_yaml(experiment), nl=as_json)
+    if as_json:
+        say_json(to_plain(experiment))
+        return
+    text = to_yaml(experiment)
+    say((text if is_written_whole(text) else to_yaml(experiment, ascii_only=True)).rstrip("\n"))

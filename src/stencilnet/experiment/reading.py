@@ -141,9 +141,10 @@ def to_plain(experiment: Experiment) -> dict[str, Any]:
     return plain
 
 
-def to_yaml(experiment: Experiment) -> str:
-    """Return a config as YAML, defaults written out."""
-    text: str = yaml.safe_dump(_listed(to_plain(experiment)), sort_keys=False, allow_unicode=True, width=110)
+def to_yaml(experiment: Experiment, *, ascii_only: bool = False) -> str:
+    """Return a config as YAML, defaults written out; `ascii_only` for other characters as YAML's escapes."""
+    plain = _listed(to_plain(experiment))
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=not ascii_only, width=110)
     return text
 
 
