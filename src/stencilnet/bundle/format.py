@@ -147,7 +147,7 @@ def seal(kind: str, body: Mapping[str, Any], file: str | Path) -> bytes:
         whole["sha256"] = sha256_of(canonical(whole))
     except UnicodeEncodeError as error:
         raise BundleError(file, "text that is not Unicode", "text that UTF-8 can hold", str(error), remedy) from error
-    data = (json.dumps(whole, sort_keys=True, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+    data = (json.dumps(whole, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode("utf-8")
     if len(data) > JSON_LIMIT:
         raise BundleError(file, "too large", f"at most {JSON_LIMIT} bytes", f"{len(data)} bytes", remedy)
     return data

@@ -19,6 +19,7 @@ from stencilnet.bundle.format import (
     upgrade,
 )
 from stencilnet.models import TaskRecord
+from stencilnet.text.strict_json import json_data, with_numbers
 
 IMAGES = {"channels": "RGB", "range": [0, 1], "layout": "NCHW"}
 """How images enter a network, in every bundle of this version."""
@@ -168,7 +169,7 @@ class TaskFile:
             got = f"{body['channels']} and {body['order']}"
             raise BundleError(file, "out of range", "`channels` >= 1 and `order` >= 0", got, restore(file))
         return cls(
-            record=TaskRecord(**{name: body[name] for name in _RECORD}),
+            record=TaskRecord(**{name: body[name] for name in _RECORD} | {"metrics": with_numbers(body["metrics"])}),
             order=body["order"],
             backbone=_hash(body["backbone"], file, "`backbone`"),
             delta=sha256,
@@ -178,7 +179,7 @@ class TaskFile:
 
 
 def record_body(record: TaskRecord, file: str | Path) -> dict[str, Any]:
-    """Return a record as JSON data.
+    """Return a record as JSON data: a metric that is not finite as the string ``inf``, ``-inf`` or ``nan``.
 
     Raises:
         BundleError: If a value of it is not JSON data, naming it by its path.
@@ -189,7 +190,7 @@ def record_body(record: TaskRecord, file: str | Path) -> dict[str, Any]:
         "method": record.method,
         "settings": record.settings,
         "recipe": record.recipe,
-        "metrics": record.metrics,
+        "metrics": json_data(record.metrics),
         "provenance": record.provenance,
     }
     return {name: plain(value, file, name) for name, value in body.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from stencilnet.text.shortening import brief, listed, shorten
+from stencilnet.text.strict_json import WORDS
 
 T = TypeVar("T", str, bool, int, float, dict[str, Any], list[Any])
 
@@ -52,8 +53,7 @@ class Fields:
         value = self.data.get(key)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return kind(value)
-        # Strict JSON has no NaN: numbers that are not finite are written as text.
-        if kind is float and value in ("nan", "inf", "-inf"):
+        if kind is float and isinstance(value, str) and value in WORDS:
             return kind(value)
         if type(value) is not kind:
             raise self.error(key, _NAMES[kind], value)

@@ -1,6 +1,5 @@
 """Analyses a bundle's masks and writes the figures and the table."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.vgg16 import layer_names
 from stencilnet.text.shortening import brief, listed
+from stencilnet.text.strict_json import dumps
 
 
 def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tuple[Path, ...]:
@@ -65,7 +65,7 @@ def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tu
         "kappa_layers": _layers(alike, ordered),
     }
     written.append(out / "masks.json")
-    written[-1].write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    written[-1].write_text(dumps(found, indent=2) + "\n", encoding="utf-8")
     return tuple(written)
 
 

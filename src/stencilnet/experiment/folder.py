@@ -10,6 +10,7 @@ from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
 from stencilnet.text.shortening import listed
+from stencilnet.text.strict_json import dumps
 from stencilnet.training.distributed import Group
 from stencilnet.training.settings import Settings, resolve
 
@@ -96,7 +97,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         if any(not path.name.startswith(".") for path in folder.path.iterdir()):
             raise RunError(f"{folder.path} holds something else than a run. Choose another --out.")
-        write_file(folder.config, (json.dumps(mine, indent=2, sort_keys=True) + "\n").encode())
+        write_file(folder.config, (dumps(mine, indent=2, sort_keys=True) + "\n").encode())
         return
     if not resume:
         raise RunError(f"{folder.path} holds a run already. Go on with it by --resume, or choose another --out.")
@@ -107,7 +108,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
             f"{folder.config} is damaged ({error}). Put it back (`stencil config show CONFIG --json` prints one), "
             "or choose another --out."
         ) from error
-    changed = sorted(set(_differences(json.loads(json.dumps(mine)), theirs, "")) - HOW)
+    changed = sorted(set(_differences(json.loads(dumps(mine)), theirs, "")) - HOW)
     if changed:
         raise RunError(
             f"{folder.path} holds a run of another config; it differs in "
@@ -128,7 +129,7 @@ def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
     if not folder.resolved.exists():
         found = resolve(trainer, group)
         kept = {"precision": found.precision, "device": found.device, "threads": found.threads, "torch": found.version}
-        write_file(folder.resolved, (json.dumps(kept, indent=2, sort_keys=True) + "\n").encode())
+        write_file(folder.resolved, (dumps(kept, indent=2, sort_keys=True) + "\n").encode())
     try:
         return replace(trainer, precision=json.loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
     except (ValueError, KeyError, TypeError) as error:

@@ -3,6 +3,7 @@
 import dataclasses
 import types
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import Any, Literal, get_args, get_origin
 
 import cattrs
@@ -84,6 +85,8 @@ def _strictly(expected: type) -> Callable[[Any, type], Any]:
     def structure(value: Any, _: type) -> Any:
         if expected is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"expected a finite number, but got {value}")
         if type(value) is not expected:
             hint = " (write 1.0e-3, not 1e-3: YAML)" if expected is float and isinstance(value, str) else ""
             raise TypeError(f"expected {_NAMES[expected]}, but got {_shown(value)}{hint}")

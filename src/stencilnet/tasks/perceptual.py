@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from stencilnet.text.shortening import brief
+from stencilnet.text.strict_json import dumps
 
 _REMEDY = "Delete it: a resumed run makes it again."
 _KEY = "perceptual"
@@ -173,7 +174,7 @@ def save_perceptual(network: PerceptualNetwork, path: Path) -> None:
         for name, pair in network.convolutions().items()
         for kind, tensor in zip(("weight", "bias"), pair, strict=True)
     }
-    text = json.dumps({**asdict(network.description), "convolutions": list(network.convolutions())}, sort_keys=True)
+    text = dumps({**asdict(network.description), "convolutions": list(network.convolutions())}, sort_keys=True)
     save_file(tensors, path, metadata={_KEY: text})
 
 

@@ -19,6 +19,7 @@ from stencilnet.data.official.names import voc_palette
 from stencilnet.tasks.images import read_image, read_labels, to_tensor
 from stencilnet.tasks.task import Example
 from stencilnet.text.shortening import brief
+from stencilnet.text.strict_json import dumps
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: unknown)."""
@@ -82,7 +83,7 @@ def read_record(folder: Path) -> Record | None:
 def write_record(folder: Path, record: Record) -> None:
     """Put a record in place, after everything written before it has reached the disk."""
     os.sync()
-    write_whole(folder / RECORD, json.dumps(asdict(record), indent=0).encode())
+    write_whole(folder / RECORD, dumps(asdict(record), indent=0).encode())
 
 
 def begin(folder: Path, source: Record) -> set[str]:
