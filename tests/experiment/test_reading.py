@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from stencilnet.experiment.choosing import with_methods
-from stencilnet.experiment.config import shipped, warm_start_problems
+from stencilnet.experiment.config import warm_start_problems
 from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config, to_plain, to_yaml
+from stencilnet.experiment.shipped import shipped
 from stencilnet.methods import Piggyback
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from stencilnet.cli.helping import NamingOption, configs, row_names
 from stencilnet.cli.streams import say, say_json
 
 _WITHOUT = {"device": "device", "width": "width", "size": "size", "rows": "row", "growth": "growth", "out": "out"}
@@ -14,15 +15,28 @@ _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batch
 """Names of the options that go without and with a CONFIG, by parameter; the others go with both."""
 
 
-@click.command()
+@click.command(epilog=configs())
 @click.argument("config", required=False)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--width", type=click.IntRange(min=1), help="Width of the network.  [default: 64, the paper's]")
 @click.option("--size", type=click.IntRange(min=64), help="Side of an image, in pixels.  [default: 256]")
-@click.option("--row", "rows", multiple=True, metavar="ROW", help="Measure this row only; may be repeated.")
+@click.option(
+    "--row",
+    "rows",
+    multiple=True,
+    metavar="ROW",
+    cls=NamingOption,
+    names=row_names,
+    help="Measure this row only; may be repeated: {names}.",
+)
 @click.option("--growth/--no-growth", default=True, help="Also how cost grows with width, image size and tasks.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/bench"), show_default=True
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/bench"),
+    show_default=True,
+    help="Folder to write.",
 )
 @click.option(
     "--root",
@@ -30,7 +44,7 @@ _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batch
     default=Path(),
     help="With CONFIG: where its data folders are.  [default: .]",
 )
-@click.option("--only", multiple=True, metavar="TASK", help="With CONFIG: this task only; may be repeated.")
+@click.option("--only", multiple=True, metavar="TASK", help="With CONFIG: this task of it only; may be repeated.")
 @click.option(
     "--workers",
     multiple=True,

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _EVERY = 10.0
 
+_NAMED = f"NAME is one of {', '.join(CATALOG)}; `stencil data list` says what they are."
+
 
 def _web_address(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     try:
@@ -53,7 +55,7 @@ def list_(root: Path, as_json: bool) -> None:
     say_json({row.name: asdict(row) for row in rows}) if as_json else say(as_text(rows, root))
 
 
-@data.command()
+@data.command(epilog=_NAMED)
 @click.argument("name", type=click.Choice(list(CATALOG)), metavar="NAME")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Data root.")
 @click.option(
@@ -66,8 +68,8 @@ def list_(root: Path, as_json: bool) -> None:
 def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> None:
     """Download data set NAME, check it, unpack it under the root, and make its label maps.
 
-    NAME is one of those that `stencil data list` shows. What is there already is not fetched again, and a download
-    that broke goes on where it stopped. An archive that you put in ROOT/downloads yourself is used.
+    What is there already is not fetched again, and a download that broke goes on where it stopped. An
+    archive that you put in ROOT/downloads yourself is used.
     """
     from stencilnet.cli.console import console
     from stencilnet.data.fetching.listing import fetch_named
@@ -85,7 +87,7 @@ def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> Non
     say(f"{name} is {'ready' if new else 'there already, complete'}: {root}")
 
 
-@data.command()
+@data.command(epilog=_NAMED)
 @click.argument("name", type=click.Choice([*CATALOG, "all"]), metavar="NAME")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Data root.")
 def make(name: str, root: Path) -> None:

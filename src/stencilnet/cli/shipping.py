@@ -5,10 +5,17 @@ from pathlib import Path
 
 import click
 
+from stencilnet.cli.helping import configs
 from stencilnet.cli.streams import say, say_json
 from stencilnet.text.escaping import one_line
 
 _bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+_root = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    help="Where the config's data folders are.  [default: .]",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
 
 
@@ -20,7 +27,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
 @click.option(
     "--input", "kind", type=click.Choice(["photo", "edges"]), default="photo", help="edges: a drawing as it is."
 )
-@click.option("--device", default="cpu", show_default=True)
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1, ... or mps.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bf16", "auto"]),
@@ -29,7 +36,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
     help="auto: the fastest close one here; it compiles first, which pays for many images.",
 )
 def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str, precision: str) -> None:
-    """Run TASK of BUNDLE on INPUTS: images, folders or patterns."""
+    """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
     from stencilnet.runtime.files import plan_outputs, run_files
@@ -110,11 +117,11 @@ def merge(bundle: Path, sources: tuple[str, ...]) -> None:
         say(f"there   {name}")
 
 
-@click.command()
+@click.command(epilog=configs())
 @_bundle
 @click.argument("config")
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. trainer.device=cpu.")
+@_root
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting: trainer.device=cpu.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bf16", "auto"]),
@@ -170,7 +177,7 @@ def _pair(words: str) -> tuple[str, str]:
 @click.argument("second")
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
+@_root
 @click.option("--steps", type=click.IntRange(min=2), default=7, show_default=True, help="Places, both ends among them.")
 def blend(folder: Path, first: str, second: str, photos: tuple[Path, ...], out: Path, root: Path, steps: int) -> None:
     """Slide from task FIRST to task SECOND of a RUN folder by the scores that their masks were cut from.

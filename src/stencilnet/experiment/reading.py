@@ -11,8 +11,9 @@ import cattrs
 import yaml
 
 from stencilnet.data.sources import split
-from stencilnet.experiment.config import AnyMethod, Experiment, TaskPlan, shipped, sources, warm_start_problems
+from stencilnet.experiment.config import AnyMethod, Experiment, TaskPlan, sources, warm_start_problems
 from stencilnet.experiment.downloads import without_downloads
+from stencilnet.experiment.shipped import shipped
 from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
 from stencilnet.tasks.catalog import KINDS
 from stencilnet.tasks.style import StyleTransfer
