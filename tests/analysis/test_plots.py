@@ -103,7 +103,10 @@ def test_a_loss_that_rose_is_coloured_worse(results) -> None:
 
 @pytest.mark.parametrize(
     ("before", "after", "change"),
-    [(50, 5, -0.9), (200, 500, 1.5), (-2, -1, 0.5), (0, 0, 0.0), (0, 3, np.inf), (0, -3, -np.inf)],
+    [
+        *((50, 5, -0.9), (200, 500, 1.5), (-2, -1, 0.5), (0, 0, 0.0), (0, 3, np.inf), (0, -3, -np.inf)),
+        *((np.inf, np.inf, 0.0), (np.inf, 30, -1.0), (30, np.inf, np.inf)),
+    ],
 )
 def test_relative_change(before: float, after: float, change: float) -> None:
     assert relative_change(before, after) == pytest.approx(change)
@@ -130,6 +133,16 @@ def test_a_loss_over_decades_gets_a_logarithmic_axis() -> None:
 def test_a_diverged_or_odd_loss_is_drawn_too(values: tuple[float, float]) -> None:
     curve = Curves(loss=((1, 2), values), validation=((2,), (np.nan,)))
     assert to_svg(training_figure({"scratch": curve}, MIOU, "t"))
+
+
+def test_infinite_numbers_are_drawn_too(results) -> None:
+    curve = Curves(loss=((1, 2), (1.0, 0.0)), validation=((1, 2), (np.inf, np.inf)), selected=1)
+    assert to_svg(training_figure({"scratch": curve}, MIOU, "t"))
+    exact = dataclasses.replace(results[0], metrics={"fine": {"mIoU": np.inf}})
+    later = dataclasses.replace(results[1], metrics={"fine": {"mIoU": 30.0}, "coarse": {"mIoU": np.inf}})
+    svg = to_svg(forgetting_figure(Comparison.of([exact, later, *results[2:]]), "finetune"))
+    assert "−100 %" in svg
+    assert "nan" not in svg
 
 
 def test_methods_keep_their_colours_and_do_not_share_them() -> None:

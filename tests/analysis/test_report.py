@@ -128,6 +128,19 @@ def test_markdown_keeps_listings_and_tables_whole(material: Material) -> None:
     rows = [line for line in text.splitlines() if line.startswith("| Task 2 · ")]
     assert rows
     assert all(r"\<script\>" in line and r"\|" in line for line in rows)
+    beside = text.partition("<details>")[0].splitlines()
+    assert not [line for line in beside if re.search(r"(?<!\\)<", line)]
+    assert r"# Title \<script\>" in beside[0]
+
+
+def test_strange_characters_do_not_keep_a_report_from_being_written(material: Material, tmp_path: Path) -> None:
+    strange = "\x1b[2J \u202e \udce9"
+    write_report(compose(replace(material, title=strange, facts=(("Command", strange),))), tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert not {char for char in text if not char.isprintable()} - set("\n\t\u00a0\ufffe")
+        assert "\\x1b" in text
+    assert json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))["title"] == strange
 
 
 def test_the_highlights_are_computed(results: tuple[StageResult, ...]) -> None:

@@ -166,8 +166,8 @@ def test_a_delta_that_does_not_fit_is_refused(
 
 def test_records_that_are_not_json_are_refused(bundle: Path, make_delta: MakeDelta, records: Records) -> None:
     net = load(bundle)
-    record = replace(records["colour"], metrics={"MSE": float("nan")})
-    with pytest.raises(BundleError, match=r"tasks/x/task.json: `metrics.MSE` cannot be written as JSON.*nan"):
+    record = replace(records["colour"], recipe={"lr": float("nan")})
+    with pytest.raises(BundleError, match=r"tasks/x/task.json: `recipe.lr` cannot be written as JSON.*nan"):
         add_task(bundle, "x", record, make_delta(net, "piggyback", 2, 0), shared=net.state.shared)
     assert not (bundle / "tasks/x").exists()
 

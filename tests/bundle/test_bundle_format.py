@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from stencilnet.bundle.format import JSON_LIMIT, BundleError, canonical, check_name, parse, plain, seal, unseal
+from stencilnet.bundle.format import JSON_LIMIT, BundleError, canonical, check_name, parse, plain, seal, unique, unseal
 
 FILE = Path("bundle/tasks/gogh/task.json")
 
@@ -99,6 +99,51 @@ def test_broken_json_is_one_clear_error(data: bytes, reason: str) -> None:
     assert caught.value.what == "not valid JSON"
     assert reason in str(caught.value)
     assert "Copy the task's folder here again from an intact copy, or remove the task." in str(caught.value)
+
+
+class CountedKey(str):
+    """A key that counts how often keys are compared."""
+
+    __slots__ = ()
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedKey.comparisons += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_a_duplicate_among_many_keys_is_found_in_linear_time() -> None:
+    pairs = [(CountedKey(f"key {number}"), number) for number in range(2000)]
+    CountedKey.comparisons = 0
+    with pytest.raises(ValueError, match="the key 'key 1999' is there twice"):
+        unique([*pairs, (CountedKey("key 1999"), 0)])
+    assert CountedKey.comparisons < 10  # hashes tell keys apart: only equal ones are compared
+
+
+def envelope(change: dict[str, Any]) -> bytes:
+    whole = {"format": "stencilnet task", "needs": "0.1", "version": 1, "sha256": "0", **change}
+    return json.dumps(whole).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"' + b"k" * 500_000 + b'": 1, "' + b"k" * 500_000 + b'": 2}',
+        b'{"a": ' + b"9" * 4000 + b"." + b"9" * 500_000 + b"}",
+        b'{"a": ' + b"9" * 500_000 + b".0}",
+        envelope({"format": "f" * 500_000}),
+        envelope({"needs": "n" * 500_000}),
+        envelope({"version": ["v"] * 80_000}),
+        envelope({"sha256": "s" * 500_000}),
+    ],
+)
+def test_messages_about_large_files_are_short(data: bytes) -> None:
+    with pytest.raises(BundleError) as caught:
+        unseal("task", data, FILE)
+    chain = [caught.value, *filter(None, [caught.value.__cause__])]
+    assert all(len(str(error)) < 3000 for error in chain)
 
 
 def test_plain_copies_tuples_as_lists() -> None:

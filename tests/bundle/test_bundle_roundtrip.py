@@ -1,6 +1,9 @@
 """What is saved is what is loaded, bit for bit, and nothing is read before it is needed."""
 
+import json
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, sizes
+from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, sizes, verify
 from stencilnet.bundle.tensors import decode_delta, decode_tensors, encode_delta, encode_tensors
 from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
@@ -295,3 +298,22 @@ def test_a_class_of_a_script_is_known_by_its_name(tmp_path: Path, monkeypatch: p
     assert load(tmp_path / "b", backbone=Tiny()).tasks == ("x",)
     with pytest.raises(BundleError, match="another architecture"):
         load(tmp_path / "b", backbone=Other())
+
+
+def test_metrics_that_are_not_finite_come_back(bundle: Path, make_net: Callable[..., MultiTaskNet]) -> None:
+    net = make_net("shapes", "colour", "clean")
+    metrics = {"step": 3, "scores": {"PSNR": math.inf, "gain": [-math.inf, math.nan], "SSIM": 1.0}}
+    record = replace(net.records["clean"], metrics=metrics)
+    perfect = net.with_state(net.state, {**net.records, "clean": record})
+    save(perfect, bundle)
+    text = (bundle / "tasks" / "clean" / "task.json").read_text()
+    written = json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+    assert written["metrics"] == {"step": 3, "scores": {"PSNR": "inf", "gain": ["-inf", "nan"], "SSIM": 1.0}}
+    found = load(bundle).records["clean"].metrics
+    assert found["scores"]["PSNR"] == math.inf
+    assert found["scores"]["gain"][0] == -math.inf
+    assert math.isnan(found["scores"]["gain"][1])
+    assert (found["step"], found["scores"]["SSIM"]) == (3, 1.0)
+    save(load(bundle), bundle)  # the same task again: nothing to do
+    assert (bundle / "tasks" / "clean" / "task.json").read_text() == text
+    assert verify(bundle).ok

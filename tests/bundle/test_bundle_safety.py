@@ -455,3 +455,52 @@ def test_nothing_is_ever_unpickled(bundle: Path, tmp_path: Path) -> None:
     buffer.seek(0)
     torch.load(buffer, weights_only=False)
     assert (tmp_path / "was-here").exists()  # it would have
+
+
+MANY = [f"key {number} " + "x" * 20 for number in range(20_000)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda body: body.update(dict.fromkeys(MANY, 1)),
+        lambda body: body.update(method=MANY),
+        lambda body: body.update(delta={"file": "f" * 500_000, "sha256": SHA}),
+        lambda body: body.update(columns={"n" * 500_000: SHA}),
+        lambda body: body.update(columns={name.replace(" ", ""): "s" * 50 for name in MANY[:5000]}),
+        lambda body: body.update(backbone="b" * 500_000),
+    ],
+)
+def test_a_large_record_gives_a_short_message(bundle: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    reseal(bundle / "tasks" / "colour" / "task.json", change)
+    assert len(str(refused(bundle))) < 3000
+    (finding,) = verify(bundle).findings
+    assert len(str(finding)) < 3000
+
+
+@pytest.mark.parametrize(
+    ("tensors", "entries"),
+    [
+        (BIAS, [entry(key) for key in MANY]),
+        (BIAS, [{**entry(), **dict.fromkeys(MANY, 1)}]),
+        (BIAS, [entry(kind="k" * 500_000)]),
+        (BIAS, [entry(shape=MANY)]),
+        (BIAS, [entry(shape=[1] * 20_000)]),
+        (BIAS, [entry(), entry("lateral/" + "t" * 500_000 + "/x.weight")]),
+        ({f"{key}:tensor": torch.zeros(2) for key in MANY}, [entry()]),
+        ({f"{key}:tensor": torch.zeros(2) for key in MANY}, [entry(key) for key in MANY]),
+    ],
+)
+def test_a_large_delta_gives_a_short_message(bundle: Path, tensors: dict[str, Tensor], entries: Any) -> None:
+    plant(bundle / "tasks" / "colour", delta_bytes(entries, tensors))
+    error: BaseException | None = refused(bundle)
+    while error is not None:
+        assert len(str(error)) < 3000
+        error = error.__cause__
+
+
+def test_a_duplicate_key_in_a_tensor_files_header(bundle: Path) -> None:
+    tensor = b'{"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}'
+    header = b'{"__metadata__": {"a": "1", "a": "2"}, "head.bias:tensor": ' + tensor + b"}"
+    plant(bundle / "tasks" / "colour", len(header).to_bytes(8, "little") + header)
+    refused(bundle, "the key 'a' is there twice")

@@ -1,8 +1,12 @@
 """Hand-computed: three tasks, one whose metric rises and two where it falls."""
 
+import math
+
 import pytest
 
+from stencilnet.evaluation.details import forgetting_table
 from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix, Retests, gain
+from stencilnet.evaluation.render import to_text
 from stencilnet.evaluation.results import StageResult
 from stencilnet.tasks.task import Metric
 
@@ -149,3 +153,33 @@ def test_nothing_measured_is_a_comparison_too() -> None:
     assert comparison.cards == ()
     matrix = comparison.matrix("piggyback")
     assert matrix.rows == ()
+
+
+@pytest.mark.parametrize(
+    ("higher_is_better", "before", "after", "expected"),
+    [
+        (True, math.inf, math.inf, 0.0),
+        (True, math.inf, 30.0, -math.inf),
+        (True, 30.0, math.inf, math.inf),
+        (False, 0.0, math.inf, -math.inf),
+        (True, 30.0, 31.5, 1.5),
+        (False, 30.0, 31.5, -1.5),
+    ],
+)
+def test_gain_of_infinite_values(higher_is_better: bool, before: float, after: float, expected: float) -> None:
+    assert gain(Metric(name="PSNR", higher_is_better=higher_is_better), before, after) == expected
+
+
+def test_forgetting_of_an_exact_task(build) -> None:
+    results = [
+        build("finetune", "colour", {"colour": (0.0, math.inf)}, parent=None),
+        build("finetune", "gogh", {"colour": (0.0, math.inf), "gogh": (1.0, 2.0)}, parent="colour"),
+        build("finetune", "munch", {"colour": (3.0, 40.0), "gogh": (1.0, 2.0), "munch": (5.0,)}, parent="gogh"),
+    ]
+    for count, expected in ((2, 0.0), (3, math.inf)):
+        comparison = Comparison.of(results[:count])
+        matrix = comparison.matrix("finetune")
+        column = next(c for c in matrix.columns if (c.task, c.metric.name) == ("colour", "SSIM"))
+        assert matrix.forgetting(column) == expected
+        assert matrix.backward_transfer(column) == -expected
+        assert "nan" not in to_text(forgetting_table(comparison, "finetune"))

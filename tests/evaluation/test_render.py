@@ -80,7 +80,7 @@ def test_json_keeps_numbers_unrounded() -> None:
     plain = json.loads(json.dumps(to_json(TABLE), allow_nan=False))
     assert plain["columns"] == ["task", "a|b", "c"]
     assert plain["rows"][0][1] == {"text": "61.45", "value": 61.451, "best": True}
-    assert plain["rows"][1][2] == {"text": "nan", "value": None, "best": False}
+    assert plain["rows"][1][2] == {"text": "nan", "value": "nan", "best": False}
 
 
 def test_a_ragged_table_is_refused() -> None:

@@ -56,6 +56,28 @@ def test_what_a_diverged_run_measured_survives_strict_json(build, tmp_path: Path
     assert back.validation == -math.inf
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda record: record.update({f"key {number}": 1 for number in range(50_000)}),
+        lambda record: record.update(format="f" * 10**6),
+        lambda record: record.update(method=["m"] * 10**5),
+        lambda record: record.update(task="t" * 10**6),
+        lambda record: record["metrics"].update({"k" * 10**6: 1}),
+        lambda record: record["metrics"]["colour"].update({"k" * 10**6: "v" * 10**6}),
+    ],
+)
+def test_messages_about_a_large_file_are_short(change, result: StageResult, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    write_result(path, result)
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+    with pytest.raises(ResultError) as caught:
+        read_result(path)
+    assert len(str(caught.value)) < 1200
+
+
 def test_an_old_result_stays_whole_when_writing_fails(result: StageResult, tmp_path: Path) -> None:
     path = tmp_path / "r.json"
     write_result(path, result)

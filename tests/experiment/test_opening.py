@@ -1,5 +1,6 @@
 """Opening a task's data: photos without colour are left out, and looked for once."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,12 @@ def test_gray_photos_are_left_out(plan: TaskPlan, tmp_path: Path) -> None:
     data = open_data(plan, tmp_path)
     assert [*data.train.names, *data.validation.names] == [f"{i}.png" for i in (0, 2, 3, 5, 6, 7)]
     assert len(data.test) == 8
+
+
+def test_names_that_are_not_utf8_are_known_by_their_bytes(plan: TaskPlan, tmp_path: Path) -> None:
+    write(tmp_path / "train" / os.fsdecode(b"caf\xe9.png"), gray=False, seed=9)
+    data = open_data(plan, tmp_path, memo=tmp_path / "gray.json")
+    assert len(data.train) + len(data.validation) == 7
 
 
 def test_a_dry_look_decodes_nothing(plan: TaskPlan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from stencilnet.experiment.choosing import with_methods
-from stencilnet.experiment.config import shipped, warm_start_problems
+from stencilnet.experiment.config import warm_start_problems
 from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config, to_plain, to_yaml
+from stencilnet.experiment.shipped import shipped
 from stencilnet.methods import Piggyback
 
 
@@ -411,3 +412,27 @@ def test_what_a_run_keeps_of_its_config_reads_back(tmp_path: Path) -> None:
     kept.write_text("title: A run")
     with pytest.raises(ConfigError, match="is not JSON"):
         read_config(str(kept))
+
+
+ALIASES = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 40))
+"""A few lines that stand for 2^40 words."""
+
+
+@pytest.mark.parametrize(
+    ("text", "mistakes"),
+    [
+        (SMALL + "".join(f"key{number}: 1\n" for number in range(5000)), 5000),
+        (SMALL.replace("streets\n", "s" * 10**6 + "\n"), 1),
+        (SMALL.replace("kind: colorization", "kind: " + "k" * 10**6), 1),
+        (SMALL.replace("folder: photos", "folder: [" + "f, " * 10**5 + "]"), 1),
+        (ALIASES + SMALL.replace("steps: 7", "steps: *a39"), 41),
+        (ALIASES + SMALL.replace("{steps: 7}", "*a39"), 41),
+    ],
+    ids=["keys", "name", "kind", "list", "aliases", "aliases-section"],
+)
+def test_messages_about_a_large_config_are_short(text: str, mistakes: int, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(write(tmp_path, text))
+    assert len(caught.value.problems) == mistakes
+    assert len(str(caught.value)) < 30_000
+    assert all(len(line) < 2200 for line in str(caught.value).splitlines())

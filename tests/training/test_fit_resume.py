@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from stencilnet.tasks.task import Recipe
+from stencilnet.training.checkpoint import check
 from stencilnet.training.fit import CheckpointError, Interrupted
+from stencilnet.training.settings import Settings, resolve
 
 from .fit_toys import (
     Blobs,
@@ -301,3 +303,10 @@ def test_a_failing_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch) 
     with pytest.raises(OSError, match="No space left"):
         fit(job(tmp_path), masks(backbone), backbone, resume=True)
     assert path.read_bytes() == before
+
+
+def test_a_message_about_a_strange_checkpoint_is_short() -> None:
+    fingerprint = {f"key {number}": "v" * 10_000 for number in range(500)} | {"k" * 10**6: 1}
+    with pytest.raises(CheckpointError, match=r"and 491 more\. Resume with the old config") as caught:
+        check(Path("checkpoint.pt"), {"fingerprint": fingerprint}, {}, resolve(Settings(device="cpu")))
+    assert len(str(caught.value)) < 6000

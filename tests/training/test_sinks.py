@@ -28,7 +28,7 @@ def test_files(tmp_path: Path) -> None:
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line) for line in lines] == [
         {"step": 1, "loss": 0.1 + 0.2, "lr/mask": 1e-3},
-        {"step": 2, "validation/PSNR": None, 'odd,"name"': 2.0},
+        {"step": 2, "validation/PSNR": "inf", 'odd,"name"': 2.0},
     ]
     with (tmp_path / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stencilnet.tasks.task import Metric
+from stencilnet.text.shortening import brief
 
 Series = tuple[tuple[int, ...], tuple[float, ...]]
 """Steps and values."""
@@ -43,7 +44,7 @@ def read_curves(path: Path, metric: Metric, selected: int | None = None) -> Curv
     with path.open(encoding="utf-8", newline="") as file:
         lines = csv.reader(file)
         if (header := next(lines, [])) != _HEADER:
-            raise ValueError(f"Expected {path} to begin with {','.join(_HEADER)!r}, but got {','.join(header)!r}.")
+            raise ValueError(f"Expected {path} to begin with {','.join(_HEADER)!r}, but got {brief(','.join(header))}.")
         for fields in lines:
             try:
                 step, name, value = fields
@@ -52,7 +53,7 @@ def read_curves(path: Path, metric: Metric, selected: int | None = None) -> Curv
             except ValueError:
                 raise ValueError(
                     f"Expected line {lines.line_num} of {path} to be a step, a name and a number, but got "
-                    f"{','.join(fields)!r}. Was the training cut off? Resuming it repairs the file."
+                    f"{brief(','.join(fields))}. Was the training cut off? Resuming it repairs the file."
                 ) from None
     loss, validation = (_series(values) for values in found.values())
     return Curves(loss=loss, validation=validation, selected=selected)

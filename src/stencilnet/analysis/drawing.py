@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import matplotlib.style
 from matplotlib.figure import Figure
 
+from stencilnet.text.escaping import printable
+
 INK, MUTED, LINE, CELL, PAPER = "#1f2329", "#62686f", "#d5d9de", "#eceef1", "#fffffe"
 """Text, quiet text, grid lines, empty cells, background. No figure uses them for data."""
 
@@ -73,7 +75,7 @@ def to_svg(figure: Figure) -> str:
     stream = io.StringIO()
     with styled():
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return stream.getvalue()
+    return printable(stream.getvalue())  # XML has no control characters
 
 
 def to_png(figure: Figure, dpi: int = 150) -> bytes:

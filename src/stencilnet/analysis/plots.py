@@ -194,9 +194,14 @@ def _forgetting_column(axes: Axes, matrix: ResultMatrix, column: Column, place: 
 
 
 def relative_change(before: float, after: float) -> float:
-    """Return the change relative to the size of `before`; infinite where that is zero and something changed."""
+    """Return the change relative to the size of `before`; infinite where that is zero and something changed.
+
+    From infinity to a finite value all is lost: -1, or 1 from minus infinity.
+    """
     if after == before:
         return 0.0
+    if np.isinf(before):
+        return -float(np.copysign(1, before))
     return (after - before) / abs(before) if before else float(np.copysign(np.inf, after - before))
 
 

@@ -1,7 +1,6 @@
 """A report as plain data, and the three ways to show it: one HTML page, Markdown with its pictures beside it, JSON."""
 
 import base64
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from markupsafe import Markup
 from stencilnet.analysis.drawing import inline
 from stencilnet.evaluation import render
 from stencilnet.evaluation.render import Table
+from stencilnet.text.escaping import markdown, printable
+from stencilnet.text.strict_json import dumps
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -131,14 +132,19 @@ def to_markdown(report: Report, pictures: str = "figures") -> str:
         report: The report.
         pictures: Folder that holds the pictures, as the Markdown file sees it.
     """
-    blocks = [f"# {report.title}", report.summary]
-    blocks += ["\n".join(f"- **{value}** {label}" for value, label in report.highlights)] if report.highlights else []
+    blocks = [f"# {markdown(report.title)}", markdown(report.summary)]
+    blocks += (
+        ["\n".join(f"- **{markdown(value)}** {markdown(label)}" for value, label in report.highlights)]
+        if report.highlights
+        else []
+    )
     for section in report.sections:
-        blocks += [f"## {section.title}", *section.text]
-        blocks += ["\n".join(f"- {name}: {value}" for name, value in section.facts)] if section.facts else []
-        blocks += ["\n".join(f"- {point}" for point in section.points)] if section.points else []
+        blocks += [f"## {markdown(section.title)}", *map(markdown, section.text)]
+        facts = [f"- {markdown(name)}: {markdown(value)}" for name, value in section.facts]
+        points = [f"- {markdown(point)}" for point in section.points]
+        blocks += ["\n".join(lines) for lines in (facts, points) if lines]
         blocks += [render.to_markdown(table).strip() for table in section.tables]
-        blocks += [f"![{_words(p.alt)}]({pictures}/{p.file})\n\n*{_words(p.caption)}*" for p in section.pictures]
+        blocks += [f"![{markdown(p.alt)}]({pictures}/{p.file})\n\n*{markdown(p.caption)}*" for p in section.pictures]
         blocks += [render.to_markdown(table).strip() for table in section.folded]
         if section.listing:
             title, text = section.listing
@@ -148,10 +154,6 @@ def to_markdown(report: Report, pictures: str = "figures") -> str:
             )
             blocks.append(folded)
     return "\n\n".join(blocks) + "\n"
-
-
-def _words(text: str) -> str:
-    return re.sub(r"([\\\[\]*])", r"\\\1", " ".join(text.split()))
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -184,10 +186,11 @@ def write_report(report: Report, folder: Path) -> Path:
         data = picture.data.encode() if isinstance(picture.data, str) else picture.data
         (figures / picture.file).write_bytes(data)
     texts = {
-        "report.md": to_markdown(report, figures.name),
-        "report.json": json.dumps(to_json(report), indent=2, ensure_ascii=False) + "\n",
-        "report.html": to_html(report),
+        "report.md": printable(to_markdown(report, figures.name)),
+        "report.json": dumps(to_json(report), indent=2, ensure_ascii=False) + "\n",
+        "report.html": printable(to_html(report)),
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+        # a run must not end without its report for a strange name: JSON's own escape of a surrogate is the same
+        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
     return folder / "report.html"

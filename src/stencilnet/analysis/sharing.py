@@ -1,6 +1,7 @@
 """Figures of what masks share: kappa by layer beside its ceiling, losses along a blend of two tasks."""
 
 from collections.abc import Collection, Mapping, Sequence
+from math import isfinite
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -95,7 +96,7 @@ def blend_figure(shares: Sequence[float], values: Mapping[str, Sequence[float]],
             axes.plot(shares, values[task], color=colour, marker="o", ms=4, label=f"to {task}")
         axes.set_title(f"From {first} to {second}")
         axes.set_ylabel(metric)
-        axes.set_ylim(bottom=min(0.0, *(value for line in values.values() for value in line)))
+        axes.set_ylim(bottom=min(0.0, *(value for line in values.values() for value in line if isfinite(value))))
         axes.set_xticks(list(shares), blend_names(shares, first, second))
         axes.tick_params(length=0)
         axes.grid(visible=False, axis="x")

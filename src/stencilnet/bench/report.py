@@ -1,6 +1,5 @@
 """A whole benchmark: rows, growth, the machine; as text, as JSON, as files."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from stencilnet.bench.render import growth_plain, rows_plain, rows_table
 from stencilnet.bench.rows import Setting
 from stencilnet.bench.table import Result, measure_rows
 from stencilnet.evaluation.render import to_markdown, to_text
+from stencilnet.text.strict_json import dumps
 
 _GROWTH = {"width": with_width, "size": with_size, "tasks": with_tasks}
 
@@ -80,12 +80,12 @@ def write(report: Report, folder: Path) -> tuple[Path, ...]:
         The files.
     """
     texts = {
-        "bench.json": json.dumps(as_plain(report), indent=2) + "\n",
+        "bench.json": dumps(as_plain(report), indent=2) + "\n",
         "bench.md": f"{to_markdown(rows_table(report.results, report.setting.repetitions))}\n"
         f"{machine_line(report.machine)}\n",
         "ratios.svg": to_svg(ratios_figure(report.results)),
         **{f"growth-{name}.svg": to_svg(growth_figure(grown)) for name, grown in report.grown.items()},
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     return tuple(folder / name for name in texts)

@@ -20,6 +20,7 @@ from stencilnet.models import MultiTaskNet, UNet
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.task import Example, Recipe
+from stencilnet.text.strict_json import dumps
 from stencilnet.training.settings import Resolved, Settings, resolve
 from stencilnet.training.step import ONE_LAUNCH, Learner, make_learner, train_step
 
@@ -164,7 +165,12 @@ def _peak(kind: str, shape: Shape, device: str) -> int:
     words = [kind, str(shape.width), str(shape.size), str(shape.batch), device, str(torch.get_num_threads())]
     frank = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # else glibc keeps what was freed, more or less of it
     done = subprocess.run(
-        [sys.executable, "-m", __name__, *words], capture_output=True, text=True, check=False, env=frank
+        [sys.executable, "-m", __name__, *words],
+        capture_output=True,
+        text=True,
+        errors="backslashreplace",
+        check=False,
+        env=frank,
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["it was killed; is there enough memory?"])[-1]
@@ -249,4 +255,4 @@ if __name__ == "__main__":
     kind_, width_, size_, batch_, device_, threads_ = sys.argv[1:]
     torch.set_num_threads(int(threads_))
     found_ = _measure_peak(kind_, Shape(width=int(width_), size=int(size_), batch=int(batch_)), device_)
-    sys.stdout.write(json.dumps({"peak": found_}) + "\n")
+    sys.stdout.write(dumps({"peak": found_}) + "\n")

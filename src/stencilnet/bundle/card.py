@@ -8,6 +8,8 @@ from stencilnet.bundle.format import BACKBONE, CARD
 from stencilnet.bundle.reading import read_config, size_of, task_sizes
 from stencilnet.bundle.records import each_name, read_task
 from stencilnet.bundle.schema import TaskFile
+from stencilnet.text.escaping import markdown
+from stencilnet.text.shortening import shorten
 
 _LABELS = "classification"
 """The task kind that gives labels; the others give pictures."""
@@ -51,10 +53,12 @@ def write_card(root: Path) -> None:
     tasks = dict(sorted(files.items(), key=lambda item: (item[1].order, item[0])))
     labels = next((task.record.kind for task in tasks.values()), "") == _LABELS
     page = _PAGE.format(
-        title=root.resolve().name,
+        title=_shown(root.resolve().name),
         count="its tasks" if many else "1 task" if len(tasks) == 1 else f"{len(tasks)} tasks",
         tasks=_MANY if many else _TABLE.format(rows="\n".join(_row(root, *item) for item in tasks.items())),
-        architecture=f"{config.architecture} {dict(config.arguments)}" if config.arguments else config.architecture,
+        architecture=_shown(
+            f"{config.architecture} {dict(config.arguments)}" if config.arguments else config.architecture
+        ),
         backbone=size_of(root, root / BACKBONE),
         example=next(iter(tasks), "task"),
         tag="image-classification" if labels else "image-to-image",
@@ -65,8 +69,9 @@ def write_card(root: Path) -> None:
 
 def _row(root: Path, name: str, task: TaskFile) -> str:
     size = sum(task_sizes(root, name, task).values())  # type: ignore[arg-type]
-    return f"| {name} | {_cell(task.record.kind)} | {_cell(task.record.method)} | {size:,} |"
+    return f"| {name} | {_shown(task.record.kind)} | {_shown(task.record.method)} | {size:,} |"
 
 
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "/")
+def _shown(text: str) -> str:
+    """Return text that a file holds, short, as Markdown that cannot be more than text."""
+    return markdown(shorten(text))

@@ -4,9 +4,11 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from stencilnet.text.shortening import brief, shorten
 
 VERSION = 1
 """Format version that this code reads and writes."""
@@ -33,7 +35,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BundleError(ValueError):
-    """A bundle cannot be read or written as asked.
+    """A bundle cannot be read or written as asked. Its texts are short, whatever a file holds: long ones are cut.
 
     Attributes:
         file: The file or folder it is about.
@@ -44,6 +46,7 @@ class BundleError(ValueError):
     """
 
     def __init__(self, file: str | Path, what: str, expected: str, got: str, remedy: str) -> None:
+        what, expected, got, remedy = map(shorten, (what, expected, got, remedy))
         super().__init__(str(file), what, expected, got, remedy)
         self.file = str(file)
         self.what = what
@@ -79,7 +82,7 @@ def check_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise BundleError(
-            f"{TASKS}/{name!a}",
+            f"{TASKS}/{shorten(ascii(name))}",
             "not a task name",
             "1 to 64 of a-z, 0-9, `.`, `_` and `-`, the first a letter or digit",
             f"{name!a}",
@@ -144,7 +147,7 @@ def seal(kind: str, body: Mapping[str, Any], file: str | Path) -> bytes:
         whole["sha256"] = sha256_of(canonical(whole))
     except UnicodeEncodeError as error:
         raise BundleError(file, "text that is not Unicode", "text that UTF-8 can hold", str(error), remedy) from error
-    data = (json.dumps(whole, sort_keys=True, ensure_ascii=False, indent=2) + "\n").encode("utf-8")
+    data = (json.dumps(whole, sort_keys=True, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode("utf-8")
     if len(data) > JSON_LIMIT:
         raise BundleError(file, "too large", f"at most {JSON_LIMIT} bytes", f"{len(data)} bytes", remedy)
     return data
@@ -186,7 +189,7 @@ def parse(data: bytes, file: Path) -> dict[str, Any]:
     """
     try:
         value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
+            data.decode("utf-8"), object_pairs_hook=unique, parse_constant=_no_constant, parse_float=_finite
         )
         if b"\\u" in data:
             canonical(value)  # escaped lone surrogates pass the parser
@@ -201,11 +204,17 @@ def _not_json(file: Path, got: str) -> BundleError:
     return BundleError(file, "not valid JSON", "one UTF-8 JSON object", got, restore(file))
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object's keys and values as a mapping.
+
+    Raises:
+        ValueError: If a key comes twice, naming the first such key.
+    """
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"the key {brief(key)} is there twice")
+        result[key] = value
     return result
 
 
@@ -216,5 +225,5 @@ def _no_constant(text: str) -> float:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text} is too large a number")
+        raise ValueError(f"{shorten(text)} is too large a number")
     return value

@@ -20,12 +20,16 @@ from stencilnet.bundle.format import (
 )
 from stencilnet.masks import Stored
 from stencilnet.models import TaskRecord
+from stencilnet.text.strict_json import json_data, with_numbers
 
 IMAGES = {"channels": "RGB", "range": [0, 1], "layout": "NCHW"}
 """How images enter a network, in every bundle of this version."""
 
 _MOST = 1 << 40
 """Most elements of a tensor: more is an attack, or a flipped bit."""
+
+_SIDES = 64
+"""Most dimensions of a tensor: as many as PyTorch's operations take."""
 
 _Kinds = Mapping[str, type | tuple[type, ...]]
 _CONFIG: _Kinds = {"architecture": dict, "head": dict, "decoder": list, "images": dict, "backbone": str}
@@ -174,7 +178,7 @@ class TaskFile:
             got = f"{body['channels']} and {body['order']}"
             raise BundleError(file, "out of range", "`channels` >= 1 and `order` >= 0", got, restore(file))
         return cls(
-            record=TaskRecord(**{name: body[name] for name in _RECORD}),
+            record=TaskRecord(**{name: body[name] for name in _RECORD} | {"metrics": with_numbers(body["metrics"])}),
             order=body["order"],
             backbone=_hash(body["backbone"], file, "`backbone`"),
             delta=sha256,
@@ -184,7 +188,7 @@ class TaskFile:
 
 
 def record_body(record: TaskRecord, file: str | Path) -> dict[str, Any]:
-    """Return a record as JSON data.
+    """Return a record as JSON data: a metric that is not finite as the string ``inf``, ``-inf`` or ``nan``.
 
     Raises:
         BundleError: If a value of it is not JSON data, naming it by its path.
@@ -195,7 +199,7 @@ def record_body(record: TaskRecord, file: str | Path) -> dict[str, Any]:
         "method": record.method,
         "settings": record.settings,
         "recipe": record.recipe,
-        "metrics": record.metrics,
+        "metrics": json_data(record.metrics),
         "provenance": record.provenance,
     }
     return {name: plain(value, file, name) for name, value in body.items()}
@@ -225,8 +229,9 @@ def shape_of(value: list[Any], file: Path, where: str) -> tuple[int, ...]:
         BundleError: If it is none.
     """
     sides = [side for side in value if isinstance(side, int) and not isinstance(side, bool) and side >= 0]
-    if len(sides) != len(value) or prod(max(side, 1) for side in sides) > _MOST:
-        raise BundleError(file, f"{where} is not a shape", "a list of sizes", f"{value}", restore(file))
+    if len(value) > _SIDES or len(sides) != len(value) or prod(max(side, 1) for side in sides) > _MOST:
+        expected = f"a list of sizes, at most {_SIDES}"
+        raise BundleError(file, f"{where} is not a shape", expected, f"{value}", restore(file))
     return tuple(value)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 from stencilnet.bundle.format import BACKBONE
 from stencilnet.bundle.reading import read_config, size_of, task_sizes
 from stencilnet.bundle.records import read_tasks
+from stencilnet.text.escaping import one_line
+from stencilnet.text.shortening import shorten
 
 
 def summary(path: str | Path) -> dict[str, Any]:
@@ -40,9 +42,14 @@ def summary_text(path: str | Path) -> str:
     known = summary(path)
     arguments = ", ".join(f"{key} {value}" for key, value in known["arguments"].items())
     built = f"{known['architecture']} ({arguments})" if arguments else known["architecture"]
-    lines = [f"{built}, {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
+    lines = [f"{_shown(built)}, {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
     for name, task in known["tasks"].items():
         share = task["bytes"] / max(known["backbone_bytes"], 1)  # an emptied file is for `verify` to tell
         cost = f"{task['bytes']:>12,} bytes  {share:6.1%} of the backbone"
-        lines.append(f"  {name:<24} {task['kind']:<14} {task['method']:<12} {cost}")
+        lines.append(f"  {name:<24} {_shown(task['kind']):<14} {_shown(task['method']):<12} {cost}")
     return "\n".join(lines)
+
+
+def _shown(text: str) -> str:
+    """Return text that a file holds as one short line: it must not pass for another task's."""
+    return one_line(shorten(text))

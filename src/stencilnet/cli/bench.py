@@ -1,6 +1,5 @@
 """The verb that measures: bench."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,20 +7,36 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from stencilnet.cli.helping import NamingOption, configs, row_names
+from stencilnet.cli.streams import say, say_json
+
 _WITHOUT = {"device": "device", "width": "width", "size": "size", "rows": "row", "growth": "growth", "out": "out"}
 _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batches", "overrides": "set"}
 """Names of the options that go without and with a CONFIG, by parameter; the others go with both."""
 
 
-@click.command()
+@click.command(epilog=configs())
 @click.argument("config", required=False)
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--width", type=click.IntRange(min=1), help="Width of the network.  [default: 64, the paper's]")
 @click.option("--size", type=click.IntRange(min=64), help="Side of an image, in pixels.  [default: 256]")
-@click.option("--row", "rows", multiple=True, metavar="ROW", help="Measure this row only; may be repeated.")
+@click.option(
+    "--row",
+    "rows",
+    multiple=True,
+    metavar="ROW",
+    cls=NamingOption,
+    names=row_names,
+    help="Measure this row only; may be repeated: {names}.",
+)
 @click.option("--growth/--no-growth", default=True, help="Also how cost grows with width, image size and tasks.")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/bench"), show_default=True
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/bench"),
+    show_default=True,
+    help="Folder to write.",
 )
 @click.option(
     "--root",
@@ -29,7 +44,7 @@ _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batch
     default=Path(),
     help="With CONFIG: where its data folders are.  [default: .]",
 )
-@click.option("--only", multiple=True, metavar="TASK", help="With CONFIG: this task only; may be repeated.")
+@click.option("--only", multiple=True, metavar="TASK", help="With CONFIG: this task of it only; may be repeated.")
 @click.option(
     "--workers",
     multiple=True,
@@ -84,7 +99,7 @@ def _table(
     from stencilnet.bench.report import as_plain, as_text, measure, write
     from stencilnet.bench.rows import SIZE, WIDTH, Setting
     from stencilnet.bench.table import check_rows
-    from stencilnet.cli.console import console
+    from stencilnet.cli.console import console, teller
     from stencilnet.training.settings import Settings, resolve
 
     screen = console()
@@ -101,16 +116,16 @@ def _table(
         size=size or SIZE,
         repetitions=repetitions,
         folder=out,
-        say=lambda line: screen.print(line, markup=False),
+        say=teller(screen),
     )
     for report in measure(setting, rows, growth=growth and not rows):
         files = write(report, out)
     if as_json:
-        click.echo(json.dumps(as_plain(report), indent=2))
+        say_json(as_plain(report))
         return
-    click.echo(as_text(report))
+    say(as_text(report))
     for file in files:
-        click.echo(file)
+        say(file)
 
 
 def _pipeline(
@@ -127,7 +142,7 @@ def _pipeline(
     from stencilnet.bench.machine import machine, machine_line
     from stencilnet.bench.pipeline import measure_pipeline
     from stencilnet.bench.render import pipeline_plain, pipeline_table
-    from stencilnet.cli.console import console, cores
+    from stencilnet.cli.console import console, cores, teller
     from stencilnet.evaluation.render import to_text
     from stencilnet.experiment.reading import check_names, check_paths, read_config
     from stencilnet.training.settings import resolve
@@ -144,13 +159,13 @@ def _pipeline(
             only=only,
             batches=batches,
             repetitions=repetitions,
-            say=screen.print,
+            say=teller(screen),
         )
     )
     here = machine(resolve(experiment.trainer).device)
     if as_json:
         pipeline = [pipeline_plain(row) for row in rows]
-        click.echo(json.dumps({"machine": here, "repetitions": repetitions, "pipeline": pipeline}, indent=2))
+        say_json({"machine": here, "repetitions": repetitions, "pipeline": pipeline})
         return
-    click.echo(to_text(pipeline_table(rows)))
-    click.echo(machine_line(here))
+    say(to_text(pipeline_table(rows)))
+    say(machine_line(here))

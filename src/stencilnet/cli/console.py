@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
+
+from stencilnet.text.escaping import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,11 +20,20 @@ def console() -> "Console":
     """Return the console that progress and the library's logs go to: stderr, so that stdout holds results alone."""
     from rich.console import Console
 
-    screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
     logger = logging.getLogger("stencilnet")
     logger.addHandler(_Lines(screen))
     logger.setLevel(logging.INFO)
     return screen
+
+
+def teller(screen: "Console") -> Callable[[str], None]:
+    """Return what prints a line, as it is, above a progress bar where there is one."""
+
+    def tell(line: str) -> None:
+        screen.print(printable(line))
+
+    return tell
 
 
 class _Lines(logging.Handler):
@@ -30,11 +41,11 @@ class _Lines(logging.Handler):
 
     def __init__(self, screen: "Console") -> None:
         super().__init__()
-        self._screen = screen
+        self._tell = teller(screen)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a line, above a progress bar where there is one."""
-        self._screen.print(self.format(record), markup=False)
+        self._tell(self.format(record))
 
 
 def use_all_cores() -> None:

@@ -1,6 +1,5 @@
 """Verbs on data sets: list, fetch, make."""
 
-import json
 import shlex
 import sys
 import time
@@ -12,7 +11,10 @@ from urllib.parse import urlsplit
 
 import click
 
+from stencilnet.cli.console import teller
+from stencilnet.cli.streams import say, say_json
 from stencilnet.data.fetching.catalog import CATALOG
+from stencilnet.text.escaping import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _EVERY = 10.0
+
+_NAMED = f"NAME is one of {', '.join(CATALOG)}; `stencil data list` says what they are."
 
 
 def _web_address(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -48,10 +52,10 @@ def list_(root: Path, as_json: bool) -> None:
     from stencilnet.data.fetching.listing import as_text, survey
 
     rows = survey(root)
-    click.echo(json.dumps({row.name: asdict(row) for row in rows}, indent=2) if as_json else as_text(rows, root))
+    say_json({row.name: asdict(row) for row in rows}) if as_json else say(as_text(rows, root))
 
 
-@data.command()
+@data.command(epilog=_NAMED)
 @click.argument("name", type=click.Choice(list(CATALOG)), metavar="NAME")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Data root.")
 @click.option(
@@ -64,8 +68,8 @@ def list_(root: Path, as_json: bool) -> None:
 def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> None:
     """Download data set NAME, check it, unpack it under the root, and make its label maps.
 
-    NAME is one of those that `stencil data list` shows. What is there already is not fetched again, and a download
-    that broke goes on where it stopped. An archive that you put in ROOT/downloads yourself is used.
+    What is there already is not fetched again, and a download that broke goes on where it stopped. An
+    archive that you put in ROOT/downloads yourself is used.
     """
     from stencilnet.cli.console import console
     from stencilnet.data.fetching.listing import fetch_named
@@ -78,12 +82,12 @@ def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> Non
             new = fetch_named(name, root, transfer=transfer, work=work, mirror=mirror, keep_archives=keep_archives)
     except KeyboardInterrupt as interruption:
         again = shlex.join(["stencil", *sys.argv[1:]])
-        screen.print(f"Interrupted. What is done is kept. Go on with: {again}", markup=False)
+        teller(screen)(f"Interrupted. What is done is kept. Go on with: {again}")
         raise click.exceptions.Exit(1) from interruption
-    click.echo(f"{name} is {'ready' if new else 'there already, complete'}: {root}")
+    say(f"{name} is {'ready' if new else 'there already, complete'}: {root}")
 
 
-@data.command()
+@data.command(epilog=_NAMED)
 @click.argument("name", type=click.Choice([*CATALOG, "all"]), metavar="NAME")
 @click.option("--root", type=click.Path(path_type=Path, file_okay=False), required=True, help="Data root.")
 def make(name: str, root: Path) -> None:
@@ -98,10 +102,10 @@ def make(name: str, root: Path) -> None:
         try:
             new = make_named(each, root)
         except (ValueError, OSError) as error:  # one set's trouble is not the others'
-            click.echo(f"stencil: {error}", err=True)
+            say(f"stencil: {error}", err=True)
             failed = True
             continue
-        click.echo(f"{each} {'made' if new else 'is there already'}: {root}")
+        say(f"{each} {'made' if new else 'is there already'}: {root}")
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -112,7 +116,8 @@ class Meter:
     def __init__(self, screen: "Console") -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[amount]}"))
+        what, amount = (TextColumn(shown, markup=False) for shown in ("{task.description}", "{task.fields[amount]}"))
+        columns = (what, BarColumn(), amount)
         self.bars = Progress(*columns, TimeRemainingColumn(), console=screen)
         self.screen = screen
         self.tasks: dict[str, TaskID] = {}
@@ -138,9 +143,9 @@ class Meter:
         if ends or now - self.said >= _EVERY:
             self.said = now
             self.ended |= {what} if ends else set()
-            self.screen.print(f"{what}: {amount}", markup=False)
+            teller(self.screen)(f"{what}: {amount}")
 
     def _draw(self, what: str, done: int, total: int, amount: str) -> None:
         if what not in self.tasks:
-            self.tasks[what] = self.bars.add_task(what, total=total or None, amount=amount)
+            self.tasks[what] = self.bars.add_task(printable(what), total=total or None, amount=amount)
         self.bars.update(self.tasks[what], completed=done, total=total or None, amount=amount)

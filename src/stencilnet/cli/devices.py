@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import click
 
 from stencilnet.cli.console import cores
+from stencilnet.cli.streams import say
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
@@ -183,7 +184,7 @@ def _relaunch(count: int) -> None:
             codes = [failure.exitcode for _, failure in sorted(error.failures.items())]
             if max(codes) <= 0:  # nobody was left to say anything
                 _, first = error.get_first_failure()
-                click.echo(f"stencil: a process was killed by signal {-first.exitcode}", err=True)
+                say(f"stencil: a process was killed by signal {-first.exitcode}", err=True)
             raise click.exceptions.Exit(next((code for code in codes if code > 0), 1)) from error
         except SignalException as error:
             raise click.exceptions.Exit(1) from error

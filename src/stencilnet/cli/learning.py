@@ -1,9 +1,12 @@
 """Verbs that learn: demo, train, add, compare; and config, which shows what they are told."""
 
-import json
 from pathlib import Path
 
 import click
+
+from stencilnet.cli.helping import NamingOption, configs, method_names
+from stencilnet.cli.streams import is_written_whole, say, say_json
+from stencilnet.experiment.shipped import shipped
 
 _out = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Run folder.")
 _root = click.option(
@@ -13,8 +16,14 @@ _root = click.option(
     help="Where the config's data folders are.  [default: .]",
 )
 _resume = click.option("--resume", is_flag=True, help="Go on with what the run folder holds.")
-_only = click.option("--only", multiple=True, metavar="TASK", help="Learn this task only; may be repeated.")
-_set = click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. trainer.workers=2.")
+_only = click.option("--only", multiple=True, metavar="TASK", help="Learn this task of CONFIG only; may be repeated.")
+_set = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a setting, as `stencil config show` names it: trainer.workers=2.",
+)
 _devices = click.option(
     "--devices",
     type=click.IntRange(min=1),
@@ -36,8 +45,9 @@ _ask = click.option(
     "asked",
     multiple=True,
     metavar="KEY=VALUE",
-    help="What a job asks the cluster for. ray: address, num_cpus, num_gpus, memory, max_retries. slurm: cluster, "
-    "timeout_min, cpus_per_task, gpus_per_node, mem_gb, slurm_partition and submitit's others.",
+    help="What a job asks the cluster for. ray: address, num_cpus, num_gpus, memory, max_retries. slurm: cluster "
+    "(slurm or local), timeout_min, cpus_per_task, gpus_per_node, mem_gb, nodes, tasks_per_node, "
+    "slurm_max_num_timeout, slurm_partition and submitit's others.",
 )
 _dry = click.option(
     "--dry-run", is_flag=True, help="Check config and data, measure a few steps, print plan, sizes and times; no more."
@@ -57,7 +67,7 @@ def demo(out: Path | None, size: str) -> None:
     on_devices(1, lambda group: carry_out(f"demo/{size}", folder, group=group, compare=True, resume=True))
 
 
-@click.command()
+@click.command(epilog=configs())
 @click.argument("config")
 @_out
 @_root
@@ -82,10 +92,7 @@ def train(
     as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Train the backbone on CONFIG's first task, then the others by its first method, into one bundle.
-
-    CONFIG is a file or the name of a shipped one (see `stencil config list`).
-    """
+    """Train the backbone on CONFIG's first task, then the others by its first method, into one bundle."""
     from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
 
@@ -109,12 +116,15 @@ def train(
     )
 
 
-@click.command()
+@click.command(epilog=configs())
 @click.argument("config")
 @click.option(
     "--methods",
-    help="Comma-separated names; a kind that CONFIG lacks comes with its defaults, `all` is every one that fits.  "
-    "[default: CONFIG's]",
+    cls=NamingOption,
+    names=method_names,
+    metavar="NAME,...",
+    help="CONFIG's methods by name, and others, which come with their defaults: {names}; `all` is every one that "
+    "fits.  [default: CONFIG's]",
 )
 @_out
 @_root
@@ -170,7 +180,7 @@ def _check_engine(engine: str, asked: tuple[str, ...], devices: int) -> None:
         raise click.UsageError(f"--devices goes with --on here: on {engine}, a training has one device.")
 
 
-@click.command()
+@click.command(epilog=configs())
 @click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.argument("config")
 @_root
@@ -205,19 +215,21 @@ def config() -> None:
 @config.command("list")
 def list_() -> None:
     """List the shipped configs."""
-    from stencilnet.experiment.config import shipped
-
     for name in shipped():
-        click.echo(name)
+        say(name)
 
 
-@config.command()
-@click.argument("name")
+@config.command(epilog=configs())
+@click.argument("name", metavar="CONFIG")
 @_set
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Print config NAME (shipped, or a file) with every default written out."""
+    """Print CONFIG with every default written out."""
     from stencilnet.experiment.reading import read_config, to_plain, to_yaml
 
     experiment = read_config(name, overrides)
-    click.echo(json.dumps(to_plain(experiment), indent=2) if as_json else to_yaml(experiment), nl=as_json)
+    if as_json:
+        say_json(to_plain(experiment))
+        return
+    text = to_yaml(experiment)
+    say((text if is_written_whole(text) else to_yaml(experiment, ascii_only=True)).rstrip("\n"))

@@ -1,6 +1,6 @@
 """Entry point: the group of verbs, and how failures become messages and exit codes."""
 
-import os
+import io
 import sys
 
 import click
@@ -9,6 +9,11 @@ from stencilnet.cli.bench import bench
 from stencilnet.cli.data import data
 from stencilnet.cli.learning import add, compare, config, demo, train
 from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
+from stencilnet.cli.streams import prepare_streams, say
+from stencilnet.text.shortening import shorten
+
+_LONGEST = 100_000
+"""Most characters of an error: a config's mistakes may fill a page, and no file a screen without end."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -39,19 +44,19 @@ for verb in (
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 the words are wrong."""
+    prepare_streams()
     try:
         sys.exit(stencil.main(standalone_mode=False))  # what `click.exceptions.Exit` carried, or None
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        say(shown.getvalue().rstrip("\n"), err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stencil: interrupted", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        say("stencil: interrupted", err=True)
         sys.exit(1)
     except (ValueError, OSError) as error:  # mistakes of use; anything else is ours, and shows its traceback
-        click.echo(f"stencil: {error}", err=True)
+        say(f"stencil: {shorten(str(error), _LONGEST)}", err=True)
         sys.exit(2 if _wrong_words(error) else 1)
 
 

@@ -1,12 +1,21 @@
 """Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze; and blend, on a run."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from stencilnet.cli.helping import configs
+from stencilnet.cli.streams import say, say_json
+from stencilnet.text.escaping import one_line
+
 _bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+_root = click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    default=Path(),
+    help="Where the config's data folders are.  [default: .]",
+)
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
 
 
@@ -18,7 +27,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
 @click.option(
     "--input", "kind", type=click.Choice(["photo", "edges"]), default="photo", help="edges: a drawing as it is."
 )
-@click.option("--device", default="cpu", show_default=True)
+@click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1, ... or mps.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bf16", "auto"]),
@@ -27,7 +36,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
     help="auto: the fastest close one here; it compiles first, which pays for many images.",
 )
 def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str, precision: str) -> None:
-    """Run TASK of BUNDLE on INPUTS: images, folders or patterns."""
+    """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
     from stencilnet.runtime.files import run_files
@@ -40,10 +49,10 @@ def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, 
     failed = 0
     for source, problem in run_files(engine, task, planned, drawing=kind == "edges"):
         if problem is None:
-            click.echo(planned[source])
+            say(planned[source])
         else:
             failed += 1
-            click.echo(f"stencil: {source}: {problem}", err=True)
+            say(f"stencil: {one_line(str(source))}: {problem}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
 
@@ -55,7 +64,7 @@ def info(bundle: Path, as_json: bool) -> None:
     """Show what BUNDLE holds: its tasks, their kinds, methods and sizes."""
     from stencilnet.bundle.summary import summary, summary_text
 
-    click.echo(json.dumps(summary(bundle), indent=2) if as_json else summary_text(bundle))
+    say_json(summary(bundle)) if as_json else say(summary_text(bundle))
 
 
 @click.command()
@@ -67,9 +76,11 @@ def verify(bundle: Path, as_json: bool) -> None:
 
     report = check(bundle)
     if as_json:
-        click.echo(json.dumps({"ok": report.ok, **asdict(report)}, indent=2))
+        say_json({"ok": report.ok, **asdict(report)})
     else:
-        click.echo("\n".join([*map(str, report.findings), f"{bundle}: {_verdict(report.ok, len(report.checked))}"]))
+        for found in report.findings:
+            say(one_line(str(found)))
+        say(f"{bundle}: {_verdict(report.ok, len(report.checked))}")
     if not report.ok:
         raise click.exceptions.Exit(1)
 
@@ -86,7 +97,7 @@ def remove(bundle: Path, task: str) -> None:
     from stencilnet.bundle import remove_task
 
     remove_task(bundle, task)
-    click.echo(f"{task} removed from {bundle}")
+    say(f"{task} removed from {bundle}")
 
 
 @click.command()
@@ -102,16 +113,16 @@ def merge(bundle: Path, sources: tuple[str, ...]) -> None:
 
     merged = join(bundle, sources)
     for name in merged.added:
-        click.echo(f"added   {name}")
+        say(f"added   {name}")
     for name in merged.present:
-        click.echo(f"there   {name}")
+        say(f"there   {name}")
 
 
-@click.command()
+@click.command(epilog=configs())
 @_bundle
 @click.argument("config")
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override, e.g. trainer.device=cpu.")
+@_root
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting: trainer.device=cpu.")
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bf16", "auto"]),
@@ -122,7 +133,7 @@ def merge(bundle: Path, sources: tuple[str, ...]) -> None:
 @_json
 def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], precision: str, as_json: bool) -> None:
     """Measure every task of BUNDLE on CONFIG's test data, trivial baselines beside it."""
-    from stencilnet.cli.console import console, use_all_cores
+    from stencilnet.cli.console import console, teller, use_all_cores
     from stencilnet.experiment.evaluating import as_text, evaluate_bundle
     from stencilnet.experiment.reading import check_paths, read_config
     from stencilnet.experiment.session import Session
@@ -131,9 +142,9 @@ def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], 
     use_all_cores()
     experiment = read_config(config, overrides)
     check_paths(config, experiment, root, backbone=False)
-    session = Session(out=bundle, root=root, announce=screen.print)
+    session = Session(out=bundle, root=root, announce=teller(screen))
     measured = evaluate_bundle(bundle, experiment, session, precision)
-    click.echo(json.dumps(measured, indent=2) if as_json else as_text(measured))
+    say_json(measured) if as_json else say(as_text(measured))
 
 
 @click.command()
@@ -151,7 +162,7 @@ def analyze(bundle: Path, out: Path, ceilings: tuple[str, ...]) -> None:
     from stencilnet.experiment.analyzing import analyze_bundle
 
     for path in analyze_bundle(bundle, out, [_pair(words) for words in ceilings]):
-        click.echo(path)
+        say(path)
 
 
 def _pair(words: str) -> tuple[str, str]:
@@ -167,7 +178,7 @@ def _pair(words: str) -> tuple[str, str]:
 @click.argument("second")
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
-@click.option("--root", type=click.Path(path_type=Path, file_okay=False, exists=True), default=Path())
+@_root
 @click.option("--steps", type=click.IntRange(min=2), default=7, show_default=True, help="Places, both ends among them.")
 def blend(folder: Path, first: str, second: str, photos: tuple[Path, ...], out: Path, root: Path, steps: int) -> None:
     """Slide from task FIRST to task SECOND of a RUN folder by the scores that their masks were cut from.
@@ -175,12 +186,12 @@ def blend(folder: Path, first: str, second: str, photos: tuple[Path, ...], out: 
     Writes strip.png, what each place makes of PHOTOs (without any: of test examples), and blend.svg and blend.json,
     either task's losses on its test examples. The run's data are under --root, as when it was trained.
     """
-    from stencilnet.cli.console import console, use_all_cores
+    from stencilnet.cli.console import console, teller, use_all_cores
     from stencilnet.experiment.blending import Slider, open_run, write_blend
     from stencilnet.experiment.session import Session
 
     screen = console()
     use_all_cores()
-    run = open_run(folder, Session(out=folder, root=root, announce=screen.print))
+    run = open_run(folder, Session(out=folder, root=root, announce=teller(screen)))
     for path in write_blend(Slider.between(run, first, second), out, photos, steps):
-        click.echo(path)
+        say(path)

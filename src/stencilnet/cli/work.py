@@ -1,6 +1,5 @@
 """Wires a config, the screen and a run together for the verbs that learn."""
 
-import json
 import os
 import shlex
 import sys
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stencilnet.cli.console import console, stop_on_signal, use_all_cores
+from stencilnet.cli.console import console, stop_on_signal, teller, use_all_cores
+from stencilnet.cli.streams import say, say_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,8 +75,8 @@ def carry_out(
             failures = fan_out(run, ask)
         report = write_report(run)
     if (folder / "bundle").exists():
-        click.echo(f"bundle  {folder / 'bundle'}")
-    click.echo(f"report  {report}")
+        say(f"bundle  {folder / 'bundle'}")
+    say(f"report  {report}")
     if failures:
         raise FanError(failures)
 
@@ -101,8 +101,8 @@ def _show_plan(
     from stencilnet.experiment.forecast import forecast
     from stencilnet.experiment.planning import as_plain, describe
 
-    found = forecast(experiment, root, methods=methods, only=only, devices=devices, say=screen.print)
-    click.echo(json.dumps(as_plain(found), indent=2) if as_json else describe(found))
+    found = forecast(experiment, root, methods=methods, only=only, devices=devices, say=teller(screen))
+    say_json(as_plain(found)) if as_json else say(describe(found))
 
 
 def add_to(
@@ -129,7 +129,7 @@ def add_to(
     folder = bundle.resolve().with_name(f"{bundle.resolve().name}.training")
     with _session(screen, folder, root, group, only=only, resume=resume) as session:
         added = add_tasks(bundle, experiment, session)
-    click.echo(f"added   {', '.join(added) or 'nothing: the bundle has all of these tasks'}")
+    say(f"added   {', '.join(added) or 'nothing: the bundle has all of these tasks'}")
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def _session(
                 methods=methods,
                 sinks=sinks,
                 stop=wish.is_set,
-                announce=lambda line: screen.print(line, markup=False),
+                announce=teller(screen),
                 command=shlex.join(["stencil", *sys.argv[1:]]),
                 group=group,
             )
@@ -171,5 +171,5 @@ def _session(
             by_hand = group.size > 1 and not any(word.startswith("--devices") for word in words)
             program = "torchrun ... -m stencilnet" if by_hand else "stencil"
             again = f"{program} {shlex.join([*words, *([] if words[0] == 'demo' else ['--resume'])])}"
-            screen.print(f"Interrupted. What is done is kept. Go on with: {again}", markup=False)
+            teller(screen)(f"Interrupted. What is done is kept. Go on with: {again}")
             raise click.exceptions.Exit(1) from interruption

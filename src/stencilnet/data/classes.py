@@ -105,7 +105,7 @@ def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) 
     """
     if found == named:
         return
-    missing, extra = [n for n in named if n not in found], [n for n in found if n not in named]
+    missing, extra = sorted(set(named) - set(found)), sorted(set(found) - set(named))
     differing = [
         *([f"{len(missing)} missing ({shown(missing)})"] if missing else []),
         *([f"{len(extra)} unknown ({shown(extra)})"] if extra else []),

@@ -142,7 +142,9 @@ def damaged(example: Example, damage: Damage, generator: torch.Generator) -> Exa
 
 def generator_for(name: str) -> torch.Generator:
     """Return a generator for an example's name: what is evaluated is damaged alike in every run, whatever its seed."""
-    return torch.Generator().manual_seed(int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "little"))
+    return torch.Generator().manual_seed(
+        int.from_bytes(blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
+    )
 
 
 def _span(drawn: float, half: float, side: int) -> slice:

@@ -31,6 +31,7 @@ from torch import Tensor
 from stencilnet.data.folders import Examples, Origin
 from stencilnet.data.transforms import View, resized
 from stencilnet.tasks.task import Example
+from stencilnet.text.strict_json import dumps
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class DiskCache:
 
     def _path(self, name: str, origin: Origin) -> Path:
         files = [str(file.absolute()) for file in origin.files]
-        what = json.dumps([name, origin.how, files, self._view.resize])
+        what = dumps([name, origin.how, files, self._view.resize])
         key = hashlib.blake2b(what.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         return self._folder / key[:2] / f"{key}.example"
 
@@ -122,7 +123,7 @@ def encode(example: Example, stamp: list[str]) -> bytes:
         "category": example.category,
         "shapes": {name: None if part is None else list(part.shape) for name, part in parts.items()},
     }
-    text = json.dumps(header).encode()
+    text = dumps(header).encode()
     rest = len(text).to_bytes(4, "little") + text + pixels
     return _MAGIC + zlib.crc32(rest).to_bytes(4, "little") + rest
 

@@ -22,6 +22,7 @@ from stencilnet.tasks.formats import SUFFIXES, left_out
 from stencilnet.tasks.images import read_image, to_tensor
 from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import VOID, Example
+from stencilnet.text.shortening import shorten
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +32,13 @@ _SHOWN = 3
 
 
 class FolderError(ValueError):
-    """A folder, or what is in it, that does not fit; says which, what was expected and found, and the remedy."""
+    """A folder, or what is in it, that does not fit; says which, what was expected and found, and the remedy.
+
+    Its text is short, whatever a file holds.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, 2000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +241,7 @@ def _match(first: Path, second: Path) -> Matched:
 
 def shown(names: Sequence[str]) -> str:
     """Return the first few names."""
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(map(shorten, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _origin(files: Sequence[Sequence[Path]], how: str, index: int) -> Origin:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from stencilnet.text.shortening import brief, listed, shorten
+from stencilnet.text.strict_json import WORDS
+
 T = TypeVar("T", str, bool, int, float, dict[str, Any], list[Any])
 
 _NAMES = {
@@ -17,7 +20,10 @@ _NAMES = {
 
 
 class ResultError(ValueError):
-    """A result file that cannot be read."""
+    """A result file that cannot be read. Its text is short, whatever the file holds."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, 1000))
 
 
 class Fields:
@@ -47,8 +53,7 @@ class Fields:
         value = self.data.get(key)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return kind(value)
-        # Strict JSON has no NaN: numbers that are not finite are written as text.
-        if kind is float and value in ("nan", "inf", "-inf"):
+        if kind is float and isinstance(value, str) and value in WORDS:
             return kind(value)
         if type(value) is not kind:
             raise self.error(key, _NAMES[kind], value)
@@ -79,7 +84,7 @@ class Fields:
         """
         if unknown := sorted(self.data.keys() - set(keys)):
             where = f" in `{self._place}`" if self._place else ""
-            raise ResultError(f"{self._file} has unknown fields{where}: {', '.join(unknown)}. Is it a newer version's?")
+            raise ResultError(f"{self._file} has unknown fields{where}: {listed(unknown)}. Is it a newer version's?")
 
     def error(self, key: str, expected: str, value: object) -> ResultError:
         """Return the error for a value of the wrong type."""
@@ -90,8 +95,8 @@ class Fields:
 
 
 def _error(file: Path, place: str, expected: str, value: object) -> ResultError:
-    got = "nothing" if value is None else f"{type(value).__name__} {value!r}"
+    got = "nothing" if value is None else f"{type(value).__name__} {brief(value, 80)}"
     return ResultError(
-        f"Expected `{place}` of {file} to be {expected}, but got {got[:80]}. "
+        f"Expected `{shorten(place)}` of {file} to be {expected}, but got {got}. "
         "Is it another program's file? Delete it, and the stage is done again when the run is resumed."
     )

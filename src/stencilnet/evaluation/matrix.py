@@ -139,7 +139,12 @@ class ResultMatrix:
 
 
 def gain(metric: Metric, before: float, after: float) -> float:
-    """Return how much better `after` is, in the metric's unit: positive is better, whatever its direction."""
+    """Return how much better `after` is, in the metric's unit: positive is better, whatever its direction.
+
+    Equal values give 0, infinite ones too; a change from or to infinity is infinite.
+    """
+    if after == before:
+        return 0.0
     return after - before if metric.higher_is_better else before - after
 
 

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stencilnet.text.escaping import markdown, one_line
+from stencilnet.text.strict_json import json_data
+
 DASH = "-"
 """Where nothing was measured."""
 
@@ -94,14 +97,12 @@ def _number_text(value: float | None, decimals: int) -> str:
 
 def to_markdown(table: Table) -> str:
     """Return a GitHub-flavoured Markdown table under a bold title, its notes below."""
-    heads = [_markdown(column) for column in table.columns]
+    heads = [markdown(column) for column in table.columns]
     rules = [":---" if place < table.words else "---:" for place in range(len(table.columns))]
-    body = [
-        [f"**{_markdown(cell.text)}**" if cell.best else _markdown(cell.text) for cell in row] for row in table.rows
-    ]
+    body = [[f"**{markdown(cell.text)}**" if cell.best else markdown(cell.text) for cell in row] for row in table.rows]
     lines = [_pipes(line) for line in (heads, rules, *body)]
-    notes = [f"- {_markdown(note)}" for note in table.notes]
-    return "\n".join([f"**{_markdown(table.title)}**", "", *lines, *([""] if notes else []), *notes]) + "\n"
+    notes = [f"- {markdown(note)}" for note in table.notes]
+    return "\n".join([f"**{markdown(table.title)}**", "", *lines, *([""] if notes else []), *notes]) + "\n"
 
 
 def to_html(table: Table) -> str:
@@ -121,7 +122,8 @@ def to_html(table: Table) -> str:
 
 def to_text(table: Table) -> str:
     """Return the table as plain text, columns aligned, the best of a row marked by a star."""
-    lines = [[*table.columns], *([f"{cell.text}*" if cell.best else cell.text for cell in row] for row in table.rows)]
+    cells = [[f"{cell.text}*" if cell.best else cell.text for cell in row] for row in table.rows]
+    lines = [[one_line(text) for text in line] for line in [[*table.columns], *cells]]
     widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
     aligned = [
         "  ".join(
@@ -135,17 +137,13 @@ def to_text(table: Table) -> str:
 
 
 def to_json(table: Table) -> dict[str, Any]:
-    """Return the table as JSON data: numbers unrounded, null where nothing was measured."""
+    """Return the table as JSON data: numbers unrounded (``inf`` as a string), null where nothing was measured."""
     return {
         "title": table.title,
         "columns": list(table.columns),
-        "rows": [[{"text": c.text, "value": _finite(c.value), "best": c.best} for c in row] for row in table.rows],
+        "rows": [[{"text": c.text, "value": json_data(c.value), "best": c.best} for c in row] for row in table.rows],
         "notes": list(table.notes),
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _class(place: int, table: Table) -> str:
@@ -174,8 +172,3 @@ def _html_text(text: str) -> str:
 
 def _pipes(texts: Sequence[str]) -> str:
     return "| " + " | ".join(texts) + " |"
-
-
-def _markdown(text: str) -> str:
-    """Escape what Markdown or the table would take as its own."""
-    return re.sub(r"([\\|*_`<>\[\]])", r"\\\1", " ".join(text.split()))

@@ -1,15 +1,15 @@
 """What one training leaves behind: plain data, one ``result.json`` a stage. All tables are made from these alone."""
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.fields import Fields, ResultError
 from stencilnet.tasks.task import Metric
+from stencilnet.text.shortening import brief
+from stencilnet.text.strict_json import dumps
 
 __all__ = ["ResultError", "Sizes", "StageResult", "TaskCard", "read_result", "write_result"]
 
@@ -126,8 +126,8 @@ class StageResult:
 def write_result(path: Path, result: StageResult) -> None:
     """Write a result so that a reader sees all of it or nothing, even after a power cut. Makes the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    record = {"format": FORMAT, "version": VERSION, **_plain(asdict(result))}
-    text = json.dumps(record, indent=2, allow_nan=False) + "\n"
+    record = {"format": FORMAT, "version": VERSION, **asdict(result)}
+    text = dumps(record, indent=2) + "\n"
     write_file(path, text.encode())
 
 
@@ -148,7 +148,9 @@ def read_result(path: Path) -> StageResult:
         ) from None
     fields = Fields(data, path)
     if fields.data.get("format") != FORMAT:
-        raise ResultError(f"Expected {path} to be a {FORMAT} file, but its `format` is {fields.data.get('format')!r}.")
+        raise ResultError(
+            f"Expected {path} to be a {FORMAT} file, but its `format` is {brief(fields.data.get('format'))}."
+        )
     if fields.take("version", int) != VERSION:
         raise ResultError(
             f"Expected {path} to be of version {VERSION}, but got {fields.data['version']}. Install a newer stencilnet."
@@ -221,13 +223,3 @@ def _sizes(fields: Fields) -> Sizes:
     return Sizes(
         delta=fields.take("delta", int), shared=fields.take("shared", int), snapshot=fields.take("snapshot", int)
     )
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return value

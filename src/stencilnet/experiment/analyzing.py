@@ -1,6 +1,5 @@
 """Analyses a bundle's masks and writes the figures and the table."""
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from stencilnet.bundle import load
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.vgg16 import layer_names
+from stencilnet.text.shortening import brief, listed
+from stencilnet.text.strict_json import dumps
 
 
 def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tuple[Path, ...]:
@@ -39,7 +40,7 @@ def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tu
     masks = {task: delta.masks for task, delta in net.deltas.items() if delta.masks}
     if not masks:
         raise ValueError(
-            f"Expected tasks with masks in {bundle}, but none of {', '.join(net.tasks) or 'no tasks'} has one. "
+            f"Expected tasks with masks in {bundle}, but none of {listed(net.tasks) or 'no tasks'} has one. "
             "Learn one by piggyback, with `mask: binary` or `ternary`."
         )
     ordered = tuple(_ceiling(pair, net, masks) for pair in ceilings)
@@ -64,7 +65,7 @@ def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tu
         "kappa_layers": _layers(alike, ordered),
     }
     written.append(out / "masks.json")
-    written[-1].write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    written[-1].write_text(dumps(found, indent=2) + "\n", encoding="utf-8")
     return tuple(written)
 
 
@@ -79,7 +80,7 @@ def _ceiling(pair: Pair, net: MultiTaskNet, masks: Mapping[str, TaskMasks]) -> P
     for task in pair:
         if task not in masks:
             got = f"{task!r} has none" if task in net.tasks else f"there is no {task!r}"
-            raise ValueError(f"Expected {asked} to name two tasks with masks ({', '.join(masks)}), but {got}.")
+            raise ValueError(f"Expected {asked} to name two tasks with masks ({listed(masks)}), but {got}.")
     first, second = sorted(pair, key=list(masks).index)
     unlike = _unlike(net, first, second)
     if unlike:
@@ -100,7 +101,7 @@ def _unlike(net: MultiTaskNet, first: str, second: str) -> str:
     parts: dict[str, tuple[Any, Any]] = {
         name: (getattr(one, name), getattr(other, name)) for name in ("kind", "method", "settings", "recipe")
     }
-    return ", ".join(f"{name} ({a!r}, {b!r})" for name, (a, b) in parts.items() if a != b)
+    return ", ".join(f"{name} ({brief(a)}, {brief(b)})" for name, (a, b) in parts.items() if a != b)
 
 
 def _pairs(values: Mapping[Pair, float]) -> list[dict[str, str | float]]:

@@ -1,6 +1,5 @@
 """A slider between two tasks of a run: the networks between their real masks, measured and shown."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -30,6 +29,8 @@ from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.images import read_image, to_picture
 from stencilnet.tasks.style import STYLE
 from stencilnet.tasks.task import Metric, PictureTask
+from stencilnet.text.shortening import listed
+from stencilnet.text.strict_json import dumps
 from stencilnet.training.checkpoint import load as load_checkpoint
 from stencilnet.training.checkpoint import progress_of, put_back
 
@@ -89,7 +90,7 @@ def real_task(run: Run, name: str) -> RealTask:
     if net is None or name not in learned:
         raise RunError(
             f"Expected a task that {run.folder.path} has learned by piggyback "
-            f"({', '.join(learned) or 'it has none so far'}), but got {name!r}."
+            f"({listed(learned) or 'it has none so far'}), but got {name!r}."
         )
     path = run.folder.stage(label, name) / f"fit-{int(method.finetunes)}" / "checkpoint.pt"
     if not path.exists():
@@ -231,7 +232,7 @@ def write_blend(slider: Slider, out: Path, photos: Sequence[Path] = (), steps: i
     files = out / "strip.png", out / "blend.svg", out / "blend.json"
     contact_sheet(_sheet(slider, shares, inputs, lines, metric)).save(files[0], optimize=True)
     files[1].write_text(to_svg(blend_figure(shares, lines, metric_title(metric))), encoding="utf-8", newline="\n")
-    files[2].write_text(json.dumps(_plain(slider, positions, lines, metric), indent=2) + "\n", encoding="utf-8")
+    files[2].write_text(dumps(_plain(slider, positions, lines, metric), indent=2) + "\n", encoding="utf-8")
     return files
 
 

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Literal, get_args
 
 from stencilnet.data.classes import ClassFoldersSource
@@ -398,9 +397,3 @@ def sources(plan: TaskPlan) -> dict[str, Source]:
     """Return a task's sources by config key."""
     named = {"train": plan.data.train, "validation": plan.data.validation, "test": plan.data.test}
     return {key: source for key, source in named.items() if source is not None}
-
-
-def shipped() -> dict[str, Path]:
-    """Return the configs that come with the package, by name."""
-    folder = Path(__file__).parent / "configs"
-    return {str(path.relative_to(folder).with_suffix("")): path for path in sorted(folder.rglob("*.yaml"))}

@@ -21,6 +21,7 @@ from stencilnet.experiment.config import TaskPlan, sources
 from stencilnet.experiment.opening import TaskData, digest_of
 from stencilnet.tasks.inventory import CountedTask, Inventory
 from stencilnet.tasks.task import Example, Task
+from stencilnet.text.strict_json import dumps
 from stencilnet.training.sampling import permutation
 
 logger = logging.getLogger(__name__)
@@ -224,7 +225,7 @@ def _write_memo(memo: Path, kept: Mapping[str, tuple[str, Counts]], wanted: Inve
         *found, rest = counts.found
         named = dict(zip(wanted.things, found, strict=True))
         plain[part] = {"mark": mark, "unit": wanted.unit, **asdict(counts), "found": named, "rest": rest}
-    text = json.dumps(plain, indent=2) + "\n"
+    text = dumps(plain, indent=2) + "\n"
     if not memo.exists() or memo.read_text(encoding="utf-8") != text:
         memo.parent.mkdir(parents=True, exist_ok=True)
         write_file(memo, text.encode())

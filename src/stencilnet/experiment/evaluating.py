@@ -13,6 +13,7 @@ from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
+from stencilnet.text.shortening import listed, shorten
 
 
 def evaluate_bundle(
@@ -39,8 +40,8 @@ def evaluate_bundle(
     shared = [plan for plan in experiment.tasks if plan.name in net.tasks]
     if not shared:
         raise ValueError(
-            f"Expected tasks that {bundle} and the config share, but the bundle has {', '.join(net.tasks) or 'none'} "
-            f"and the config {', '.join(plan.name for plan in experiment.tasks)}."
+            f"Expected tasks that {bundle} and the config share, but the bundle has {listed(net.tasks) or 'none'} "
+            f"and the config {listed(plan.name for plan in experiment.tasks)}."
         )
 
     @cache
@@ -54,8 +55,8 @@ def evaluate_bundle(
         task, record = tasks[plan.name], net.records[plan.name]
         if (task.kind, task.channels) != (record.kind, record.channels):
             raise ValueError(
-                f"Expected task {plan.name!r} to be of kind {record.kind} with {record.channels} channels as in "
-                f"{bundle}, but the config's is {task.kind} with {task.channels}."
+                f"Expected task {plan.name!r} to be of kind {shorten(record.kind)} with {record.channels} channels "
+                f"as in {bundle}, but the config's is {task.kind} with {task.channels}."
             )
         session.announce(f"evaluate: {plan.name}")
         for line in check_data(plan, data(plan.name), parts=("test",)):

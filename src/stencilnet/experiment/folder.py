@@ -9,6 +9,8 @@ from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
+from stencilnet.text.shortening import listed
+from stencilnet.text.strict_json import dumps
 from stencilnet.training.distributed import Group
 from stencilnet.training.settings import Settings, resolve
 
@@ -108,7 +110,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         if any(path.name != COUNTS for path in _shown(folder.path)):
             raise RunError(f"{folder.path} holds something else than a run. Choose another --out.")
-        write_file(folder.config, (json.dumps(mine, indent=2, sort_keys=True) + "\n").encode())
+        write_file(folder.config, (dumps(mine, indent=2, sort_keys=True) + "\n").encode())
         return
     if not resume:
         raise RunError(f"{folder.path} holds a run already. Go on with it by --resume, or choose another --out.")
@@ -119,11 +121,11 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
             f"{folder.config} is damaged ({error}). Put it back (`stencil config show CONFIG --json` prints one), "
             "or choose another --out."
         ) from error
-    changed = sorted(set(_differences(json.loads(json.dumps(mine)), theirs, "")) - HOW)
+    changed = sorted(set(_differences(json.loads(dumps(mine)), theirs, "")) - HOW)
     if changed:
         raise RunError(
-            f"{folder.path} holds a run of another config; it differs in {', '.join(changed[:6])}"
-            f"{' and more' if len(changed) > 6 else ''}. Choose another --out, or the old config."
+            f"{folder.path} holds a run of another config; it differs in "
+            f"{listed(changed, 6)}. Choose another --out, or the old config."
         )
 
 
@@ -144,7 +146,7 @@ def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
     if not folder.resolved.exists():
         found = resolve(trainer, group)
         kept = {"precision": found.precision, "device": found.device, "threads": found.threads, "torch": found.version}
-        write_file(folder.resolved, (json.dumps(kept, indent=2, sort_keys=True) + "\n").encode())
+        write_file(folder.resolved, (dumps(kept, indent=2, sort_keys=True) + "\n").encode())
     try:
         return replace(trainer, precision=json.loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
     except (ValueError, KeyError, TypeError) as error:

@@ -41,6 +41,7 @@ from stencilnet.methods import (
 from stencilnet.models import MultiTaskNet, TaskRecord
 from stencilnet.tasks.catalog import LOGITS
 from stencilnet.tasks.task import Example, Recipe, Task
+from stencilnet.text.strict_json import with_numbers
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.fit import Job, make_fit
 from stencilnet.training.probing import make_probe
@@ -333,6 +334,7 @@ def selected_of(folder: Path) -> dict[str, Any]:
     *earlier, last = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return {
         **last,
+        "scores": with_numbers(last["scores"]),
         "step": last["step"] + sum(found["steps"] for found in earlier),
         "seconds": last["seconds"] + sum(found["seconds"] for found in earlier),
     }

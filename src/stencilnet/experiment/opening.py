@@ -15,6 +15,7 @@ from stencilnet.data.sources import split
 from stencilnet.experiment.classes import check_class_folders
 from stencilnet.experiment.config import TaskPlan
 from stencilnet.tasks.colorization import is_gray
+from stencilnet.text.strict_json import dumps
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def open_data(plan: TaskPlan, root: Path, *, memo: Path | None = None, look: boo
         opened = {part: _without_gray(found, f"{plan.name} {part}", known) for part, found in opened.items()}
         if memo is not None:
             memo.parent.mkdir(parents=True, exist_ok=True)
-            write_file(memo, json.dumps(known).encode())
+            write_file(memo, dumps(known).encode())
     return TaskData(**opened)
 
 
@@ -92,7 +93,7 @@ def digest_of(examples: Examples) -> str:
     """Return a hash of names, sizes, dates and how files are read: what changes is looked at anew."""
     digest = hashlib.sha256()
     for index, name in enumerate(examples.names):
-        digest.update(f"{name}\n".encode())
+        digest.update(f"{name}\n".encode(errors="surrogateescape"))
         if examples.origin is None:
             continue
         origin = examples.origin(index)

@@ -11,21 +11,35 @@ import cattrs
 import yaml
 
 from stencilnet.data.sources import split
-from stencilnet.experiment.config import AnyMethod, Experiment, TaskPlan, shipped, sources, warm_start_problems
+from stencilnet.experiment.config import AnyMethod, Experiment, TaskPlan, sources, warm_start_problems
 from stencilnet.experiment.downloads import without_downloads
+from stencilnet.experiment.shipped import shipped
 from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
 from stencilnet.tasks.catalog import KINDS
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.vgg import vgg
+from stencilnet.text.shortening import shorten
+
+_MISTAKES = 50
+"""Most mistakes that a message lists."""
+
+_LONGEST = 2000
+"""Most characters of one."""
 
 
 class ConfigError(ValueError):
-    """A config that cannot be run; the message lists every mistake."""
+    """A config that cannot be run; the message lists every mistake, of very many the first ones.
+
+    Attributes:
+        problems: All mistakes, in words.
+    """
 
     def __init__(self, source: str, problems: Sequence[str], hint: str = "") -> None:
         count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
         hints = [hint] if hint else []
-        super().__init__("\n".join([f"{source}: {count}", *(f"  {problem}" for problem in problems), *hints]))
+        shown = [shorten(problem, _LONGEST) for problem in problems[:_MISTAKES]]
+        more = [f"and {len(problems) - _MISTAKES:,} more"] if len(problems) > _MISTAKES else []
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in [*shown, *more]), *hints]))
         self.problems = tuple(problems)
 
 
@@ -128,9 +142,10 @@ def to_plain(experiment: Experiment) -> dict[str, Any]:
     return plain
 
 
-def to_yaml(experiment: Experiment) -> str:
-    """Return a config as YAML, defaults written out."""
-    text: str = yaml.safe_dump(_listed(to_plain(experiment)), sort_keys=False, allow_unicode=True, width=110)
+def to_yaml(experiment: Experiment, *, ascii_only: bool = False) -> str:
+    """Return a config as YAML, defaults written out; `ascii_only` for other characters as YAML's escapes."""
+    plain = _listed(to_plain(experiment))
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=not ascii_only, width=110)
     return text
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import types
 from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
 from typing import Any, Literal, get_args, get_origin
 
 import cattrs
@@ -11,6 +12,7 @@ from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, Iterabl
 from stencilnet.data.damage import Damage
 from stencilnet.data.sources import Source
 from stencilnet.experiment.config import AnyMethod, Kind
+from stencilnet.text.shortening import brief
 
 
 def make_converter() -> cattrs.Converter:
@@ -62,7 +64,7 @@ def _row(members: tuple[Any, ...], converter: cattrs.Converter) -> Callable[[Any
 
     def structure(value: Any, _: Any) -> Any:
         if count is not None and len(value) != count:
-            raise ValueError(f"expected a list of {count}, but got {len(value)}: {list(value)!r}")
+            raise ValueError(f"expected a list of {count}, but got {len(value)}: {brief(list(value))}")
         return tuple(converter.structure(value, list[item]))  # type: ignore[valid-type]
 
     return structure
@@ -71,7 +73,7 @@ def _row(members: tuple[Any, ...], converter: cattrs.Converter) -> Callable[[Any
 def _one_of(choices: tuple[Any, ...]) -> Callable[[Any, Any], Any]:
     def structure(value: Any, _: Any) -> Any:
         if value not in choices:
-            raise ValueError(f"expected one of {', '.join(map(str, choices))}, but got {value!r}")
+            raise ValueError(f"expected one of {', '.join(map(str, choices))}, but got {brief(value)}")
         return value
 
     return structure
@@ -83,6 +85,8 @@ def _strictly(expected: type) -> Callable[[Any, type], Any]:
     def structure(value: Any, _: type) -> Any:
         if expected is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"expected a finite number, but got {value}")
         if type(value) is not expected:
             hint = " (write 1.0e-3, not 1e-3: YAML)" if expected is float and isinstance(value, str) else ""
             raise TypeError(f"expected {_NAMES[expected]}, but got {_shown(value)}{hint}")
@@ -99,7 +103,7 @@ def _tagged(members: Mapping[str, type], converter: cattrs.Converter, *, optiona
             raise TypeError(f"expected a mapping with `kind`, but got {_shown(value)}")
         kind = value.get("kind")
         if not isinstance(kind, str) or kind not in members:
-            got = "none" if kind is None else repr(kind)
+            got = "none" if kind is None else brief(kind)
             raise ValueError(f"expected `kind` to be one of {', '.join(members)}, but got {got}")
         return converter.structure({key: item for key, item in value.items() if key != "kind"}, members[kind])
 
@@ -131,7 +135,7 @@ def kind_of(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    return kind_of(value) if value is None else f"{kind_of(value)} {value!r}"
+    return kind_of(value) if value is None else f"{kind_of(value)} {brief(value)}"
 
 
 def mistakes(error: BaseException, path: str) -> Iterator[str]:

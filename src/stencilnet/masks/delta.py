@@ -9,10 +9,14 @@ from torch import Tensor
 from stencilnet.masks.columns import lateral_of, needed
 from stencilnet.masks.entries import Entry, Replace, Select, write_selected
 from stencilnet.masks.packing import BitMask
+from stencilnet.text.shortening import shorten
 
 
 class DeltaError(ValueError):
-    """A delta does not fit the weights it is applied to."""
+    """A delta does not fit the weights it is applied to. Its text is short, whatever names and shapes a file holds."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, 1000))
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from torch import Tensor
 from stencilnet.masks import NetState, Weights
 from stencilnet.methods.method import Fit, Fresh, Probe
 from stencilnet.methods.penalty import Penalty, Run
+from stencilnet.text.shortening import listed
 
 _IMPORTANCE, _ANCHOR, _TASK = "ewc/importance/", "ewc/anchor/", "ewc/task/"
 """What is remembered: of every trained weight the tasks' summed importance and where it is drawn to, by state-dict key;
@@ -171,7 +172,7 @@ def _known(state: NetState, names: Iterable[str]) -> tuple[str, ...]:
     missing = [task for task in state.deltas if _TASK + task not in state.memory]
     if missing:
         raise ValueError(
-            f"Expected to know what matters to every earlier task, but of {', '.join(missing)} nothing is remembered. "
+            f"Expected to know what matters to every earlier task, but of {listed(missing)} nothing is remembered. "
             "Bundles do not hold it: go on with the network that `learn` returned, or in the run's folder; and learn "
             "all tasks, the first one too, by ewc."
         )

@@ -10,6 +10,7 @@ from torch import Tensor
 from stencilnet.masks import BitMask, Entry, Free, NetState, Replace, Select, TaskDelta
 from stencilnet.methods.method import Fit, Fresh
 from stencilnet.models import Layout
+from stencilnet.text.shortening import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,7 @@ class PackNet:
         free = {name: ~bits for name, bits in owned.items()}
         if not any(bool(bits.any()) for bits in free.values()):
             raise ValueError(
-                f"Expected weights that no task owns, to learn {task!r} by, but {', '.join(state.deltas)} use all. "
+                f"Expected weights that no task owns, to learn {task!r} by, but {listed(state.deltas)} use all. "
                 "Learn all tasks by packnet, the first one too: it leaves room for more."
             )
         empty = {name: state.shared[name].masked_fill(bits, 0) for name, bits in free.items()}  # of removed tasks too

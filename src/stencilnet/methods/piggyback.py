@@ -32,6 +32,7 @@ from stencilnet.methods.method import Fit, Fresh, own_norms
 from stencilnet.methods.penalty import Penalty
 from stencilnet.methods.thrift import Zeros
 from stencilnet.models import Layout
+from stencilnet.text.shortening import listed
 
 logger = logging.getLogger(__name__)
 
@@ -222,6 +223,6 @@ def _masks_of(task: str, state: NetState) -> dict[str, BitMask]:
         got = "has none" if task in state.deltas else "is not there"
         raise ValueError(
             f"Expected `warm_start` to name an earlier task with a mask, but {task!r} {got}. "
-            f"Learned so far: {', '.join(state.deltas) or 'none'}."
+            f"Learned so far: {listed(state.deltas) or 'none'}."
         )
     return masks

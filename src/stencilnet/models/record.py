@@ -15,7 +15,8 @@ class TaskRecord:
         method: What it was learned by (``piggyback``, ``scratch``, ...); ``backbone`` for the first task.
         settings: Fields of the task kind (classes, palette, ...): with `kind`, enough to make inputs and pictures.
         recipe: How it was trained (steps, batch, learning rates, ...).
-        metrics: Values on validation data at the selected step, by metric name.
+        metrics: Values on validation data at the selected step, by metric name; they may be infinite or NaN, which JSON
+            writes as the strings ``inf``, ``-inf`` and ``nan``.
         provenance: Seed, parent state, versions, hardware, date: whatever tells where the numbers come from.
     """
 

@@ -16,6 +16,7 @@ from stencilnet.tasks.catalog import task_from_record
 from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.images import read_image
 from stencilnet.tasks.task import LabelTask, PictureTask, Task
+from stencilnet.text.shortening import listed
 
 DEVICES = ("cpu", "cuda", "mps")
 """Types of devices that tasks run on."""
@@ -79,7 +80,7 @@ class Engine:
             ValueError: If there is no such task.
         """
         if task not in self._net.records:
-            raise ValueError(f"Expected `task` to be one of {', '.join(self.tasks) or 'none'}, but got {task!r}.")
+            raise ValueError(f"Expected `task` to be one of {listed(self.tasks) or 'none'}, but got {task!r}.")
         return self._net.records[task]
 
     def run(self, image: Image.Image | str | Path, task: str, *, drawing: bool = False) -> Image.Image:

@@ -13,6 +13,7 @@ from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
+from stencilnet.text.shortening import brief, listed
 
 _KINDS: tuple[type[Task], ...] = (
     Segmentation,
@@ -44,14 +45,14 @@ def task_from_record(kind: str, settings: Mapping[str, Any]) -> Task:
     """
     if kind not in KINDS:
         raise ValueError(
-            f"Expected a task kind among {', '.join(KINDS)}, but got {kind!r}. A newer version may know it."
+            f"Expected a task kind among {', '.join(KINDS)}, but got {brief(kind)}. A newer version may know it."
         )
     build: Callable[..., Task] = KINDS[kind]
     fields = signature(build).parameters
     unknown = sorted(set(settings) - set(fields))
     missing = [name for name, field in fields.items() if field.default is Parameter.empty and name not in settings]
     problems = [
-        *([f"unknown {', '.join(unknown)}"] if unknown else []),
+        *([f"unknown {listed(unknown)}"] if unknown else []),
         *([f"missing {', '.join(missing)}"] if missing else []),
     ]
     if problems:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stencilnet.tasks.images import to_tensor, upright_rgb
 from stencilnet.tasks.task import Example, Sample
+from stencilnet.text.shortening import shorten
 
 
 def refuse(kind: str, problems: Sequence[str]) -> None:
@@ -18,7 +19,9 @@ def refuse(kind: str, problems: Sequence[str]) -> None:
         ValueError: If there are problems.
     """
     if problems:
-        raise ValueError(f"Expected right settings for the task kind `{kind}`, but: {'; '.join(problems)}.")
+        raise ValueError(
+            f"Expected right settings for the task kind `{kind}`, but: {shorten('; '.join(problems), 1000)}."
+        )
 
 
 def refuse_missing_critic(kind: str) -> NoReturn:

@@ -13,6 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from stencilnet.text.shortening import brief
+from stencilnet.text.strict_json import dumps
+
 _REMEDY = "Delete it: a resumed run makes it again."
 _KEY = "perceptual"
 """The one metadata key: safetensors orders several at random, and the file's bytes should be stable."""
@@ -171,7 +174,7 @@ def save_perceptual(network: PerceptualNetwork, path: Path) -> None:
         for name, pair in network.convolutions().items()
         for kind, tensor in zip(("weight", "bias"), pair, strict=True)
     }
-    text = json.dumps({**asdict(network.description), "convolutions": list(network.convolutions())}, sort_keys=True)
+    text = dumps({**asdict(network.description), "convolutions": list(network.convolutions())}, sort_keys=True)
     save_file(tensors, path, metadata={_KEY: text})
 
 
@@ -193,6 +196,8 @@ def load_perceptual(path: Path) -> PerceptualNetwork:
         raise PerceptualError(f"Cannot read the perceptual network {path}: {error}. {_REMEDY}") from error
     known = {field.name for field in fields(Description)}
     if set(record) != known:
-        raise PerceptualError(f"Expected {path} to describe {sorted(known)}, but got {sorted(record)}. {_REMEDY}")
+        raise PerceptualError(
+            f"Expected {path} to describe {sorted(known)}, but got {brief(sorted(record))}. {_REMEDY}"
+        )
     described: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in record.items()}
     return PerceptualNetwork(Description(**described), pairs)

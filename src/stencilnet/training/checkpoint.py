@@ -18,7 +18,7 @@ import logging
 import os
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,12 +27,16 @@ import torch
 from torch import Tensor
 
 from stencilnet.masks import Trainable
+from stencilnet.text.shortening import brief, shorten
 from stencilnet.training.settings import Resolved
 from stencilnet.training.step import Learner
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+
+_CHANGES = 10
+"""Most settings that a message names."""
 
 
 class CheckpointError(ValueError):
@@ -134,7 +138,7 @@ def load(path: Path) -> dict[str, Any]:
     record = _read(path)
     if record.get("format") != FORMAT:
         raise CheckpointError(
-            f"Expected a checkpoint of format {FORMAT} in {path}, but got {record.get('format')}. "
+            f"Expected a checkpoint of format {FORMAT} in {path}, but got {brief(record.get('format'))}. "
             "Go on with the version of stencilnet that wrote it, or delete its folder to train anew."
         )
     return record
@@ -157,7 +161,7 @@ def check(path: Path, record: Mapping[str, Any], fingerprint: Mapping[str, Any],
                 "uninterrupted one.",
                 path,
                 name,
-                earlier[name],
+                shorten(str(earlier[name])),
                 value,
             )
 
@@ -216,12 +220,18 @@ def _read(path: Path) -> dict[str, Any]:
 def _refuse_other(path: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
     absent = "absent"
     changed = [
-        f"`{name}` was {theirs.get(name, absent)!r}, is {mine.get(name, absent)!r}"
+        f"`{shorten(name)}` was {brief(theirs.get(name, absent))}, is {brief(mine.get(name, absent))}"
         for name in sorted(theirs.keys() | mine.keys())
         if theirs.get(name, absent) != mine.get(name, absent)
     ]
     if changed:
         raise CheckpointError(
-            f"{path} is a checkpoint of another training: {'; '.join(changed)}. "
+            f"{path} is a checkpoint of another training: {_some(changed)}. "
             "Resume with the old config, or train anew in another folder."
         )
+
+
+def _some(changes: Sequence[str]) -> str:
+    """Return the first changes, and how many more there are."""
+    more = [f"and {len(changes) - _CHANGES} more"] if len(changes) > _CHANGES else []
+    return "; ".join([*changes[:_CHANGES], *more])

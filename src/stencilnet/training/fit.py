@@ -1,6 +1,5 @@
 """Training as a method sees it: a trainable in, its selected step out."""
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from torch import nn
 
 from stencilnet.masks import Trainable
 from stencilnet.methods import Fit, Penalty
+from stencilnet.text.strict_json import dumps
 from stencilnet.training.checkpoint import (
     CheckpointError,
     Progress,
@@ -182,6 +182,6 @@ class _Fit:
             "compiled": learner.resolved.compiled,
         }
         logger.info("%s: selected step %d of %d, %s = %.6g.", run.name, best.step, run.steps, headline, best.score)
-        replace_file(folder / "selected.json", lambda file: file.write(f"{json.dumps(chosen, indent=2)}\n".encode()))
+        replace_file(folder / "selected.json", lambda file: file.write(f"{dumps(chosen, indent=2)}\n".encode()))
         save_finished(folder / "checkpoint.pt", learner.resolved, loop.progress, mark)
         return loop.progress

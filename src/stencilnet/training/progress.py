@@ -7,6 +7,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from stencilnet.text.escaping import printable
 from stencilnet.training.sinks import Run
 
 
@@ -38,14 +39,14 @@ class ProgressBar:
             self._print(f"{run.name}: {run.steps} steps, {begin}")
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[values]}"),
+            TextColumn("{task.fields[values]}", markup=False),
             TimeRemainingColumn(),
         )
         bar = Progress(*columns, console=self._console)
-        self._bar = bar, bar.add_task(run.name, total=run.steps, completed=run.first, values="")
+        self._bar = bar, bar.add_task(printable(run.name), total=run.steps, completed=run.first, values="")
         bar.start()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -84,4 +85,4 @@ class ProgressBar:
         return f"{hours}:{minutes:02d}:{seconds:02d} left"
 
     def _print(self, line: str) -> None:
-        self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(printable(line), highlight=False, markup=False, emoji=False, soft_wrap=True)

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
 
+from stencilnet.text.strict_json import dumps
 from stencilnet.training.checkpoint import replace_file
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Files:
     """Plain files in the run's folder.
 
     ``metrics.jsonl`` has an object a row, with its ``step``; ``metrics.csv`` has ``step,name,value``, a line a value,
-    since names differ from row to row; ``samples/step-<n>.png`` are contact sheets. JSON has no infinity: such a value
-    is null there, and ``inf`` or ``nan`` in the CSV file.
+    since names differ from row to row; ``samples/step-<n>.png`` are contact sheets. A value that is not finite is
+    ``inf``, ``-inf`` or ``nan`` in both, in JSON as a string.
     """
 
     def __init__(self) -> None:
@@ -83,8 +83,7 @@ class Files:
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
         """Append a row to both files."""
-        plain = {name: value if isfinite(value) else None for name, value in values.items()}
-        _append(self._json, json.dumps({"step": step, **plain}) + "\n")
+        _append(self._json, dumps({"step": step, **values}) + "\n")
         lines = io.StringIO()
         csv.writer(lines, lineterminator="\n").writerows((step, name, repr(value)) for name, value in values.items())
         _append(self._csv, lines.getvalue())

@@ -18,6 +18,7 @@ from stencilnet.masks import Trainable, backbone_key
 from stencilnet.methods import Penalty
 from stencilnet.models.columns import run
 from stencilnet.tasks.task import Recipe, Sample, Task
+from stencilnet.text.shortening import brief
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.networks import Judgement, Network, Regularizer, graph_of
 from stencilnet.training.optimizers import Span, adam_by_role, adam_for_critic, scale_rates, schedule_factor
@@ -99,9 +100,10 @@ def make_learner(
     named = {name for name in trainable.weights() if backbone_key(name) == name}  # this column's own
     needed = set(backbone.state_dict())
     if named != needed:  # functional_call would take any names silently
+        missing, unknown = brief(sorted(needed - named)), brief(sorted(named - needed))
         raise ValueError(
             f"Expected the trainable to give every tensor of {type(backbone).__name__} and no other, but "
-            f"missing are {sorted(needed - named)} and unknown are {sorted(named - needed)}. Is it another backbone's?"
+            f"missing are {missing} and unknown are {unknown}. Is it another backbone's?"
         )
     graph = graph_of(backbone, resolved.device)
     trainable.to(resolved.device)

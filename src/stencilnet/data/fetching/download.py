@@ -22,6 +22,7 @@ from stencilnet.bundle.disk import sync_folder, write_file
 from stencilnet.data.fetching.catalog import Checksum
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
 from stencilnet.data.official.files import Progress
+from stencilnet.text.strict_json import dumps
 
 _log = logging.getLogger(__name__)
 
@@ -196,7 +197,7 @@ def _receive(
         offset, total = 0, int(length) if length is not None else None
         wanted.part.unlink(missing_ok=True)
         begun = _Origin(url=wanted.url, version=_version(response), total=total)
-        write_file(wanted.notes, json.dumps(asdict(begun)).encode())
+        write_file(wanted.notes, dumps(asdict(begun)).encode())
     if wanted.size is not None and total is not None and total != wanted.size:
         _forget(wanted)
         raise FetchError(

@@ -26,6 +26,7 @@ from stencilnet.data.fetching.catalog import Holding, RemoteFile
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
 from stencilnet.data.official.files import Progress
 from stencilnet.tasks.formats import open_image
+from stencilnet.text.strict_json import dumps
 
 _BLOCK = 1 << 20
 _SHOWN = 3
@@ -82,7 +83,7 @@ def put_in_place(archive: Path, file: RemoteFile, root: Path, progress: Progress
     _move(temporary, place)
     if os.name == "posix":
         os.sync()  # the marker must not outlive the files in a crash of the machine
-    write_file(_marker(file, root), json.dumps({"archive": _identity(file), "files": names}).encode())
+    write_file(_marker(file, root), dumps({"archive": _identity(file), "files": names}).encode())
     temporary.rmdir()
 
 

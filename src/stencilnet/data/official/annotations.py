@@ -14,6 +14,7 @@ from typing import Any, Never
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official.files import Record
 from stencilnet.data.official.names import COCO_CATEGORIES
+from stencilnet.text.shortening import brief
 
 _BLOCK = 1 << 22
 _FILE_NAME = re.compile(rb'"file_name":\s*"([^"\\]+)"')
@@ -148,13 +149,14 @@ def _categories(path: Path, categories: list[Any]) -> set[int]:
     found = {}
     for category in categories:
         if not isinstance(category, dict) or not _is_int(category.get("id")):
-            _refuse(path, f"to list categories with id and name, but got {category!r}")
+            _refuse(path, f"to list categories with id and name, but got {brief(category)}")
         found[category["id"]] = category.get("name")
     for identity, name in found.items():
         if COCO_CATEGORIES.get(identity) != name:
             official = COCO_CATEGORIES.get(identity, "no category at all")
             _refuse(
-                path, f"to have COCO's 80 categories, but its category {identity} is {name!r} (COCO's: {official!r})"
+                path,
+                f"to have COCO's 80 categories, but its category {identity} is {brief(name)} (COCO's: {official!r})",
             )
     return set(found)
 
@@ -167,7 +169,7 @@ def _images(path: Path, images: list[Any]) -> _Sizes:
         name, identity, height, width = (fields.get(key) for key in ("file_name", "id", "height", "width"))
         plain = isinstance(name, str) and Path(name).name == name and name.endswith(".jpg")
         if not plain or not all(_is_int(n) and n >= 0 for n in (identity, height, width)) or not height or not width:
-            _refuse(path, f"to list images with id, file_name (*.jpg), height and width, but got {image!r}")
+            _refuse(path, f"to list images with id, file_name (*.jpg), height and width, but got {brief(image)}")
         if identity in sizes or name in names:
             _refuse(path, f"to list every image once, but image {identity} ({name}) is there twice")
         names.add(name)
@@ -182,7 +184,7 @@ def _outline(path: Path, place: int, annotation: Any, known: set[int], sizes: _S
     identity, image, category = fields.get("id"), fields.get("image_id"), fields.get("category_id")
     if not all(_is_int(number) for number in (identity, image, category)) or fields.get("iscrowd") not in (0, 1):
         wanted = "with id, image_id, category_id and iscrowd (0 or 1)"
-        _refuse(path, f"to list annotations {wanted}, but number {place} is {str(annotation)[:200]}")
+        _refuse(path, f"to list annotations {wanted}, but number {place} is {brief(annotation, 200)}")
     if category not in known:
         _refuse(path, f"to have a category {category}, which annotation {identity} names, but got {len(known)} others")
     if image not in sizes:
@@ -217,7 +219,7 @@ def _problem(polygons: Any, height: int, width: int) -> str | None:
 def _problem_of_code(code: Mapping[str, Any], height: int, width: int) -> str | None:
     counts = code.get("counts")
     if code.get("size") != [height, width]:
-        return f"has run lengths of size {code.get('size')} in an image of height {height} and width {width}"
+        return f"has run lengths of size {brief(code.get('size'))} in an image of height {height} and width {width}"
     if not isinstance(counts, list) or not all(_is_int(n) and n >= 0 for n in counts):
         return "has run lengths that are not a list of integers from 0"
     if sum(counts) != height * width:

@@ -19,6 +19,8 @@ from stencilnet.data.official.names import voc_palette
 from stencilnet.tasks.images import read_stored, to_tensor
 from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import Example
+from stencilnet.text.shortening import brief
+from stencilnet.text.strict_json import dumps
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: unknown)."""
@@ -73,7 +75,7 @@ def read_record(folder: Path) -> Record | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(
-            f"Cannot read {path}, which says from what the label maps beside it are made: {error!r}. Remove the "
+            f"Cannot read {path}, which says from what the label maps beside it are made: {brief(error)}. Remove the "
             f"folder {folder} and make them anew."
         ) from error
 
@@ -81,7 +83,7 @@ def read_record(folder: Path) -> Record | None:
 def write_record(folder: Path, record: Record) -> None:
     """Put a record in place, after everything written before it has reached the disk."""
     os.sync()
-    write_whole(folder / RECORD, json.dumps(asdict(record), indent=0).encode())
+    write_whole(folder / RECORD, dumps(asdict(record), indent=0).encode())
 
 
 def begin(folder: Path, source: Record) -> set[str]:

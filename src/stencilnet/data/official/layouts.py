@@ -12,6 +12,7 @@ from stencilnet.data.official import coco, voc
 from stencilnet.data.official.files import Progress, is_replica, names_in, replica_file
 from stencilnet.data.official.rasterize import rasterize
 from stencilnet.data.official.train_aug import build_train_aug, is_built, sbd_problems
+from stencilnet.text.shortening import brief
 
 HANDBAGS = {"train": 138567, "val": 200}
 """Number of images in each folder of edges2handbags (Isola et al. 2017)."""
@@ -99,8 +100,8 @@ def _replica_counts(root: Path) -> dict[str, int]:
         return {split: int(told[split]) for split in HANDBAGS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(
-            f"Cannot read {path}, which says that edges2handbags beside it is a tiny replica: {error!r}. Delete it and "
-            f"{root / 'edges2handbags'}, and run `stencil data make edges2handbags --root {root}`."
+            f"Cannot read {path}, which says that edges2handbags beside it is a tiny replica: {brief(error)}. "
+            f"Delete it and {root / 'edges2handbags'}, and run `stencil data make edges2handbags --root {root}`."
         ) from error
 
 

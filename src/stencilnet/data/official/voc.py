@@ -13,6 +13,7 @@ from typing import Literal
 from stencilnet.data.folders import Examples, FolderError, Origin, shown
 from stencilnet.data.official.files import absent, complain, get_again, read_labelled, read_truth
 from stencilnet.tasks.task import Example
+from stencilnet.text.shortening import brief
 
 SPLITS = ("train", "val", "trainval", "train_aug")
 
@@ -75,7 +76,7 @@ def read_names(path: Path) -> tuple[str, ...]:
         raise FolderError(f"cannot read the list of images {path}: {problem}") from error
     strange = [name for name in names if not name.replace("_", "").isalnum()]
     if not names or strange or len(set(names)) < len(names):
-        problem = f"a strange name {strange[0]!r}" if strange else "a name twice" if names else "an empty file"
+        problem = f"a strange name {brief(strange[0])}" if strange else "a name twice" if names else "an empty file"
         raise FolderError(f"expected {path} to hold the name of an image in each line, but got {problem}")
     return names
 

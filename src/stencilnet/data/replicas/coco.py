@@ -1,6 +1,5 @@
 """A tiny MS COCO: instances JSON with polygons and run-length crowds, and photos."""
 
-import json
 from typing import Any
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from stencilnet.data.official import COCO_CATEGORIES
 from stencilnet.data.replicas.pictures import Bits, Files, jpeg, outlines, parts, photo, run_lengths
 from stencilnet.data.scenes import Fine, Scene
+from stencilnet.text.strict_json import dumps
 
 COUNTS = {"train": 10, "val": 5}
 """Number of images of each split."""
@@ -54,7 +54,7 @@ def coco_files(year: str) -> Files:
                 {"supercategory": "object", "id": identity, "name": name} for identity, name in COCO_CATEGORIES.items()
             ],
         }
-        yield f"coco/annotations/instances_{split}{year}.json", json.dumps(content).encode()
+        yield f"coco/annotations/instances_{split}{year}.json", dumps(content).encode()
 
 
 def _image(identity: int, name: str, scene: Scene) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`make_replica`: put a tiny replica where the real data set would lie, and never over anything."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from stencilnet.data.official.layouts import PAINTINGS
 from stencilnet.data.replicas import coco, pairs, photos
 from stencilnet.data.replicas.pictures import Files
 from stencilnet.data.replicas.voc import sbd_files, voc_files
+from stencilnet.text.strict_json import dumps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def make_replica(name: str, root: Path) -> None:
             for path, data in replica.draw():
                 (Path(drawn) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(drawn) / path).write_bytes(data)
-            write_whole(marker, json.dumps(dict(replica.counts)).encode())
+            write_whole(marker, dumps(dict(replica.counts)).encode())
             for place in replica.places:
                 (root / place).parent.mkdir(parents=True, exist_ok=True)
                 os.rename(Path(drawn) / place, root / place)

@@ -86,7 +86,7 @@ def carry_out(work: Work) -> Outcome:
     """Do a job, or go on with it. A mistake is an outcome and not an exception: no engine is to try it again."""
     if (missing := _missing(work)) is not None:
         return Outcome(state="failed", message=missing)
-    with work.log.open("a", encoding="utf-8", buffering=1) as file, _logged(file):
+    with work.log.open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as file, _logged(file):
         logger.info("starts on %s, process %d", socket.gethostname(), os.getpid())
         session = Session(
             out=work.out,

@@ -1,0 +1,46 @@
+"""Help texts that name what there is to choose from, taken from where it is defined."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, get_args
+
+import click
+
+from stencilnet.experiment.shipped import shipped
+
+
+class NamingOption(click.Option):
+    """An option whose help names choices that are looked up only when the help is shown: that may load torch.
+
+    Args:
+        parameters: As of `click.Option`.
+        names: Gives the choices; they stand for ``{names}`` in the option's help.
+        options: As of `click.Option`.
+    """
+
+    def __init__(self, *parameters: Any, names: Callable[[], Iterable[str]], **options: Any) -> None:
+        super().__init__(*parameters, **options)
+        self._names = names
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        """Return the option and its help, as click shows them."""
+        found = super().get_help_record(ctx)
+        return None if found is None else (found[0], found[1].replace("{names}", ", ".join(self._names())))
+
+
+def configs() -> str:
+    """Return what a command says of its argument CONFIG."""
+    return f"CONFIG is a file, or the name of a shipped config: {', '.join(shipped())}."
+
+
+def method_names() -> list[str]:
+    """Return the names of all methods."""
+    from stencilnet.experiment.config import AnyMethod
+
+    return [kind.name for kind in get_args(AnyMethod)]
+
+
+def row_names() -> list[str]:
+    """Return the names of the rows of `stencil bench`."""
+    from stencilnet.bench.table import ROWS
+
+    return [row.name for row in ROWS]

@@ -1,0 +1,52 @@
+"""Keeps messages short, whatever the file that they are about holds."""
+
+from collections.abc import Iterable
+from itertools import islice
+from reprlib import Repr
+
+MOST = 400
+"""Most characters of a value in a message."""
+
+_NAMES = 20
+"""Most names of a list in a message."""
+
+
+def shorten(text: str, most: int = MOST) -> str:
+    """Return a text whole, or its beginning, its end and its length.
+
+    Args:
+        text: The text.
+        most: Characters that are kept, at least 4.
+    """
+    if len(text) <= most:
+        return text
+    end = most // 4
+    return f"{text[: most - end]} ... {text[-end:]} ({len(text):,} characters)"
+
+
+def brief(value: object, most: int = MOST) -> str:
+    """Return a value's `repr`, shortened; of a long string or list, only what is shown is formatted.
+
+    Args:
+        value: Any value, such as parsed JSON or YAML.
+        most: Characters that are kept, at least 4.
+    """
+    form = Repr()
+    form.maxlevel = 3
+    form.maxdict = form.maxlist = form.maxtuple = form.maxset = form.maxfrozenset = _NAMES
+    form.maxstring = form.maxlong = most
+    form.maxother = most
+    return shorten(form.repr(value), most)
+
+
+def listed(names: Iterable[str], most: int = _NAMES) -> str:
+    """Return names with commas between them, each shortened; of many, the first and how many more there are.
+
+    Args:
+        names: The names.
+        most: Names that are listed, at least 1.
+    """
+    rest = iter(names)
+    shown = [shorten(name, MOST // 4) for name in islice(rest, most)]
+    more = sum(1 for _ in rest)
+    return ", ".join([*shown, *([f"and {more:,} more"] if more else [])])
