@@ -128,15 +128,7 @@ class TinyFit:
     def generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)
 
-    def __call__(
-        self,
-        trainable: T,
-        *,
-        penalty: Penalty | None = None,
-        share: float = 1.0,
-        lr_scale: float = 1.0,
-        since: float | None = None,
-    ) -> T:
+    def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
         """Train it, batch statistics moving, as `stencilnet.methods.Fit` asks."""
         network = self.backbone.train()
         parameters = [p for group in trainable.groups().values() for p in group]

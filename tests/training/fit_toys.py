@@ -225,14 +225,13 @@ def fit(
     penalty: Penalty | None = None,
     share: float = 1.0,
     lr_scale: float = 1.0,
-    since: float | None = None,
     **settings: Any,
 ) -> Masks | Weights | Free:
     defaults = {"precision": "float32", "evaluate_every": 2, "checkpoint_every": 2, "log_every": 1, "samples": 0}
     chosen = {"device": "cpu"} | defaults | settings
     resolved = resolve(Settings(**chosen), group)
     made = make_fit(backbone, job, resolved, sinks, resume=resume, stop=stop, group=group)
-    return made(trainable, penalty=penalty, share=share, lr_scale=lr_scale, since=since)
+    return made(trainable, penalty=penalty, share=share, lr_scale=lr_scale)
 
 
 class Pull(Penalty):

@@ -15,7 +15,6 @@ from stencilnet.models import UNet
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.task import Recipe
 from stencilnet.training.fit import CheckpointError, Interrupted
-from stencilnet.training.optimizers import schedule_factor
 from stencilnet.training.probing import make_probe
 from stencilnet.training.sampling import Order
 from stencilnet.training.seeds import derived_seed
@@ -151,23 +150,6 @@ def test_a_share_of_the_steps_at_a_share_of_the_rate(tmp_path: Path) -> None:
         fit(job(tmp_path, recipe=recipe), masks(backbone), backbone, resume=True)
     fit(job(tmp_path / "least", recipe=recipe), masks(backbone), backbone, share=0.01)
     assert len(rows(tmp_path / "least")) == 1
-
-
-@pytest.mark.parametrize("steps", [1, 2, 5, 9, 10])
-def test_trainings_may_share_one_schedule(tmp_path: Path, steps: int) -> None:
-    """As when a part of the steps trains something else: every rate is that of the whole schedule's step."""
-    backbone, recipe = unet(), Recipe(steps=steps, batch=4, lr=1e-3, schedule="cosine")
-    rates = []
-    for share, since in ((0.3, 0.0), (0.7, 0.3)):
-        folder = tmp_path / str(since)
-        fit(job(folder, recipe=recipe), masks(backbone), backbone, share=share, since=since)
-        rates += [row["lr/head"] for row in rows(folder)]
-    expected = [1e-3 * schedule_factor("cosine", step, steps) for step in range(steps)]
-    assert rates == pytest.approx(expected if steps > 1 else 2 * expected)  # each training has one step at least
-    with pytest.raises(CheckpointError, match="`schedule` was 'from step"):
-        fit(job(tmp_path / "0.3", recipe=recipe), masks(backbone), backbone, share=0.7, resume=True)
-    with pytest.raises(ValueError, match=r"to lie within the schedule, but got 0\.5 and 0\.7"):
-        fit(job(tmp_path / "out", recipe=recipe), masks(backbone), backbone, share=0.7, since=0.5)
 
 
 @pytest.mark.parametrize("wrong", [{"share": 0.0}, {"lr_scale": -1.0}])

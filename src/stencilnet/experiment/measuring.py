@@ -55,22 +55,14 @@ class Measuring:
     say: Callable[[str], None]
     found: list[Measured] = field(default_factory=list)
 
-    def __call__(
-        self,
-        trainable: T,
-        *,
-        penalty: Penalty | None = None,
-        share: float = 1.0,
-        lr_scale: float = 1.0,
-        since: float | None = None,
-    ) -> T:
+    def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
         """Measure, unless a training of this kind was measured before."""
         shapes = {role: [tuple(p.shape) for p in group] for role, group in trainable.groups().items()}
         key = (self.key, type(trainable).__name__, repr(shapes), None if penalty is None else penalty.name)
         if key not in self.costs:
             self.say(f"measuring {self.job.name}")
             self.costs[key] = time_steps(self.net.backbone, trainable, self.job, self.resolved, penalty=penalty)
-        steps = scaled(self.job, share, lr_scale, since).recipe.steps
+        steps = scaled(self.job, share, lr_scale).recipe.steps
         self.found.append(Measured(cost=self.costs[key], steps=steps))
         return trainable
 
@@ -107,7 +99,6 @@ def untouched(
     penalty: Penalty | None = None,  # noqa: ARG001 (a Fit's signature)
     share: float = 1.0,  # noqa: ARG001
     lr_scale: float = 1.0,  # noqa: ARG001
-    since: float | None = None,  # noqa: ARG001
 ) -> T:
     """Hand a trainable back as it came: a `stencilnet.methods.Fit` for what is not to be measured."""
     return trainable

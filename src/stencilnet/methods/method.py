@@ -21,25 +21,15 @@ class Fit(Protocol):
     checkpoint is resumed by.
     """
 
-    def __call__(
-        self,
-        trainable: T,
-        *,
-        penalty: Penalty | None = None,
-        share: float = 1.0,
-        lr_scale: float = 1.0,
-        since: float | None = None,
-    ) -> T:
+    def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
         """Train and return the step that validation data selected.
 
         Args:
             trainable: What to train.
             penalty: A term to add to the task's loss, in units of what that is before training: so it weighs the same
                 beside every kind of loss.
-            share: Share of the recipe's steps, above 0.
+            share: Of the recipe's steps, above 0; the schedule is that of the shorter training.
             lr_scale: Factor on all learning rates, above 0.
-            since: Where in the recipe's schedule of learning rates the training begins, as a share of its steps: so
-                several trainings run through one schedule. None: the training has the whole schedule to itself.
         """
         ...
 

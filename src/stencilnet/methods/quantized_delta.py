@@ -59,8 +59,9 @@ class QuantizedDelta:
         """Return the state with one more delta; the shared weights are the same tensors as before."""
         layout = fresh.layout
         seeds = self._seeds(state, fresh)
-        network = Weights(self._start(state, fresh, seeds), layout.buffers, fresh.head, layout.parameters)
-        free = fit(network, share=self.switch, since=0.0)
+        free = fit(
+            Weights(self._start(state, fresh, seeds), layout.buffers, fresh.head, layout.parameters), share=self.switch
+        )
         codes = Codes(
             state.shared,
             layout.buffers,
@@ -73,7 +74,7 @@ class QuantizedDelta:
             dead=self.dead,
             seeds=seeds,
         )
-        return state.add(task, fit(codes, share=1 - self.switch, since=self.switch).delta())
+        return state.add(task, fit(codes, share=1 - self.switch).delta())
 
     def _seeds(self, state: NetState, fresh: Fresh) -> dict[str, Seed]:
         """Return what takes the place of the shared weights, by key; nothing over the backbone."""

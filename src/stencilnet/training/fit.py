@@ -69,7 +69,7 @@ def make_fit(
         ValueError: If the recipe's batch cannot be cut into equal parts.
         CheckpointError: By a call, if there is a checkpoint and `resume` is false, or one of another config.
         Interrupted: By a call, if it was stopped; also instead of KeyboardInterrupt.
-        ValueError: By a call, if its `share` or `lr_scale` is not positive, or its steps are not in the schedule.
+        ValueError: By a call, if its `share` or `lr_scale` is not positive.
         DivergedError: By a call, if a loss, a trained tensor or the headline metric is no finite number.
         PeerError: By a call, if another process of the group failed.
     """
@@ -97,16 +97,8 @@ class _Fit:
     group: Group
     calls: Iterator[int]
 
-    def __call__(
-        self,
-        trainable: T,
-        *,
-        penalty: Penalty | None = None,
-        share: float = 1.0,
-        lr_scale: float = 1.0,
-        since: float | None = None,
-    ) -> T:
-        call, job = next(self.calls), scaled(self.job, share, lr_scale, since)
+    def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
+        call, job = next(self.calls), scaled(self.job, share, lr_scale)
         folder = job.folder / f"fit-{call}"
         path = folder / "checkpoint.pt"
         if path.exists() and not self.resume:

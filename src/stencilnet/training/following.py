@@ -57,7 +57,6 @@ class Training:
             group=group,
             penalty=self.penalty,
             scale=self.scale,
-            span=self.job.span,
         )
         if self.record is not None:
             restore(learner, self.record)

@@ -12,7 +12,6 @@ from torch import nn
 from stencilnet.masks import Trainable
 from stencilnet.methods import Penalty
 from stencilnet.tasks.task import Recipe, Task
-from stencilnet.training.optimizers import Span
 from stencilnet.training.sampling import TrainingData, ValidationData
 from stencilnet.training.settings import Resolved
 
@@ -30,7 +29,6 @@ class Job:
         seed: Of the order of examples, the critic, and whatever draws in a step (dropout). Not negative.
         train: Training examples by (epoch, index).
         validation: Examples that select the step. Never the ones that are reported on.
-        span: Which part of a longer schedule of learning rates the steps are; None: they are a whole one.
     """
 
     name: str
@@ -41,7 +39,6 @@ class Job:
     seed: int
     train: TrainingData
     validation: ValidationData
-    span: Span | None = None
 
     def __post_init__(self) -> None:
         problems = [
@@ -54,30 +51,16 @@ class Job:
             raise ValueError(f"{self.name}: expected " + "; ".join(problems) + ".")
 
 
-def scaled(job: Job, share: float, lr_scale: float, since: float | None = None) -> Job:
+def scaled(job: Job, share: float, lr_scale: float) -> Job:
     """Return a job with a share of its recipe's steps, at least one, and all its learning rates times a factor.
 
-    Args:
-        job: The job.
-        share: Share of the steps.
-        lr_scale: The factor.
-        since: Where its steps begin in the recipe's schedule, as a share of it; None for a schedule of its own.
-
     Raises:
-        ValueError: If `share` or `lr_scale` is not positive, or the steps are not within the schedule.
+        ValueError: If one of the two is not positive.
     """
     if not (share > 0 and lr_scale > 0):
         raise ValueError(f"{job.name}: expected `share` and `lr_scale` to be positive, but got {share} and {lr_scale}.")
-    whole = job.recipe.steps
-    begin = 0.0 if since is None else since
-    if not 0 <= begin <= 1 - share + 1e-9 and since is not None:
-        raise ValueError(
-            f"{job.name}: expected `since` and `share` to lie within the schedule, but got {since} and {share}."
-        )
-    steps = max(1, round((begin + share) * whole) - round(begin * whole))  # parts of a schedule add up to it
-    span = None if since is None else Span(first=min(round(begin * whole), whole - steps), steps=whole)
-    recipe = dataclasses.replace(job.recipe, steps=steps, lr=lr_scale * job.recipe.lr)
-    return dataclasses.replace(job, recipe=recipe, mask_lr=lr_scale * job.mask_lr, span=span)
+    recipe = dataclasses.replace(job.recipe, steps=max(1, round(share * job.recipe.steps)), lr=lr_scale * job.recipe.lr)
+    return dataclasses.replace(job, recipe=recipe, mask_lr=lr_scale * job.mask_lr)
 
 
 def fingerprint(job: Job, resolved: Resolved, start: Trainable, penalty: Penalty | None = None) -> dict[str, Any]:
@@ -93,7 +76,6 @@ def fingerprint(job: Job, resolved: Resolved, start: Trainable, penalty: Penalty
         "job": job.name,
         "seed": job.seed,
         "mask_lr": job.mask_lr,
-        **({} if job.span is None else {"schedule": f"from step {job.span.first} of {job.span.steps}"}),
         **{f"recipe.{name}": value for name, value in dataclasses.asdict(job.recipe).items()},
         "task.kind": job.task.kind,
         **{f"task.{name}": value for name, value in _plain_fields(job.task).items()},

@@ -1,26 +1,12 @@
 """Adam by role, and learning-rate schedules as pure functions of the step."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from math import cos, pi
 
 import torch
 from torch import nn
 
 from stencilnet.tasks.task import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class Span:
-    """The part of a schedule that a training runs through.
-
-    Attributes:
-        first: The schedule's step that is the training's first, from 0.
-        steps: Steps of the whole schedule.
-    """
-
-    first: int
-    steps: int
 
 
 def schedule_factor(schedule: str, step: int, steps: int) -> float:

@@ -21,7 +21,7 @@ from stencilnet.tasks.task import Recipe, Sample, Task
 from stencilnet.text.shortening import brief
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.networks import Judgement, Network, Regularizer, graph_of
-from stencilnet.training.optimizers import Span, adam_by_role, adam_for_critic, scale_rates, schedule_factor
+from stencilnet.training.optimizers import adam_by_role, adam_for_critic, scale_rates, schedule_factor
 from stencilnet.training.settings import Resolved
 
 
@@ -49,7 +49,6 @@ class Learner:
         recipe: Gives the schedule.
         resolved: Device, precision, whether compiled, parts of a batch.
         group: The processes that train together.
-        span: Which part of the recipe's schedule the steps are.
     """
 
     backbone: nn.Module
@@ -62,7 +61,6 @@ class Learner:
     recipe: Recipe
     resolved: Resolved
     group: Group
-    span: Span
 
 
 def make_learner(
@@ -77,7 +75,6 @@ def make_learner(
     group: Group = ALONE,
     penalty: Penalty | None = None,
     scale: float = 1.0,
-    span: Span | None = None,
 ) -> Learner:
     """Put everything on the device and make the optimisers.
 
@@ -92,7 +89,6 @@ def make_learner(
         group: The processes that train together, each with the same tensors.
         penalty: What a method adds to the loss; taken over.
         scale: What it is in units of.
-        span: Which part of a schedule the recipe's steps are; None: they are a whole one.
 
     Raises:
         ValueError: If the trainable's weights are not those of the backbone.
@@ -125,7 +121,6 @@ def make_learner(
         recipe=recipe,
         resolved=resolved,
         group=group,
-        span=span or Span(first=0, steps=recipe.steps),
     )
 
 
@@ -147,7 +142,7 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
     Returns:
         Detached scalars of the whole batch: ``loss``, its terms as ``loss/<term>``, and ``critic``.
     """
-    factor = schedule_factor(learner.recipe.schedule, learner.span.first + step, learner.span.steps)
+    factor = schedule_factor(learner.recipe.schedule, step, learner.recipe.steps)
     parts = _parts(batch, learner.resolved.settings.accumulate)
     shares = _shares(learner, parts)
     critic = learner.critic
