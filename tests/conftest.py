@@ -133,7 +133,8 @@ class TinyFit:
         network = self.backbone.train()
         parameters = [p for group in trainable.groups().values() for p in group]
         optimizer = self.optimizer(parameters, lr=self.lr * lr_scale)
-        for step in range(round(share * self.steps)):
+        steps = round(share * self.steps)
+        for step in range(steps):
             optimizer.zero_grad()
             weights = trainable.weights()
             loss = self.loss(run(network, weights, self.images))
@@ -141,7 +142,7 @@ class TinyFit:
                 loss = loss + penalty(weights, self.images, self.run)
             loss.backward()
             optimizer.step()
-            trainable.after_step(step + 1)
+            trainable.after_step(step + 1, steps)
         return trainable
 
 

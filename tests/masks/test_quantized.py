@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.masks import Codes, Quantized, Replace
+from stencilnet.masks import Codes, Quantized, Replace, Seed, Seeded
 from stencilnet.masks.coded import CONTROL_EVERY, rounded_to
 from stencilnet.masks.integers import encode_integers
 
@@ -87,13 +87,22 @@ def test_the_zero_bin_is_wider_and_the_largest_code_is_kept_to(levels: int) -> N
 WEIGHTS = {"a.weight": (6, 5, 3, 3), "b.weight": (40, 30), "bias": (6,)}
 
 
-def codes(target: float = 1.0, levels: int = 3, seed: int = 5) -> Codes:
+STEPS = 100
+BEGIN = 30
+"""The step at which a training of `STEPS` begins to round."""
+
+
+def codes(target: float = 1.0, levels: int = 3, seed: int = 5, rounding: bool = True) -> Codes:
+    """Changes as a training may have left them where rounding begins."""
     shared = {name: drawn(*shape, seed=seed) for name, shape in WEIGHTS.items()}
-    head = {"head.bias": torch.zeros(2)}
-    tuned = {name: tensor + 0.1 * drawn(*tensor.shape, seed=seed + 1) for name, tensor in shared.items()}
-    start = {**tuned, "head.bias": torch.ones(2)}
-    coded = ["a.weight", "b.weight"]
-    return Codes(shared, (), head, coded, ["bias"], start=start, target=target, levels=levels, dead=1.3)
+    head, options = {"head.bias": torch.zeros(2)}, {"target": target, "levels": levels}
+    trainable = Codes(shared, (), head, ["a.weight", "b.weight"], ["bias"], switch=0.3, dead=1.3, **options)
+    with torch.no_grad():
+        for number, change in enumerate(trainable.groups()["weight"]):
+            change.add_(0.1 * drawn(*change.shape, seed=seed + 1 + number))
+    if rounding:
+        trainable.after_step(BEGIN, STEPS)
+    return trainable
 
 
 def rate(trainable: Codes) -> float:
@@ -108,13 +117,31 @@ def rate(trainable: Codes) -> float:
 
 
 @pytest.mark.parametrize("target", [0.3, 1.0, 1.7])
-def test_it_starts_at_the_rate_asked_for_from_the_weights_given(target: float) -> None:
+def test_rounding_begins_at_the_rate_asked_for(target: float) -> None:
     trainable = codes(target)
     assert rate(trainable) == pytest.approx(target, abs=0.02)
     assert trainable.bits() == pytest.approx(rate(trainable))
-    weights = trainable.weights()
-    assert torch.equal(weights["head.bias"], torch.ones(2))
-    assert not torch.equal(weights["bias"], trainable.shared()["bias"])
+
+
+def test_before_rounding_changes_go_in_as_they_are() -> None:
+    trainable = codes(rounding=False)
+    changes = dict(zip(("a.weight", "b.weight"), trainable.groups()["weight"], strict=False))
+    for step in range(1, BEGIN):
+        trainable.after_step(step, STEPS)
+        assert not trainable.selectable
+    for name, change in changes.items():
+        assert torch.equal(trainable.weights()[name], trainable.shared()[name] + change)
+    assert trainable.status() == {}
+    trainable.after_step(BEGIN, STEPS)
+    assert trainable.selectable
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_the_last_step_of_the_shortest_training_is_rounded(steps: int) -> None:
+    trainable = codes(rounding=False)
+    for step in range(1, steps + 1):
+        trainable.after_step(step, steps)
+    assert trainable.selectable
 
 
 def test_weights_are_those_of_the_delta_and_the_shared_ones_stay(as_bytes: Any) -> None:
@@ -144,12 +171,12 @@ def test_steps_are_steered_to_the_rate() -> None:
     far = trainable.bits()
     assert far > 1.5
     before = trainable.steps.clone()
-    trainable.after_step(CONTROL_EVERY - 1)
+    trainable.after_step(BEGIN + CONTROL_EVERY - 1, STEPS)
     assert torch.equal(trainable.steps, before)
-    trainable.after_step(CONTROL_EVERY)
+    trainable.after_step(BEGIN + CONTROL_EVERY, STEPS)
     torch.testing.assert_close(trainable.steps, before * math.exp(0.5 * (far - 1.0)))
     for number in range(2, 60):
-        trainable.after_step(number * CONTROL_EVERY)
+        trainable.after_step(BEGIN + number * CONTROL_EVERY, STEPS)
     assert trainable.bits() == pytest.approx(1.0, abs=0.02)
 
 
@@ -170,6 +197,22 @@ def test_steps_are_state() -> None:
 
 def test_layers_that_did_not_move_cost_nothing() -> None:
     shared = {"a": drawn(20, 20)}
-    trainable = Codes(shared, (), {}, ["a"], [], start=shared, target=1.0, levels=3, dead=1.3)
+    trainable = Codes(shared, (), {}, ["a"], [], target=1.0, switch=0.3, levels=3, dead=1.3)
+    trainable.after_step(1, 2)
     assert trainable.bits() == 0
     assert torch.equal(trainable.weights()["a"], shared["a"])
+
+
+def test_a_seed_takes_the_place_of_shared_weights_that_stay(as_bytes: Any) -> None:
+    shared = {"a": drawn(20, 30), "bias": torch.ones(20)}
+    seed = Seed.of(4, "a", (20, 30))
+    own: dict[str, Any] = {"seeds": {"a": seed}, "start": {"bias": torch.full((20,), 0.5)}}
+    trainable = Codes(shared, (), {}, ["a"], ["bias"], target=1.0, switch=0.3, levels=3, dead=1.3, **own)
+    assert torch.equal(trainable.weights()["a"], seed.weight((20, 30)))
+    assert torch.equal(trainable.weights()["bias"], torch.full((20,), 0.5))
+    assert as_bytes(trainable.shared()) == as_bytes(shared)
+    with torch.no_grad():
+        trainable.groups()["weight"][0].add_(drawn(20, 30, seed=3))
+    trainable.after_step(1, 2)
+    assert isinstance(trainable.delta().entries["a"], Seeded)
+    assert as_bytes(trainable.delta().apply(shared)) == as_bytes(trainable.weights())

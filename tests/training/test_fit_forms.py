@@ -14,7 +14,7 @@ from stencilnet.models import layout_of
 from stencilnet.tasks.task import Recipe
 from stencilnet.training.fit import CheckpointError, Interrupted
 
-from .fit_toys import Normed, StopAfter, delta_bytes, fit, job, masks, parts, seeded, unet
+from .fit_toys import Invert, Normed, StopAfter, delta_bytes, fit, job, masks, parts, seeded, unet
 
 # torch's loader forks; Python 3.12 and newer warn of that in a process with threads
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
@@ -33,20 +33,16 @@ def ternary(backbone: nn.Module) -> Masks:
 
 
 def codes(backbone: nn.Module, target: float = 1.0) -> Codes:
-    layout = layout_of(backbone, "head", ())
-    state, buffers, head = parts(backbone)
-    generator = torch.Generator().manual_seed(1)
-    start = {
-        name: tensor + 0.01 * torch.randn(tensor.shape, generator=generator) if name in layout.masked else tensor
-        for name, tensor in (state | head).items()
-    }
-    options: Any = {"start": start, "target": target, "levels": 3, "dead": 1.3}
-    return Codes(state, buffers, head, layout.masked, [], **options)
+    masked = layout_of(backbone, "head", ()).masked
+    return Codes(*parts(backbone), masked, [], target=target, switch=0.3, levels=3, dead=1.3)
+
+
+def values(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / "fit-0" / "metrics.jsonl").read_text().splitlines()]
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
-    lines = (folder / "fit-0" / "metrics.jsonl").read_text().splitlines()
-    return [row for row in map(json.loads, lines) if "loss" in row]
+    return [row for row in values(folder) if "loss" in row]
 
 
 def test_another_form_is_refused(tmp_path: Path) -> None:
@@ -77,17 +73,30 @@ def test_a_resumed_training_ends_in_the_same_bytes(build: Any, tmp_path: Path) -
 
 @pytest.mark.parametrize("make", [unet, lambda: seeded(Normed)], ids=["unet", "batch norm"])
 def test_codes_are_resumed_with_their_steps(make: Any, tmp_path: Path) -> None:
+    """Before rounding begins, at step 15, right after it, and between two corrections of the codes' steps."""
     backbone, recipe = make(), Recipe(steps=50, batch=2, lr=1e-3)
     whole = fit(job(tmp_path / "whole", recipe=recipe), codes(backbone), backbone, evaluate_every=10)
     again = partial(fit, job(tmp_path / "cut", recipe=recipe), evaluate_every=10, resume=True)
-    for steps in (15, 10, 12):  # before and after the steps of the codes were corrected
+    for steps in (9, 6, 12, 10):
         with pytest.raises(Interrupted):
             again(codes(backbone), backbone, stop=StopAfter(steps))
     cut = again(codes(backbone), backbone)
     assert delta_bytes(cut) == delta_bytes(whole)
-    assert not torch.equal(whole.steps, codes(backbone).steps)
-    shown = [row["code/bits"] for row in rows(tmp_path / "cut")]
-    assert len(set(shown)) > 5
+    assert cut.selectable
+    shown = [row.get("code/bits") for row in rows(tmp_path / "cut")]
+    assert shown[:14] == [None] * 14
+    assert len(set(shown[14:])) > 5
+
+
+def test_only_what_is_rounded_is_selected(tmp_path: Path) -> None:
+    """The error falls, so that of a task that wants it high the first evaluation is the best."""
+    backbone, recipe = unet(), Recipe(steps=20, batch=2, lr=1e-3)
+    how = job(tmp_path, recipe=recipe, task=Invert(higher=True))
+    fit(how, codes(backbone), backbone, evaluate_every=2)
+    scored = [row["step"] for row in values(tmp_path) if "validation/MSE" in row]
+    assert scored == list(range(2, 21, 2))
+    chosen = json.loads((tmp_path / "fit-0" / "selected.json").read_text())
+    assert chosen["step"] == 6  # the first with codes
 
 
 def test_codes_of_another_rate_are_another_training(tmp_path: Path) -> None:

@@ -23,25 +23,29 @@ _HALVINGS = 24
 """Halvings of the interval, in which the first steps are searched for: to a ten-millionth of it."""
 
 
+_TINY = torch.finfo(torch.float32).tiny
+
+
 class Codes(Trainable):
     """A small integer for each named weight, and the head; one step a layer, steered to a rate.
 
-    Trained are real changes of the weights. Going in, each is rounded to a multiple of its layer's step; the gradient
-    passes the rounding unchanged (straight-through). Every `CONTROL_EVERY` training steps all steps are multiplied by
-    one factor, so that the entropy of the codes stays at the target. Steps start in proportion to each layer's mean
-    change.
+    Trained are real changes of the weights. For the first part of a training they go in as they are. From then on each
+    is rounded to a multiple of its layer's step, and the gradient passes the rounding unchanged (straight-through).
+    Steps start in proportion to each layer's mean change; every `CONTROL_EVERY` training steps all of them are
+    multiplied by one factor, so that the entropy of the codes stays at the target.
 
     Args:
         shared: State dict of the backbone without its head.
         buffers: Those of its keys that are buffers.
-        head: The task's head, by state-dict key.
+        head: The task's fresh head, by state-dict key.
         coded: Keys of the weights to code.
         trained: Keys of other parameters that are trained as they are.
-        start: Where training starts: the whole network's weights by key, such as those of a fine-tune; on the CPU.
         target: Bits a weight that the codes take, above 0.
+        switch: Share of the training's steps before weights are rounded, in (0, 1).
         levels: Largest absolute code, 1 to 127.
         dead: Width of the zero bin, in steps; the others are one step wide.
         seeds: By key of a coded weight: what takes the shared weight's place. None changes the shared weights.
+        start: By key of `trained`: where these start, if not where the shared ones are.
     """
 
     steps: Tensor
@@ -54,25 +58,24 @@ class Codes(Trainable):
         coded: Iterable[str],
         trained: Iterable[str],
         *,
-        start: Mapping[str, Tensor],
         target: float,
+        switch: float,
         levels: int,
         dead: float,
         seeds: Mapping[str, Seed] | None = None,
+        start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._seeds = {} if seeds is None else dict(seeds)
-        base = {**shared, **{name: seed.weight(tuple(shared[name].shape)) for name, seed in self._seeds.items()}}
-        super().__init__(base, buffers, head, trained)
+        drawn = {name: seed.weight(tuple(shared[name].shape)) for name, seed in self._seeds.items()}
+        super().__init__({**shared, **drawn, **(start or {})}, buffers, head, trained)
         changed = (*self._buffer_names, *self._trained_names, *self._seeds)
         self._before = {name: shared[name].detach() for name in changed}
-        for name, tensor in self._own_tensors().items():
-            tensor.detach().copy_(start[name])
         self._coded_names = tuple(coded)
         self._changes = nn.ParameterList(
-            nn.Parameter((start[name].detach() - base[name].detach().cpu()).float()) for name in self._coded_names
+            nn.Parameter(torch.zeros(shared[name].shape, dtype=torch.float32)) for name in self._coded_names
         )
-        self._target, self._levels, self._dead = target, levels, dead
-        self.register_buffer("steps", self._fitting_steps())
+        self._target, self._switch, self._levels, self._dead = target, switch, levels, dead
+        self.register_buffer("steps", torch.zeros(len(self._coded_names)))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return changes of weights, with what else is trained (``weight``), and the head (``head``)."""
@@ -97,20 +100,35 @@ class Codes(Trainable):
         kept = self._frozen_weights() | self._before
         return {name: kept[name].detach().to("cpu", copy=True) for name in self._shared_names}
 
-    def after_step(self, step: int) -> None:
-        """Correct the codes' steps every `CONTROL_EVERY` training steps."""
-        if step % CONTROL_EVERY == 0:
+    def after_step(self, step: int, steps: int) -> None:
+        """Find the codes' steps where rounding begins, and correct them every `CONTROL_EVERY` training steps."""
+        begin = max(1, round(self._switch * steps))
+        if step == begin:
+            self.steps.copy_(self._fitting_steps())
+        elif step > begin and (step - begin) % CONTROL_EVERY == 0:
             self.steps.mul_(exp(_GAIN * (self.bits() - self._target)))
 
+    @property
+    def selectable(self) -> bool:
+        """Whether weights are rounded: what runs before has no codes."""
+        return bool(self.steps.any())
+
     def status(self) -> dict[str, float]:
-        """Return the codes' entropy in bits a weight (``code/bits``) and the share of zeros (``code/zeros``)."""
+        """Return the codes' entropy in bits a weight (``code/bits``) and their share of zeros (``code/zeros``)."""
+        if not self.selectable:
+            return {}
         zeros = torch.stack([code.numel() - code.count_nonzero() for code in self._codes()]).sum()
         return {"code/bits": self.bits(), "code/zeros": float(zeros) / self.numel}
 
     @property
     def settings(self) -> dict[str, Any]:
         """What beside its tensors decides how it trains."""
-        return {"code target": self._target, "code levels": self._levels, "code zero bin": self._dead}
+        return {
+            "code target": self._target,
+            "code switch": self._switch,
+            "code levels": self._levels,
+            "code zero bin": self._dead,
+        }
 
     @property
     def numel(self) -> int:
@@ -141,7 +159,7 @@ class Codes(Trainable):
 
     def _fitting_steps(self) -> Tensor:
         """Search for the steps that take the target's bits: the layers' mean changes, times one factor."""
-        means = torch.stack([change.detach().abs().mean().clamp(min=torch.finfo().tiny) for change in self._changes])
+        means = torch.stack([change.detach().abs().mean().clamp(min=_TINY) for change in self._changes])
         low, high = log2(1 / 8), log2(128.0)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
@@ -150,15 +168,16 @@ class Codes(Trainable):
 
 
 def rounded_to(change: Tensor, step: Tensor, levels: int, dead: float) -> Tensor:
-    """Return the codes of changes, int8: multiples of a step, with a zero bin `dead` steps wide."""
-    size = (change.abs() / step - (dead / 2 - 1)).floor().clamp(min=0, max=levels)
+    """Return the codes of changes, int8: multiples of a step, with a zero bin `dead` steps wide; 0 at a step of 0."""
+    size = (change.abs() / step.clamp(min=_TINY) - (dead / 2 - 1)).floor().clamp(min=0, max=levels)
+    size = torch.where(step > 0, size, 0)
     return torch.where(change < 0, -size, size).to(torch.int8)
 
 
 class _Round(torch.autograd.Function):
     @staticmethod
     def forward(_ctx: Any, change: Tensor, step: Tensor, levels: int, dead: float) -> Tensor:
-        return step * rounded_to(change, step, levels, dead)
+        return torch.where(step > 0, step * rounded_to(change, step, levels, dead), change)
 
     @staticmethod
     def backward(_ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:

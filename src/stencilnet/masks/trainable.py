@@ -75,12 +75,18 @@ class Trainable(nn.Module, ABC):
     def shared(self) -> dict[str, Tensor]:
         """Return the shared weights as this training leaves them, on the CPU (unchanged unless it moves them)."""
 
-    def after_step(self, step: int) -> None:
+    def after_step(self, step: int, steps: int) -> None:
         """Called after each optimiser step, on every device of a training.
 
         Args:
             step: Number of steps done, from 1.
+            steps: Steps of the whole training.
         """
+
+    @property
+    def selectable(self) -> bool:
+        """Whether it stands for a task as it is now, so that an evaluation may select it."""
+        return True
 
     def status(self) -> dict[str, float]:
         """Return what training curves show of it beside losses, by name."""

@@ -3,9 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from torch import Tensor
-
-from stencilnet.masks import LARGEST_CODE, Codes, NetState, Seed, Weights
+from stencilnet.masks import LARGEST_CODE, Codes, NetState, Seed
 from stencilnet.methods.method import Fit, Fresh
 
 Base = Literal["backbone", "seed"]
@@ -27,7 +25,7 @@ class QuantizedDelta:
     """Entropy of the codes, in bits a weight. A bundle stores them in at most 1.02 times as many; with head and file
     header the default comes to 1.01 bits at width 64, and to 1.05 at width 16."""
     switch: float = 0.3
-    """Share of the recipe's steps that fine-tune freely, before codes are trained."""
+    """Share of the recipe's steps that fine-tune freely, before weights are rounded."""
     levels: int = 3
     """Largest absolute code."""
     dead: float = 1.3
@@ -57,24 +55,22 @@ class QuantizedDelta:
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with one more delta; the shared weights are the same tensors as before."""
-        layout = fresh.layout
-        seeds = self._seeds(state, fresh)
-        free = fit(
-            Weights(self._start(state, fresh, seeds), layout.buffers, fresh.head, layout.parameters), share=self.switch
-        )
+        layout, seeds = fresh.layout, self._seeds(state, fresh)
+        trained = [name for name in layout.parameters if name not in {*layout.masked, *layout.inert}]
         codes = Codes(
             state.shared,
             layout.buffers,
             fresh.head,
             layout.masked,
-            [name for name in layout.parameters if name not in {*layout.masked, *layout.inert}],
-            start={name: tensor.detach().cpu() for name, tensor in free.weights().items()},
+            trained,
             target=self.target,
+            switch=self.switch,
             levels=self.levels,
             dead=self.dead,
             seeds=seeds,
+            start={name: fresh.shared[name] for name in trained} if seeds else None,
         )
-        return state.add(task, fit(codes, share=1 - self.switch).delta())
+        return state.add(task, fit(codes).delta())
 
     def _seeds(self, state: NetState, fresh: Fresh) -> dict[str, Seed]:
         """Return what takes the place of the shared weights, by key; nothing over the backbone."""
@@ -82,11 +78,3 @@ class QuantizedDelta:
             return {}
         shapes = {name: tuple(state.shared[name].shape) for name in fresh.layout.masked}
         return {name: Seed.of(self.base_seed, name, shape) for name, shape in shapes.items()}
-
-    def _start(self, state: NetState, fresh: Fresh, seeds: dict[str, Seed]) -> dict[str, Tensor]:
-        """Return where free training starts: seeded weights with fresh biases and norms, or the shared weights."""
-        if not seeds:
-            return dict(state.shared)
-        own = {name: fresh.shared[name] for name in fresh.layout.parameters if name not in fresh.layout.inert}
-        drawn = {name: seed.weight(tuple(state.shared[name].shape)) for name, seed in seeds.items()}
-        return {**state.shared, **own, **drawn}

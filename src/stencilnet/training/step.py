@@ -153,7 +153,7 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
         runs = list(runs) if len(parts) == 1 else runs
         values |= _critic_step(critic, runs if len(parts) == 1 else _fakes(learner, parts), shares, learner, factor)
     values |= _network_step(learner, runs, shares, factor)
-    learner.trainable.after_step(step + 1)
+    learner.trainable.after_step(step + 1, learner.recipe.steps)
     whole = learner.group.sum(torch.stack(list(values.values())))
     return dict(zip(values, whole.unbind(), strict=True))
 
