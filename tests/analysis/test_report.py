@@ -154,6 +154,19 @@ def test_the_highlights_are_computed(results: tuple[StageResult, ...]) -> None:
     assert found["0"].endswith("fine-tune changed 2 of 2")
 
 
+def test_the_first_highlight_is_how_far_fine_tuning_is(results: tuple[StageResult, ...]) -> None:
+    """65 for 70 where more is better, and 240 for 200 where less is."""
+    (number, words), *_ = highlights(Comparison.of(results), "piggyback")
+    assert number == "-13.6 %"
+    assert words.startswith("beside fine-tuning, by Piggyback: the mean over ")
+    assert "from -20.0 to -7.1 %" in words
+    coded = [replace(result, stored=330_900 if result.method == "piggyback" else None) for result in results]
+    (_, words), *_ = highlights(Comparison.of(coded), "piggyback")
+    assert "by Piggyback at 2.86 bits a weight:" in words  # of 3,703,000 / 4 weights
+    alone = [result for result in results if result.method != "finetune"]
+    assert "beside fine-tuning" not in str(highlights(Comparison.of(alone), "piggyback"))
+
+
 def test_highlights_say_nothing_that_was_not_measured(results: tuple[StageResult, ...]) -> None:
     assert highlights(Comparison.of(results), "decoder") == ()
     assert highlights(Comparison.of(results[:1]), "piggyback") == ()

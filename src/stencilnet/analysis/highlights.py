@@ -1,8 +1,10 @@
 """The numbers that a report opens with, each computed from results."""
 
+from math import isfinite
+
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.protocol import BACKBONE
-from stencilnet.evaluation.results import StageResult
+from stencilnet.evaluation.results import StageResult, TaskCard
 from stencilnet.evaluation.tables import MIB, method_title
 
 
@@ -17,10 +19,49 @@ def highlights(comparison: Comparison, main: str) -> tuple[tuple[str, str], ...]
     if main not in comparison.methods or len(stages) < 2:
         return ()
     return (
+        *_beside_finetune(comparison, main),
         *_size(stages, main),
         *_per_task(stages, main),
         *_unchanged(comparison, main),
     )
+
+
+def _beside_finetune(comparison: Comparison, main: str) -> list[tuple[str, str]]:
+    """Say how far a method is from fine-tuning, where both were run: the mean over tasks, and the worst and best."""
+    if main == "finetune" or "finetune" not in comparison.methods:
+        return []
+    gains = {card.title: gain for card in comparison.cards if (gain := _gain(comparison, main, card)) is not None}
+    if not gains:
+        return []
+    bits = _bits(comparison.stages(main))
+    cost = "" if bits is None else f" at {bits:.2f} bits a weight"
+    label = (
+        f"beside fine-tuning, by {method_title(main)}{cost}: the mean over {', '.join(gains)}, from "
+        f"{min(gains.values()):+.1f} to {max(gains.values()):+.1f} % (one seed each; more is better)"
+    )
+    return [(f"{sum(gains.values()) / len(gains):+.1f} %", label)]
+
+
+def _gain(comparison: Comparison, main: str, card: TaskCard) -> float | None:
+    """Return by how many percent a task's headline is better than fine-tuning's; None where it cannot be said."""
+    metric = card.metrics[0]
+    found = [comparison.find(method, card.name) for method in (main, "finetune")]
+    if any(result is None or result.method == BACKBONE for result in found):
+        return None
+    ours, tuned = (result.metrics[card.name][metric.name] for result in found if result is not None)
+    if not (isfinite(ours) and isfinite(tuned)) or tuned <= 0:
+        return None
+    return 100 * (ours - tuned) / tuned * (1 if metric.higher_is_better else -1)
+
+
+def _bits(stages: tuple[StageResult, ...]) -> float | None:
+    """Return the most bits on disk that a further task takes for each weight of a network."""
+    found = [
+        8 * result.stored / (result.sizes.snapshot / 4)
+        for result in stages
+        if result.method != BACKBONE and result.stored is not None and result.sizes.snapshot
+    ]
+    return max(found, default=None)
 
 
 def _size(stages: tuple[StageResult, ...], main: str) -> list[tuple[str, str]]:
