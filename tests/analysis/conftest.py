@@ -5,7 +5,7 @@ import torch
 
 from stencilnet.analysis.curves import Curves
 from stencilnet.evaluation.results import Sizes, StageResult, TaskCard
-from stencilnet.masks import BitMask
+from stencilnet.masks import BitMask, Quantized, Select, WeightCodes
 from stencilnet.tasks.task import Metric
 
 HOSTILE = "<script>alert(1)</script> & $x_1$ | `b` \"q\" 'a'"
@@ -79,11 +79,29 @@ def results() -> tuple[StageResult, ...]:
 
 
 @pytest.fixture
-def masks() -> dict[str, dict[str, BitMask]]:
+def masks() -> dict[str, dict[str, WeightCodes]]:
     generator = torch.Generator().manual_seed(0)
-    return {
+    drawn = {
         task: {key: BitMask.pack(torch.rand(shape, generator=generator) < 0.5) for key, shape in LAYERS.items()}
         for task in ("coarse", "colour")
+    }
+    return {task: {key: Select(bits).weight_codes for key, bits in own.items()} for task, own in drawn.items()}
+
+
+@pytest.fixture
+def changes() -> dict[str, dict[str, WeightCodes]]:
+    """Codes from -2 to 2, of which about half are 0."""
+    generator = torch.Generator().manual_seed(1)
+    drawn = {
+        task: {
+            key: torch.randn(shape, generator=generator).mul(0.8).round().clamp(-2, 2) for key, shape in LAYERS.items()
+        }
+        for task in ("coarse", "colour")
+    }
+    step = torch.tensor(0.1)
+    return {
+        task: {key: Quantized(codes.to(torch.int8), step).weight_codes for key, codes in own.items()}
+        for task, own in drawn.items()
     }
 
 

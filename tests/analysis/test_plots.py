@@ -23,8 +23,9 @@ from stencilnet.analysis.plots import (
     training_figure,
     zero_ratio_figure,
 )
+from stencilnet.analysis.sharing import kappa_layers_figure
 from stencilnet.evaluation.matrix import Comparison
-from stencilnet.masks import BitMask
+from stencilnet.masks import WeightCodes
 from stencilnet.tasks.task import Metric
 
 MIOU = Metric(name="mIoU", higher_is_better=True)
@@ -151,13 +152,21 @@ def test_methods_keep_their_colours_and_do_not_share_them() -> None:
     assert method_colours(["piggyback"])["piggyback"] == all_of_them["piggyback"]
 
 
-def test_the_kappa_map_shows_each_pair_once(results, masks: dict[str, dict[str, BitMask]]) -> None:
+def test_the_kappa_map_shows_each_pair_once(results, masks: dict[str, dict[str, WeightCodes]]) -> None:
     cards = Comparison.of(results).cards
     found = similarity("fine", masks)
     figure = kappa_figure(cards, found)
     assert words(figure) == [f"{found.kappa['coarse', 'colour']:.3f}".replace("-", "−")]
     planted = dataclasses.replace(found, kappa={**found.kappa, ("coarse", "colour"): 1.0})
     assert words(kappa_figure(cards, planted)) == ["1.000"]
+
+
+def test_figures_name_what_they_compare(results, masks, changes) -> None:
+    cards = Comparison.of(results).cards
+    for tasks, title in ((masks, "Cohen's kappa between masks"), (changes, "Cohen's kappa between codes")):
+        found = similarity("fine", tasks)
+        assert kappa_figure(cards, found).axes[0].get_title(loc="left") == title
+        assert kappa_layers_figure(found, (), ()).axes[0].get_title(loc="left") == f"{title}, by layer"
 
 
 def drawings(results, masks, curves) -> dict[str, Callable[[], Figure]]:

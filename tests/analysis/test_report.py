@@ -13,7 +13,7 @@ from stencilnet.analysis.report import Picture, Report, Section, to_html, to_jso
 from stencilnet.analysis.sections import Material, compose
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.results import StageResult
-from stencilnet.masks import BitMask
+from stencilnet.masks import WeightCodes
 
 HOSTILE = "<script>alert(1)</script> & $x_1$ | `b` \"q\" 'a'"
 VOID_TAGS = {"meta", "link", "img", "br"}
@@ -60,14 +60,14 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def material(
-    results: tuple[StageResult, ...], masks: dict[str, dict[str, BitMask]], curves: dict[str, Curves]
+    results: tuple[StageResult, ...], masks: dict[str, dict[str, WeightCodes]], curves: dict[str, Curves]
 ) -> Material:
     return Material(
         title=f"Title {HOSTILE}",
         results=results,
         config=f"title: {HOSTILE}\n```\n",
         facts=(("Data", HOSTILE),),
-        masks=masks,
+        codes=masks,
         decoder=("up6.weight", "conv9_2.weight"),
         sheets={"coarse": Image.new("RGB", (30, 20), (200, 10, 10))},
         curves={"coarse": curves},
@@ -197,10 +197,60 @@ def test_parts_without_material_are_left_out(results: tuple[StageResult, ...]) -
 
 
 def test_one_mask_is_shown_without_pairs(material: Material) -> None:
-    alone = replace(material, masks={"coarse": material.masks["coarse"]})
+    alone = replace(material, codes={"coarse": material.codes["coarse"]})
     (section,) = [s for s in compose(alone).sections if s.name == "masks"]
     assert len(section.tables) == 1
     assert [picture.name for picture in section.pictures] == ["zero-ratio-coarse"]
+
+
+def codes_section(material: Material) -> Section:
+    (section,) = [s for s in compose(material).sections if s.name == "masks"]
+    return section
+
+
+def test_masks_are_told_as_masks(material: Material) -> None:
+    section = codes_section(material)
+    assert (section.title, section.text) == (
+        "Masks",
+        (
+            "A mask of Piggyback keeps or drops each weight of the shared network. Its ratio of 0 is the share it "
+            "drops.",
+        ),
+    )
+    assert section.tables[0].title == "Table 3. Similarity of the masks: share of weights on which two masks agree"
+    kappa, bars, _ = section.pictures
+    assert kappa.caption == "How much more alike two masks are than unrelated masks of the same densities."
+    assert "share of weights that the mask drops, layer by layer" in bars.caption
+
+
+def test_codes_are_told_as_codes(material: Material, changes: dict[str, dict[str, WeightCodes]]) -> None:
+    section = codes_section(replace(material, codes=changes, main="quantized_delta"))
+    said = [
+        *(section.title, *section.text),
+        *(words for table in section.tables for words in (table.title, *table.notes)),
+        *(words for picture in section.pictures for words in (picture.alt, picture.caption)),
+        *re.findall(r">([^<>]+)</text>", "".join(str(picture.data) for picture in section.pictures)),
+    ]
+    assert not [words for words in said if re.search("mask|bits|ones|drop|switch", words.replace(HOSTILE, ""))]
+    assert section.title == "Codes"
+    assert section.text == (
+        "The codes of quantised delta move each weight of the shared network by a multiple of its layer's step. Their "
+        "ratio of 0 is the share that they leave as it is.",
+    )
+    assert section.tables[0].title.endswith("share of weights on which two tasks' codes agree")
+    assert section.pictures[0].alt.startswith("Heat map of Cohen's kappa between every two tasks' codes.")
+    assert "share of weights that the codes leave as they are, layer by layer" in section.pictures[1].caption
+
+
+def test_masks_and_codes_are_not_compared(material: Material, changes: dict[str, dict[str, WeightCodes]]) -> None:
+    section = codes_section(replace(material, codes={**material.codes, "colour": changes["colour"]}))
+    assert section.title == "Masks and codes"
+    assert len(section.text) == 2
+    assert [table.title.split(":")[0] for table in section.tables] == [
+        "Table 3. Similarity of the masks",
+        "Table 3. Similarity of the codes",
+    ]
+    assert [picture.name for picture in section.pictures] == ["zero-ratio-coarse", "zero-ratio-colour"]
 
 
 def test_json_holds_every_section(material: Material) -> None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from stencilnet.analysis.drawing import MUTED, to_svg
 from stencilnet.analysis.masks import Overlap, Similarity, similarity, total
 from stencilnet.analysis.sharing import blend_figure, kappa_layers_figure
-from stencilnet.masks import BitMask
+from stencilnet.masks import BitMask, Select
 
 SHAPES = {"conv1.weight": (40, 50), "conv2.weight": (3, 5), "up.weight": (60, 70)}
 
@@ -26,8 +26,16 @@ def found() -> Similarity:
     ]
     other = {key: values > 0.5 for key, values in draw().items()}
     masks = dict(zip(("blue", "red", "blue-2"), [alike[0], other, alike[1]], strict=True))
-    packed = {name: {key: BitMask.pack(bits) for key, bits in own.items()} for name, own in masks.items()}
+    packed = {
+        name: {key: Select(BitMask.pack(bits)).weight_codes for key, bits in own.items()} for name, own in masks.items()
+    }
     return similarity("first", packed)
+
+
+def binary(weights: int, first: int, second: int, both: int) -> Overlap:
+    """Two masks by their ones."""
+    equal = weights - first - second + 2 * both
+    return Overlap(first={0: weights - first, 1: first}, second={0: weights - second, 1: second}, equal=equal)
 
 
 def cells(figure: Figure) -> list[str]:
@@ -49,14 +57,14 @@ def test_what_chance_gives_is_what_drawing_gives(weights: int, first: int, secon
     kappas = []
     for _ in range(3000):
         other = generator.permutation(weights) < second
-        kappas.append(Overlap(weights=weights, first=first, second=second, both=int((one & other).sum())).kappa)
-    by_chance = Overlap(weights=weights, first=first, second=second, both=first * second // weights).kappa_by_chance
+        kappas.append(binary(weights, first, second, int((one & other).sum())).kappa)
+    by_chance = binary(weights, first, second, first * second // weights).kappa_by_chance
     assert by_chance == pytest.approx(np.std(kappas), rel=0.05)
 
 
 def test_a_constant_mask_has_no_kappa_by_chance() -> None:
-    assert Overlap(weights=9, first=9, second=4, both=4).kappa_by_chance == 0.0
-    assert Overlap(weights=1, first=1, second=1, both=1).kappa_by_chance == 0.0
+    assert binary(9, 9, 4, 4).kappa_by_chance == 0.0
+    assert binary(1, 1, 1, 1).kappa_by_chance == 0.0
 
 
 def test_ceilings_come_first_and_what_chance_gives_is_quiet() -> None:

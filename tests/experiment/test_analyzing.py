@@ -9,7 +9,7 @@ import torch
 
 import stencilnet as sn
 from stencilnet.experiment.analyzing import analyze_bundle
-from stencilnet.masks import BitMask, Replace, Select, TaskDelta
+from stencilnet.masks import BitMask, Quantized, Replace, Seed, Seeded, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord
 
 
@@ -21,6 +21,19 @@ def masked(net: MultiTaskNet, seed: int) -> TaskDelta:
         shape = net.state.shared[name].shape
         base, drawn, chosen = (torch.rand(shape, generator=generator) for generator in (common, own, own))
         entries[name] = Select(BitMask.pack(torch.where(chosen < 0.7, base, drawn) > 0.5))
+    return TaskDelta(entries | {name: Replace(tensor) for name, tensor in net.fresh_head(3, own).items()})
+
+
+def moved(net: MultiTaskNet, seed: int, *, seeded: bool = False) -> TaskDelta:
+    """Codes from -2 to 2; a third of them are the same for every seed."""
+    common, own = torch.Generator().manual_seed(0), torch.Generator().manual_seed(seed)
+    entries: dict[str, Any] = {}
+    for name in net.layout.masked:
+        shape = net.state.shared[name].shape
+        base, drawn = (torch.randn(shape, generator=g).mul(0.8).round().clamp(-2, 2) for g in (common, own))
+        chosen = torch.rand(shape, generator=own)
+        change = Quantized(torch.where(chosen < 0.6, base, drawn).to(torch.int8), torch.tensor(0.01))
+        entries[name] = Seeded(Seed.of(0, name, tuple(shape)), change) if seeded else change
     return TaskDelta(entries | {name: Replace(tensor) for name, tensor in net.fresh_head(3, own).items()})
 
 
@@ -65,7 +78,10 @@ def test_kappa_is_told_by_layer_beside_its_ceiling(bundle: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("pair", "message"),
     [
-        (("sharp", "nobody"), r"two tasks with masks \(sharp, other, sharp-2, copied\), but there is no 'nobody'"),
+        (
+            ("sharp", "nobody"),
+            r"two tasks with masks or codes \(sharp, other, sharp-2, copied\), but there is no 'nobody'",
+        ),
         (("sharp", "first"), "but 'first' has none"),
         (("sharp", "other"), r"the two differ in settings \(\{'distance': 'l1'\}, \{'distance': 'l2'\}\)"),
         (("sharp", "copied"), "but it is one mask"),
@@ -78,3 +94,78 @@ def test_a_ceiling_must_be_one_task_learned_twice(
     with pytest.raises(ValueError, match=message):
         analyze_bundle(bundle, tmp_path / "out", [pair])
     assert not (tmp_path / "out").exists()
+
+
+def saved(path: Path, deltas: dict[str, TaskDelta], records: dict[str, TaskRecord]) -> Path:
+    net = sn.MultiTaskNet(sn.UNet(width=2))
+    sn.save(net.with_state(state(net, deltas), records), path)
+    return path
+
+
+def quantized_record(distance: str = "l1") -> TaskRecord:
+    return record(distance, "quantized_delta")
+
+
+def test_quantised_tasks_are_analysed_by_their_codes(tmp_path: Path) -> None:
+    net = sn.MultiTaskNet(sn.UNet(width=2))
+    deltas = {"sharp": moved(net, 1), "other": moved(net, 2), "sharp-2": moved(net, 3)}
+    records = {"sharp": quantized_record(), "other": quantized_record("l2"), "sharp-2": quantized_record()}
+    written = analyze_bundle(saved(tmp_path / "bundle", deltas, records), tmp_path / "out", [("sharp", "sharp-2")])
+    assert [path.name for path in written][-2:] == ["kappa-layers.svg", "masks.json"]
+    found = json.loads((tmp_path / "out" / "masks.json").read_text())
+    assert found["kinds"] == dict.fromkeys(deltas, "quantized")
+    codes = {
+        task: torch.cat([delta.entries[name].codes.flatten() for name in net.layout.masked])  # type: ignore[attr-defined]
+        for task, delta in deltas.items()
+    }
+    for task, own in codes.items():
+        assert found["zero_ratio"][task]["total"] == pytest.approx(float((own == 0).double().mean()))
+    agreement = {(row["first"], row["second"]): row["value"] for row in found["agreement"]}
+    assert agreement["all zeros", "sharp"] == pytest.approx(found["zero_ratio"]["sharp"]["total"])
+    equal = (codes["sharp"] == codes["other"]).double().mean()
+    assert agreement["sharp", "other"] == pytest.approx(float(equal))
+    assert [row["ceiling"] for row in found["kappa_layers"]] == [False, True, False]
+    assert all(0 < row["layers"]["conv5_1.weight"] < 1 for row in found["kappa_layers"])
+    assert "Ratio of 0 in the codes of sharp" in (tmp_path / "out" / "zeros-sharp.svg").read_text()
+    assert "between codes, by layer" in (tmp_path / "out" / "kappa-layers.svg").read_text()
+
+
+def test_masks_and_codes_of_one_bundle_are_analysed_apart(tmp_path: Path) -> None:
+    net = sn.MultiTaskNet(sn.UNet(width=2))
+    head = TaskDelta({name: Replace(t) for name, t in net.fresh_head(3, torch.Generator()).items()})
+    deltas = {"first": head, "a": masked(net, 1), "b": moved(net, 2), "c": masked(net, 3), "d": moved(net, 4)}
+    deltas["seeded"] = moved(net, 5, seeded=True)
+    records = {name: quantized_record() if name in ("b", "d", "seeded") else record() for name in deltas}
+    records["first"] = record(method="backbone")
+    written = analyze_bundle(saved(tmp_path / "bundle", deltas, records), tmp_path / "out")
+    assert [path.name for path in written] == [
+        *(f"zeros-{task}.svg" for task in "abcd"),
+        "kappa-layers-select.svg",
+        "kappa-layers-quantized.svg",
+        "masks.json",
+    ]
+    assert all(path.exists() for path in written)
+    found = json.loads((tmp_path / "out" / "masks.json").read_text())
+    assert found["kinds"] == {"a": "select", "c": "select", "b": "quantized", "d": "quantized"}
+    for name in ("agreement", "kappa"):
+        pairs = [(row["first"], row["second"]) for row in found[name]]
+        assert pairs == [("first", "a"), ("first", "c"), ("a", "c"), ("first", "b"), ("first", "d"), ("b", "d")]
+    assert [(row["first"], row["second"]) for row in found["kappa_layers"]] == [("a", "c"), ("b", "d")]
+    with pytest.raises(ValueError, match=r"the two differ in method \('piggyback', 'quantized_delta'\)"):
+        analyze_bundle(tmp_path / "bundle", tmp_path / "none", [("a", "b")])
+
+
+def test_one_task_of_each_kind_has_no_pairs(tmp_path: Path) -> None:
+    net = sn.MultiTaskNet(sn.UNet(width=2))
+    records = {"a": record(), "b": quantized_record()}
+    written = analyze_bundle(saved(tmp_path / "bundle", {"a": masked(net, 1), "b": moved(net, 2)}, records), tmp_path)
+    assert [path.name for path in written] == ["zeros-a.svg", "zeros-b.svg", "masks.json"]
+    found = json.loads((tmp_path / "masks.json").read_text())
+    assert [row["first"] for row in found["agreement"]] == ["all ones", "all zeros"]
+
+
+def test_tasks_over_seeded_weights_alone_have_nothing_to_compare(tmp_path: Path) -> None:
+    net = sn.MultiTaskNet(sn.UNet(width=2))
+    bundle = saved(tmp_path / "bundle", {"a": moved(net, 1, seeded=True)}, {"a": quantized_record()})
+    with pytest.raises(ValueError, match=r"tasks with masks or codes in .*, but none of a has one\. Learn one by"):
+        analyze_bundle(bundle, tmp_path / "out")

@@ -9,13 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from stencilnet.bundle import load
+import stencilnet as sn
+from stencilnet.bundle import add_task, load
 from stencilnet.experiment.blending import Slider, open_run, real_task, worsens, write_blend
-from stencilnet.experiment.config import Experiment
+from stencilnet.experiment.config import Experiment, MethodPlan
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
+from stencilnet.masks import Entry, Quantized, Replace, TaskDelta
 
 
 def config(*more: str) -> Experiment:
@@ -116,6 +118,26 @@ def test_a_folder_without_a_run_and_masks_of_another_form_are_refused(folder: Pa
     run = Run(config(*signs), Session(out=tmp_path / "signs", root=Path()))
     with pytest.raises(RunError, match=r"by piggyback with `mask: binary` in .* but it has `mask: sign`"):
         real_task(run, "bands")
+
+
+def test_quantised_tasks_are_refused(folder: Path, tmp_path: Path) -> None:
+    alone = dataclasses.replace(config(), methods=(MethodPlan(method=sn.QuantizedDelta()),))
+    run = Run(alone, Session(out=tmp_path / "quantised", root=Path()))
+    with pytest.raises(RunError, match=r"a run by piggyback with `mask: binary` in .* but it has none"):
+        real_task(run, "bands")
+    copy = tmp_path / "run"
+    shutil.copytree(folder, copy)
+    net = load(copy / "bundle")
+    shared = net.state.shared
+    entries: dict[str, Entry] = {
+        name: Quantized(torch.ones(shared[name].shape, dtype=torch.int8), torch.tensor(0.01))
+        for name in net.layout.masked
+    }
+    head = {name: Replace(tensor) for name, tensor in net.fresh_head(3, torch.Generator()).items()}
+    record = dataclasses.replace(net.records["bands"], method="quantized_delta")
+    add_task(copy / "bundle", "moved", record, TaskDelta(entries | head), shared=shared)
+    with pytest.raises(RunError, match=r"learned by piggyback \(swirls, bands, colour\), but got 'moved'"):
+        Slider.between(opened(copy), "swirls", "moved")
 
 
 def test_worse_at_every_step() -> None:

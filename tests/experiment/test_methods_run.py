@@ -179,3 +179,19 @@ def test_learning_by_hand(method: AnyMethod) -> None:
     assert net.tasks == ("things", "colorization", "again")
     assert not torch.equal(net.state.shared["conv1_1.weight"], before["conv1_1.weight"])
     assert net.records["again"].method == method.name
+
+
+def test_a_run_by_quantised_deltas_is_reported_by_its_codes(tmp_path: Path) -> None:
+    run = start(tmp_path / "run", chained(sn.QuantizedDelta()))
+    run.compare()
+    results = by_stage(run)
+    net = sn.load(run.folder.path / "bundle")
+    for task in TASKS[1:]:
+        entries = [net.deltas[task].entries[name] for name in net.layout.masked]
+        codes = torch.cat([entry.codes.flatten() for entry in entries])
+        assert results["quantized_delta", task].zero_ratio == pytest.approx(float((codes == 0).double().mean()))
+    text = write_report(run).with_name("report.md").read_text(encoding="utf-8")
+    assert "## Codes" in text
+    assert "| zeros in mask or codes (%) |" in text
+    assert "Table 3. Similarity of the codes" in text
+    assert (run.folder.path / "figures" / "kappa.svg").exists()

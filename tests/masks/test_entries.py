@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, Ternary
+from stencilnet.masks import Affine, BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, Sign, TaskDelta, Ternary
 
 BITS = torch.tensor([[True, False, True], [False, True, True]])
 FLIP = torch.tensor([[True, False, False], [False, False, True]])
@@ -52,6 +52,32 @@ def test_planes_are_packed_bits_of_the_weights_shape(entry: Entry) -> None:
 
 def test_what_is_kept() -> None:
     assert [entry.kept for entry in entries()] == [None, BitMask.pack(BITS), None, BitMask.pack(BITS), None]
+
+
+def test_what_each_kind_says_about_a_weight() -> None:
+    change = Quantized(torch.tensor([[0, -3, 127], [1, 0, -127]], dtype=torch.int8), torch.tensor(0.5))
+    delta = TaskDelta({entry.KIND: entry for entry in [*entries(), change, Seeded(Seed(1, 0.5), change)]})
+    found = delta.weight_codes
+    assert {kind: (codes.kind, codes.neutral, codes.numel) for kind, codes in found.items()} == {
+        "select": ("select", 1, 6),
+        "ternary": ("ternary", 1, 6),
+        "quantized": ("quantized", 0, 6),
+    }
+    assert all(codes.read().dtype == torch.int8 for codes in found.values())
+    assert {kind: codes.read().tolist() for kind, codes in found.items()} == {
+        "select": [[1, 0, 1], [0, 1, 1]],
+        "ternary": [[-1, 0, 1], [0, 1, -1]],
+        "quantized": [[0, -3, 127], [1, 0, -127]],
+    }
+
+
+def test_the_neutral_code_leaves_its_weight_as_it_is() -> None:
+    weight = torch.randn(2, 3, generator=torch.Generator().manual_seed(0))
+    change = Quantized(torch.tensor([[0, -3, 127], [1, 0, -127]], dtype=torch.int8), torch.tensor(0.5))
+    for entry in [*entries(), change]:
+        if (codes := entry.weight_codes) is not None:
+            still = codes.read() == codes.neutral
+            assert torch.equal(entry.apply(weight) == weight, still), entry.KIND
 
 
 def test_sign_against_numpy() -> None:

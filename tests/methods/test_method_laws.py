@@ -337,6 +337,48 @@ def test_a_penalty_is_not_zero_once_weights_have_moved(method: Method, lab: Lab)
     assert found == ["a", "b"]
 
 
+QUANTISED = (QuantizedDelta(), QuantizedDelta(base="seed"))
+REFUSING = {
+    "ewc": "nothing is remembered",
+    "packnet": "weights that no task owns",
+    "rehearsal": "every earlier task to be a head",
+}
+"""Those that cannot hold a quantised task in place, and what they say."""
+
+
+@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("method", METHODS, ids=[label(method, "instance") for method in METHODS])
+def test_quantised_tasks_before_another_method(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
+    """Methods that do not forget leave them as they are; seeded weights stay so even while the shared ones move."""
+    state = lab.start(method)
+    for task, quantised in zip("ab", QUANTISED, strict=True):
+        state = lab.learn(quantised, state, task)
+    if method.name in REFUSING:
+        with pytest.raises(ValueError, match=REFUSING[method.name]):
+            lab.learn(method, state, "c")
+        return
+    later = lab.learn(method, state, "c")
+    masked = lab.fresh["b"].layout.masked
+    before, after = ({name: found.weights("b")[name] for name in masked} for found in (state, later))
+    assert as_bytes(before) == as_bytes(after)
+    for task in ("first", "a", "b"):
+        assert method.forgets or as_bytes(later.weights(task)) == as_bytes(state.weights(task))
+    assert method.forgets == (as_bytes(later.weights("a")) != as_bytes(state.weights("a")))
+    assert lab.output(later, "c").isfinite().all()
+
+
+@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("method", METHODS, ids=[label(method, "instance") for method in METHODS])
+def test_quantised_tasks_after_another_method(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
+    state = lab.learn(method, lab.start(method), "a")
+    later = state
+    for task, quantised in zip("bc", QUANTISED, strict=True):
+        later = lab.learn(quantised, later, task)
+    assert as_bytes(later.shared) == as_bytes(state.shared)
+    for task in ("first", "a"):
+        assert torch.equal(lab.output(later, task), lab.output(state, task))
+
+
 @by_name(METHODS)
 def test_a_task_is_never_written_over(method: Method, lab: Lab) -> None:
     state = lab.learn(method, lab.start(method), "a")

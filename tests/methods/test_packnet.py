@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 import stencilnet as sn
 from stencilnet.masks import NetState, Replace, Select, Trainable
-from stencilnet.methods import Finetune, Fresh, PackNet, learn_first
+from stencilnet.methods import Finetune, Fresh, PackNet, QuantizedDelta, learn_first
 from stencilnet.methods.packnet import pruned
 from stencilnet.models import TaskRecord, UNet
 from stencilnet.models.unet import DECODER
@@ -166,6 +166,19 @@ def test_a_network_without_free_weights_is_refused(dense: NetState, fresh: dict[
         told = rf"no task owns, to learn 'a' by, but {tasks} use all\. Learn all tasks by packnet"
         with pytest.raises(ValueError, match=told):
             METHOD.learn(state, "a", fresh["a"], fit)
+
+
+def test_a_quantised_task_uses_every_weight_and_one_over_seeded_weights_none(
+    states: list[NetState], fresh: dict[str, Fresh], fit: Any, as_bytes: Any
+) -> None:
+    moved = QuantizedDelta().learn(states[0], "b", fresh["b"], fit)
+    with pytest.raises(ValueError, match="no task owns, to learn 'a' by, but first, b use all"):
+        METHOD.learn(moved, "a", fresh["a"], fit)
+    seeded = QuantizedDelta(base="seed").learn(states[0], "b", fresh["b"], fit)
+    after = METHOD.learn(seeded, "a", fresh["a"], fit)
+    assert as_bytes(after.weights("a")) == as_bytes(states[1].weights("a"))
+    assert as_bytes(after.shared) == as_bytes(states[1].shared)
+    assert as_bytes(after.weights("b")) == as_bytes(seeded.weights("b"))
 
 
 def test_a_bundle_keeps_who_owns_what(

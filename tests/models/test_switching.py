@@ -9,11 +9,24 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import Affine, BitMask, DeltaError, Entry, Replace, Select, Sign, TaskDelta, Ternary
+from stencilnet.masks import (
+    Affine,
+    BitMask,
+    DeltaError,
+    Entry,
+    Quantized,
+    Replace,
+    Seed,
+    Seeded,
+    Select,
+    Sign,
+    TaskDelta,
+    Ternary,
+)
 from stencilnet.models import MultiTaskNet, UNet
 
 AsBytes = Callable[[Mapping[str, Tensor]], Any]
-FORMS = ("sign", "ternary", "affine")
+FORMS = ("sign", "ternary", "affine", "quantized", "seeded")
 TASKS = {"mask": 3, "other": 3, "wide": 5, "first": 3, "decoder": 2, "scratch": 3} | dict.fromkeys(FORMS, 3)
 """Output channels by task."""
 
@@ -60,10 +73,14 @@ def make_delta(net: MultiTaskNet, task: str, channels: int, generator: torch.Gen
         for name in net.layout.masked:
             bits, flip = (torch.rand(own[name].shape, generator=generator) > 0.5 for _ in range(2))
             steps = torch.rand(own[name].shape[0], 1, 1, 1, generator=generator)
+            codes = torch.randint(-3, 4, own[name].shape, generator=generator).to(torch.int8)
+            change = Quantized(codes, torch.rand((), generator=generator))
             entries[name] = {
                 "sign": Sign(BitMask.pack(bits), steps),
                 "ternary": Ternary(BitMask.pack(bits), BitMask.pack(bits & flip)),
                 "affine": Affine(BitMask.pack(bits), torch.rand(4, generator=generator)),
+                "quantized": change,
+                "seeded": Seeded(Seed.of(0, name, tuple(own[name].shape)), change),
             }[task]
     elif task != "first":
         replaced = net.layout.decoder if task == "decoder" else (*net.layout.parameters, *net.layout.buffers)
@@ -101,6 +118,8 @@ def test_a_switched_module_runs_as_the_net() -> None:
         ("sign", 3),
         ("ternary", 3),
         ("affine", 3),
+        ("quantized", 3),
+        ("seeded", 3),
         ("scratch", 3),
         ("mask", 3),
     ):
@@ -115,7 +134,7 @@ def test_memory_stays_where_it_was_but_for_a_head_of_another_shape() -> None:
     net = make_net(torch.float32)
     module = net.materialize("mask")
     places = {name: tensor.data_ptr() for name, tensor in module.state_dict().items()}
-    for task in ("scratch", "other", "sign", "ternary", "affine", "first", "mask"):
+    for task in ("scratch", "other", *FORMS, "first", "mask"):
         net.switch(module, task)
         assert {name: tensor.data_ptr() for name, tensor in module.state_dict().items()} == places
     net.switch(module, "wide")

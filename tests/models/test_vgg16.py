@@ -141,7 +141,7 @@ def test_the_original_setting_from_config_to_figure(weights: Path, root: Path, t
     assert (run.folder.path / "figures" / "zero-ratio-wikiart.svg").exists()
 
     # The command line: the figure by itself, and no pictures from a task that gives labels.
-    ratios = zero_ratios(net.deltas["wikiart"].masks)
+    ratios = zero_ratios(net.deltas["wikiart"].weight_codes)
     assert len(ratios) == 15
     assert any(ratios.values())
     del net

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 
 from stencilnet.bundle import BundleError, add_task, load, remove_task, save
-from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.masks import BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 from stencilnet.runtime import Engine
 from stencilnet.tasks.images import ImageError
@@ -81,6 +81,37 @@ def test_segmentation_is_the_best_class_of_every_pixel(bundle: Path, size: tuple
     assert (out.mode, out.size) == ("P", size)
     np.testing.assert_array_equal(np.asarray(out), raw(_net(), image, "shapes").argmax(axis=0))
     assert [out.getpalette()[:9][i : i + 3] for i in (0, 3, 6)] == PALETTE
+
+
+def _quantized_net() -> MultiTaskNet:
+    """``clean`` by a mask, ``moved`` by codes over the backbone, ``drawn`` by codes over seeded weights."""
+    net, generator = _net(), torch.Generator().manual_seed(2)
+    state, records = net.state, dict(RECORDS)
+    for name in ("moved", "drawn"):
+        entries: dict[str, Entry] = {}
+        for key in net.layout.masked:
+            shape = state.shared[key].shape
+            codes = torch.randn(shape, generator=generator).round().clamp(-3, 3).to(torch.int8)
+            change = Quantized(codes, torch.tensor(0.05))
+            entries[key] = change if name == "moved" else Seeded(Seed.of(4, key, tuple(shape)), change)
+        head = {key: Replace(tensor) for key, tensor in net.fresh_head(3, generator).items()}
+        state = state.add(name, TaskDelta(entries | head))
+        records[name] = TaskRecord(kind="restoration", channels=3, method="quantized_delta")
+    return net.with_state(state, records)
+
+
+@pytest.mark.parametrize("active", [1, 2])
+def test_quantised_tasks_run_from_fewer_modules_than_tasks(active: int, tmp_path: Path) -> None:
+    net, image = _quantized_net(), picture((37, 50))
+    save(net, tmp_path / "bundle")
+    alone = {task: np.asarray(Engine(tmp_path / "bundle").run(image, task)) for task in ("clean", "moved", "drawn")}
+    for task, pixels in alone.items():
+        expected = 255 * raw(net, image, task).clip(0, 1).transpose(1, 2, 0)
+        assert np.abs(pixels - expected).max() < 0.5 + 1e-3, task
+    assert not np.array_equal(alone["moved"], alone["drawn"])
+    engine = Engine(tmp_path / "bundle", active=active)
+    for task in ("moved", "drawn", "clean", "moved", "clean", "drawn", "moved"):
+        np.testing.assert_array_equal(np.asarray(engine.run(image, task)), alone[task], err_msg=task)
 
 
 @pytest.mark.parametrize("size", SIZES)

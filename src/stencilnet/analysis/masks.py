@@ -1,5 +1,6 @@
-"""What binary masks have in common (the paper, Sec. 4.2): ratio of 0, agreement, Cohen's kappa."""
+"""What the masks or codes of tasks have in common (the paper, Sec. 4.2): ratio of 0, agreement, Cohen's kappa."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -8,168 +9,221 @@ from math import sqrt
 import torch
 from torch import Tensor
 
-from stencilnet.masks import BitMask
+from stencilnet.masks import WeightCodes
 
-TaskMasks = Mapping[str, BitMask]
-"""One task's masks by state-dict key, in network order."""
+TaskCodes = Mapping[str, WeightCodes]
+"""One task's codes by state-dict key, in network order; those of a binary mask are its bits."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """The 2x2 table of two masks over the same weights.
+    """Two tasks' codes over the same weights, counted.
 
     Attributes:
-        weights: Number of weights.
-        first: How many the first mask keeps.
-        second: How many the second mask keeps.
-        both: How many both keep.
+        first: How many weights have each code in the first task, by code; codes that none has may be left out.
+        second: The same of the second task.
+        equal: How many weights have the same code in both.
     """
 
-    weights: int
-    first: int
-    second: int
-    both: int
+    first: Mapping[int, int]
+    second: Mapping[int, int]
+    equal: int
 
     def __post_init__(self) -> None:
-        least, most = max(0, self.first + self.second - self.weights), min(self.first, self.second)
-        if self.weights < 1 or not least <= self.both <= most:
-            raise ValueError(f"Expected the counts of two masks over at least one weight, but got {self}.")
+        a, b, n = self.first, self.second, self.weights
+        counts = [*a.values(), *b.values()]
+        least = max((a[code] + b[code] - n for code in a.keys() & b.keys()), default=0)
+        most = sum(min(a[code], b[code]) for code in a.keys() & b.keys())
+        if n < 1 or min(counts) < 0 or sum(b.values()) != n or not max(0, least) <= self.equal <= most:
+            raise ValueError(f"Expected the counts of two tasks' codes over at least one weight, but got {self}.")
+
+    @property
+    def weights(self) -> int:
+        """Number of weights."""
+        return sum(self.first.values())
 
     @property
     def agreement(self) -> float:
-        """Share of weights on which both masks say the same, in [0, 1]: XNOR (the paper's Table 3 calls it XOR)."""
-        return (self.weights - self.first - self.second + 2 * self.both) / self.weights
+        """Share of weights that have the same code in both tasks, in [0, 1].
+
+        Of binary masks that is XNOR (the paper's Table 3 calls it XOR).
+        """
+        return self.equal / self.weights
 
     @property
     def kappa(self) -> float:
-        """Agreement beyond chance, in [-1, 1] (Cohen 1960): 0 for unrelated masks of these densities, 1 for equal ones.
+        """Agreement beyond chance, in [-1, 1] (Cohen 1960): 0 for unrelated codes of these counts, 1 for equal ones.
 
-        A constant mask (all ones, or all zeros) agrees by chance alone, so it has 0 with every mask: also with itself,
-        where the definition is 0 / 0.
+        Where both tasks have one and the same code for all weights, as a mask of all ones has, they agree by chance
+        alone: kappa is 0 there, where the definition is 0 / 0.
         """
-        zeros = (self.weights - self.first) * (self.weights - self.second)
-        chance = (self.first * self.second + zeros) / self.weights**2
+        chance = sum(self._pairs) / self.weights**2
         return 0.0 if chance == 1 else (self.agreement - chance) / (1 - chance)
 
     @property
     def kappa_by_chance(self) -> float:
-        """Standard deviation of kappa over unrelated masks of these densities (exact: `both` is hypergeometric then).
+        """Standard deviation of kappa over unrelated codes of these counts.
 
-        About 1 / sqrt(weights): small layers show a kappa of some size by chance alone.
+        Exact: the table of two tasks' codes is multivariate hypergeometric then, and ``equal`` is its diagonal's sum.
+        About 1 / sqrt(weights) for binary masks: small layers show a kappa of some size by chance alone.
         """
-        n, a, b = self.weights, self.first, self.second
-        if n == 1 or a * b * (n - a) * (n - b) == 0:
+        n, pairs = self.weights, self._pairs
+        squares = sum(pair * pair for pair in pairs)
+        rests = sum(a * b * (n - a) * (n - b) for a, b in self._margins)
+        variance = rests + sum(pairs) ** 2 - squares  # of `equal`, times n^2 (n - 1)
+        if n == 1 or variance == 0:
             return 0.0
-        spread = sqrt(a * b * (n - a) * (n - b) / (n - 1)) / n
-        return 2 * spread * n / (n * n - a * b - (n - a) * (n - b))
+        return sqrt(variance / (n - 1)) / n * n / (n * n - sum(pairs))
+
+    @property
+    def _margins(self) -> list[tuple[int, int]]:
+        return [(self.first[code], self.second[code]) for code in self.first.keys() & self.second.keys()]
+
+    @property
+    def _pairs(self) -> list[int]:
+        """How many pairs of a weight of the first task and one of the second have each code; exact integers."""
+        return [a * b for a, b in self._margins]
 
 
-def zero_ratios(masks: TaskMasks) -> dict[str, float]:
+def zero_ratios(codes: TaskCodes) -> dict[str, float]:
     """Return the ratio of 0 of each layer, in [0, 1], by key, in network order (the paper, Figs. 9-13)."""
-    return {key: mask.zero_ratio for key, mask in masks.items()}
+    return {key: _zeros(layer) / layer.numel if layer.numel else 0.0 for key, layer in codes.items()}
 
 
-def zero_ratio(masks: TaskMasks) -> float:
+def zero_ratio(codes: TaskCodes) -> float:
     """Return the ratio of 0 over all weights of a task, in [0, 1].
 
     Raises:
-        ValueError: If there is no mask.
+        ValueError: If there are no codes.
     """
-    weights = sum(mask.numel for mask in masks.values())
+    weights = sum(layer.numel for layer in codes.values())
     if weights == 0:
-        raise ValueError("Expected masks over at least one weight, but got none. Was the task learned by Piggyback?")
-    return 1 - sum(mask.ones for mask in masks.values()) / weights
+        raise ValueError("Expected a mask or codes over at least one weight, but got none. Was the task learned so?")
+    return 1 - sum(layer.numel - _zeros(layer) for layer in codes.values()) / weights
 
 
-def overlaps(first: TaskMasks, second: TaskMasks) -> dict[str, Overlap]:
-    """Count, layer by layer, what two tasks' masks have in common.
+def by_kind(tasks: Mapping[str, TaskCodes]) -> dict[str, dict[str, TaskCodes]]:
+    """Return tasks by the kind of their codes, in the order given: what can be compared with each other."""
+    found: dict[str, dict[str, TaskCodes]] = {}
+    for task, codes in tasks.items():
+        found.setdefault(_kind(codes), {})[task] = codes
+    return found
+
+
+def overlaps(first: TaskCodes, second: TaskCodes) -> dict[str, Overlap]:
+    """Count, layer by layer, what two tasks' codes have in common.
 
     Raises:
-        ValueError: If they are not over the same weights.
+        ValueError: If they are not over the same weights, or not of one kind.
     """
     if first.keys() != second.keys():
         differing = sorted(first.keys() ^ second.keys())
         raise ValueError(
-            f"Expected both tasks to mask the same layers, but only one masks {', '.join(differing)}. "
-            "Are they of different backbones?"
+            f"Expected both tasks to have masks or codes of the same layers, but only one has them of "
+            f"{', '.join(differing)}. Are they of different backbones?"
         )
-    return {key: _overlap(key, _bits(first[key]), _bits(second[key])) for key in first}
+    return {key: _overlap(key, first[key], second[key]) for key in first}
 
 
-def overlap(first: TaskMasks, second: TaskMasks) -> Overlap:
-    """Count what two tasks' masks have in common over all layers.
+def overlap(first: TaskCodes, second: TaskCodes) -> Overlap:
+    """Count what two tasks' codes have in common over all layers.
 
     Raises:
-        ValueError: If they are not over the same weights, or over none.
+        ValueError: If they are not over the same weights, or over none, or not of one kind.
     """
     return total(overlaps(first, second))
 
 
 def total(layers: Mapping[str, Overlap]) -> Overlap:
     """Add up the layers' counts."""
-    counts = layers.values()
-    return Overlap(
-        weights=sum(count.weights for count in counts),
-        first=sum(count.first for count in counts),
-        second=sum(count.second for count in counts),
-        both=sum(count.both for count in counts),
-    )
+    first: Counter[int] = Counter()
+    second: Counter[int] = Counter()
+    equal = 0
+    for count in layers.values():
+        first.update(count.first)
+        second.update(count.second)
+        equal += count.equal
+    return Overlap(first=dict(first), second=dict(second), equal=equal)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity:
-    """How alike the masks of several tasks are (the paper, Table 3).
+    """How alike the masks or codes of several tasks are (the paper, Table 3).
 
     Attributes:
-        tasks: The task whose weights are all kept, then the masked ones.
-        agreement: By pair of tasks, the earlier first, in [0, 1]; the first task's is the share of ones.
+        kind: What is compared, as `WeightCodes.kind`.
+        tasks: The task that leaves every weight as it is, then those with masks or codes.
+        agreement: By pair of tasks, the earlier first, in [0, 1]; the first task's is the share of weights that the
+            other leaves as they are: the share of ones of a mask.
         kappa: By the same pairs, in [-1, 1].
-        layers: By pair of masked tasks, what they have in common in each layer, by key, in network order.
+        layers: By pair of tasks with codes, what they have in common in each layer, by key, in network order.
     """
 
+    kind: str
     tasks: tuple[str, ...]
     agreement: Mapping[tuple[str, str], float]
     kappa: Mapping[tuple[str, str], float]
     layers: Mapping[tuple[str, str], Mapping[str, Overlap]]
 
 
-def similarity(backbone: str, masks: Mapping[str, TaskMasks]) -> Similarity:
-    """Compare all tasks' masks with each other, and with the all-ones mask of the first task.
+def similarity(backbone: str, tasks: Mapping[str, TaskCodes]) -> Similarity:
+    """Compare all tasks' masks or codes with each other, and with the first task, which leaves all weights as they are.
 
     Args:
-        backbone: Name of the first task, which keeps every weight.
-        masks: The other tasks' masks, in the order of learning.
+        backbone: Name of the first task.
+        tasks: The other tasks' codes, in the order of learning.
 
     Raises:
-        ValueError: If they are not over the same weights, or `backbone` is one of them.
+        ValueError: If they are not over the same weights, or not of one kind, or `backbone` is one of them.
     """
-    if backbone in masks:
+    if backbone in tasks:
         raise ValueError(f"Expected the first task {backbone!r} to have no mask: it trained the backbone itself.")
-    layers = {(a, b): overlaps(masks[a], masks[b]) for a, b in combinations(masks, 2)}
-    pairs = {(backbone, task): _with_all_ones(own) for task, own in masks.items()}
+    kinds = by_kind(tasks)
+    if len(kinds) != 1:
+        got = "; ".join(f"{', '.join(group)}: {kind}" for kind, group in kinds.items())
+        raise ValueError(f"Expected tasks with masks or codes of one kind, but got {got or 'no task'}.")
+    layers = {(a, b): overlaps(tasks[a], tasks[b]) for a, b in combinations(tasks, 2)}
+    pairs = {(backbone, task): _with_none_changed(codes) for task, codes in tasks.items()}
     pairs |= {pair: total(counts) for pair, counts in layers.items()}
     return Similarity(
-        tasks=(backbone, *masks),
+        kind=next(iter(kinds)),
+        tasks=(backbone, *tasks),
         agreement={pair: count.agreement for pair, count in pairs.items()},
         kappa={pair: count.kappa for pair, count in pairs.items()},
         layers=layers,
     )
 
 
-def _with_all_ones(masks: TaskMasks) -> Overlap:
-    weights, ones = sum(mask.numel for mask in masks.values()), sum(mask.ones for mask in masks.values())
-    return Overlap(weights=weights, first=weights, second=ones, both=ones)
+def _kind(codes: TaskCodes) -> str:
+    """Return the kind of a task's codes; a task that has several is of a kind of its own."""
+    return "-".join(dict.fromkeys(layer.kind for layer in codes.values()))
 
 
-def _overlap(key: str, first: Tensor, second: Tensor) -> Overlap:
-    if first.shape != second.shape:
+def _zeros(codes: WeightCodes) -> int:
+    return codes.numel - int(codes.read().count_nonzero())
+
+
+def _with_none_changed(codes: TaskCodes) -> Overlap:
+    """Count what a task has in common with one that leaves every weight as it is."""
+    layers = {}
+    for key, layer in codes.items():
+        counts = _counts(layer.read().cpu())
+        equal = counts.get(layer.neutral, 0)
+        layers[key] = Overlap(first={layer.neutral: layer.numel}, second=counts, equal=equal)
+    return total(layers)
+
+
+def _overlap(key: str, first: WeightCodes, second: WeightCodes) -> Overlap:
+    if (first.shape, first.kind) != (second.shape, second.kind):
         raise ValueError(
-            f"Expected both masks of `{key}` to have one shape, but got {tuple(first.shape)} and {tuple(second.shape)}."
+            f"Expected both tasks' codes of `{key}` to be of one shape and kind, but got {tuple(first.shape)} "
+            f"({first.kind}) and {tuple(second.shape)} ({second.kind})."
         )
-    return Overlap(
-        weights=first.numel(), first=int(first.sum()), second=int(second.sum()), both=int((first & second).sum())
-    )
+    one, other = first.read().cpu(), second.read().cpu()
+    return Overlap(first=_counts(one), second=_counts(other), equal=int((one == other).sum()))
 
 
-def _bits(mask: BitMask) -> Tensor:
-    return mask.unpack().to(torch.device("cpu"))
+def _counts(codes: Tensor) -> dict[int, int]:
+    """Return how many of some int8 codes have each value, by value."""
+    counts: list[int] = torch.bincount(codes.view(torch.uint8).flatten(), minlength=256).tolist()
+    return {code - 256 if code > 127 else code: count for code, count in enumerate(counts) if count}

@@ -1,4 +1,4 @@
-"""Figures: ratio of 0 by layer (the paper, Figs. 9-13), training curves, forgetting, mask similarity."""
+"""Figures: ratio of 0 by layer (the paper, Figs. 9-13), training curves, forgetting, similarity of tasks."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from textwrap import wrap
@@ -26,6 +26,7 @@ from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix
 from stencilnet.evaluation.render import number_texts
 from stencilnet.evaluation.results import TaskCard
 from stencilnet.evaluation.tables import method_title, metric_title
+from stencilnet.evaluation.wording import wording_of
 from stencilnet.tasks.task import Metric
 
 _MANY_LAYERS = 40
@@ -39,7 +40,7 @@ def zero_ratio_figure(
     title: str,
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw the ratio of 0 of each layer of one task's mask, one bar a layer (the paper, Figs. 9-14).
+    """Draw the ratio of 0 of each layer of one task's mask or codes, one bar a layer (the paper, Figs. 9-14).
 
     Args:
         ratios: By state-dict key, in network order, in [0, 1].
@@ -210,7 +211,7 @@ def _percent(change: float) -> str:
 
 
 def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
-    """Draw Cohen's kappa of every two masks: how much more alike they are than chance makes them."""
+    """Draw Cohen's kappa of every two tasks' masks or codes: how much more alike they are than chance makes them."""
     shown = [card for card in cards if card.name in similarity.tasks[1:]]
     size = len(shown) - 1
     values = [value for pair, value in similarity.kappa.items() if pair[0] != similarity.tasks[0]]
@@ -226,7 +227,7 @@ def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
         grid_of_cells(axes, size, size)
         axes.set_xticks(range(size), ["\n".join([f"Task {card.number}", *wrap(card.title, 13)]) for card in shown[:-1]])
         axes.set_yticks(range(size), [f"Task {card.number} · {card.title}" for card in shown[1:]])
-        axes.set_title("Cohen's kappa between masks", pad=8)
+        axes.set_title(f"Cohen's kappa between {wording_of(similarity.kind).several}", pad=8)
         colour_bar(figure, axes, limit, (f"−{limit:.2f}", "0: chance", f"{limit:.2f}"))
     return figure
 

@@ -9,15 +9,17 @@ from PIL import Image
 from stencilnet.analysis.curves import Curves
 from stencilnet.analysis.drawing import to_svg
 from stencilnet.analysis.highlights import highlights
-from stencilnet.analysis.masks import TaskMasks, similarity, zero_ratio, zero_ratios
+from stencilnet.analysis.masks import Similarity, TaskCodes, by_kind, similarity, zero_ratio, zero_ratios
 from stencilnet.analysis.plots import bar_names, forgetting_figure, kappa_figure, training_figure, zero_ratio_figure
 from stencilnet.analysis.report import Picture, Report, Section
 from stencilnet.evaluation.details import duration, forgetting_table, size_table, training_table
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.evaluation.published import table2_beside_ours
+from stencilnet.evaluation.render import Table
 from stencilnet.evaluation.results import StageResult, TaskCard
 from stencilnet.evaluation.tables import method_title, metric_title, table1, table2, table3, task_title
+from stencilnet.evaluation.wording import Wording, wording_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,9 +32,9 @@ class Material:
         main: The method that the page opens with.
         config: The run's config, as text.
         facts: Further names and values for the section on the run.
-        masks: The main method's masks by task, in the order of learning.
+        codes: The main method's masks or codes by task, in the order of learning.
         decoder: State-dict keys of the decoder's masked weights.
-        layers: What to call masked layers by, by state-dict key; those without go by their keys.
+        layers: What to call layers by, by state-dict key; those without go by their keys.
         frozen: Whether the first task left the network as it started.
         sheets: Contact sheets by task.
         curves: By task, then method.
@@ -46,7 +48,7 @@ class Material:
     main: str = "piggyback"
     config: str = ""
     facts: tuple[tuple[str, str], ...] = ()
-    masks: Mapping[str, TaskMasks] = field(default_factory=dict)
+    codes: Mapping[str, TaskCodes] = field(default_factory=dict)
     decoder: Collection[str] = ()
     layers: Mapping[str, str] = field(default_factory=dict)
     frozen: bool = False
@@ -75,7 +77,7 @@ def compose(material: Material) -> Report:
         _published(comparison) if material.beside_paper else None,
         _forgetting(material, comparison),
         _sizes(comparison),
-        _masks(material, comparison),
+        _codes(material, comparison),
         _pictures(material, comparison),
         _training(material, comparison),
         _notes(material, comparison),
@@ -198,42 +200,50 @@ def _sizes(comparison: Comparison) -> Section | None:
     return Section(name="sizes", title="Sizes", tables=(size_table(comparison),))
 
 
-def _masks(material: Material, comparison: Comparison) -> Section | None:
-    cards = [card for card in comparison.cards if card.name in material.masks]
+def _codes(material: Material, comparison: Comparison) -> Section | None:
+    cards = [card for card in comparison.cards if card.name in material.codes]
     if not cards:
         return None
-    first = comparison.cards[0]
-    found = similarity(first.name, {card.name: material.masks[card.name] for card in cards})
-    pictures = [_zero_ratio_picture(material, card) for card in cards]
-    if len(cards) > 1:
-        kappa = Picture(
-            name="kappa",
-            alt="Heat map of Cohen's kappa between every two masks. Table 3b holds the numbers.",
-            caption="How much more alike two masks are than unrelated masks of the same densities.",
-            data=to_svg(kappa_figure(comparison.cards, found)),
-        )
-        pictures.insert(0, kappa)
+    kinds = by_kind({card.name: material.codes[card.name] for card in cards})
+    words = [wording_of(kind) for kind in kinds]
+    tables: list[Table] = []
+    pictures: list[Picture] = []
+    for kind, group in kinds.items():
+        found = similarity(comparison.cards[0].name, group)
+        own = [card for card in cards if card.name in group]
+        tables += table3((comparison.cards[0], *own), found.agreement, found.kappa, kind)[: 2 if len(own) > 1 else 1]
+        if len(own) > 1:
+            pictures.append(_kappa_picture("kappa" if len(kinds) == 1 else f"kappa-{kind}", comparison, found))
+        pictures += [_zero_ratio_picture(material, card, wording_of(kind)) for card in own]
     return Section(
         name="masks",
-        title="Masks",
-        text=(
-            f"A mask of {method_title(material.main)} keeps or drops each weight of the shared network. Its ratio of 0 "
-            "is the share it drops.",
-        ),
-        tables=table3((first, *cards), found.agreement, found.kappa)[: 2 if len(cards) > 1 else 1],
+        title=_listed(list(dict.fromkeys(wording.several for wording in words))).capitalize(),
+        text=tuple(wording.about.format(method=method_title(material.main)) for wording in words),
+        tables=tuple(tables),
         pictures=tuple(pictures),
     )
 
 
-def _zero_ratio_picture(material: Material, card: TaskCard) -> Picture:
-    ratios, overall = zero_ratios(material.masks[card.name]), zero_ratio(material.masks[card.name])
+def _kappa_picture(name: str, comparison: Comparison, found: Similarity) -> Picture:
+    wording = wording_of(found.kind)
+    return Picture(
+        name=name,
+        alt=f"Heat map of Cohen's kappa between every {wording.pair}. Table 3b holds the numbers.",
+        caption=f"How much more alike {wording.pair} are than {wording.unrelated}.",
+        data=to_svg(kappa_figure(comparison.cards, found)),
+    )
+
+
+def _zero_ratio_picture(material: Material, card: TaskCard, wording: Wording) -> Picture:
+    codes = material.codes[card.name]
+    ratios, overall = zero_ratios(codes), zero_ratio(codes)
     shown = zip(bar_names(ratios, material.layers), ratios.values(), strict=True)
     listed = ", ".join(f"{name} {100 * ratio:.0f}" for name, ratio in shown)
-    title = f"{task_title(card)}: ratio of 0 in the mask"
+    title = f"{task_title(card)}: ratio of 0 in the {wording.one}"
     return Picture(
         name=f"zero-ratio-{card.name}",
         alt=f"Bar chart of the ratio of 0 by layer, in percent: {listed}.",
-        caption=f"{task_title(card)}: share of weights that the mask drops, layer by layer, in network order.",
+        caption=f"{task_title(card)}: share of weights that {wording.zero}, layer by layer, in network order.",
         data=to_svg(zero_ratio_figure(ratios, overall, material.decoder, title, material.layers)),
     )
 

@@ -1,4 +1,4 @@
-"""Figures of what masks share: kappa by layer beside its ceiling, losses along a blend of two tasks."""
+"""Figures of what tasks share: kappa by layer beside its ceiling, losses along a blend of two tasks."""
 
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
@@ -10,12 +10,13 @@ from stencilnet.analysis.cells import cell, colour_bar, grid_of_cells, shade
 from stencilnet.analysis.drawing import DECODER, ENCODER, INK, LINE, MUTED, styled
 from stencilnet.analysis.masks import Overlap, Similarity, total
 from stencilnet.analysis.plots import bar_names
+from stencilnet.evaluation.wording import wording_of
 
 Pair = tuple[str, str]
 """Names of two tasks."""
 
 _BY_CHANCE = 2
-"""Standard deviations of unrelated masks' kappa; what is no further from 0 is set in quiet ink."""
+"""Standard deviations of unrelated tasks' kappa; what is no further from 0 is set in quiet ink."""
 
 
 def kappa_layers_figure(
@@ -24,10 +25,10 @@ def kappa_layers_figure(
     decoder: Collection[str],
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw Cohen's kappa of every two masks by layer, a row a pair, layers in network order; pairs of a ceiling first.
+    """Draw Cohen's kappa of every two tasks by layer, a row a pair, layers in network order; pairs of a ceiling first.
 
     Args:
-        similarity: Of at least two masked tasks.
+        similarity: Of at least two tasks with masks or codes.
         ceilings: Those of its pairs that are one task learned twice.
         decoder: Keys of the decoder's weights; may be empty.
         names: What to call layers by, by key; the others go by their keys, without ``.weight``.
@@ -50,7 +51,7 @@ def kappa_layers_figure(
             label.set_rotation_mode("anchor")
         labels = [f"{a} · {b}" + (" (ceiling)" if (a, b) in ceilings else "") for a, b in pairs]
         axes.set_yticks(range(len(rows)), labels)
-        axes.set_title("Cohen's kappa between masks, by layer", pad=20)
+        axes.set_title(f"Cohen's kappa between {wording_of(similarity.kind).several}, by layer", pad=20)
         colour_bar(figure, axes, limit, (_short(-limit), "0: chance", _short(limit)))
     return figure
 

@@ -46,7 +46,7 @@ def summary_text(path: str | Path) -> str:
     for name, task in known["tasks"].items():
         share = task["bytes"] / max(known["backbone_bytes"], 1)  # an emptied file is for `verify` to tell
         cost = f"{task['bytes']:>12,} bytes  {share:6.1%} of the backbone"
-        lines.append(f"  {name:<24} {_shown(task['kind']):<14} {_shown(task['method']):<12} {cost}")
+        lines.append(f"  {name:<24} {_shown(task['kind']):<14} {_shown(task['method']):<15} {cost}")
     return "\n".join(lines)
 
 

@@ -158,7 +158,7 @@ def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], 
     help="Two tasks of BUNDLE that are one, learned twice: what any kappa is read against. May be repeated.",
 )
 def analyze(bundle: Path, out: Path, ceilings: tuple[str, ...]) -> None:
-    """Analyse BUNDLE's masks: ratio of 0, agreement, and kappa between tasks, whole and by layer."""
+    """Analyse BUNDLE's masks and codes: ratio of 0, agreement, and kappa between tasks, whole and by layer."""
     from stencilnet.experiment.analyzing import analyze_bundle
 
     for path in analyze_bundle(bundle, out, [_pair(words) for words in ceilings]):

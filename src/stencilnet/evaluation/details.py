@@ -104,7 +104,7 @@ def training_table(comparison: Comparison) -> Table:
         )
     return Table(
         title="Trainings",
-        columns=("method", "task", "selected step", "validation", "zeros in mask (%)", "time"),
+        columns=("method", "task", "selected step", "validation", "zeros in mask or codes (%)", "time"),
         rows=tuple(rows),
         words=2,
         notes=("The step is selected on validation examples, never on test examples.",),

@@ -79,7 +79,7 @@ class StageResult:
         sizes: Bytes of what was learned.
         stored: Bytes of the task's delta as a bundle stores it, masks coded; None in results of before it was noted.
         multiply_adds: What running the task on one picture of 256 x 256 px takes; None as for `stored`.
-        zero_ratio: Share of zeros in the task's mask, in [0, 1]; None without a mask.
+        zero_ratio: Share of zeros in the task's mask or codes, in [0, 1]; None without either.
         seed: Of weights, data order and crops.
         commit: Of the code.
         hardware: In words.

@@ -7,6 +7,7 @@ from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.evaluation.render import DASH, Cell, Table, number_cells, words
 from stencilnet.evaluation.results import StageResult, TaskCard
+from stencilnet.evaluation.wording import wording_of
 from stencilnet.tasks.task import Metric
 
 MIB = 2**20
@@ -257,32 +258,31 @@ def table3(
     cards: Sequence[TaskCard],
     agreement: Mapping[tuple[str, str], float],
     kappa: Mapping[tuple[str, str], float],
+    kind: str = "select",
 ) -> tuple[Table, Table]:
-    """How alike the masks are (the paper, Table 3), raw and beyond chance.
+    """How alike the masks or codes of one kind are (the paper, Table 3), raw and beyond chance.
 
     Args:
-        cards: The first task, which keeps every weight, then the masked ones.
-        agreement: By pair of task names, the earlier first: share of weights on which the masks agree, in [0, 1].
+        cards: The first task, which leaves every weight as it is, then those with masks or codes.
+        agreement: By pair of task names, the earlier first: share of weights on which the two agree, in [0, 1].
         kappa: By the same pairs: Cohen's kappa, in [-1, 1]; none is shown for the first task.
+        kind: What is compared, as `WeightCodes.kind`.
 
     Returns:
         The table of agreement, as in the paper, and the table of kappa.
     """
+    wording = wording_of(kind)
     raw = _triangle(
-        "Table 3. Similarity of the masks: share of weights on which two masks agree",
+        f"Table 3. Similarity of the {wording.several}: share of weights on which {wording.pair} agree",
         cards,
         agreement,
-        (
-            "The paper calls this XOR; a higher value means more alike, so it is the share of equal bits (XNOR).",
-            "Task 1 keeps every weight: its column is the share of ones in each mask.",
-            "Two unrelated masks with half their bits set agree on half of the weights: read kappa beside it.",
-        ),
+        wording.notes,
     )
     beyond = _triangle(
-        "Table 3b. Similarity of the masks beyond chance: Cohen's kappa",
+        f"Table 3b. Similarity of the {wording.several} beyond chance: Cohen's kappa",
         cards[1:],
         kappa,
-        ("0: no more alike than unrelated masks of the same densities; 1: equal (Cohen 1960).",),
+        (f"0: no more alike than {wording.unrelated}; 1: equal (Cohen 1960).",),
     )
     return raw, beyond
 

@@ -1,4 +1,4 @@
-"""Analyses a bundle's masks and writes the figures and the table."""
+"""Analyses the masks and codes of a bundle's tasks, and writes the figures and the table."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -7,11 +7,20 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from stencilnet.analysis.drawing import to_svg
-from stencilnet.analysis.masks import Similarity, TaskMasks, overlap, similarity, zero_ratio, zero_ratios
+from stencilnet.analysis.masks import (
+    Similarity,
+    TaskCodes,
+    by_kind,
+    overlap,
+    similarity,
+    zero_ratio,
+    zero_ratios,
+)
 from stencilnet.analysis.plots import zero_ratio_figure
 from stencilnet.analysis.sharing import Pair, kappa_layers_figure
 from stencilnet.bundle import load
 from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.evaluation.wording import wording_of
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.vgg16 import layer_names
 from stencilnet.text.shortening import brief, listed
@@ -19,9 +28,11 @@ from stencilnet.text.strict_json import dumps
 
 
 def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tuple[Path, ...]:
-    """Write ``masks.json``, for each task with a mask ``zeros-<task>.svg``, and of several ``kappa-layers.svg``.
+    """Write ``masks.json``, for each task with a mask or codes ``zeros-<task>.svg``, and of several a kappa figure.
 
-    The ratio of 0 is the paper's Figs. 9-14, agreement and kappa its Table 3.
+    The ratio of 0 is the paper's Figs. 9-14, agreement and kappa its Table 3. Tasks are compared with those of their
+    own kind: masks with masks, quantised changes with quantised changes. The figure is ``kappa-layers.svg`` where all
+    are of one kind, else ``kappa-layers-<kind>.svg`` for each that several tasks have.
 
     Args:
         bundle: The bundle.
@@ -34,39 +45,51 @@ def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tu
 
     Raises:
         BundleError: If the bundle is damaged.
-        ValueError: If no task of it has a mask, or a ceiling is not one task learned twice.
+        ValueError: If no task of it has a mask or codes, or a ceiling is not one task learned twice.
     """
     net = load(bundle)
-    masks = {task: delta.masks for task, delta in net.deltas.items() if delta.masks}
-    if not masks:
+    codes: dict[str, TaskCodes] = {task: own for task, delta in net.deltas.items() if (own := delta.weight_codes)}
+    if not codes:
         raise ValueError(
-            f"Expected tasks with masks in {bundle}, but none of {listed(net.tasks) or 'no tasks'} has one. "
-            "Learn one by piggyback, with `mask: binary` or `ternary`."
+            f"Expected tasks with masks or codes in {bundle}, but none of {listed(net.tasks) or 'no tasks'} has "
+            "one. Learn one by piggyback, with `mask: binary` or `ternary`, or by quantized_delta over the backbone."
         )
-    ordered = tuple(_ceiling(pair, net, masks) for pair in ceilings)
-    # the first task may have been removed since; its mask of all ones is still what the others compare with
-    first = next((task for task, record in net.records.items() if record.method == BACKBONE), "all ones")
-    alike = similarity(first, masks)
+    ordered = tuple(_ceiling(pair, net, codes) for pair in ceilings)
+    kinds = by_kind(codes)
+    alike = [similarity(_first(net, kind), group) for kind, group in kinds.items()]
     out.mkdir(parents=True, exist_ok=True)
     decoder = [name for name in net.layout.decoder if name in net.layout.masked]
     names = layer_names(net.backbone)
+    ratios = {task: (zero_ratio(own), zero_ratios(own)) for task, own in codes.items()}
+    words = {task: wording_of(kind).one for kind, group in kinds.items() for task in group}
     written = []
-    for task, bits in masks.items():
-        title = f"Ratio of 0 in the mask of {task}"
-        figure = zero_ratio_figure(zero_ratios(bits), zero_ratio(bits), decoder, title, names)
+    for task, (overall, layers) in ratios.items():
+        figure = zero_ratio_figure(layers, overall, decoder, f"Ratio of 0 in the {words[task]} of {task}", names)
         written.append(_drawn(figure, out / f"zeros-{task}.svg"))
-    if len(masks) > 1:
-        figure = kappa_layers_figure(alike, ordered, decoder, names)
-        written.append(_drawn(figure, out / "kappa-layers.svg"))
-    found = {
-        "zero_ratio": {task: {"total": zero_ratio(bits), "layers": zero_ratios(bits)} for task, bits in masks.items()},
-        "agreement": _pairs(alike.agreement),
-        "kappa": _pairs(alike.kappa),
-        "kappa_layers": _layers(alike, ordered),
+    for found in alike:
+        if found.layers:
+            name = "kappa-layers.svg" if len(alike) == 1 else f"kappa-layers-{found.kind}.svg"
+            written.append(_drawn(kappa_layers_figure(found, _of(found, ordered), decoder, names), out / name))
+    table = {
+        "kinds": {task: kind for kind, group in kinds.items() for task in group},
+        "zero_ratio": {task: {"total": overall, "layers": layers} for task, (overall, layers) in ratios.items()},
+        "agreement": [row for found in alike for row in _pairs(found.agreement)],
+        "kappa": [row for found in alike for row in _pairs(found.kappa)],
+        "kappa_layers": [row for found in alike for row in _layers(found, ordered)],
     }
     written.append(out / "masks.json")
-    written[-1].write_text(dumps(found, indent=2) + "\n", encoding="utf-8")
+    written[-1].write_text(dumps(table, indent=2) + "\n", encoding="utf-8")
     return tuple(written)
+
+
+def _first(net: MultiTaskNet, kind: str) -> str:
+    """Return the name of the first task; where it was removed, what it would have, which the others compare with."""
+    trained = (task for task, record in net.records.items() if record.method == BACKBONE)
+    return next(trained, wording_of(kind).constant)
+
+
+def _of(alike: Similarity, ceilings: Collection[Pair]) -> list[Pair]:
+    return [pair for pair in ceilings if pair in alike.layers]
 
 
 def _drawn(figure: Figure, path: Path) -> Path:
@@ -74,24 +97,24 @@ def _drawn(figure: Figure, path: Path) -> Path:
     return path
 
 
-def _ceiling(pair: Pair, net: MultiTaskNet, masks: Mapping[str, TaskMasks]) -> Pair:
+def _ceiling(pair: Pair, net: MultiTaskNet, codes: Mapping[str, TaskCodes]) -> Pair:
     """Check that two tasks are one, learned twice, and return them in the order of learning."""
     asked = f"the ceiling {','.join(pair)!r}"
     for task in pair:
-        if task not in masks:
+        if task not in codes:
             got = f"{task!r} has none" if task in net.tasks else f"there is no {task!r}"
-            raise ValueError(f"Expected {asked} to name two tasks with masks ({listed(masks)}), but {got}.")
-    first, second = sorted(pair, key=list(masks).index)
+            raise ValueError(f"Expected {asked} to name two tasks with masks or codes ({listed(codes)}), but {got}.")
+    first, second = sorted(pair, key=list(codes).index)
     unlike = _unlike(net, first, second)
     if unlike:
         raise ValueError(
             f"Expected {asked} to be one task learned twice, but the two differ in {unlike}. "
             "Learn the task again under a second name, with the same settings: its name gives it another seed."
         )
-    if overlap(masks[first], masks[second]).agreement == 1:
+    if overlap(codes[first], codes[second]).agreement == 1:
         raise ValueError(
-            f"Expected {asked} to be one task learned twice, but it is one mask. Learn the task again under a second "
-            "name, which gives it another seed."
+            f"Expected {asked} to be one task learned twice, but it is one mask, or has the same codes. "
+            "Learn the task again under a second name, which gives it another seed."
         )
     return first, second
 
@@ -109,7 +132,7 @@ def _pairs(values: Mapping[Pair, float]) -> list[dict[str, str | float]]:
 
 
 def _layers(alike: Similarity, ceilings: Collection[Pair]) -> list[dict[str, Any]]:
-    """Return kappa by layer, and how far it strays between unrelated masks of the same densities."""
+    """Return kappa by layer, and how far it strays between unrelated masks or codes of the same counts."""
     return [
         {
             "first": first,

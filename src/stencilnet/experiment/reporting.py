@@ -7,7 +7,7 @@ from PIL import Image
 
 from stencilnet.analysis.curves import Curves, joined, read_curves
 from stencilnet.analysis.grids import Sheet, class_legend, contact_sheet
-from stencilnet.analysis.masks import TaskMasks
+from stencilnet.analysis.masks import TaskCodes
 from stencilnet.analysis.report import write_report as write_files
 from stencilnet.analysis.sections import Material, compose
 from stencilnet.bundle import load
@@ -44,14 +44,14 @@ def material(run: Run) -> Material:
     experiment, folder = run.experiment, run.folder
     results = tuple(run.results())
     comparison = Comparison.of(results)
-    masks, decoder, layers = _masks(folder)
+    codes, decoder, layers = _codes(folder)
     return Material(
         title=experiment.title,
         results=results,
         main=folder.main,
         config=to_yaml(experiment),
         facts=(("Command", run.session.command),) if run.session.command else (),
-        masks=masks,
+        codes=codes,
         decoder=decoder,
         layers=layers,
         frozen=experiment.backbone.frozen,
@@ -67,15 +67,15 @@ def material(run: Run) -> Material:
     )
 
 
-def _masks(folder: RunFolder) -> tuple[Mapping[str, TaskMasks], tuple[str, ...], Mapping[str, str]]:
-    """Return masks by task, the decoder's keys, and what layers are called."""
+def _codes(folder: RunFolder) -> tuple[Mapping[str, TaskCodes], tuple[str, ...], Mapping[str, str]]:
+    """Return masks or codes by task, the decoder's keys, and what layers are called."""
     bundle = folder.path / "bundle"
     if not bundle.exists():
         return {}, (), {}
     net = load(bundle)
-    masks: dict[str, TaskMasks] = {task: delta.masks for task, delta in net.deltas.items() if delta.masks}
+    codes = {task: delta.weight_codes for task, delta in net.deltas.items()}
     decoder = tuple(name for name in net.layout.decoder if name in net.layout.masked)
-    return masks, decoder, layer_names(net.backbone)
+    return {task: own for task, own in codes.items() if own}, decoder, layer_names(net.backbone)
 
 
 def _sheet(experiment: Experiment, folder: RunFolder, task: str, comparison: Comparison) -> Image.Image:

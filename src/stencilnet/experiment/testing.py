@@ -80,7 +80,7 @@ class Tester:
             done: As for `row`.
         """
         metrics, digests = self.row(net, tasks, done)
-        record, masks = net.records[stage.task], net.deltas[stage.task].masks
+        record, codes = net.records[stage.task], net.deltas[stage.task].weight_codes
         return StageResult(
             method=stage.method,
             task=stage.task,
@@ -95,7 +95,7 @@ class Tester:
             sizes=measure_sizes(net, stage.task),
             stored=len(encode_delta(net.deltas[stage.task])),
             multiply_adds=multiply_adds(net.materialize(stage.task)),
-            zero_ratio=zero_ratio(masks) if masks else None,
+            zero_ratio=zero_ratio(codes) if codes else None,
             notes=(*self._notes(stage.task), *_stored(net)),
             **self._origin(trained=record.provenance),
         )

@@ -20,6 +20,7 @@ from stencilnet.masks.starting import Start, starting_scores, warmed
 from stencilnet.masks.state import NetState, whole_weights
 from stencilnet.masks.ternary import Ternaries, Ternary
 from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
+from stencilnet.masks.weight_codes import WeightCodes
 
 __all__ = [
     "INITIAL",
@@ -51,6 +52,7 @@ __all__ = [
     "Ternaries",
     "Ternary",
     "Trainable",
+    "WeightCodes",
     "Weights",
     "backbone_key",
     "between",

@@ -10,6 +10,7 @@ from torch import Tensor
 from stencilnet.masks.binarize import binarize, hardened, select
 from stencilnet.masks.entries import Entry, shared_weight, stored_bits, write_over
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,11 @@ class Affine:
     @property
     def kept(self) -> BitMask | None:
         """None: a weight whose bit is zero is not switched off, unless k0, k1 and k2 are 0."""
+        return None
+
+    @property
+    def weight_codes(self) -> WeightCodes | None:
+        """None: what a bit does depends on four trained numbers."""
         return None
 
     @property

@@ -9,6 +9,7 @@ from torch import Tensor
 from stencilnet.masks.columns import lateral_of, needed
 from stencilnet.masks.entries import Entry, Replace, Select, write_selected
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.weight_codes import WeightCodes
 from stencilnet.text.shortening import shorten
 
 
@@ -106,6 +107,11 @@ class TaskDelta:
     def masks(self) -> dict[str, BitMask]:
         """Which weights the task keeps, by key, in network order; empty for a task that selects nothing."""
         return {key: kept for key, entry in self.entries.items() if (kept := entry.kept) is not None}
+
+    @property
+    def weight_codes(self) -> dict[str, WeightCodes]:
+        """What the task says about each shared weight, by key, in network order; empty for one that has no codes."""
+        return {key: codes for key, entry in self.entries.items() if (codes := entry.weight_codes) is not None}
 
     @property
     def nbytes(self) -> int:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.selecting import select_all, select_packed
+from stencilnet.masks.weight_codes import WeightCodes
 
 
 class Entry(Protocol):
@@ -47,6 +48,11 @@ class Entry(Protocol):
     @property
     def kept(self) -> BitMask | None:
         """Which shared weights the task keeps, the others being switched off; None for a kind that does not select."""
+        ...
+
+    @property
+    def weight_codes(self) -> WeightCodes | None:
+        """What the task says about each shared weight, as a small integer; None for a kind that says more, or less."""
         ...
 
     @property
@@ -95,6 +101,11 @@ class Replace:
 
     @property
     def kept(self) -> BitMask | None:
+        """None: the shared weights do not matter."""
+        return None
+
+    @property
+    def weight_codes(self) -> WeightCodes | None:
         """None: the shared weights do not matter."""
         return None
 
@@ -152,6 +163,11 @@ class Select:
     def kept(self) -> BitMask | None:
         """The bits."""
         return self.bits
+
+    @property
+    def weight_codes(self) -> WeightCodes | None:
+        """The bits: 1 keeps a weight as it is, 0 switches it off."""
+        return WeightCodes(self.KIND, 1, self.shape, lambda: self.bits.unpack().to(torch.int8))
 
     @property
     def nbytes(self) -> int:

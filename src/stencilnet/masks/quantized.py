@@ -12,6 +12,7 @@ from torch import Tensor
 from stencilnet.masks.entries import shared_weight, write_over
 from stencilnet.masks.integers import decode_integers, encode_integers
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +84,11 @@ class Quantized:
     def kept(self) -> BitMask | None:
         """None: a weight whose code is 0 is kept, and the others are not switched off."""
         return None
+
+    @property
+    def weight_codes(self) -> WeightCodes | None:
+        """The codes: 0 keeps a weight as it is."""
+        return WeightCodes(self.KIND, 0, self.shape, lambda: self.codes)
 
     @property
     def nbytes(self) -> int:

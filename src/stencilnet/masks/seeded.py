@@ -15,6 +15,7 @@ from torch import Tensor
 from stencilnet.masks.entries import shared_weight, write_over
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.quantized import Quantized, moved
+from stencilnet.masks.weight_codes import WeightCodes
 
 _ROUNDS = 10
 _MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
@@ -132,6 +133,11 @@ class Seeded:
     @property
     def kept(self) -> BitMask | None:
         """None: no shared weight is kept or switched off."""
+        return None
+
+    @property
+    def weight_codes(self) -> WeightCodes | None:
+        """None: the codes are changes of other weights than the shared ones."""
         return None
 
     @property

@@ -11,6 +11,7 @@ from stencilnet.masks.binarize import binarize, hardened
 from stencilnet.masks.entries import Entry, shared_weight, stored_bits, write_over
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.starting import mirrored
+from stencilnet.masks.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +80,11 @@ class Sign:
     @property
     def kept(self) -> BitMask | None:
         """None: nothing is switched off."""
+        return None
+
+    @property
+    def weight_codes(self) -> WeightCodes | None:
+        """None: no code leaves a weight as it is."""
         return None
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor
 from stencilnet.masks.binarize import THRESHOLD
 from stencilnet.masks.entries import Entry, shared_weight, stored_bits, write_over
 from stencilnet.masks.packing import BitMask
+from stencilnet.masks.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +77,17 @@ class Ternary:
         return self.keep
 
     @property
+    def weight_codes(self) -> WeightCodes | None:
+        """The factors: 1 keeps a weight as it is, 0 switches it off, -1 turns it over."""
+        return WeightCodes(self.KIND, 1, self.shape, self._factors)
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the packed bits."""
         return self.keep.nbytes + self.flip.nbytes
+
+    def _factors(self) -> Tensor:
+        return self.keep.unpack().to(torch.int8) - 2 * self.flip.unpack().to(torch.int8)
 
 
 class Ternaries:

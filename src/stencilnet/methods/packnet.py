@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stencilnet.masks import BitMask, Entry, Free, NetState, Replace, Select, TaskDelta
+from stencilnet.masks import BitMask, Entry, Free, NetState, Replace, Seeded, Select, TaskDelta
 from stencilnet.methods.method import Fit, Fresh
 from stencilnet.models import Layout
 from stencilnet.text.shortening import listed
@@ -120,7 +120,7 @@ def _owned(state: NetState, layout: Layout) -> dict[str, Tensor]:
             entry = delta.entries.get(name)
             if isinstance(entry, Select):
                 bits = bits | entry.bits.unpack().cpu()
-            elif not isinstance(entry, Replace):  # all of it, in whatever form
+            elif not isinstance(entry, Replace | Seeded):  # all of it, in whatever form
                 bits = torch.ones_like(bits)
         owned[name] = bits
     return owned
