@@ -23,6 +23,9 @@ Of = TypeVar("Of")
 
 _SHOWN = 3
 
+_LONGEST = 10_000
+"""Most characters of an error: torch raises one of a loader's process again with its traceback in front."""
+
 
 class FolderError(ValueError):
     """A folder, or what is in it, that does not fit; says which, what was expected and found, and the remedy.
@@ -31,7 +34,7 @@ class FolderError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(shorten(message, 2000))
+        super().__init__(shorten(message, _LONGEST))
 
 
 @dataclass(frozen=True, kw_only=True)
