@@ -45,7 +45,9 @@ METRICS = {"things": ("mIoU", True), "colour": ("MSE_CbCr", False)}
 """What is reported, and whether more is better; colouring's MSE of CbCr is what it is trained on."""
 
 RATES = (2e-3, 4e-3)
-STEPS = 450
+STEPS, FIRST_STEPS = 450, 1400
+"""Of a task, and of the first task."""
+
 Cell = tuple[str, str, int, float]
 
 
@@ -56,7 +58,8 @@ def experiment(arm: str, seed: int, rate: float) -> Experiment:
     sized = (replace(plan, recipe=replace(plan.recipe, steps=STEPS, lr=rate)) for plan in tasks[1:])
     trainer = replace(read.trainer, evaluate_every=STEPS // 2, checkpoint_every=STEPS)
     methods = (MethodPlan(method=ARMS[arm]),)  # type: ignore[arg-type]
-    return replace(read, tasks=(tasks[0], *sized), methods=methods, trainer=trainer)
+    first = replace(tasks[0], recipe=replace(tasks[0].recipe, steps=FIRST_STEPS))
+    return replace(read, tasks=(first, *sized), methods=methods, trainer=trainer)
 
 
 def wanted(seeds: int, rates: Sequence[float], arms: Sequence[str]) -> Iterator[Cell]:
@@ -123,7 +126,7 @@ def cell(wanted: Cell, out: Path) -> dict[str, Any]:
 def run(given: argparse.Namespace) -> None:
     """Learn all cells that are not in the file yet."""
     given.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(given.workers)
+    torch.set_num_threads(1)
     backbone_of(given.out)
     file = given.out / "cells.jsonl"
     rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
