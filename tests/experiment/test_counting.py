@@ -239,15 +239,6 @@ def test_targets_that_teach_nothing(task: Kind, good: Pixels, bad: Pixels, messa
             found(tmp_path, replace(of, data=pairs_of(tmp_path, good, bad)))
 
 
-def test_pairs_of_equal_pictures_are_refused(tmp_path: Path) -> None:
-    data = pairs_of(tmp_path, ramp(), ramp())
-    of = plan(sn.Restoration(), data)
-    assert found(tmp_path, of) == ()
-    same = replace(data, test=PairsSource(inputs="test/inputs", targets="test/inputs"))
-    with pytest.raises(DataError, match="pairs of two different pictures in the test part, but got none; 100 % are of"):
-        found(tmp_path, replace(of, data=same))
-
-
 @pytest.mark.parametrize(
     ("task", "good", "bad", "message"),
     [
@@ -317,7 +308,7 @@ def test_what_is_missing_stands_in_run_folder_and_report(tmp_path: Path) -> None
     assert told[0] == line
     assert material(run).lacking == (line,)
     write_report(run)
-    assert f"- {line}\n" in (tmp_path / "run" / "report.md").read_text()
+    assert f"- {line}\n".replace("`", r"\`") in (tmp_path / "run" / "report.md").read_text()
     assert json.loads((tmp_path / "run" / "counts" / "polyps.json").read_text())["test"]["found"]["polyp"] == 0
     told.clear()
     session = Session(out=tmp_path, root=tmp_path, announce=told.append)

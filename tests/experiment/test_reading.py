@@ -112,7 +112,7 @@ def test_a_value_of_the_wrong_kind_is_named(override: str, problem: str, tmp_pat
 def test_keys_of_several_kinds_are_all_unknown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(write(tmp_path, SMALL), ["backbone={1: 2, a: 3}"])
-    known = "kind, width, norm, init, weights, frozen"
+    known = "kind, width, norm, init, weights, frozen, stored"
     assert caught.value.problems == tuple(f"backbone.{key}: unknown key. Known here: {known}" for key in "1a")
 
 
@@ -262,7 +262,7 @@ def test_a_kind_comes_twice_by_two_names(tmp_path: Path) -> None:
     assert [plan.name for plan in experiment.methods] == ["piggyback", "recommended"]
     assert [plan.method for plan in experiment.methods] == [Piggyback(lr=1e-3), Piggyback(lr=0.5, price=0.1)]
     check_names(path, experiment, methods=("recommended",))
-    with pytest.raises(ConfigError, match=r"no method 'recomended'; there are piggyback, recommended, scratch,"):
+    with pytest.raises(ConfigError, match=r"no method 'recomended'; there are piggyback, recommended, quan"):
         check_names(path, experiment, methods=("recomended",))
     unnamed = SMALL.replace(
         "  - method: {kind: piggyback, lr: 0.001}\n", TWO_MASKS.replace("name: recommended", "tasks: []")

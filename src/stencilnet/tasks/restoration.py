@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from stencilnet.tasks.checks import photo_of, refuse, target_of, unit, unit_image
 from stencilnet.tasks.images import to_picture
-from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
@@ -75,22 +74,6 @@ class Restoration(Plain):
             ValueError: If the example is no pair of uint8 RGB images of one size.
         """
         return {"input": photo_of(example), "target": target_of(example)}
-
-    def inventory(self) -> Inventory:
-        """Pairs that differ: of others the trivial baseline is perfect."""
-        return Inventory(
-            unit="pairs",
-            things=("two different pictures",),
-            enough="pairs of two different pictures",
-            some="pairs of two different pictures",
-            rest="of equal pictures",
-            remedy="Give pairs whose input is damaged, or clean images and a `view.damage`.",
-        )
-
-    def count(self, example: Example) -> Tensor:
-        """Return 1 and 0 for a pair that differs or is still to be made by damage, 0 and 1 for one of equal halves."""
-        same = example.target is not None and torch.equal(example.image, example.target)
-        return torch.tensor([not same, same], dtype=torch.int64)
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
         """Return ``input`` and ``target`` in [0, 1]."""
