@@ -22,8 +22,8 @@ _GAIN = 0.5
 _HALVINGS = 24
 """Halvings of the interval, in which the first steps are searched for: to a ten-millionth of it."""
 
-
 _TINY = torch.finfo(torch.float32).tiny
+"""Least step of a layer, so that one whose weights did not move has a step too."""
 
 
 class Codes(Trainable):

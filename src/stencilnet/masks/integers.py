@@ -24,13 +24,6 @@ Integers = npt.NDArray[np.int8]
 Bytes = npt.NDArray[np.uint8]
 
 
-def entropy(codes: Integers) -> float:
-    """Return the bits that integers take at least, if they are independent and each is as likely as it is frequent."""
-    counts = np.bincount(codes.reshape(-1).astype(np.int64) + LARGEST)
-    counts = counts[counts > 0]
-    return float(-(counts * np.log2(counts / codes.size)).sum()) if codes.size else 0.0
-
-
 def encode_integers(codes: Integers) -> Bytes:
     """Return integers as code words.
 

@@ -22,8 +22,8 @@ class QuantizedDelta:
     moves_shared: ClassVar[bool] = False
     forgets: ClassVar[bool] = False
     target: float = 0.98
-    """Entropy of the codes, in bits a weight. A bundle stores them in at most 1.02 times as many; with head and file
-    header the default comes to 1.01 bits at width 64, and to 1.05 at width 16."""
+    """Entropy of the codes, in bits a weight. A bundle stores them in at most 1.02 times as many. With head, biases
+    and file header the default came to 1.05 bits at width 16."""
     switch: float = 0.3
     """Share of the recipe's steps that fine-tune freely, before weights are rounded."""
     levels: int = 3

@@ -161,9 +161,8 @@ class Loop:
                 f"step, but got nan at step {step}. Are all validation examples void?"
             )
         best = self.progress.best
-        if not self.learner.trainable.selectable:
-            pass
-        elif best is None or (score > best.score if headline.higher_is_better else score < best.score):
+        better = best is None or (score > best.score if headline.higher_is_better else score < best.score)
+        if better and self.learner.trainable.selectable:
             tensors = copied(trained_tensors(self.learner.trainable))
             best = Selected(step=step, score=score, scores=dict(found.scores), tensors=tensors)
         self.progress = replace(self.progress, evaluated=step, best=best)
