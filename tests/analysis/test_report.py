@@ -158,13 +158,13 @@ def test_the_first_highlight_is_how_far_fine_tuning_is(results: tuple[StageResul
     """65 for 70 where more is better, and 240 for 200 where less is."""
     (number, words), *_ = highlights(Comparison.of(results), "piggyback")
     assert number == "-13.6 %"
-    assert words.startswith("beside fine-tuning, by Piggyback: the mean over ")
+    assert words.startswith("gain over fine-tuning by Piggyback: the mean over ")
     assert "from -20.0 to -7.1 %" in words
     coded = [replace(result, stored=330_900 if result.method == "piggyback" else None) for result in results]
     (_, words), *_ = highlights(Comparison.of(coded), "piggyback")
-    assert "by Piggyback at 2.86 bits a weight:" in words  # of 3,703,000 / 4 weights
+    assert "by Piggyback, which takes at most 2.86 bits a weight for a task:" in words  # of 3,703,000 / 4 weights
     alone = [result for result in results if result.method != "finetune"]
-    assert "beside fine-tuning" not in str(highlights(Comparison.of(alone), "piggyback"))
+    assert "fine-tuning by" not in str(highlights(Comparison.of(alone), "piggyback"))
 
 
 def test_highlights_say_nothing_that_was_not_measured(results: tuple[StageResult, ...]) -> None:

@@ -34,10 +34,10 @@ def _beside_finetune(comparison: Comparison, main: str) -> list[tuple[str, str]]
     if not gains:
         return []
     bits = _bits(comparison.stages(main))
-    cost = "" if bits is None else f" at {bits:.2f} bits a weight"
+    cost = "" if bits is None else f", which takes at most {bits:.2f} bits a weight for a task"
     label = (
-        f"beside fine-tuning, by {method_title(main)}{cost}: the mean over {', '.join(gains)}, from "
-        f"{min(gains.values()):+.1f} to {max(gains.values()):+.1f} % (one seed each; more is better)"
+        f"gain over fine-tuning by {method_title(main)}{cost}: the mean over {', '.join(gains)}, from "
+        f"{min(gains.values()):+.1f} to {max(gains.values()):+.1f} %, one seed"
     )
     return [(f"{sum(gains.values()) / len(gains):+.1f} %", label)]
 
