@@ -1,6 +1,5 @@
 """Quantised deltas by hand, as they are stored, and as they are trained."""
 
-import copy
 import math
 from collections import Counter
 from typing import Any
@@ -75,13 +74,12 @@ def test_without_a_shared_weight_there_is_nothing_to_move() -> None:
         entry(2, 3).apply(None)
 
 
-@pytest.mark.parametrize("levels", [1, 3])
-def test_the_zero_bin_is_wider_and_the_largest_code_is_kept_to(levels: int) -> None:
+def test_the_zero_bin_is_wider_and_the_largest_code_is_kept_to() -> None:
     step, dead = torch.tensor(0.5), 1.3
-    places = torch.tensor([0.0, 0.64, 0.66, 1.64, 1.66, 2.66, 9.0]) * 0.5
-    expected = torch.tensor([0, 0, 1, 1, 2, 3, 3]).clamp(max=levels).to(torch.int8)
-    assert torch.equal(rounded_to(places, step, levels, dead), expected)
-    assert torch.equal(rounded_to(-places, step, levels, dead), -expected)
+    places = torch.tensor([0.0, 0.64, 0.66, 1.64, 1.66, 2.66, 126.66, 127.66, 9000.0]) * 0.5
+    expected = torch.tensor([0, 0, 1, 1, 2, 3, 127, 127, 127], dtype=torch.int8)
+    assert torch.equal(rounded_to(places, step, dead), expected)
+    assert torch.equal(rounded_to(-places, step, dead), -expected)
 
 
 WEIGHTS = {"a.weight": (6, 5, 3, 3), "b.weight": (40, 30), "bias": (6,)}
@@ -92,10 +90,10 @@ BEGIN = 30
 """The step at which a training of `STEPS` begins to round."""
 
 
-def codes(target: float = 1.0, levels: int = 3, seed: int = 5, rounding: bool = True) -> Codes:
+def codes(target: float = 1.0, sensitivity: float = 0.0, seed: int = 5, rounding: bool = True) -> Codes:
     """Changes as a training may have left them where rounding begins."""
     shared = {name: drawn(*shape, seed=seed) for name, shape in WEIGHTS.items()}
-    head, options = {"head.bias": torch.zeros(2)}, {"target": target, "levels": levels}
+    head, options = {"head.bias": torch.zeros(2)}, {"target": target, "sensitivity": sensitivity}
     trainable = Codes(shared, (), head, ["a.weight", "b.weight"], ["bias"], switch=0.3, dead=1.3, **options)
     with torch.no_grad():
         for number, change in enumerate(trainable.groups()["weight"]):
@@ -187,17 +185,36 @@ def test_curves_show_bits_and_zeros() -> None:
     assert trainable.status() == {"code/bits": pytest.approx(rate(trainable)), "code/zeros": pytest.approx(share)}
 
 
-def test_steps_are_state() -> None:
-    trainable = codes()
-    other = copy.deepcopy(trainable)
-    trainable.steps.mul_(2)
+@pytest.mark.parametrize(("sensitivity", "finer"), [(0.0, 1.0), (0.4, 10**0.4), (1.0, 10.0)])
+def test_layers_with_larger_gradients_are_coded_more_finely(sensitivity: float, finer: float) -> None:
+    trainable = codes(1.0, sensitivity, rounding=False)
+    first, second, *_ = trainable.groups()["weight"]
+    means = [float(change.detach().abs().mean()) for change in (first, second)]
+    for step in range(1, BEGIN + 1):
+        first.grad, second.grad = (size * drawn(*one.shape).sign() for size, one in ((10.0, first), (1.0, second)))
+        trainable.after_step(step, STEPS)
+    steps = trainable.steps.tolist()
+    assert means[0] / steps[0] / (means[1] / steps[1]) == pytest.approx(finer, rel=1e-4)
+    assert trainable.bits() == pytest.approx(1.0, abs=0.02)
+
+
+def test_steps_and_what_they_are_found_by_are_state() -> None:
+    trainable = codes(1.0, 0.4, rounding=False)
+    first, second, *_ = trainable.groups()["weight"]
+    first.grad, second.grad = 5 * torch.ones_like(first), torch.ones_like(second)
+    trainable.after_step(1, STEPS)
+    other = codes(1.0, 0.4, rounding=False)
     other.load_state_dict(trainable.state_dict())
+    for one in (trainable, other):
+        one.zero_grad()
+        one.after_step(BEGIN, STEPS)
     assert torch.equal(other.steps, trainable.steps)
+    assert not torch.equal(other.steps, codes(1.0, 0.4).steps)
 
 
 def test_layers_that_did_not_move_cost_nothing() -> None:
     shared = {"a": drawn(20, 20)}
-    trainable = Codes(shared, (), {}, ["a"], [], target=1.0, switch=0.3, levels=3, dead=1.3)
+    trainable = Codes(shared, (), {}, ["a"], [], target=1.0, switch=0.3, sensitivity=0.4, dead=1.3)
     trainable.after_step(1, 2)
     assert trainable.bits() == 0
     assert torch.equal(trainable.weights()["a"], shared["a"])
@@ -207,7 +224,7 @@ def test_a_seed_takes_the_place_of_shared_weights_that_stay(as_bytes: Any) -> No
     shared = {"a": drawn(20, 30), "bias": torch.ones(20)}
     seed = Seed.of(4, "a", (20, 30))
     own: dict[str, Any] = {"seeds": {"a": seed}, "start": {"bias": torch.full((20,), 0.5)}}
-    trainable = Codes(shared, (), {}, ["a"], ["bias"], target=1.0, switch=0.3, levels=3, dead=1.3, **own)
+    trainable = Codes(shared, (), {}, ["a"], ["bias"], target=1.0, switch=0.3, sensitivity=0.4, dead=1.3, **own)
     assert torch.equal(trainable.weights()["a"], seed.weight((20, 30)))
     assert torch.equal(trainable.weights()["bias"], torch.full((20,), 0.5))
     assert as_bytes(trainable.shared()) == as_bytes(shared)

@@ -45,7 +45,7 @@ METHODS: tuple[Method, ...] = (
     Piggyback(lr=1e-2, mask="sign", init="finetune"),
     Piggyback(lr=1e-2, mask="sign", init="finetune", teacher=1.0),
     QuantizedDelta(),
-    QuantizedDelta(target=0.3, levels=1),
+    QuantizedDelta(target=0.3, sensitivity=0.0),
     QuantizedDelta(base="seed"),
     Scratch(),
     Finetune(),

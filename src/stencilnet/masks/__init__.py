@@ -8,7 +8,6 @@ from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.forms import Binary, Form
 from stencilnet.masks.growing import grown
-from stencilnet.masks.integers import LARGEST as LARGEST_CODE
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.quantized import Quantized
 from stencilnet.masks.real import RealTask, between
@@ -24,7 +23,6 @@ from stencilnet.masks.weight_codes import WeightCodes
 
 __all__ = [
     "INITIAL",
-    "LARGEST_CODE",
     "THRESHOLD",
     "Affine",
     "Affines",

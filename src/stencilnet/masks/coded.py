@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stencilnet.masks.delta import TaskDelta
 from stencilnet.masks.entries import Entry
+from stencilnet.masks.integers import LARGEST as LARGEST_CODE
 from stencilnet.masks.quantized import Quantized, moved
 from stencilnet.masks.seeded import Seed, Seeded
 from stencilnet.masks.trainable import Trainable
@@ -31,8 +32,9 @@ class Codes(Trainable):
 
     Trained are real changes of the weights. For the first part of a training they go in as they are. From then on each
     is rounded to a multiple of its layer's step, and the gradient passes the rounding unchanged (straight-through).
-    Steps start in proportion to each layer's mean change; every `CONTROL_EVERY` training steps all of them are
-    multiplied by one factor, so that the entropy of the codes stays at the target.
+    Steps start in proportion to each layer's mean change, and inversely to a power of the root mean square of its
+    gradients until then: what the loss is sensitive to is coded finely. Every `CONTROL_EVERY` training steps all of
+    them are multiplied by one factor, so that the entropy of the codes stays at the target.
 
     Args:
         shared: State dict of the backbone without its head.
@@ -42,13 +44,14 @@ class Codes(Trainable):
         trained: Keys of other parameters that are trained as they are.
         target: Bits a weight that the codes take, above 0.
         switch: Share of the training's steps before weights are rounded, in (0, 1).
-        levels: Largest absolute code, 1 to 127.
+        sensitivity: The power of the gradients; 0 codes all layers alike.
         dead: Width of the zero bin, in steps; the others are one step wide.
         seeds: By key of a coded weight: what takes the shared weight's place. None changes the shared weights.
         start: By key of `trained`: where these start, if not where the shared ones are.
     """
 
     steps: Tensor
+    _squares: Tensor
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Codes(Trainable):
         *,
         target: float,
         switch: float,
-        levels: int,
+        sensitivity: float,
         dead: float,
         seeds: Mapping[str, Seed] | None = None,
         start: Mapping[str, Tensor] | None = None,
@@ -74,8 +77,9 @@ class Codes(Trainable):
         self._changes = nn.ParameterList(
             nn.Parameter(torch.zeros(shared[name].shape, dtype=torch.float32)) for name in self._coded_names
         )
-        self._target, self._switch, self._levels, self._dead = target, switch, levels, dead
+        self._target, self._switch, self._sensitivity, self._dead = target, switch, sensitivity, dead
         self.register_buffer("steps", torch.zeros(len(self._coded_names)))
+        self.register_buffer("_squares", torch.zeros(len(self._coded_names)))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return changes of weights, with what else is trained (``weight``), and the head (``head``)."""
@@ -85,7 +89,7 @@ class Codes(Trainable):
         """Return the coded weights, frozen weights and the task's own tensors."""
         weights = self._frozen_weights()
         for name, change, step in zip(self._coded_names, self._changes, self.steps, strict=True):
-            rounded: Tensor = _Round.apply(change, step, self._levels, self._dead)
+            rounded: Tensor = _Round.apply(change, step, self._dead)
             weights[name] = moved(weights[name], rounded)
         return weights | self._own_tensors()
 
@@ -103,6 +107,8 @@ class Codes(Trainable):
     def after_step(self, step: int, steps: int) -> None:
         """Find the codes' steps where rounding begins, and correct them every `CONTROL_EVERY` training steps."""
         begin = max(1, round(self._switch * steps))
+        if step <= begin:
+            self._squares += torch.stack([_mean_square(change) for change in self._changes])
         if step == begin:
             self.steps.copy_(self._fitting_steps())
         elif step > begin and (step - begin) % CONTROL_EVERY == 0:
@@ -126,7 +132,7 @@ class Codes(Trainable):
         return {
             "code target": self._target,
             "code switch": self._switch,
-            "code levels": self._levels,
+            "code sensitivity": self._sensitivity,
             "code zero bin": self._dead,
         }
 
@@ -144,44 +150,56 @@ class Codes(Trainable):
 
     def _codes(self) -> list[Tensor]:
         rows = zip(self._changes, self.steps, strict=True)
-        return [rounded_to(change.detach(), step, self._levels, self._dead) for change, step in rows]
+        return [rounded_to(change.detach(), step, self._dead) for change, step in rows]
 
     def _bits(self, steps: Tensor) -> float:
         rows = zip(self._changes, steps, strict=True)
         counts = [
             torch.bincount(
-                (rounded_to(change.detach(), step, self._levels, self._dead) + self._levels).view(-1).int(),
-                minlength=2 * self._levels + 1,
+                (rounded_to(change.detach(), step, self._dead).int() + LARGEST_CODE).view(-1),
+                minlength=2 * LARGEST_CODE + 1,
             )
             for change, step in rows
         ]
         return sum(_entropy(row) for row in torch.stack(counts).tolist()) / max(self.numel, 1)
 
     def _fitting_steps(self) -> Tensor:
-        """Search for the steps that take the target's bits: the layers' mean changes, times one factor."""
-        means = torch.stack([change.detach().abs().mean().clamp(min=_TINY) for change in self._changes])
-        low, high = log2(1 / 8), log2(128.0)
+        """Search for the steps that take the target's bits: those of `_proportions`, times one factor."""
+        proportions = self._proportions()
+        low, high = log2(1 / 1024), log2(1024.0)
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
-            low, high = (middle, high) if self._bits(2**middle * means) > self._target else (low, middle)
-        return 2**high * means
+            low, high = (middle, high) if self._bits(2**middle * proportions) > self._target else (low, middle)
+        return 2**high * proportions
+
+    def _proportions(self) -> Tensor:
+        """Return the layers' mean changes, each over its gradients' relative size to a power."""
+        means = torch.stack([change.detach().abs().mean() for change in self._changes])
+        sizes = self._squares.sqrt()
+        relative = torch.where(sizes > 0, sizes / sizes.mean(), 1.0)
+        return (means / relative**self._sensitivity).clamp(min=_TINY)
 
 
-def rounded_to(change: Tensor, step: Tensor, levels: int, dead: float) -> Tensor:
+def rounded_to(change: Tensor, step: Tensor, dead: float) -> Tensor:
     """Return the codes of changes, int8: multiples of a step, with a zero bin `dead` steps wide; 0 at a step of 0."""
-    size = (change.abs() / step.clamp(min=_TINY) - (dead / 2 - 1)).floor().clamp(min=0, max=levels)
+    size = (change.abs() / step.clamp(min=_TINY) - (dead / 2 - 1)).floor().clamp(min=0, max=LARGEST_CODE)
     size = torch.where(step > 0, size, 0)
     return torch.where(change < 0, -size, size).to(torch.int8)
 
 
 class _Round(torch.autograd.Function):
     @staticmethod
-    def forward(_ctx: Any, change: Tensor, step: Tensor, levels: int, dead: float) -> Tensor:
-        return torch.where(step > 0, step * rounded_to(change, step, levels, dead), change)
+    def forward(_ctx: Any, change: Tensor, step: Tensor, dead: float) -> Tensor:
+        return torch.where(step > 0, step * rounded_to(change, step, dead), change)
 
     @staticmethod
-    def backward(_ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        return gradients[0], None, None, None
+    def backward(_ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return gradients[0], None, None
+
+
+def _mean_square(change: nn.Parameter) -> Tensor:
+    gradient = change.grad
+    return change.new_zeros(()) if gradient is None else gradient.square().mean()
 
 
 def _entropy(counts: list[int]) -> float:

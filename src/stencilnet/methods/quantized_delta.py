@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, Literal, get_args
 
-from stencilnet.masks import LARGEST_CODE, Codes, NetState, Seed
+from stencilnet.masks import Codes, NetState, Seed
 from stencilnet.methods.method import Fit, Fresh
 
 Base = Literal["backbone", "seed"]
@@ -26,8 +26,9 @@ class QuantizedDelta:
     and file header the default came to 1.05 bits at width 16."""
     switch: float = 0.3
     """Share of the recipe's steps that fine-tune freely, before weights are rounded."""
-    levels: int = 3
-    """Largest absolute code."""
+    sensitivity: float = 0.4
+    """How much finer layers are coded whose weights have larger gradients: a layer's step goes with the root mean
+    square of its gradients to the power of minus this. 0 codes all layers alike."""
     dead: float = 1.3
     """Width of the zero bin in steps: how far a weight has to move before it is moved at all is half of it."""
     base: Base = "backbone"
@@ -41,11 +42,7 @@ class QuantizedDelta:
         problems = [
             *([] if self.target > 0 else [f"`target` to be positive, but got {self.target}"]),
             *([] if 0 < self.switch < 1 else [f"`switch` to be between 0 and 1, but got {self.switch}"]),
-            *(
-                []
-                if 1 <= self.levels <= LARGEST_CODE
-                else [f"`levels` to be from 1 to {LARGEST_CODE}, but got {self.levels}"]
-            ),
+            *([] if self.sensitivity >= 0 else [f"`sensitivity` to be at least 0, but got {self.sensitivity}"]),
             *([] if self.dead > 0 else [f"`dead` to be positive, but got {self.dead}"]),
             *([] if self.base in get_args(Base) else [f"`base` to be backbone or seed, but got {self.base!r}"]),
             *([] if self.base_seed >= 0 else [f"`base_seed` to be at least 0, but got {self.base_seed}"]),
@@ -65,7 +62,7 @@ class QuantizedDelta:
             trained,
             target=self.target,
             switch=self.switch,
-            levels=self.levels,
+            sensitivity=self.sensitivity,
             dead=self.dead,
             seeds=seeds,
             start={name: fresh.shared[name] for name in trained} if seeds else None,
