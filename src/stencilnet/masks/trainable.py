@@ -84,6 +84,11 @@ class Trainable(nn.Module, ABC):
         """
 
     @property
+    def tensorwise(self) -> tuple[str, ...]:
+        """Roles whose parameters Adam gives one second moment a tensor, not one an element."""
+        return ()
+
+    @property
     def selectable(self) -> bool:
         """Whether it stands for a task as it is now, so that an evaluation may select it."""
         return True
