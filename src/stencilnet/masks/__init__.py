@@ -16,7 +16,7 @@ from stencilnet.masks.rounding import Stored
 from stencilnet.masks.scaling import Scaling, scaled
 from stencilnet.masks.seeded import Seed, Seeded
 from stencilnet.masks.sign import Sign, Signs, starting_signs
-from stencilnet.masks.starting import Start, starting_scores, warmed
+from stencilnet.masks.starting import Start, starting_scores, warm_scores
 from stencilnet.masks.state import NetState, whole_weights
 from stencilnet.masks.ternary import Ternaries, Ternary
 from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
@@ -66,6 +66,6 @@ __all__ = [
     "split_columns",
     "starting_scores",
     "starting_signs",
-    "warmed",
+    "warm_scores",
     "whole_weights",
 ]

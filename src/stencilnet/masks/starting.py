@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from stencilnet.masks.binarize import THRESHOLD
+from stencilnet.masks.binarize import INITIAL, THRESHOLD
 from stencilnet.masks.packing import BitMask
 
 Start = Literal["constant", "uniform", "weight"]
@@ -47,11 +47,14 @@ def mirrored(scores: Tensor, up: Tensor) -> Tensor:
     return torch.where(up, scores, 2 * THRESHOLD - scores)
 
 
-def warmed(scores: Mapping[str, Tensor], masks: Mapping[str, BitMask]) -> dict[str, Tensor]:
-    """Start from another task's masks: where its bit is zero, a score starts as far below the threshold as above.
+def warm_scores(masks: Mapping[str, BitMask]) -> dict[str, Tensor]:
+    """Return scores that start from another task's bits, float32, on the CPU, by key.
+
+    Where a bit is one, a score starts as the paper's do; where it is zero, as far below the threshold as these are
+    above it.
 
     Args:
-        scores: Float32, above the threshold, by key.
-        masks: The other task's, by the same keys.
+        masks: The other task's, by key.
     """
-    return {name: mirrored(tensor, masks[name].unpack().to(tensor.device)) for name, tensor in scores.items()}
+    one, zero = torch.tensor(INITIAL), torch.tensor(2 * THRESHOLD - INITIAL)
+    return {name: torch.where(mask.unpack().cpu(), one, zero) for name, mask in masks.items()}
