@@ -84,7 +84,6 @@ def make_fresh() -> Callable[..., Fresh]:
             layout=layout_of(backbone, head, decoder),
             head=fresh_head(backbone, head, channels, torch.Generator().manual_seed(seed)),
             shared=fresh_weights(backbone, head, seed),
-            seed=seed,
             logits=logits,
             probe=probe,
         )

@@ -67,7 +67,7 @@ def forms_net() -> MultiTaskNet:
     norms: dict[str, Entry] = {name: Replace(ramp(shapes[name], 5 + i)) for i, name in enumerate(layout.norms)}
     entries: dict[str, dict[str, Entry]] = {
         "sign": {
-            name: Sign(uneven_bits(shape, i), ramp(channels(shape, int(name in layout.transposed)), i))
+            name: Sign(uneven_bits(shape, i), ramp(channels(shape, int(name.startswith("up"))), i))
             for i, name, shape in masked
         },
         "ternary": {name: ternary(shape, i) for i, name, shape in masked},

@@ -247,19 +247,3 @@ def test_a_warm_start_is_planned_without_training_it() -> None:
     for only, tasks in (((), ["things", "colour"]), (("colour",), ["colour"])):
         found = forecast(warm, ROOT, methods=("piggyback",), only=only, say=lambda _: None)
         assert [row.stage.task for row in found.of("piggyback") if row.stage.method == "piggyback"] == tasks
-
-
-def test_a_fine_tune_before_the_mask_is_planned_within_the_budget() -> None:
-    experiment = tiny("scenes", "colour")
-    methods = {"piggyback": Piggyback(lr=1e-2), "taught": Piggyback(lr=1e-2, teacher=1.0)}
-    methods["signs"] = Piggyback(mask="sign", init="finetune")
-    plans = tuple(
-        dataclasses.replace(experiment.methods[0], name=name, method=method) for name, method in methods.items()
-    )
-    found = forecast(
-        dataclasses.replace(experiment, methods=plans), ROOT, methods=tuple(methods), say=lambda _: None
-    ).trainings[1:]
-    assert [row.stage.method for row in found] == list(methods)
-    assert len({row.steps for row in found}) == 1
-    assert found[0].sizes == found[1].sizes
-    assert found[2].sizes.delta > found[0].sizes.delta  # steps, a number a channel

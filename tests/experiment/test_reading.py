@@ -360,28 +360,17 @@ def test_no_task_is_called_bundle(tmp_path: Path) -> None:
 
 def test_options_of_masks_are_read_strictly(tmp_path: Path) -> None:
     path = write(tmp_path, SMALL)
-    method = read_config(path, ["methods.0.method.mask=sign"]).methods[0].method
-    assert method == Piggyback(lr=1e-3, mask="sign")
+    method = read_config(path, ["methods.0.method.price=0.1"]).methods[0].method
+    assert method == Piggyback(lr=1e-3, price=0.1)
     for override, problem in (
-        (
-            "methods.0.method.mask=soft",
-            "methods.0.method.mask: expected one of binary, sign, ternary, affine, but got 'soft'",
-        ),
-        (
-            "methods.0.method.scaling=all",
-            "methods.0.method.scaling: expected one of none, average, individual, but got 'all'",
-        ),
-        (
-            "methods.0.method.init=0.1",
-            "methods.0.method.init: expected one of constant, uniform, weight, finetune, but got 0.1",
-        ),
-        (
-            "methods.0.method.init_scale=0",
-            "methods.0.method: Expected `init_scale` to be above the threshold, 0.005, but got 0.0.",
-        ),
+        ("methods.0.method.price=-1", "methods.0.method: Expected `price` to be at least 0, but got -1.0."),
         ("methods.0.method.warm_start=3", "methods.0.method.warm_start: expected text, but got a whole number 3"),
         ("methods.0.method.norm=1", "methods.0.method.norm: expected true or false, but got a whole number 1"),
         ("methods.0.method={kind: head_only, lr: 1}", "methods.0.method.lr: unknown key. Known here: "),
+        (
+            "methods.0.method.mask=sign",  # an option of earlier
+            "methods.0.method.mask: unknown key. Known here: lr, norm, warm_start, price",
+        ),
     ):
         with pytest.raises(ConfigError) as caught:
             read_config(path, [override])

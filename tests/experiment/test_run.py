@@ -292,27 +292,27 @@ def test_two_plans_of_one_kind_stand_side_by_side(tmp_path: Path) -> None:
     experiment = two_tasks("piggyback")
     (plan,) = experiment.methods
     priced = dataclasses.replace(plan, name="cheap-ones", method=sn.Piggyback(lr=1e-2, price=0.5))
-    drawn = dataclasses.replace(plan, name="ones", method=sn.Piggyback(lr=1e-2, init="uniform"))
-    run = start(tmp_path / "run", dataclasses.replace(experiment, methods=(priced, drawn, plan)))
+    quick = dataclasses.replace(plan, name="quick", method=sn.Piggyback(lr=2e-2))
+    run = start(tmp_path / "run", dataclasses.replace(experiment, methods=(priced, quick, plan)))
     run.compare()
     assert {key for key in by_stage(run) if key[0] not in ("backbone", "trivial")} == {
-        (name, task) for name in ("cheap-ones", "ones", "piggyback") for task in ("things", "colour")
+        (name, task) for name in ("cheap-ones", "quick", "piggyback") for task in ("things", "colour")
     }
-    bundles = [tmp_path / "run" / name for name in ("bundle", "ones/bundle", "piggyback/bundle")]
+    bundles = [tmp_path / "run" / name for name in ("bundle", "quick/bundle", "piggyback/bundle")]
     records = [sn.load(bundle).records["colour"] for bundle in bundles]
     assert [record.method for record in records] == ["piggyback"] * 3
     assert [record.recipe["method"]["price"] for record in records] == [0.5, 0.0, 0.0]
-    assert [record.recipe["method"]["init"] for record in records] == ["constant", "uniform", "constant"]
+    assert [record.recipe["method"]["lr"] for record in records] == [1e-2, 2e-2, 1e-2]
     one, other = (sn.load(bundle).deltas["colour"].masks for bundle in bundles[1:])
     assert one != other
     report = write_report(run).with_name("report.md").read_text()
     (head,) = {line for line in report.splitlines() if line.startswith("|  | metric | ")}
-    assert head == "|  | metric | Piggyback | cheap-ones | ones | trivial |"
+    assert head == "|  | metric | Piggyback | cheap-ones | quick | trivial |"
     pictures = run.folder.pictures("colour")
-    assert {path.name for path in saved(pictures, "ones").values()} == {"00000-ones.png", "00002-ones.png"}
-    assert jobs(run.experiment, methods=("ones",), only=("colour",))[1].name == "ones/colour"
-    planned = forecast(run.experiment, Path(), methods=("ones",), only=("colour",), say=lambda _: None)
-    assert [row.stage.method for row in planned.trainings] == ["backbone", "ones"]
+    assert {path.name for path in saved(pictures, "quick").values()} == {"00000-quick.png", "00002-quick.png"}
+    assert jobs(run.experiment, methods=("quick",), only=("colour",))[1].name == "quick/colour"
+    planned = forecast(run.experiment, Path(), methods=("quick",), only=("colour",), say=lambda _: None)
+    assert [row.stage.method for row in planned.trainings] == ["backbone", "quick"]
     before = tree(tmp_path / "run")
     start(tmp_path / "run", run.experiment, resume=True).compare()
     assert tree(tmp_path / "run") == before

@@ -1,8 +1,11 @@
 """What a task says about one key."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from stencilnet.masks import Affine, BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, Sign, TaskDelta, Ternary
 
@@ -80,6 +83,16 @@ def test_the_neutral_code_leaves_its_weight_as_it_is() -> None:
             assert torch.equal(entry.apply(weight) == weight, still), entry.KIND
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("entry", entries()[1:], ids=lambda entry: entry.KIND)
+def test_what_is_written_is_what_apply_gives(entry: Entry, dtype: torch.dtype, as_bytes: Any) -> None:
+    weight = torch.randn(2, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    out = torch.full_like(weight, 7)
+    entry.write(weight, out)
+    assert as_bytes({"w": out}) == as_bytes({"w": entry.apply(weight)})
+    assert entry.apply(weight).dtype == dtype
+
+
 def test_sign_against_numpy() -> None:
     weight = torch.tensor([[-1.0, 3.0, -0.0], [7.0, 2.0, -8.0]])
     moved = entries()[2].apply(weight)
@@ -114,6 +127,41 @@ def test_affine_against_numpy() -> None:
     weight = torch.tensor([[-1.0, 3.0, -0.0], [7.0, 2.0, -8.0]])
     w, m = weight.numpy(), BITS.numpy().astype(np.float32)
     np.testing.assert_array_equal(entries()[4].apply(weight).numpy(), 0.5 * w + 0.25 - m + 2 * w * m)
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [torch.ones(2), torch.ones(3, 1), torch.ones(2, 3), torch.ones(2, 1).double(), torch.ones(1, 3, 1)],
+    ids=["few dimensions", "other size", "two wide", "float64", "more dimensions"],
+)
+def test_steps_that_do_not_fit_are_refused(scale: Tensor) -> None:
+    with pytest.raises(
+        ValueError, match=r"scale of a \(2, 3\) weight to be float32, its shape 1 in every dimension but"
+    ):
+        Sign(BitMask.pack(BITS), scale)
+
+
+def test_signs_need_a_weight_and_memory_of_its_shape() -> None:
+    entry = entries()[2]
+    with pytest.raises(ValueError, match=r"Expected a shared weight of shape \(2, 3\) to move, but got none\."):
+        entry.apply(None)
+    with pytest.raises(ValueError, match=r"argument `out` to be torch.float32 of shape \(2, 3\) on cpu, but got"):
+        entry.write(torch.ones(2, 3), torch.ones(1, 3))
+
+
+def test_a_flip_of_what_is_not_kept_is_refused() -> None:
+    keep, flip, short = (BitMask.pack(torch.tensor(bits) > 0) for bits in ([1, 0, 1], [1, 1, 0], [1, 0]))
+    for other in (flip, short):
+        with pytest.raises(
+            ValueError, match=r"Expected `flip` to turn over some of the \(3,\) weights that `keep` keeps"
+        ):
+            Ternary(keep, other)
+
+
+@pytest.mark.parametrize("k", [torch.ones(3), torch.ones(1, 4), torch.ones(4).double()])
+def test_other_than_four_numbers_are_refused(k: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"numbers `k` of an affine mask to be float32 of shape \(4,\), but got"):
+        Affine(BitMask.pack(BITS), k)
 
 
 def test_select_keeps_the_weights_dtype() -> None:

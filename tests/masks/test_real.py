@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.masks import THRESHOLD, BitMask, Masks, RealTask, Replace, Ternaries, between
+from stencilnet.masks import THRESHOLD, BitMask, Masks, RealTask, Replace, between
 
 SHAPES = {"a.weight": (8, 5, 3, 3), "b.weight": (40, 7)}
 
@@ -40,13 +40,6 @@ def test_a_training_is_handed_out_before_its_scores_are_cut() -> None:
     with torch.no_grad():
         masks.groups()["mask"][0].zero_()
     assert torch.equal(real.scores["a.weight"], scores(1)["a.weight"]), "a copy: what was handed out stays"
-
-
-def test_a_form_that_has_more_than_its_scores_is_refused() -> None:
-    shared = {name: torch.randn(shape) for name, shape in SHAPES.items()}
-    masks = Masks(shared, (), {"head.weight": torch.randn(3, 4)}, SHAPES, form=lambda _n, _w: Ternaries())
-    with pytest.raises(ValueError, match="Expected binary masks, but got Ternaries"):
-        masks.real()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

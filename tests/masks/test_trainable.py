@@ -1,7 +1,6 @@
 """One table of trainables over one table of backbones, one set of laws."""
 
 import copy
-import dataclasses
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,22 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import (
-    INITIAL,
-    Affines,
-    BitMask,
-    Form,
-    Free,
-    Masks,
-    NetState,
-    Replace,
-    Select,
-    Signs,
-    Ternaries,
-    Trainable,
-    Weights,
-    starting_signs,
-)
+from stencilnet.masks import INITIAL, BitMask, Free, Masks, NetState, Replace, Select, Trainable, Weights, warm_scores
 from stencilnet.methods import Fresh
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
@@ -89,41 +73,12 @@ def free(names: Callable[[Fresh], tuple[str, ...]]) -> Build:
     )
 
 
-def formed(form: Callable[[Tensor, int], Form], *, by_sign: bool = False, fixed: bool = False) -> Build:
-    """Masks of another form over all weights."""
-
-    def build(shared: Mapping[str, Tensor], fresh: Fresh) -> Trainable:
-        layout = fresh.layout
-        start = {name: torch.full(shared[name].shape, INITIAL) for name in layout.masked}
-        return Masks(
-            shared,
-            layout.buffers,
-            fresh.head,
-            layout.masked,
-            form=lambda name, weight: form(weight, int(name in layout.transposed)),
-            start={name: starting_signs(t, shared[name]) for name, t in start.items()} if by_sign else start,
-            fixed=fixed,
-        )
-
-    return build
-
-
-FORMS: dict[str, Build] = {
-    "signs": formed(Signs, by_sign=True),
-    "signs that stay": formed(Signs, by_sign=True, fixed=True),
-    "ternary masks": formed(lambda weight, channel: Ternaries()),
-    "affine masks": formed(lambda weight, channel: Affines(weight)),
-}
 TRAINABLES: dict[str, Build] = {
     "masks over all": masks(lambda fresh: fresh.layout.masked),
     "masks over some": masks(lambda fresh: fresh.layout.masked[1:]),
     "masks over none": masks(lambda fresh: ()),
     "masks and norms": lambda shared, fresh: Masks(
         shared, fresh.layout.buffers, fresh.head, fresh.layout.masked, fresh.layout.norms
-    ),
-    **FORMS,
-    "masks of scaled gradients": lambda shared, fresh: Masks(
-        shared, fresh.layout.buffers, fresh.head, fresh.layout.masked, scaling="individual"
     ),
     "weights all": weights(lambda fresh: fresh.layout.parameters),
     "weights of the decoder": weights(lambda fresh: fresh.layout.decoder),
@@ -183,8 +138,6 @@ def test_delta_over_the_shared_weights_is_bit_equal_to_the_effective_weights(
 
 def test_an_untrained_trainable_is_the_backbone_with_the_new_head(case: Case, as_bytes: AsBytes) -> None:
     """All-ones bits, and weights at their start, change nothing."""
-    if case.build in (FORMS["signs"], FORMS["signs that stay"]):
-        pytest.skip("signs start a step away from it")
     trainable, x = case.trainable(), torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     plain = {**case.shared, **case.fresh.head}
     assert as_bytes(trainable.weights()) == as_bytes(plain)
@@ -249,13 +202,12 @@ def test_delta_is_a_snapshot(case: Case, make_fit: Any, as_bytes: AsBytes) -> No
 def test_nbytes_is_one_bit_a_masked_weight_and_the_rest_whole(case: Case) -> None:
     trainable = case.trainable()
     counts = [parameter.numel() for name, parameter in trainable.named_parameters() if name.startswith("_real.")]
-    bits = sum((count + 7) // 8 for count in counts) * (2 if case.build is FORMS["ternary masks"] else 1)
+    bits = sum((count + 7) // 8 for count in counts)
     whole = sum(p.numel() * 4 for role, group in trainable.groups().items() if role != "mask" for p in group)
     statistics = sum(case.shared[n].numel() * case.shared[n].element_size() for n in case.fresh.layout.buffers)
     delta = trainable.delta()
     assert delta.nbytes == bits + whole + statistics
-    selects = isinstance(trainable, Masks) and trainable.selects
-    assert [mask.numel for mask in delta.masks.values()] == (counts if selects else [])
+    assert [mask.numel for mask in delta.masks.values()] == counts
 
 
 def test_shared_weights_afterwards(case: Case, make_fit: Any, as_bytes: AsBytes) -> None:
@@ -298,8 +250,7 @@ def test_loaded_tensors_are_seen(case: Case, make_fit: Any, as_bytes: AsBytes) -
 
 def test_frozen_weights_are_the_states_own_memory(case: Case) -> None:
     trainable = case.trainable()
-    weights = [p for name, p in trainable.named_parameters() if not name.startswith("_real.")]  # scores may be fixed
-    frozen = [p for p in weights if not p.requires_grad and p.dtype != torch.bool]
+    frozen = [p for p in trainable.parameters() if not p.requires_grad and p.dtype != torch.bool]
     assert {p.data_ptr() for p in frozen} <= {tensor.data_ptr() for tensor in case.shared.values()}
 
 
@@ -342,23 +293,6 @@ def test_roles() -> None:
     assert {r: len(g) for r, g in Weights(shared, (), head, ("a", "b")).groups().items()} == {"weight": 2, "head": 1}
 
 
-def test_fixed_scores_stay_and_what_a_task_has_of_its_own_starts_elsewhere(make_fresh: Any, make_fit: Any) -> None:
-    network = UNet(width=2, norm="affine")
-    fresh = make_fresh(network, channels=2, seed=1, head="head", decoder=DECODER)
-    layout, shared = fresh.layout, {n: t for n, t in network.state_dict().items() if not n.startswith("head.")}
-    own = {name: torch.full_like(tensor, 0.5) for name, tensor in {**shared, **fresh.head}.items()}
-    trainable = Masks(shared, layout.buffers, fresh.head, layout.masked, layout.norms, own=own, fixed=True)
-    weights = trainable.weights()
-    assert all(bool((weights[name] == 0.5).all()) for name in (*layout.norms, *layout.head))
-    assert torch.equal(weights["conv1_1.weight"], shared["conv1_1.weight"])
-    assert trainable.groups().keys() == {"norm", "head"}
-    assert trainable.settings == {"mask scores": "fixed"}
-    make_fit(network)(trainable)
-    assert trainable.flips() == 0
-    assert not bool((trainable.weights()["head.weight"] == 0.5).any())
-    assert all(torch.equal(tensor, shared[name]) for name, tensor in trainable.shared().items())
-
-
 def test_trained_weights_are_not_held_frozen_as_well() -> None:
     shared, head = {"a": torch.ones(2), "b": torch.ones(3)}, {"h": torch.ones(1)}
     trainable = Weights(shared, (), head, ("a",))
@@ -377,6 +311,19 @@ def test_zeros_counts_what_is_switched_off() -> None:
     entry = trainable.delta().entries["a"]
     assert isinstance(entry, Select)
     assert entry.bits == BitMask.pack(torch.tensor([[False] * 3, [True] * 3]))
+
+
+def test_flips_count_what_is_not_as_it_started() -> None:
+    bits = BitMask.pack(torch.tensor([True, False, True, False]))
+    shared, head = {"a": torch.ones(4)}, {"h": torch.ones(1)}
+    cold, warm = Masks(shared, (), head, ("a",)), Masks(shared, (), head, ("a",), start=warm_scores({"a": bits}))
+    for trainable, zeros in ((cold, 0), (warm, 2)):
+        assert (trainable.flips(), trainable.zeros(), trainable.numel) == (0, zeros, 4)
+        assert trainable.status() == {"mask/zeros": zeros / 4}
+        (real,) = trainable.groups()["mask"]
+        with torch.no_grad():
+            real[0] -= 1
+        assert (trainable.flips(), trainable.zeros()) == (1, zeros + 1)
 
 
 def test_mask_gradient_is_that_of_a_leaf_weight_times_the_weight(backbone: Backbone, make_fresh: Any) -> None:
@@ -407,17 +354,16 @@ def test_mask_gradient_is_that_of_a_leaf_weight_times_the_weight(backbone: Backb
         torch.testing.assert_close(real.grad, leaf * shared[name], rtol=1e-5, atol=1e-9)
 
 
-@pytest.mark.parametrize("build", [TRAINABLES["masks over all"], *FORMS.values()], ids=["masks over all", *FORMS])
-def test_real_masks_stay_float32_over_bf16_weights(build: Build, make_fresh: Any, as_bytes: AsBytes) -> None:
+def test_real_masks_stay_float32_over_bf16_weights(make_fresh: Any, as_bytes: AsBytes) -> None:
     torch.manual_seed(0)
     network = linear_net().bfloat16()
     fresh = make_fresh(network, channels=CHANNELS, seed=1, head="5", decoder=())
     shared = {n: t for n, t in network.state_dict().items() if n not in fresh.layout.head}
     head = {name: tensor.bfloat16() for name, tensor in fresh.head.items()}
-    trainable = build(shared, dataclasses.replace(fresh, head=head))
+    trainable = Masks(shared, fresh.layout.buffers, head, fresh.layout.masked)
     output = torch.func.functional_call(network, trainable.weights(), (torch.rand(2, 3, 32, 32).bfloat16(),))
     output.square().mean().backward()
-    for real in trainable.groups().get("mask", []):
+    for real in trainable.groups()["mask"]:
         assert real.dtype == torch.float32
         assert real.grad is not None
         assert real.grad.dtype == torch.float32

@@ -35,15 +35,7 @@ from stencilnet.models.unet import Norm
 
 METHODS: tuple[Method, ...] = (
     Piggyback(lr=1e-2),
-    Piggyback(lr=1e-2, mask="sign"),
-    Piggyback(lr=1e-2, mask="ternary"),
-    Piggyback(lr=1e-2, mask="affine"),
-    Piggyback(lr=1e-2, scaling="average"),
-    Piggyback(lr=1e-2, init="weight", scaling="individual"),
-    Piggyback(lr=1e-2, init="uniform"),
-    Piggyback(lr=1e-2, teacher=1.0),
-    Piggyback(lr=1e-2, mask="sign", init="finetune"),
-    Piggyback(lr=1e-2, mask="sign", init="finetune", teacher=1.0),
+    Piggyback(lr=1e-2, price=0.1),
     QuantizedDelta(),
     QuantizedDelta(target=0.3, sensitivity=0.0),
     QuantizedDelta(base="seed"),
@@ -58,7 +50,6 @@ METHODS: tuple[Method, ...] = (
 )
 OVER_AFFINE: tuple[Method, ...] = (
     Piggyback(lr=1e-2, norm=True),
-    Piggyback(lr=1e-2, norm=True, mask="sign", init="finetune"),
     QuantizedDelta(),
     QuantizedDelta(base="seed"),
     NormOnly(),

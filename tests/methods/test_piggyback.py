@@ -3,13 +3,13 @@
 import dataclasses
 import logging
 import math
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from stencilnet.masks import NetState, Replace, Select, Sign
+from stencilnet.masks import NetState, Replace, Select
 from stencilnet.methods import Fresh, HeadOnly, Piggyback
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
@@ -103,18 +103,16 @@ def test_a_warm_start_has_the_bits_of_the_earlier_task(
     assert zeros(itself, "a") == 0
 
 
-def test_a_warm_start_takes_the_head_along_if_asked_to_and_if_it_fits(
+def test_a_warm_start_takes_the_head_along_if_it_fits(
     backbone: nn.Module, state: NetState, fresh: Fresh, make_fit: Any, make_fresh: Any
 ) -> None:
     def head(learned: NetState, task: str) -> dict[str, torch.Tensor]:
         return {n: e.tensor for n, e in learned.deltas[task].entries.items() if isinstance(e, Replace)}
 
     earlier = Piggyback(lr=1e-2).learn(state, "a", fresh, make_fit(backbone))
-    method = Piggyback(warm_start="a", warm_head=True)
+    method = Piggyback(warm_start="a")
     taken = head(method.learn(earlier, "b", fresh, lambda trainable, **_: trainable), "b")
     assert all(torch.equal(tensor, head(earlier, "a")[name]) for name, tensor in taken.items())
-    alone = head(Piggyback(warm_start="a").learn(earlier, "b", fresh, lambda trainable, **_: trainable), "b")
-    assert all(torch.equal(tensor, fresh.head[name]) for name, tensor in alone.items())
     other: Fresh = make_fresh(backbone, channels=5, seed=6, head="head", decoder=DECODER)
     unfit = head(method.learn(earlier, "c", other, lambda trainable, **_: trainable), "c")
     assert all(torch.equal(tensor, other.head[name]) for name, tensor in unfit.items())
@@ -138,105 +136,18 @@ def test_an_unflipped_warm_start_is_warned_of(
     assert "The finished mask of task `b` is as it started, and only the head was learned." in caplog.text
 
 
-def test_drawn_starts_follow_the_tasks_seed(state: NetState, fresh: Fresh) -> None:
-    method = Piggyback(init="uniform")
-    masks = [
-        method.learn(state, "a", dataclasses.replace(fresh, seed=seed), lambda trainable, **_: trainable)
-        .deltas["a"]
-        .masks
-        for seed in (1, 1, 2)
-    ]
-    assert masks[0] == masks[1] != masks[2]
-
-
-@pytest.mark.parametrize(
-    ("options", "problem"),
-    [
-        ({"mask": "soft"}, "`mask` to be one of binary, sign, ternary, affine, but got 'soft'"),
-        ({"scaling": "all"}, "`scaling` to be one of none, average, individual, but got 'all'"),
-        ({"init": "ones"}, "`init` to be one of constant, uniform, weight, finetune, but got 'ones'"),
-        ({"init_scale": 5e-3}, r"`init_scale` to be above the threshold, 0\.005, but got 0\.005"),
-        ({"init_scale": math.nan}, r"`init_scale` to be above the threshold, 0\.005, but got nan"),
-        ({"init": "weight", "init_scale": 0.1}, r"no `init_scale` with `init: weight`, but got 0\.1"),
-        ({"mask": "sign", "scaling": "average"}, "no `scaling` with `mask: sign`, .* but got average"),
-        ({"mask": "sign", "init": "uniform"}, "no `init: uniform` with `mask: sign`"),
-        (
-            {"mask": "ternary", "warm_start": "a"},
-            "`warm_start` to come with `mask: binary` or `affine`, but got ternary",
-        ),
-        ({"init": "uniform", "warm_start": "a"}, "no `warm_start` with `init: uniform`"),
-        ({"init": "finetune"}, "`init: finetune` to come with `mask: sign`, but got binary"),
-        (
-            {"mask": "sign", "init": "finetune", "init_scale": 0.1},
-            r"no `init_scale` with `init: finetune`, but got 0\.1",
-        ),
-        ({"teacher": -0.5}, r"`teacher` to be at least 0, but got -0\.5"),
-        ({"teacher": 1.0, "price": 0.1}, "`price` or `teacher`, not both"),
-        ({"teacher": 1.0, "finetune_share": 1.0}, r"`finetune_share` to be between 0 and 1, but got 1\.0"),
-        ({"finetune_share": 0.25}, "no `finetune_share` without `teacher` or `init: finetune`"),
-        ({"warm_head": True}, "`warm_head` to come with `warm_start`"),
-        ({"lr": -1.0, "mask": "soft"}, r"`mask` to be .*; the masks' `lr` to be positive, but got -1\.0"),
-    ],
-    ids=lambda value: " ".join(map(str, value)) if isinstance(value, dict) else "",
-)
-def test_options_that_make_no_sense_are_refused(options: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValueError, match=f"Expected {problem}"):
-        Piggyback(**options)
-
-
 @pytest.mark.parametrize("lr", [0.0, -1e-3, math.nan])
 def test_the_rate_must_be_positive(lr: float) -> None:
     with pytest.raises(ValueError, match=rf"Expected the masks' `lr` to be positive, but got {lr}\."):
         Piggyback(lr=lr)
 
 
-def test_the_default_rate_is_the_originals() -> None:
-    assert Piggyback().lr == 1e-4
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(
+        ValueError, match=r"`lr` to be positive, but got -1\.0; `price` to be at least 0, but got -2\.0"
+    ):
+        Piggyback(lr=-1.0, price=-2.0)
 
 
-def kinds(state: NetState, task: str) -> set[str]:
-    entries = state.deltas[task].entries
-    return {entries[name].KIND for name in state.shared if name.endswith("weight")}
-
-
-def test_signs_are_stored_with_a_step_a_channel(
-    backbone: nn.Module, state: NetState, fresh: Fresh, make_fit: Any
-) -> None:
-    delta = Piggyback(lr=1e-2, mask="sign").learn(state, "a", fresh, make_fit(backbone)).deltas["a"]
-    assert delta.masks == {}
-    for name in fresh.layout.masked:
-        entry, weight = delta.entries[name], state.shared[name]
-        assert isinstance(entry, Sign)
-        channels = weight.shape[1 if name.startswith("up") else 0]
-        assert entry.scale.numel() == channels
-        assert entry.scale.shape[1 if name.startswith("up") else 0] == channels
-        start = float(weight.abs().mean())
-        assert bool((entry.scale - start).abs().max() > 0)  # trained, and at most 4 steps of 1 % away
-        torch.testing.assert_close(entry.scale, torch.full_like(entry.scale, start), rtol=0.05, atol=0)
-        assert not torch.equal(entry.bits.unpack(), weight >= 0)
-
-
-@pytest.mark.parametrize(
-    ("mask", "words"),
-    [
-        ("sign", "as it started, "),
-        ("ternary", "all ones: it selects the whole backbone, "),
-        ("affine", "as it started, "),
-    ],
-)
-def test_an_unflipped_mask_of_any_form_is_warned_of(
-    mask: Literal["sign", "ternary", "affine"],
-    words: str,
-    backbone: nn.Module,
-    state: NetState,
-    fresh: Fresh,
-    make_fit: Any,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    for lr, warnings in ((1e-2, 0), (1e-4, 1)):
-        with caplog.at_level(logging.WARNING):
-            learned = Piggyback(lr=lr, mask=mask).learn(state, "gogh", fresh, make_fit(backbone, lr=lr, steps=4))
-        assert kinds(learned, "gogh") == {mask}
-        assert len(caplog.records) == warnings
-    beside = "the head" if mask == "ternary" else "what is beside it"
-    assert f"The finished mask of task `gogh` is {words}and only {beside} was learned." in caplog.text
+def test_settings_and_defaults_are_pinned() -> None:
+    assert dataclasses.asdict(Piggyback()) == {"lr": 1e-4, "norm": False, "warm_start": None, "price": 0.0}

@@ -46,7 +46,7 @@ def fit(backbone: nn.Module, make_fit: Any) -> Any:
 def state(fresh: dict[str, Fresh], fit: Any) -> NetState:
     """Four columns: the backbone, a mask over it, and two progressive ones."""
     state = learn_first("first", fresh["first"], fit)
-    state = Piggyback(lr=1e-2, init="uniform").learn(state, "masked", fresh["masked"], fit)
+    state = Piggyback(lr=1e-2).learn(state, "masked", fresh["masked"], fit)
     for task in ("a", "b"):
         state = Progressive().learn(state, task, fresh[task], fit)
     return state

@@ -52,7 +52,6 @@ def test_convolution_and_linear_weights_are_masked_biases_and_norms_are_not() ->
         *(f"{name}.{leaf}" for name in ("batch", "group") for leaf in ("weight", "bias")),
         "table.weight",
     }
-    assert layout.transposed == ("up1d.weight", "up2d.weight", "up3d.weight")
     assert layout.norms == ("batch.weight", "batch.bias", "group.weight", "group.bias")
     assert layout.buffers == ("batch.running_mean", "batch.running_var", "batch.num_batches_tracked")
     assert layout.decoder == tuple(n for n in layout.parameters if n.startswith("up"))

@@ -24,6 +24,27 @@ README = HERE.parents[2] / "README.md"
 RECOMMENDED = "binary + own norm, lr 1e-3, price 0.1"
 Cell = dict[str, Any]
 
+GONE: dict[str, dict[str, str]] = {
+    "binary, lr 1e-2": {
+        "binary, uniform start": "instance",
+        "binary, average scaling": "instance",
+        "ternary": "instance",
+        "affine": "instance",
+        "sign": "instance",
+    },
+    "binary + norm, lr 1e-3": {
+        "binary + norm, uniform start": "affine",
+        "ternary + norm": "affine",
+        "affine + norm": "affine",
+        "sign + norm": "affine",
+        "sign + norm, lr 1e-3": "affine",
+    },
+}
+"""Measured arms whose options no longer exist, and their backbones' norms, by the arm that they stand behind."""
+ROWS = {row: of for arm, (norm, _) in ARMS.items() for row, of in {arm: norm, **GONE.get(arm, {})}.items()}
+"""Every arm that may have a row, in order, and its backbone's norm."""
+MASKS = {*VARIANTS, *PRICES, *(arm for arms in GONE.values() for arm in arms)}
+
 
 def tested(cell: Cell) -> Cell:
     """The same cell, its test result in the place of its validation result."""
@@ -43,7 +64,7 @@ def screen(cells: list[Cell]) -> list[str]:
         "| arm | backbone's norm | " + " | ".join(f"{task} | bits a weight" for task in SCREEN) + " |",
         "| :--- | :--- |" + " ---: | ---: |" * len(SCREEN),
     ]
-    for arm, (norm, _) in ARMS.items():
+    for arm, norm in ROWS.items():
         held = [found[arm, task] for task in SCREEN if (arm, task) in found]
         if held:
             shown = [f"{told(cell, found['fine-tune', cell['task']])} | {bits([cell])}" for cell in held]
@@ -54,7 +75,7 @@ def screen(cells: list[Cell]) -> list[str]:
 def final(cells: list[Cell], tasks: list[str]) -> list[str]:
     """The chosen arms on all tasks: test data, the mean over seeds against fine-tuning's."""
     rows = ["| arm | " + " | ".join(tasks) + " | bits a weight |", "| :--- |" + " ---: |" * (len(tasks) + 1)]
-    for arm in ARMS:
+    for arm in ROWS:
         held = [cell for cell in cells if cell["arm"] == arm and cell["test"]]
         if held:
             shown = [seeds([c for c in held if c["task"] == task], cells, task) for task in tasks]
@@ -129,13 +150,13 @@ def pareto(cells: list[Cell], title: str) -> Figure:
         figure = Figure(figsize=(8.0, 5.0), layout="constrained")
         axes = figure.add_subplot()
         markers = cycle("os^vD*PX<>hp")
-        for arm in ARMS:
+        for arm in ROWS:
             held = {cell["task"]: cell for cell in cells if cell["arm"] == arm}
             if set(held) != set(usual):
                 continue
             size = mean(cell["bytes"] for cell in held.values()) / 1024
             value = 100 * mean(gain(held[task], usual[task]) for task in usual)
-            colour = METHOD_COLOURS["piggyback" if arm in VARIANTS | PRICES or "piggyback" in arm else "finetune"]
+            colour = METHOD_COLOURS["piggyback" if arm in MASKS or "piggyback" in arm else "finetune"]
             style = "none" if arm in PRICES else "full"
             axes.plot([size], [value], next(markers), color=colour, label=arm, markersize=7, fillstyle=style)
         axes.axhline(0, color=INK, linewidth=1)

@@ -52,7 +52,7 @@ def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tu
     if not codes:
         raise ValueError(
             f"Expected tasks with masks or codes in {bundle}, but none of {listed(net.tasks) or 'no tasks'} has "
-            "one. Learn one by piggyback, with `mask: binary` or `ternary`, or by quantized_delta over the backbone."
+            "one. Learn one by piggyback, or by quantized_delta over the backbone."
         )
     ordered = tuple(_ceiling(pair, net, codes) for pair in ceilings)
     kinds = by_kind(codes)

@@ -74,16 +74,15 @@ def real_task(run: Run, name: str) -> RealTask:
 
     Args:
         run: The run.
-        name: One of its tasks, learned by its first method of kind piggyback, with binary masks.
+        name: One of its tasks, learned by its first method of kind piggyback.
 
     Raises:
         RunError: If it was not learned so, or its checkpoint is gone or another training's.
     """
     found = next(((p.name, p.method) for p in run.experiment.methods if isinstance(p.method, Piggyback)), None)
-    label, method = found or ("", None)
-    if method is None or method.mask != "binary":
-        got = "none" if method is None else f"`mask: {method.mask}`"
-        raise RunError(f"Expected a run by piggyback with `mask: binary` in {run.folder.path}, but it has {got}.")
+    if found is None:
+        raise RunError(f"Expected a run by piggyback in {run.folder.path}, but it has none.")
+    label, method = found
     bundle = run.folder.bundle(label, name, moves_shared=False)
     net = load(bundle) if bundle.exists() else None
     learned = [] if net is None else [t for t, record in net.records.items() if record.method == method.name]
@@ -92,7 +91,7 @@ def real_task(run: Run, name: str) -> RealTask:
             f"Expected a task that {run.folder.path} has learned by piggyback "
             f"({listed(learned) or 'it has none so far'}), but got {name!r}."
         )
-    path = run.folder.stage(label, name) / f"fit-{int(method.finetunes)}" / "checkpoint.pt"
+    path = run.folder.stage(label, name) / "fit-0" / "checkpoint.pt"
     if not path.exists():
         raise RunError(
             f"Expected the real mask of {name!r} in {path}, but the file is gone. Bits alone have nothing between "

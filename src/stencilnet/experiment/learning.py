@@ -225,7 +225,6 @@ def fresh_of(
         layout=net.layout,
         head=net.fresh_head(task.channels, torch.Generator().manual_seed(seed)),
         shared=net.fresh_weights(seed),
-        seed=seed,
         logits=logits,
         probe=probe,
     )

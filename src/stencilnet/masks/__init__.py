@@ -1,23 +1,21 @@
 """The one idea: a task is a delta over frozen weights, bits where it selects, tensors where it replaces."""
 
-from stencilnet.masks.affine import Affine, Affines
+from stencilnet.masks.affine import Affine
 from stencilnet.masks.binarize import INITIAL, THRESHOLD, binarize, select
 from stencilnet.masks.coded import Codes
 from stencilnet.masks.columns import backbone_key, column_key, lateral_key, lateral_of, split_columns
 from stencilnet.masks.delta import DeltaError, TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
-from stencilnet.masks.forms import Binary, Form
 from stencilnet.masks.growing import grown
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.quantized import Quantized
 from stencilnet.masks.real import RealTask, between
 from stencilnet.masks.rounding import Stored
-from stencilnet.masks.scaling import Scaling, scaled
 from stencilnet.masks.seeded import Seed, Seeded
-from stencilnet.masks.sign import Sign, Signs, starting_signs
-from stencilnet.masks.starting import Start, starting_scores, warmed
+from stencilnet.masks.sign import Sign
+from stencilnet.masks.starting import warm_scores
 from stencilnet.masks.state import NetState, whole_weights
-from stencilnet.masks.ternary import Ternaries, Ternary
+from stencilnet.masks.ternary import Ternary
 from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
 from stencilnet.masks.weight_codes import WeightCodes
 
@@ -25,29 +23,22 @@ __all__ = [
     "INITIAL",
     "THRESHOLD",
     "Affine",
-    "Affines",
-    "Binary",
     "BitMask",
     "Codes",
     "DeltaError",
     "Entry",
-    "Form",
     "Free",
     "Masks",
     "NetState",
     "Quantized",
     "RealTask",
     "Replace",
-    "Scaling",
     "Seed",
     "Seeded",
     "Select",
     "Sign",
-    "Signs",
-    "Start",
     "Stored",
     "TaskDelta",
-    "Ternaries",
     "Ternary",
     "Trainable",
     "WeightCodes",
@@ -59,11 +50,8 @@ __all__ = [
     "grown",
     "lateral_key",
     "lateral_of",
-    "scaled",
     "select",
     "split_columns",
-    "starting_scores",
-    "starting_signs",
-    "warmed",
+    "warm_scores",
     "whole_weights",
 ]

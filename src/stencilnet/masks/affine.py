@@ -7,8 +7,7 @@ from typing import ClassVar, Self
 import torch
 from torch import Tensor
 
-from stencilnet.masks.binarize import binarize, hardened, select
-from stencilnet.masks.entries import Entry, shared_weight, stored_bits, write_over
+from stencilnet.masks.entries import shared_weight, stored_bits, write_over
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.weight_codes import WeightCodes
 
@@ -18,6 +17,7 @@ class Affine:
     """The task's weight is ``k0 W + k1 + k2 M + k3 W M``, with a binary mask M and four numbers k.
 
     With k = (0, 0, 0, 1) the mask selects, as in Piggyback; with k = (1, 0, 0, 0) it does not matter.
+    No method learns such entries any more; bundles may hold them.
 
     Attributes:
         bits: The mask M.
@@ -45,7 +45,8 @@ class Affine:
         given = shared_weight(weight, self.shape, "to mix")
         bits = self.bits.to(given.device).unpack()
         kept = torch.where(bits, given, given.new_zeros(()))
-        return _mixed(given, bits.to(given.dtype), kept, self.k.to(given.device))
+        k = self.k.to(given.device)
+        return k[0] * given + k[1] + k[2] * bits.to(given.dtype) + k[3] * kept
 
     def write(self, weight: Tensor | None, out: Tensor) -> None:
         """Write the mixed weights.
@@ -87,45 +88,3 @@ class Affine:
     def nbytes(self) -> int:
         """Bytes of the packed bits and the numbers."""
         return self.bits.nbytes + self.k.nbytes
-
-
-class Affines:
-    """The form of a real mask with four numbers a layer; it starts as a plain mask, at k = (0, 0, 0, 1).
-
-    k1 and k2, which are added to weights, are trained as multiples of the layer's mean absolute weight, so that one
-    learning rate fits all four; Mancini et al. train them as they are. The gradient passes the threshold unchanged:
-    ``dL/dreal = dL/dW_task * (k2 + k3 W)``.
-
-    Args:
-        weight: The shared weight.
-    """
-
-    selects: ClassVar[bool] = False
-
-    def __init__(self, weight: Tensor) -> None:
-        self._unit = float(weight.detach().float().abs().mean())
-
-    def start(self) -> tuple[Tensor, ...]:
-        """Return the four numbers, two of them in units."""
-        return (torch.tensor([0.0, 0.0, 0.0, 1.0]),)
-
-    def __call__(self, weight: Tensor, real: Tensor, numbers: tuple[Tensor, ...]) -> Tensor:
-        """Return the mixed weights, differentiable in scores and numbers."""
-        return _mixed(weight, hardened(real, low=0.0).to(weight.dtype), select(weight, real), self._k(numbers))
-
-    def entry(self, real: Tensor, numbers: tuple[Tensor, ...]) -> Entry:
-        """Return the mask and the numbers as they stand."""
-        return Affine(BitMask.pack(binarize(real).cpu()), self._k(numbers).detach().cpu())
-
-    def code(self, real: Tensor) -> Tensor:
-        """Return the bits."""
-        return binarize(real)
-
-    def _k(self, numbers: tuple[Tensor, ...]) -> Tensor:
-        ((weight, one, mask, product),) = (trained.unbind() for trained in numbers)
-        return torch.stack([weight, one * self._unit, mask * self._unit, product])
-
-
-def _mixed(weight: Tensor, mask: Tensor, product: Tensor, k: Tensor) -> Tensor:
-    """Return the mixture of a weight, a mask of 0 and 1 in its dtype, and their product."""
-    return k[0] * weight + k[1] + k[2] * mask + k[3] * product

@@ -54,27 +54,6 @@ def select(weight: Tensor, real: Tensor) -> Tensor:
     return effective
 
 
-class _Harden(torch.autograd.Function):
-    @staticmethod
-    def forward(_ctx: Any, real: Tensor, low: float) -> Tensor:
-        return torch.where(binarize(real), real.new_ones(()), real.new_full((), low))
-
-    @staticmethod
-    def backward(_ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        return gradients[0], None
-
-
-def hardened(real: Tensor, low: float) -> Tensor:
-    """Turn scores into 1 above the threshold and `low` elsewhere, as floats; gradients pass unchanged.
-
-    Args:
-        real: Real mask of any shape, float32.
-        low: What a zero bit becomes: 0, or -1 for signs.
-    """
-    hard: Tensor = _Harden.apply(real, low)
-    return hard
-
-
 class _Through(torch.autograd.Function):
     # Hands on what was selected before. Autograd sees writing over it, since an alias shares its version.
     @staticmethod

@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
-from stencilnet.masks.binarize import THRESHOLD
-from stencilnet.masks.entries import Entry, shared_weight, stored_bits, write_over
+from stencilnet.masks.entries import shared_weight, stored_bits, write_over
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.weight_codes import WeightCodes
 
@@ -16,6 +15,8 @@ from stencilnet.masks.weight_codes import WeightCodes
 @dataclass(frozen=True, eq=False)
 class Ternary:
     """The task multiplies each shared weight by 1, 0 or -1.
+
+    No method learns such entries any more; bundles may hold them.
 
     Attributes:
         keep: Which weights are not switched off.
@@ -88,49 +89,3 @@ class Ternary:
 
     def _factors(self) -> Tensor:
         return self.keep.unpack().to(torch.int8) - 2 * self.flip.unpack().to(torch.int8)
-
-
-class Ternaries:
-    """The form of a real mask with two thresholds, asymmetric as in the original: 0 and `THRESHOLD`.
-
-    A score below 0 turns its weight over, one above `THRESHOLD` keeps it, between them it is switched off. The gradient
-    passes both thresholds unchanged: ``dL/dreal = dL/dW_task * weight``.
-    """
-
-    selects: ClassVar[bool] = True
-
-    def start(self) -> tuple[Tensor, ...]:
-        """Return nothing: scores are all there is."""
-        return ()
-
-    def __call__(self, weight: Tensor, real: Tensor, numbers: tuple[Tensor, ...]) -> Tensor:  # noqa: ARG002
-        """Return the weights, those kept with the sign they get, differentiable in scores."""
-        task: Tensor = _Ternary.apply(weight, real)
-        return task
-
-    def entry(self, real: Tensor, numbers: tuple[Tensor, ...]) -> Entry:  # noqa: ARG002
-        """Return the packed bits."""
-        code = self.code(real).cpu()
-        return Ternary(BitMask.pack(code != 0), BitMask.pack(code < 0))
-
-    def code(self, real: Tensor) -> Tensor:
-        """Return 1, 0 or -1 for each score, int8."""
-        return _code(real)
-
-
-def _code(real: Tensor) -> Tensor:
-    return (real > THRESHOLD).to(torch.int8) - (real < 0).to(torch.int8)
-
-
-class _Ternary(torch.autograd.Function):
-    # `where`, as for two values: a product would leave -0.0 and turn inf * 0 into NaN.
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, real: Tensor) -> Tensor:
-        ctx.save_for_backward(weight)
-        code = _code(real)
-        return torch.where(code == 0, weight.new_zeros(()), torch.where(code < 0, -weight, weight))
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        (weight,) = ctx.saved_tensors
-        return None, gradients[0] * weight

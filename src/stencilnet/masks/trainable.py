@@ -1,19 +1,17 @@
 """What a method trains: parameters that turn into effective weights on the way in and into a delta at the end."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks.binarize import INITIAL
+from stencilnet.masks.binarize import INITIAL, Selection, binarize
 from stencilnet.masks.delta import TaskDelta
-from stencilnet.masks.entries import Entry, Replace
-from stencilnet.masks.forms import Binary, Form
+from stencilnet.masks.entries import Entry, Replace, Select
+from stencilnet.masks.packing import BitMask
 from stencilnet.masks.real import RealTask
-from stencilnet.masks.scaling import Scaling, scaled
 
 
 class Trainable(nn.Module, ABC):
@@ -56,8 +54,7 @@ class Trainable(nn.Module, ABC):
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Return the trained parameters by role, which learning rates go by.
 
-        Roles are ``mask``, ``scale`` (numbers that a form of mask has beside its scores), ``norm``, ``weight`` and
-        ``head``.
+        Roles are ``mask``, ``norm``, ``weight`` and ``head``.
         """
 
     @abstractmethod
@@ -130,23 +127,18 @@ class Trainable(nn.Module, ABC):
 class Masks(Trainable):
     """A real mask over each named weight, and the head (the paper, Sec. 3); norms of its own, if asked for.
 
-    What a score does to its weight is the form's: by default it selects, as in the paper.
-
-    Real masks are float32 whatever the weights are: near 0.01 a step of Adam is lost in half precision.
+    A weight whose score is above the threshold is kept, another is zero. Real masks are float32 whatever the weights
+    are: near 0.01 a step of Adam is lost in half precision.
 
     Selected weights are kept from call to call; see `Selection` on what has to be told of a change.
 
     Args:
         shared: State dict of the backbone without its head.
         buffers: Those of its keys that are buffers.
-        head: The task's fresh head, by state-dict key.
+        head: Where the task's head starts, by state-dict key.
         masked: Keys of the weights to mask.
         norms: Keys of the scales and shifts to train as they are.
-        form: Makes a weight's form, given its key and the weight.
         start: Where scores start, by key; 1e-2 for all if None.
-        scaling: What scores' gradients are divided by: see `scaled`.
-        own: Where norms, running statistics and the head start instead, by key; other keys do not matter.
-        fixed: Whether scores stay where they start, so that what is beside them is all that is trained.
     """
 
     def __init__(
@@ -157,59 +149,40 @@ class Masks(Trainable):
         masked: Iterable[str],
         norms: Iterable[str] = (),
         *,
-        form: Callable[[str, Tensor], Form] = lambda _name, _weight: Binary(),
         start: Mapping[str, Tensor] | None = None,
-        scaling: Scaling = "none",
-        own: Mapping[str, Tensor] | None = None,
-        fixed: bool = False,
     ) -> None:
         super().__init__(shared, buffers, head, norms)
         self._before = {name: shared[name].detach() for name in (*self._buffer_names, *self._trained_names)}
-        if own is not None:
-            for name, tensor in self._own_tensors().items():
-                tensor.detach().copy_(own[name])
-        self._masked_names, self._fixed = tuple(masked), fixed
+        self._masked_names = tuple(masked)
         self._real = nn.ParameterList(
             nn.Parameter(
-                torch.full(shared[name].shape, INITIAL, dtype=torch.float32) if start is None else start[name].clone(),
-                requires_grad=not fixed,
+                torch.full(shared[name].shape, INITIAL, dtype=torch.float32) if start is None else start[name].clone()
             )
             for name in self._masked_names
         )
-        self._scaling: Scaling = scaling
-        self._forms = tuple(form(name, shared[name]) for name in self._masked_names)
-        starts = [one.start() for one in self._forms]
-        self._numbers = nn.ParameterList(nn.Parameter(tensor) for tensors in starts for tensor in tensors)
-        self._counts = tuple(len(tensors) for tensors in starts)
-        self._first = None if start is None else [self._code(i).cpu() for i in range(len(self._real))]
+        self._selections = tuple(Selection() for _ in self._masked_names)
+        self._first = None if start is None else [bits.cpu() for bits in self._bits()]
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return real masks (``mask``) and head (``head``), and numbers (``scale``) and norms (``norm``) if any."""
-        masks = {"mask": list(self._real)} if not self._fixed else {}
-        numbers = {"scale": list(self._numbers)} if len(self._numbers) else {}
+        """Return real masks (``mask``) and head (``head``), and norms (``norm``) if any."""
         norms = {"norm": list(self._trained)} if self._trained_names else {}
-        return {**masks, **numbers, **norms, "head": list(self._head)}
+        return {"mask": list(self._real), **norms, "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
         """Return masked weights, frozen biases and the task's own tensors."""
         weights = self._frozen_weights()
-        for name, form, real, numbers in self._masks():
-            weights[name] = form(weights[name], scaled(real, weights[name], self._scaling), numbers)
+        for name, selection, real in zip(self._masked_names, self._selections, self._real, strict=True):
+            weights[name] = selection(weights[name], real)
         return weights | self._own_tensors()
 
     def delta(self) -> TaskDelta:
         """Return one packed mask a weight, and the task's own tensors."""
-        entries = {name: form.entry(real.detach(), numbers) for name, form, real, numbers in self._masks()}
+        masks = zip(self._masked_names, self._bits(), strict=True)
+        entries: dict[str, Entry] = {name: Select(BitMask.pack(bits.cpu())) for name, bits in masks}
         return TaskDelta(entries | self._own_entries())
 
     def real(self) -> RealTask:
-        """Return copies of the scores and of the task's own tensors, on the CPU; ``real().delta()`` equals `delta`.
-
-        Raises:
-            ValueError: If the masks are not binary ones: another form has more than its scores.
-        """
-        if not all(isinstance(form, Binary) for form in self._forms):
-            raise ValueError(f"Expected binary masks, but got {self.settings['mask form']}.")
+        """Return copies of the scores and of the task's own tensors, on the CPU; ``real().delta()`` equals `delta`."""
         scores = {name: _stored(real) for name, real in zip(self._masked_names, self._real, strict=True)}
         return RealTask(scores, {name: _stored(tensor) for name, tensor in self._own_tensors().items()})
 
@@ -219,49 +192,28 @@ class Masks(Trainable):
         return {name: _stored(kept[name]) for name in self._shared_names}
 
     def status(self) -> dict[str, float]:
-        """Return the share of weights switched off (``mask/zeros``); of a form that does not, of bits that flipped."""
-        if self.selects:
-            return {"mask/zeros": self.zeros() / self.numel}
-        return {"mask/flips": self.flips() / self.numel}
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What beside its tensors decides how it trains: form, scaling, fixed scores, where not the paper's."""
-        forms = {type(form).__name__ for form in self._forms} - {Binary.__name__}
-        return {
-            **({"mask form": ", ".join(sorted(forms))} if forms else {}),
-            **({"mask scaling": self._scaling} if self._scaling != "none" else {}),
-            **({"mask scores": "fixed"} if self._fixed else {}),
-        }
+        """Return the share of weights switched off (``mask/zeros``)."""
+        return {"mask/zeros": self.zeros() / self.numel}
 
     @property
     def numel(self) -> int:
         """Number of masked weights."""
         return sum(real.numel() for real in self._real)
 
-    @property
-    def selects(self) -> bool:
-        """Whether `zeros` are weights that are switched off."""
-        return all(form.selects for form in self._forms)
-
     def zeros(self) -> int:
-        """Return how many weights have a zero bit now: in a form that selects, they are switched off."""
-        ones = [self._code(place).count_nonzero() for place in range(len(self._real))]
+        """Return how many weights are switched off now."""
+        ones = [bits.count_nonzero() for bits in self._bits()]
         return self.numel - (int(torch.stack(ones).sum()) if ones else 0)
 
     def flips(self) -> int:
         """Return how many weights have another bit now than at the start."""
         if self._first is None:  # all started as ones
-            return self.numel - sum(int((self._code(place) == 1).sum()) for place in range(len(self._real)))
-        return sum(int((self._code(place).cpu() != first).sum()) for place, first in enumerate(self._first))
+            return self.zeros()
+        pairs = zip(self._bits(), self._first, strict=True)
+        return sum(int((bits.cpu() != first).sum()) for bits, first in pairs)
 
-    def _code(self, place: int) -> Tensor:
-        return self._forms[place].code(self._real[place].detach())
-
-    def _masks(self) -> Iterator[tuple[str, Form, nn.Parameter, tuple[Tensor, ...]]]:
-        rest = iter(self._numbers)
-        for name, form, real, count in zip(self._masked_names, self._forms, self._real, self._counts, strict=True):
-            yield name, form, real, tuple(islice(rest, count))
+    def _bits(self) -> Iterator[Tensor]:
+        return (binarize(real.detach()) for real in self._real)
 
 
 class Weights(Trainable):

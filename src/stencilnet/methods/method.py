@@ -61,7 +61,6 @@ class Fresh:
         layout: Which of the backbone's tensors are what.
         head: A new head with the task's channels, by state-dict key, drawn from the task's seed.
         shared: New weights for everything but the head, by state-dict key, drawn from the task's seed.
-        seed: The task's, for what a method draws beside them.
         logits: Tells, by the name of a task (one of the state's, or the new one), whether its raw outputs are logits of
             classes, along dimension 1; what others put out are values.
         probe: Looks at the task's training inputs; None where there are none to look at.
@@ -70,7 +69,6 @@ class Fresh:
     layout: Layout
     head: Mapping[str, Tensor]
     shared: Mapping[str, Tensor]
-    seed: int = 0
     logits: Callable[[str], bool] = field(default=lambda _: False)
     probe: Probe | None = None
 

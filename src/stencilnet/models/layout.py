@@ -10,8 +10,10 @@ from torch import Tensor, nn
 
 from stencilnet.models.unet import UNet
 
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-_MASKABLE = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *_TRANSPOSED)
+_MASKABLE = (
+    *(nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear),
+    *(nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d),
+)
 _NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
     *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d),
@@ -25,7 +27,6 @@ class Layout:
 
     Attributes:
         masked: Convolution, transposed-convolution and linear weights outside the head. Not biases, not norms.
-        transposed: Those of `masked` whose output channels are dimension 1, not 0: of transposed convolutions.
         norms: Scales and shifts of normalisation layers outside the head; empty where norms have none.
         decoder: Parameters and buffers of the decoder, biases and norms included.
         parameters: All parameters outside the head, but for the U-Net's `fixed`: what a method trains that trains the
@@ -38,7 +39,6 @@ class Layout:
     """
 
     masked: tuple[str, ...]
-    transposed: tuple[str, ...]
     norms: tuple[str, ...]
     decoder: tuple[str, ...]
     parameters: tuple[str, ...]
@@ -76,7 +76,6 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
             )
     modules = dict(backbone.named_modules())
     masked = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _MASKABLE)}
-    transposed = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _TRANSPOSED)}
     norms = {f"{name}.{leaf}" for name, m in modules.items() if isinstance(m, _NORMS) for leaf in ("weight", "bias")}
     persistent = set(backbone.state_dict())
     unet = backbone if isinstance(backbone, UNet) else None
@@ -84,7 +83,6 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
     buffers = [n for n, _ in backbone.named_buffers() if n in persistent and not n.startswith(f"{head}.")]
     return Layout(
         masked=tuple(name for name in trunk if name in masked),
-        transposed=tuple(name for name in trunk if name in transposed),
         norms=tuple(name for name in trunk if name in norms),
         decoder=tuple(name for name in (*trunk, *buffers) if name.startswith(prefixes)),
         parameters=tuple(name for name in trunk if name not in fixed),

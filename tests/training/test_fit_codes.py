@@ -1,4 +1,4 @@
-"""Trainings of masks in other forms: resumed to the same bytes, told apart, and shown as what they are."""
+"""Trainings of quantised deltas: resumed to the same bytes, told apart, and shown as what they are."""
 
 import json
 from functools import partial
@@ -6,30 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from torch import nn
 
-from stencilnet.masks import INITIAL, Codes, Masks, Signs, Ternaries, starting_signs
+from stencilnet.masks import Codes
 from stencilnet.models import layout_of
 from stencilnet.tasks.task import Recipe
 from stencilnet.training.fit import CheckpointError, Interrupted
 
-from .fit_toys import Invert, Normed, StopAfter, delta_bytes, fit, job, masks, parts, seeded, unet
+from .fit_toys import Invert, Normed, StopAfter, delta_bytes, fit, job, parts, seeded, unet
 
 # torch's loader forks; Python 3.12 and newer warn of that in a process with threads
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-
-
-def signs(backbone: nn.Module) -> Masks:
-    layout = layout_of(backbone, "head", ())
-    state, buffers, head = parts(backbone)
-    start = {name: starting_signs(torch.full(state[name].shape, INITIAL), state[name]) for name in layout.masked}
-    return Masks(state, buffers, head, layout.masked, form=lambda _, weight: Signs(weight, 0), start=start)
-
-
-def ternary(backbone: nn.Module) -> Masks:
-    layout = layout_of(backbone, "head", ())
-    return Masks(*parts(backbone), layout.masked, form=lambda _name, _weight: Ternaries(), scaling="individual")
 
 
 def codes(backbone: nn.Module, target: float = 1.0) -> Codes:
@@ -43,32 +30,6 @@ def values(folder: Path) -> list[dict[str, float]]:
 
 def rows(folder: Path) -> list[dict[str, float]]:
     return [row for row in values(folder) if "loss" in row]
-
-
-def test_another_form_is_refused(tmp_path: Path) -> None:
-    """Its tensors may be the same."""
-    backbone = unet()
-    with pytest.raises(Interrupted):
-        fit(job(tmp_path), masks(backbone), backbone, stop=StopAfter(1))
-    expected = "`mask form` was 'absent', is 'Ternaries'; `mask scaling` was 'absent', is 'individual'"
-    with pytest.raises(CheckpointError, match=expected):
-        fit(job(tmp_path), ternary(backbone), backbone, resume=True)
-
-
-@pytest.mark.parametrize("build", [signs, ternary])
-def test_a_resumed_training_ends_in_the_same_bytes(build: Any, tmp_path: Path) -> None:
-    backbone = unet()
-    whole = fit(job(tmp_path / "whole"), build(backbone), backbone)
-    with pytest.raises(Interrupted):
-        fit(job(tmp_path / "cut"), build(backbone), backbone, stop=StopAfter(4))
-    cut = fit(job(tmp_path / "cut"), build(backbone), backbone, resume=True)
-    assert delta_bytes(cut) == delta_bytes(whole)
-    assert isinstance(cut, Masks)
-    assert cut.flips() > 0
-    named = "mask/zeros" if build is ternary else "mask/flips"
-    assert 0 < rows(tmp_path / "cut")[-1][named] < 1
-    rates = [row["lr/scale"] for row in rows(tmp_path / "whole") if "lr/scale" in row]
-    assert rates[:1] == ([] if build is ternary else [1e-3])  # the recipe's
 
 
 @pytest.mark.parametrize("make", [unet, lambda: seeded(Normed)], ids=["unet", "batch norm"])
