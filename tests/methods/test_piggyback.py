@@ -150,4 +150,15 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_settings_and_defaults_are_pinned() -> None:
-    assert dataclasses.asdict(Piggyback()) == {"lr": 1e-4, "norm": False, "warm_start": None, "price": 0.0}
+    pinned = {"lr": 1e-4, "norm": False, "warm_start": None, "price": 0.0, "moment": "element"}
+    assert dataclasses.asdict(Piggyback()) == pinned
+
+
+def test_an_unknown_moment() -> None:
+    with pytest.raises(ValueError, match=r"Expected `moment` to be one of element, tensor, but got 'layer'\."):
+        Piggyback(moment="layer")  # type: ignore[arg-type]
+
+
+def test_scores_alone_have_one_moment_a_tensor(state: NetState, fresh: Fresh) -> None:
+    assert Piggyback(moment="tensor").trainable(state, "a", fresh).tensorwise == ("mask",)
+    assert Piggyback().trainable(state, "a", fresh).tensorwise == ()

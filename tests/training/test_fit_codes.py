@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 def codes(backbone: nn.Module, target: float = 1.0) -> Codes:
     masked = layout_of(backbone, "head", ()).masked
-    return Codes(*parts(backbone), masked, [], target=target, switch=0.3, levels=3, dead=1.3)
+    return Codes(*parts(backbone), masked, [], target=target, switch=0.3, sensitivity=0.4, dead=1.3)
 
 
 def values(folder: Path) -> list[dict[str, float]]:

@@ -16,7 +16,7 @@ from stencilnet.masks.sign import Sign
 from stencilnet.masks.starting import warm_scores
 from stencilnet.masks.state import NetState, whole_weights
 from stencilnet.masks.ternary import Ternary
-from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
+from stencilnet.masks.trainable import Free, Masks, Moment, Trainable, Weights
 from stencilnet.masks.weight_codes import WeightCodes
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Entry",
     "Free",
     "Masks",
+    "Moment",
     "NetState",
     "Quantized",
     "RealTask",

@@ -3,11 +3,11 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from torch import Tensor
 
-from stencilnet.masks import BitMask, Masks, NetState, TaskDelta, warm_scores
+from stencilnet.masks import BitMask, Masks, Moment, NetState, TaskDelta, warm_scores
 from stencilnet.methods.method import Fit, Fresh, own_norms
 from stencilnet.methods.thrift import Zeros
 from stencilnet.text.shortening import listed
@@ -41,8 +41,18 @@ class Piggyback:
     """What zeros cost (`Zeros`): this, in units of the task's loss before training, for a mask without a one. The fewer
     zeros, the fewer bytes a mask takes on disk; 0 in the paper."""
 
+    moment: Moment = "element"
+    """What Adam's second moment is of. ``element``, the paper's: each score has its own, so that every score moves
+    about `lr` a step whether it matters or not. ``tensor``: one number for all scores of a weight (Zhang et al. 2024,
+    Adam-mini), so that only scores that matter cross the threshold; fewer zeros, and better ones."""
+
     def __post_init__(self) -> None:
         problems = [
+            *(
+                []
+                if self.moment in get_args(Moment)
+                else [f"`moment` to be one of {', '.join(get_args(Moment))}, but got {self.moment!r}"]
+            ),
             *([] if self.lr > 0 else [f"the masks' `lr` to be positive, but got {self.lr}"]),
             *([] if self.price >= 0 else [f"`price` to be at least 0, but got {self.price}"]),
         ]
@@ -78,7 +88,7 @@ class Piggyback:
         start = None if warm is None else warm_scores(_masks_of(warm, state))
         head = fresh.head if warm is None else _head_of(state.deltas[warm], fresh.head)
         norms = own_norms(layout) if self.norm else ()
-        return Masks(state.shared, layout.buffers, head, layout.masked, norms, start=start)
+        return Masks(state.shared, layout.buffers, head, layout.masked, norms, start=start, moment=self.moment)
 
     def _warn(self, task: str, trained: Masks) -> None:
         logger.warning(
