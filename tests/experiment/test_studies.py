@@ -82,15 +82,12 @@ def test_the_pages_are_those_of_the_cells(path: Path, monkeypatch: pytest.Monkey
 
 def test_published_cells_can_be_planned(monkeypatch: pytest.MonkeyPatch) -> None:
     quality = module(DOCS / "results" / "quality" / "study.py", monkeypatch)
-    keys = ("arm", "task", "seed", "width")
-    planned = {tuple(cell[key] for key in keys) for cell in quality.plan()}
-    report = module(DOCS / "results" / "quality" / "report.py", monkeypatch)
-    gone = {arm for arms in report.GONE.values() for arm in arms}
-    assert gone.isdisjoint(quality.ARMS)
-    for name in ("small", "wide"):
-        lines = (DOCS / "results" / "quality" / f"{name}.jsonl").read_text().splitlines()
-        cells = [cell for line in lines if (cell := json.loads(line))["arm"] not in gone]
-        assert {tuple(cell[key] for key in keys) for cell in cells} <= planned
+    for setting in quality.SETTINGS:
+        lines = (DOCS / "results" / "quality" / f"{setting}.jsonl").read_text().splitlines()
+        cells = [quality.Cell(*(json.loads(line)[name] for name in quality.Cell._fields)) for line in lines]
+        assert len(set(cells)) == len(cells)
+        for cell in {cell._replace(rate=quality.RATES[0], seed=0, test=True) for cell in cells}:
+            assert quality.planned(cell)["config"]
     first = module(DOCS / "results" / "first-task" / "study.py", monkeypatch)
     lines = (DOCS / "results" / "first-task" / "cells.jsonl").read_text().splitlines()
     found = {tuple(json.loads(line)[key] for key in ("backbone", "method", "task")) for line in lines}
@@ -100,7 +97,7 @@ def test_published_cells_can_be_planned(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("name", "words", "cells"),
     [
-        ("quality", ["screen", "nowhere", "out", "--arms", "binary + norm"], {("arm", "binary + norm")}),
+        ("quality", ["screen", "photos", "out", "--arms", "scratch"], {("arm", "scratch"), ("task", "colour")}),
         ("first-task", ["nowhere", "out"], {("named", "trivial"), ("named", "piggyback")}),
     ],
 )

@@ -1,170 +1,231 @@
-"""Puts the study's tables into quality.md, between its marks, and draws quality against bytes.
+"""Puts the study's tables into quality.md and README.md, between their marks, and draws quality against bits.
 
 python docs/results/quality/report.py
 
-It reads wide.jsonl and small.jsonl beside it: the cells of two studies, of networks of width 32 and 16. The README has
-a table of the latter too: fine-tuning, the paper's masks and those of the config `photos` that are called recommended.
+It reads demo.jsonl and photos.jsonl beside it: what `study.py` found.
 """
 
 import json
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
-from matplotlib.ticker import StrMethodFormatter
-from study import ARMS, PRICES, SCREEN, VARIANTS, gain
+from study import ARMS, RATES, SCREEN_SEED, SETTINGS
 
-from stencilnet.analysis.drawing import INK, METHOD_COLOURS, styled, to_svg
+from stencilnet.analysis.drawing import (
+    INK,
+    METHOD_COLOURS,
+    OTHER_COLOURS,
+    styled,
+    to_svg,
+)
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "quality.md"
 README = HERE.parents[2] / "README.md"
-RECOMMENDED = "binary + own norm, lr 1e-3, price 0.1"
-Cell = dict[str, Any]
-
-GONE: dict[str, dict[str, str]] = {
-    "binary, lr 1e-2": {
-        "binary, uniform start": "instance",
-        "binary, average scaling": "instance",
-        "ternary": "instance",
-        "affine": "instance",
-        "sign": "instance",
-    },
-    "binary + norm, lr 1e-3": {
-        "binary + norm, uniform start": "affine",
-        "ternary + norm": "affine",
-        "affine + norm": "affine",
-        "sign + norm": "affine",
-        "sign + norm, lr 1e-3": "affine",
-    },
-}
-"""Measured arms whose options no longer exist, and their backbones' norms, by the arm that they stand behind."""
-ROWS = {row: of for arm, (norm, _) in ARMS.items() for row, of in {arm: norm, **GONE.get(arm, {})}.items()}
-"""Every arm that may have a row, in order, and its backbone's norm."""
-MASKS = {*VARIANTS, *PRICES, *(arm for arms in GONE.values() for arm in arms)}
+MARGIN = 1.0
+"""In per cent: what counts as no difference. Fixed before anything was measured."""
+RESAMPLES = 10_000
+WHOLE = ("fine-tune", "scratch")
+"""What takes a whole network a task; the better of them on a task is what arms are measured against."""
+IN_README = ("fine-tune", "scratch", "paper's masks", "quantised delta, 1/2 bit")
+Row = dict[str, Any]
 
 
-def tested(cell: Cell) -> Cell:
-    """The same cell, its test result in the place of its validation result."""
-    return {**cell, "validation": cell["test"][cell["metric"]]}
+def read(setting: str) -> list[Row]:
+    """Return the cells of a setting."""
+    file = HERE / f"{setting}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-def screened(cells: list[Cell]) -> dict[tuple[str, str], Cell]:
-    """The first seed's cells on the screen's tasks, by arm and task, for arms that have them all."""
-    found = {(c["arm"], c["task"]): c for c in cells if c["seed"] == 0 and c["task"] in SCREEN}
-    return {(arm, task): c for (arm, task), c in found.items() if all((arm, other) in found for other in SCREEN)}
+def tested(rows: Sequence[Row]) -> dict[tuple[str, str, int], float]:
+    """Return what was measured on test data, by arm, task and seed."""
+    return {(row["arm"], row["task"], row["seed"]): row["value"] for row in rows if row["test"]}
 
 
-def screen(cells: list[Cell]) -> list[str]:
-    """Arms on the screen's tasks: validation, how much better than fine-tuning that is, and bits."""
-    found = screened(cells)
-    rows = [
-        "| arm | backbone's norm | " + " | ".join(f"{task} | bits a weight" for task in SCREEN) + " |",
-        "| :--- | :--- |" + " ---: | ---: |" * len(SCREEN),
+def means(rows: Sequence[Row], arm: str, task: str) -> float | None:
+    """Return the mean over seeds; None where the arm was not run."""
+    found = [value for (own, name, _), value in tested(rows).items() if (own, name) == (arm, task)]
+    return mean(found) if found else None
+
+
+def sign_of(rows: Sequence[Row], task: str) -> int:
+    """Return 1 where more is better, else -1."""
+    return 1 if next(row["higher_is_better"] for row in rows if row["task"] == task) else -1
+
+
+def reference(rows: Sequence[Row], task: str) -> str:
+    """Return which of `WHOLE` is better on a task, by its mean."""
+    found = {arm: means(rows, arm, task) for arm in WHOLE}
+    return max(
+        (arm for arm in WHOLE if found[arm] is not None),
+        key=lambda arm: sign_of(rows, task) * found[arm],
+    )  # type: ignore[operator]
+
+
+def gains(rows: Sequence[Row], arm: str, task: str) -> npt.NDArray[np.float64]:
+    """Return by how many per cent an arm is better than the better whole network, a number a seed that both have."""
+    found, usual = tested(rows), reference(rows, task)
+    seeds = sorted({seed for own, name, seed in found if (own, name) == (arm, task) and (usual, task, seed) in found})
+    ratios = [found[arm, task, seed] / found[usual, task, seed] - 1 for seed in seeds]
+    return 100 * sign_of(rows, task) * np.array(ratios)
+
+
+def interval(samples: Sequence[npt.NDArray[np.float64]]) -> tuple[float, float]:
+    """Return the bootstrap's 95 % interval of the mean over tasks of the means over seeds, which are resampled."""
+    rng = np.random.default_rng(0)
+    drawn = [rng.choice(values, (RESAMPLES, len(values))).mean(axis=1) for values in samples]
+    low, high = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def gain_text(samples: Sequence[npt.NDArray[np.float64]]) -> str:
+    """Return the mean of the tasks' means, and the interval where there are seeds to draw from."""
+    middle = mean(float(values.mean()) for values in samples)
+    if min(len(values) for values in samples) < 2:
+        return f"{middle:+.1f} %"
+    low, high = interval(samples)
+    return f"{middle:+.1f} % ({low:+.1f} to {high:+.1f})"
+
+
+def bits(rows: Sequence[Row], arm: str) -> str:
+    """Return bits on disk a weight of the backbone, head and header included."""
+    found = [8 * row["bytes"] / row["weights"] for row in rows if row["arm"] == arm and row["test"]]
+    return f"{mean(found):.2f}" if found else "-"
+
+
+def final(setting: str) -> list[str]:
+    """Return the table of test data: every arm, its tasks, the gain over the better whole network, and bits."""
+    rows = read(setting)
+    tasks = [task for task in SETTINGS[setting].tasks if any(row["task"] == task and row["test"] for row in rows)]
+    if not tasks:
+        return ["Not run."]
+    heads = " | ".join(f"{task}, {metric_of(rows, task)} | gain" for task in tasks)
+    lines = [
+        f"| arm | bits a weight | {heads} | both tasks |",
+        "| :--- | ---: |" + " ---: | ---: |" * len(tasks) + " ---: |",
     ]
-    for arm, norm in ROWS.items():
-        held = [found[arm, task] for task in SCREEN if (arm, task) in found]
-        if held:
-            shown = [f"{told(cell, found['fine-tune', cell['task']])} | {bits([cell])}" for cell in held]
-            rows.append(f"| {arm} | {norm} | {' | '.join(shown)} |")
-    return rows
+    for arm in ARMS:
+        if means(rows, arm, tasks[0]) is None:
+            continue
+        samples = {task: gains(rows, arm, task) for task in tasks if means(rows, arm, task) is not None}
+        cells = [
+            f"{means(rows, arm, task):.4g} | {gain_text([samples[task]])}" if task in samples else "- | -"
+            for task in tasks
+        ]
+        overall = gain_text(list(samples.values())) if len(samples) == len(tasks) else "-"
+        lines.append(f"| {arm} | {bits(rows, arm)} | {' | '.join(cells)} | {overall} |")
+    return [*lines, "", origin(setting, [row for row in rows if row["test"]])]
 
 
-def final(cells: list[Cell], tasks: list[str]) -> list[str]:
-    """The chosen arms on all tasks: test data, the mean over seeds against fine-tuning's."""
-    rows = ["| arm | " + " | ".join(tasks) + " | bits a weight |", "| :--- |" + " ---: |" * (len(tasks) + 1)]
-    for arm in ROWS:
-        held = [cell for cell in cells if cell["arm"] == arm and cell["test"]]
-        if held:
-            shown = [seeds([c for c in held if c["task"] == task], cells, task) for task in tasks]
-            rows.append(f"| {arm} | {' | '.join(shown)} | {bits(held)} |")
-    return rows
+def screen(setting: str) -> list[str]:
+    """Return the screen: validation data of one seed, a column a task and rate, the best rate of an arm in bold."""
+    rows = [row for row in read(setting) if row["seed"] == SCREEN_SEED]
+    if not rows:
+        return ["Not run."]
+    tasks = [task for task in SETTINGS[setting].tasks if any(row["task"] == task for row in rows)]
+    rates = [rate for rate in RATES if any(row["rate"] == rate for row in rows)]
+    heads = " | ".join(f"{task}, {rate:g}" for task in tasks for rate in rates)
+    lines = [f"| arm | {heads} |", "| :--- |" + " ---: |" * (len(tasks) * len(rates))]
+    for arm in ARMS:
+        found = {(row["task"], row["rate"]): row["validation"] for row in rows if row["arm"] == arm}
+        if found:
+            lines.append(f"| {arm} | {' | '.join(_screened(found, rows, task, rates) for task in tasks)} |")
+    return [*lines, "", origin(setting, rows)]
 
 
-def beside(cells: list[Cell]) -> list[str]:
-    """Fine-tuning, the paper's masks and the recommended ones: test data, means over the seeds that all three have."""
-    arms = ("fine-tune", "piggyback (paper)", RECOMMENDED)
-    named = ("fine-tune", "paper's masks", "recommended masks")
-    held = {(c["arm"], c["task"], c["seed"]): tested(c) for c in cells if c["test"]}
-    rows = ["| task | metric | " + " | ".join(named) + " |", "| --- | --- |" + " ---: |" * len(arms)]
-    counts = []
-    for task in dict.fromkeys(task for _, task, _ in held):
-        seeds_ = [seed for _, other, seed in held if other == task]
-        whole = sorted({seed for seed in seeds_ if all((arm, task, seed) in held for arm in arms)})
-        first = held[arms[0], task, whole[0]]
-        means = [{**first, "validation": mean(held[arm, task, s]["validation"] for s in whole)} for arm in arms]
-        counts.append(len(whole))
-        shown = [f"{means[0]['validation']:.4g}", *(told(each, means[0]) for each in means[1:])]
-        direction = "↑" if first["higher_is_better"] else "↓"
-        rows.append(f"| {task} | {first['metric'].replace('_', ' ')} {direction} | {' | '.join(shown)} |")
-    sizes = [[cell for (other, *_), cell in held.items() if other == arm] for arm in arms]
-    rows.append(f"| bits a backbone weight, head included | ↓ | {' | '.join(bits(each) for each in sizes)} |")
-    each = "/".join(str(count) for count in counts)
-    return [
-        *rows,
-        "",
-        f"<sub>Means over {each} seeds, in brackets the gain over fine-tuning. {origin(list(held.values()))}</sub>",
-    ]
+def _screened(
+    found: dict[tuple[str, float], float],
+    rows: Sequence[Row],
+    task: str,
+    rates: Sequence[float],
+) -> str:
+    own = {rate: value for (name, rate), value in found.items() if name == task}
+    best = max(own, key=lambda rate: sign_of(rows, task) * own[rate], default=None)
+    texts = {rate: f"{value:.4g}" for rate, value in own.items()}
+    return " | ".join(f"**{texts[rate]}**" if rate == best else texts.get(rate, "-") for rate in rates)
 
 
-def origin(cells: list[Cell]) -> str:
-    """What stands beside numbers."""
-    places = sorted({f"{c['hardware']}, torch {c['torch']}, commit {c['commit']}" for c in cells})
-    seeds_ = len({cell["seed"] for cell in cells})
+def metric_of(rows: Sequence[Row], task: str) -> str:
+    """Return the metric's name, and which way is better."""
+    row = next(row for row in rows if row["task"] == task)
+    return f"{row['metric'].replace('_', ' ')} {'↑' if row['higher_is_better'] else '↓'}"
+
+
+def origin(setting: str, rows: Sequence[Row]) -> str:
+    """Return what stands below numbers."""
+    chosen = SETTINGS[setting]
+    places = sorted({f"{row['hardware']}, torch {row['torch']}, commit {row['commit']}" for row in rows})
+    seeds = sorted({row["seed"] for row in rows})
+    hours = sum(row["seconds"] for row in rows) / 3600
     return (
-        f"Width {cells[0]['width']}, {cells[0]['steps']} steps a task, {seeds_} seed(s). {'; '.join(places)}; "
-        f"{cells[0]['date'][:10]}."
+        f"<sub>Config `{chosen.config}`, width 16, {chosen.first} steps for the first task, {chosen.steps} for each "
+        f"other; seeds {', '.join(map(str, seeds))}. {'; '.join(places)}; {hours:.1f} hours of one thread.</sub>"
     )
 
 
-def seeds(held: list[Cell], cells: list[Cell], task: str) -> str:
-    """The mean over seeds, by how much it beats fine-tuning's with the same, and the spread where there is one."""
-    if not held:
-        return "-"
-    same = {cell["seed"] for cell in held}
-    usual = [
-        tested(c) for c in cells if (c["arm"], c["task"]) == ("fine-tune", task) and c["test"] and c["seed"] in same
+def beside() -> list[str]:
+    """Return README's table: four arms on all tasks, test data."""
+    lines = [
+        f"| task | metric | {' | '.join(IN_README)} |",
+        "| --- | --- |" + " ---: |" * len(IN_README),
     ]
-    values = [tested(cell)["validation"] for cell in held]
-    this = {**held[0], "validation": mean(values)}
-    spread = f", {min(values):.4g} to {max(values):.4g}" if len(values) > 1 else ""
-    return told(this, {**usual[0], "validation": mean(c["validation"] for c in usual)}) + spread
+    found = {setting: read(setting) for setting in SETTINGS}
+    for setting, rows in found.items():
+        for task in SETTINGS[setting].tasks:
+            if any(means(rows, arm, task) is not None for arm in IN_README):
+                cells = [_beside(rows, arm, task) for arm in IN_README]
+                lines.append(f"| {task} ({setting}) | {metric_of(rows, task)} | {' | '.join(cells)} |")
+    rows = [row for own in found.values() for row in own]
+    sizes = " | ".join(bits(rows, arm) for arm in IN_README)
+    notes = [origin(setting, [r for r in rows if r["test"]]) for setting, rows in found.items() if tested(rows)]
+    return [*lines, f"| bits a weight, head included | ↓ | {sizes} |", "", *notes]
 
 
-def told(this: Cell, usual: Cell) -> str:
-    """A number, and by how much it beats fine-tuning."""
-    return f"{this['validation']:.4g} ({100 * gain(this, usual):+.1f} %)"
+def _beside(rows: Sequence[Row], arm: str, task: str) -> str:
+    value = means(rows, arm, task)
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if arm in WHOLE else f"{value:.4g}, {gain_text([gains(rows, arm, task)])}"
 
 
-def bits(held: list[Cell]) -> str:
-    """Bits on disk a backbone weight, head and norms included."""
-    return f"{mean(8 * cell['bytes'] / cell['weights'] for cell in held):.2f}" if held else "-"
-
-
-def pareto(cells: list[Cell], title: str) -> Figure:
-    """Mean gain over fine-tuning, of arms that have all of its tasks, against what a further task takes on disk."""
-    usual = {cell["task"]: cell for cell in cells if cell["arm"] == "fine-tune"}
+def pareto() -> Figure:
+    """Draw the mean gain over the better whole network against bits, an arm a marker, a setting a panel."""
+    held = {setting: rows for setting in SETTINGS if tested(rows := read(setting))}
     with styled():
-        figure = Figure(figsize=(8.0, 5.0), layout="constrained")
-        axes = figure.add_subplot()
-        markers = cycle("os^vD*PX<>hp")
-        for arm in ROWS:
-            held = {cell["task"]: cell for cell in cells if cell["arm"] == arm}
-            if set(held) != set(usual):
-                continue
-            size = mean(cell["bytes"] for cell in held.values()) / 1024
-            value = 100 * mean(gain(held[task], usual[task]) for task in usual)
-            colour = METHOD_COLOURS["piggyback" if arm in MASKS or "piggyback" in arm else "finetune"]
-            style = "none" if arm in PRICES else "full"
-            axes.plot([size], [value], next(markers), color=colour, label=arm, markersize=7, fillstyle=style)
-        axes.axhline(0, color=INK, linewidth=1)
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
-        axes.set_xlabel("a further task on disk, KiB")
-        axes.set_ylabel("mean gain over fine-tuning, %")
-        axes.set_title(title)
+        figure = Figure(figsize=(4.6 * len(held) + 2.4, 4.4), layout="constrained")
+        panels = figure.subplots(1, max(1, len(held)), squeeze=False)[0]
+        for axes, (setting, rows) in zip(panels, held.items(), strict=False):
+            markers = cycle("os^vD*PX<>hp")
+            for arm in ARMS:
+                marker = next(markers)
+                samples = [gains(rows, arm, task) for task in SETTINGS[setting].tasks]
+                if all(len(values) for values in samples):
+                    kind = ARMS[arm](RATES[0]).name
+                    middle = mean(float(values.mean()) for values in samples)
+                    low, high = interval(samples)
+                    axes.errorbar(
+                        [float(bits(rows, arm))],
+                        [middle],
+                        yerr=[[max(0, middle - low)], [max(0, high - middle)]],
+                        marker=marker,
+                        color=METHOD_COLOURS.get(kind, OTHER_COLOURS[0]),
+                        label=arm if axes is panels[0] else None,
+                        capsize=3,
+                        linestyle="none",
+                    )
+            axes.axhspan(-MARGIN, MARGIN, color=INK, alpha=0.08, linewidth=0)
+            axes.axhline(0, color=INK, linewidth=1)
+            axes.set_xscale("log", base=2)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.set_xlabel("bits a weight on disk, a further task")
+            axes.set_title(setting)
+        panels[0].set_ylabel("gain over the better of fine-tune and scratch, %")
         figure.legend(loc="outside right upper", fontsize="small")
     return figure
 
@@ -177,30 +238,22 @@ def put(page: str, name: str, lines: list[str]) -> str:
 
 
 def made() -> dict[Path, str]:
-    """Return page, plots and README as the cells beside this script make them."""
-    wide, small = (
-        [json.loads(line) for line in (HERE / f"{name}.jsonl").read_text().splitlines()] for name in ("wide", "small")
-    )
-    page = PAGE.read_text()
-    for name, cells in (("wide", wide), ("small", small)):
-        measured = [cell for cell in cells if cell["test"]]
-        tasks = list(dict.fromkeys(cell["task"] for cell in measured))
-        page = put(page, f"{name} final", [*final(cells, tasks), "", origin(measured)])
-        page = put(page, f"{name} screen", [*screen(cells), "", origin(list(screened(cells).values()))])
-    tests = [tested(cell) for cell in wide if cell["test"]]
-    screens = list(screened(small).values())
+    """Return page, plot and README as the cells beside this script make them."""
+    page = PAGE.read_text(encoding="utf-8")
+    for setting in SETTINGS:
+        page = put(page, f"{setting} final", final(setting))
+        page = put(page, f"{setting} screen", screen(setting))
     return {
         PAGE: page,
-        README: put(README.read_text(), "recommended", beside(small)),
-        HERE / "pareto.svg": to_svg(pareto(tests, "Width 32: five tasks, test data")),
-        HERE / "pareto-small.svg": to_svg(pareto(screens, "Width 16: two tasks, validation data")),
+        README: put(README.read_text(encoding="utf-8"), "quality", beside()),
+        HERE / "pareto.svg": to_svg(pareto()),
     }
 
 
 def main() -> None:
-    """Write page and plots."""
+    """Write page, plot and README's table."""
     for path, text in made().items():
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
