@@ -129,7 +129,7 @@ def screen(setting: str) -> list[str]:
     if not rows:
         return ["Not run."]
     tasks = [task for task in SETTINGS[setting].tasks if any(row["task"] == task for row in rows)]
-    rates = [rate for rate in RATES if any(row["rate"] == rate for row in rows)]
+    rates = sorted({row["rate"] for row in rows})
     heads = " | ".join(f"{task}, {rate:g}" for task in tasks for rate in rates)
     lines = [f"| arm | {heads} |", "| :--- |" + " ---: |" * (len(tasks) * len(rates))]
     for arm in ARMS:
@@ -242,7 +242,8 @@ def made() -> dict[Path, str]:
     page = PAGE.read_text(encoding="utf-8")
     for setting in SETTINGS:
         page = put(page, f"{setting} final", final(setting))
-        page = put(page, f"{setting} screen", screen(setting))
+        if SETTINGS[setting].rate is None:
+            page = put(page, f"{setting} screen", screen(setting))
     return {
         PAGE: page,
         README: put(README.read_text(encoding="utf-8"), "quality", beside()),

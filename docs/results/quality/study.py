@@ -7,8 +7,9 @@ A cell is an arm, a task, a seed, a number of steps and a learning rate, which i
 heads alike. All cells of a setting start from one backbone, which is trained on the first task of the config.
 
 screen  all arms, or those named, at all rates, at one seed that is reported nowhere else; on validation data
-final   the same arms on the seeds that are reported, each at the rate that the screen found best for it and the task;
-        the step is selected on validation data, and what is reported is measured on test data
+final   the same arms on the seeds that are reported, each at the rate that the screen found best for it and the task,
+        or at the setting's one rate; the step is selected on validation data, and what is reported is measured on
+        test data
 steps   the arms named at a quarter to four times the steps, first seed; on validation data
 
 OUT/cells.jsonl grows by a line a cell, and what is there is not learned again. `report.py` makes the page of it.
@@ -62,17 +63,19 @@ class Setting:
         tasks: Those that are compared.
         steps: Of each; style tasks have `styled`.
         first: Steps of the first task.
+        rate: Of all arms, where none was screened.
     """
 
     config: str
     tasks: tuple[str, ...]
     steps: int
     first: int
+    rate: float | None = None
 
 
 SETTINGS = {
     "demo": Setting("demo/small", ("things", "colour"), steps=450, first=1400),
-    "photos": Setting("photos", ("boundaries", "colour"), steps=300, first=1000),
+    "photos": Setting("photos", ("boundaries", "colour"), steps=250, first=700, rate=2e-3),
 }
 HALVED = "fine-tune, weights halved"
 """Whether trained weights are too large for the rates: a convolution that a norm follows may be scaled freely."""
@@ -266,11 +269,13 @@ def size_of(net: sn.MultiTaskNet, cell: Cell, folder: Path) -> int:
 
 
 def best_rate(cells: Sequence[dict[str, Any]], setting: str, arm: str, task: str) -> float:
-    """Return the rate that the screen found best.
+    """Return the rate that the screen found best, or the setting's own.
 
     Raises:
-        ValueError: If the screen has not been run for this arm and task.
+        ValueError: If it has none, and the screen has not been run for this arm and task.
     """
+    if (own := SETTINGS[setting].rate) is not None:
+        return own
     found = [
         cell
         for cell in cells
