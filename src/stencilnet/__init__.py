@@ -1,4 +1,4 @@
-"""One network, many image-to-image tasks: each new task costs one bit per weight and never changes the old ones.
+"""One network, many image-to-image tasks: each new task costs a bit per weight or less and never changes the old ones.
 
 Names are loaded at first use, so that importing the package loads no torch.
 """
