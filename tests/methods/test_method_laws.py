@@ -37,7 +37,7 @@ METHODS: tuple[Method, ...] = (
     Piggyback(lr=1e-2),
     Piggyback(lr=1e-2, price=0.1),
     QuantizedDelta(),
-    Piggyback(lr=1e-2, moment="tensor"),
+    Piggyback(lr=1e-2, start="weight"),
     QuantizedDelta(target=0.3, sensitivity=0.0),
     QuantizedDelta(base="seed"),
     Scratch(),

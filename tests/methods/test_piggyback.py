@@ -150,15 +150,24 @@ def test_all_problems_are_told_at_once() -> None:
 
 
 def test_settings_and_defaults_are_pinned() -> None:
-    pinned = {"lr": 1e-4, "norm": False, "warm_start": None, "price": 0.0, "moment": "element"}
+    pinned = {"lr": 1e-4, "norm": False, "warm_start": None, "start": "constant", "price": 0.0}
     assert dataclasses.asdict(Piggyback()) == pinned
 
 
-def test_an_unknown_moment() -> None:
-    with pytest.raises(ValueError, match=r"Expected `moment` to be one of element, tensor, but got 'layer'\."):
-        Piggyback(moment="layer")  # type: ignore[arg-type]
+def test_scores_start_by_weight_if_asked_to(state: NetState, fresh: Fresh) -> None:
+    real = Piggyback(start="weight").trainable(state, "a", fresh).real()
+    for name, scores in real.scores.items():
+        sizes = state.shared[name].abs()
+        torch.testing.assert_close(scores, 5e-3 + 5e-3 * sizes / sizes.mean())
 
 
-def test_scores_alone_have_one_moment_a_tensor(state: NetState, fresh: Fresh) -> None:
-    assert Piggyback(moment="tensor").trainable(state, "a", fresh).tensorwise == ("mask",)
-    assert Piggyback().trainable(state, "a", fresh).tensorwise == ()
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"start": "uniform"}, r"`start` to be one of constant, weight, but got 'uniform'"),
+        ({"start": "weight", "warm_start": "a"}, r"`start: weight` or `warm_start`, not both"),
+    ],
+)
+def test_starts_that_there_are_not(settings: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=f"Expected {problem}"):
+        Piggyback(**settings)

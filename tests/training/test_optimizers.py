@@ -1,4 +1,3 @@
-import copy
 from math import cos, pi
 
 import numpy as np
@@ -66,50 +65,3 @@ def test_adam_follows_kingma_and_ba() -> None:
         m, v = 0.5 * m + 0.5 * gradient, 0.9 * v + 0.1 * gradient.astype(float) ** 2
         value -= 1e-2 * (m / (1 - 0.5**step)) / (np.sqrt(v / (1 - 0.9**step)) + 1e-8)
     np.testing.assert_allclose(parameter.detach().numpy(), value, rtol=1e-5)
-
-
-def test_one_second_moment_a_tensor_is_the_mean_of_adams() -> None:
-    recipe, rng = Recipe(lr=1e-2, betas=(0.5, 0.9)), np.random.default_rng(0)
-    parameter = torch.nn.Parameter(torch.linspace(-1, 1, 5))
-    optimizer = adam_by_role({"mask": [parameter]}, recipe, 3e-2, ("mask",))
-    scale_rates(optimizer, 0.5)
-    value, m, v = parameter.detach().numpy().astype(float), np.zeros(5), 0.0
-    for step in range(1, 6):
-        gradient = rng.normal(size=5).astype(np.float32)
-        parameter.grad = torch.from_numpy(gradient)
-        optimizer.step()
-        m, v = 0.5 * m + 0.5 * gradient, 0.9 * v + 0.1 * np.mean(gradient.astype(float) ** 2)
-        value -= 1.5e-2 * (m / (1 - 0.5**step)) / (np.sqrt(v / (1 - 0.9**step)) + 1e-8)
-    np.testing.assert_allclose(parameter.detach().numpy(), value, rtol=1e-5)
-
-
-def test_optimisers_of_both_kinds_go_on_from_their_state() -> None:
-    def moved(parts: int) -> list[torch.Tensor]:
-        mask, head = (torch.nn.Parameter(torch.linspace(0, 1, 4)) for _ in range(2))
-        optimizer = adam_by_role({"mask": [mask], "head": [head]}, Recipe(lr=1e-2), 1e-3, ("mask",))
-        assert [(group["name"], group["lr"]) for group in optimizer.param_groups] == [("mask", 1e-3), ("head", 1e-2)]
-        for part in range(2):
-            if part and parts == 2:
-                state = copy.deepcopy(optimizer.state_dict())
-                optimizer = adam_by_role({"mask": [mask], "head": [head]}, Recipe(lr=1e-2), 1e-3, ("mask",))
-                optimizer.load_state_dict(state)
-            for step in range(3):
-                mask.grad, head.grad = (torch.tensor([1.0, -2, 0, step - part]) * size for size in (1, 3))
-                optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        assert mask.grad is None
-        assert head.grad is None
-        return [mask.detach(), head.detach()]
-
-    whole, cut = moved(1), moved(2)
-    assert all(torch.equal(a, b) for a, b in zip(whole, cut, strict=True))
-    assert not torch.equal(whole[0], torch.linspace(0, 1, 4))
-
-
-def test_what_adam_writes_is_noticed() -> None:
-    parameter = torch.nn.Parameter(torch.ones(3))
-    for optimizer in (adam_by_role({"mask": [parameter]}, Recipe(), 1e-3, whole) for whole in ((), ("mask",))):
-        before = parameter._version
-        parameter.grad = torch.ones(3)
-        optimizer.step()
-        assert parameter._version > before

@@ -89,7 +89,7 @@ ARMS: dict[str, Callable[[float], Method]] = {
     "decoder": lambda _: Decoder(),
     NARROW: lambda _: Scratch(),
     "paper's masks": lambda rate: Piggyback(lr=rate),
-    "masks, one moment a tensor": lambda rate: Piggyback(lr=rate, moment="tensor"),
+    "masks, start by |W|": lambda rate: Piggyback(lr=rate, start="weight"),
     "quantised delta, 1 bit": lambda _: QuantizedDelta(target=0.98),
     "quantised delta, 1/2 bit": lambda _: QuantizedDelta(target=0.48),
     "quantised delta, 1/4 bit": lambda _: QuantizedDelta(target=0.23),

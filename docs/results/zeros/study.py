@@ -35,7 +35,7 @@ from stencilnet.experiment.testing import Tester
 from stencilnet.masks import BitMask, NetState, Select, TaskDelta
 
 CONFIG = "demo/small"
-ARMS = ("paper's masks", "masks, one moment a tensor")
+ARMS = ("paper's masks", "masks, start by |W|")
 TASKS = ("things", "colour")
 WIDTH = 16
 

@@ -13,10 +13,10 @@ from stencilnet.masks.real import RealTask, between
 from stencilnet.masks.rounding import Stored
 from stencilnet.masks.seeded import Seed, Seeded
 from stencilnet.masks.sign import Sign
-from stencilnet.masks.starting import warm_scores
+from stencilnet.masks.starting import scores_by_weight, warm_scores
 from stencilnet.masks.state import NetState, whole_weights
 from stencilnet.masks.ternary import Ternary
-from stencilnet.masks.trainable import Free, Masks, Moment, Trainable, Weights
+from stencilnet.masks.trainable import Free, Masks, Trainable, Weights
 from stencilnet.masks.weight_codes import WeightCodes
 
 __all__ = [
@@ -29,7 +29,6 @@ __all__ = [
     "Entry",
     "Free",
     "Masks",
-    "Moment",
     "NetState",
     "Quantized",
     "RealTask",
@@ -51,6 +50,7 @@ __all__ = [
     "grown",
     "lateral_key",
     "lateral_of",
+    "scores_by_weight",
     "select",
     "split_columns",
     "warm_scores",

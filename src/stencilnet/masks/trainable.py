@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,6 @@ from stencilnet.masks.delta import TaskDelta
 from stencilnet.masks.entries import Entry, Replace, Select
 from stencilnet.masks.packing import BitMask
 from stencilnet.masks.real import RealTask
-
-Moment = Literal["element", "tensor"]
 
 
 class Trainable(nn.Module, ABC):
@@ -83,11 +81,6 @@ class Trainable(nn.Module, ABC):
         """
 
     @property
-    def tensorwise(self) -> tuple[str, ...]:
-        """Roles whose parameters Adam gives one second moment a tensor, not one an element."""
-        return ()
-
-    @property
     def selectable(self) -> bool:
         """Whether it stands for a task as it is now, so that an evaluation may select it."""
         return True
@@ -141,7 +134,6 @@ class Masks(Trainable):
         masked: Keys of the weights to mask.
         norms: Keys of the scales and shifts to train as they are.
         start: Where scores start, by key; 1e-2 for all if None.
-        moment: What Adam's second moment is of: each score (``element``), or a whole weight's scores (``tensor``).
     """
 
     def __init__(
@@ -153,10 +145,8 @@ class Masks(Trainable):
         norms: Iterable[str] = (),
         *,
         start: Mapping[str, Tensor] | None = None,
-        moment: Moment = "element",
     ) -> None:
         super().__init__(shared, buffers, head, norms)
-        self._moment = moment
         self._before = {name: shared[name].detach() for name in (*self._buffer_names, *self._trained_names)}
         self._masked_names = tuple(masked)
         self._real = nn.ParameterList(
@@ -199,16 +189,6 @@ class Masks(Trainable):
     def status(self) -> dict[str, float]:
         """Return the share of weights switched off (``mask/zeros``)."""
         return {"mask/zeros": self.zeros() / self.numel}
-
-    @property
-    def tensorwise(self) -> tuple[str, ...]:
-        """Real masks, where their second moments are those of tensors."""
-        return ("mask",) if self._moment == "tensor" else ()
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What beside its tensors decides how it trains: the second moment, where not the paper's."""
-        return {"mask moment": self._moment} if self._moment != "element" else {}
 
     @property
     def numel(self) -> int:

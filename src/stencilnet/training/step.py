@@ -21,7 +21,7 @@ from stencilnet.tasks.task import Recipe, Sample, Task
 from stencilnet.text.shortening import brief
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.networks import Judgement, Network, Regularizer, graph_of
-from stencilnet.training.optimizers import AnyOptimizer, adam_by_role, adam_for_critic, scale_rates, schedule_factor
+from stencilnet.training.optimizers import adam_by_role, adam_for_critic, scale_rates, schedule_factor
 from stencilnet.training.settings import Resolved
 
 
@@ -55,7 +55,7 @@ class Learner:
     trainable: Trainable
     network: nn.Module
     regularizer: Regularizer | None
-    optimizer: AnyOptimizer
+    optimizer: torch.optim.Adam
     critic: Critic | None
     task: Task
     recipe: Recipe
@@ -115,7 +115,7 @@ def make_learner(
         trainable=trainable,
         network=group.wrap(network),
         regularizer=regularizer,
-        optimizer=adam_by_role(trainable.groups(), recipe, mask_lr, trainable.tensorwise),
+        optimizer=adam_by_role(trainable.groups(), recipe, mask_lr),
         critic=_with_optimizer(critic, task, recipe, resolved.device, group),
         task=task,
         recipe=recipe,
