@@ -369,7 +369,7 @@ def test_options_of_masks_are_read_strictly(tmp_path: Path) -> None:
         ("methods.0.method={kind: head_only, lr: 1}", "methods.0.method.lr: unknown key. Known here: "),
         (
             "methods.0.method.mask=sign",  # an option of earlier
-            "methods.0.method.mask: unknown key. Known here: lr, norm, warm_start, price",
+            "methods.0.method.mask: unknown key. Known here: lr, norm, warm_start, start, price",
         ),
     ):
         with pytest.raises(ConfigError) as caught:
