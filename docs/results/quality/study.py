@@ -89,14 +89,14 @@ ARMS: dict[str, Callable[[float], Method]] = {
     "decoder": lambda _: Decoder(),
     NARROW: lambda _: Scratch(),
     "paper's masks": lambda rate: Piggyback(lr=rate),
-    "masks, start by |W|": lambda rate: Piggyback(lr=rate, start="weight"),
+    "masks, start by weight": lambda rate: Piggyback(lr=rate, start="weight"),
     "quantised delta, 1 bit": lambda _: QuantizedDelta(target=0.98),
     "quantised delta, 1/2 bit": lambda _: QuantizedDelta(target=0.48),
     "quantised delta, 1/4 bit": lambda _: QuantizedDelta(target=0.23),
     "1 bit, all layers alike": lambda _: QuantizedDelta(target=0.98, sensitivity=0.0),
     "1 bit, over a seed": lambda _: QuantizedDelta(target=0.98, base="seed", base_seed=1),
 }
-RATES = (2e-3, 4e-3, 8e-3)
+RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
 SCREEN_SEED = 100
 PARTS = ("screen", "final", "steps")
 

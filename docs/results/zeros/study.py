@@ -35,7 +35,7 @@ from stencilnet.experiment.testing import Tester
 from stencilnet.masks import BitMask, NetState, Select, TaskDelta
 
 CONFIG = "demo/small"
-ARMS = ("paper's masks", "masks, start by |W|")
+ARMS = ("paper's masks", "masks, start by weight")
 TASKS = ("things", "colour")
 WIDTH = 16
 
