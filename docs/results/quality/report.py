@@ -85,7 +85,9 @@ def interval(samples: Sequence[npt.NDArray[np.float64]]) -> tuple[float, float]:
 
 
 def gain_text(samples: Sequence[npt.NDArray[np.float64]]) -> str:
-    """Return the mean of the tasks' means, and the interval where there are seeds to draw from."""
+    """Return the mean of the tasks' means, and the interval where there are seeds; the reference has no gain."""
+    if not any(values.any() for values in samples):
+        return "reference"
     middle = mean(float(values.mean()) for values in samples)
     if min(len(values) for values in samples) < 2:
         return f"{middle:+.1f} %"
