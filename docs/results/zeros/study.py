@@ -78,6 +78,7 @@ def found(quality: Path) -> list[Learned]:
 
     Raises:
         FileNotFoundError: If there are none of an arm and task.
+        ValueError: If there are several of one seed, of which only one is the final part's.
     """
     masks = []
     for arm in ARMS:
@@ -88,6 +89,10 @@ def found(quality: Path) -> list[Learned]:
             for folder in folders:
                 seed = int(folder.name.removeprefix(f"{arm}-{task}-").split("-")[0])
                 masks.append(Learned(arm, task, seed, load(folder / "bundle")))
+    if len({(mask.arm, mask.task, mask.seed) for mask in masks}) < len(masks):
+        raise ValueError(
+            f"Expected one mask an arm, task and seed in {quality / 'cells'}. Move those of other rates away."
+        )
     return masks
 
 

@@ -1,6 +1,7 @@
 """Quantised deltas: fine-tuning whose changes are small integers, at half a bit a weight (ours; docs/paper.md)."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar, Literal, get_args
 
 from stencilnet.masks import Codes, NetState, Seed
@@ -43,7 +44,11 @@ class QuantizedDelta:
         problems = [
             *([] if self.target > 0 else [f"`target` to be positive, but got {self.target}"]),
             *([] if 0 < self.switch < 1 else [f"`switch` to be between 0 and 1, but got {self.switch}"]),
-            *([] if self.sensitivity >= 0 else [f"`sensitivity` to be at least 0, but got {self.sensitivity}"]),
+            *(
+                []
+                if 0 <= self.sensitivity < inf
+                else [f"`sensitivity` to be finite and at least 0, but got {self.sensitivity}"]
+            ),
             *([] if self.dead > 0 else [f"`dead` to be positive, but got {self.dead}"]),
             *([] if self.base in get_args(Base) else [f"`base` to be backbone or seed, but got {self.base!r}"]),
             *([] if self.base_seed >= 0 else [f"`base_seed` to be at least 0, but got {self.base_seed}"]),
