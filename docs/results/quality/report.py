@@ -244,8 +244,7 @@ def made() -> dict[Path, str]:
     page = PAGE.read_text(encoding="utf-8")
     for setting in SETTINGS:
         page = put(page, f"{setting} final", final(setting))
-        if SETTINGS[setting].rate is None:
-            page = put(page, f"{setting} screen", screen(setting))
+        page = put(page, f"{setting} screen", screen(setting))
     return {
         PAGE: page,
         README: put(README.read_text(encoding="utf-8"), "quality", beside()),

@@ -1,14 +1,14 @@
 """Quality at a number of bits: quantised deltas and masks beside fine-tuning and networks of their own.
 
 python docs/results/quality/study.py screen|final|steps demo|photos OUT [--data DIR] [--seeds 5] [--workers 2]
-    [--arms ...] [--rates ...] [--dry-run]
+    [--arms ...] [--tasks ...] [--rates ...] [--dry-run]
 
 A cell is an arm, a task, a seed, a number of steps and a learning rate, which is that of weights, codes, scores and
 heads alike. All cells of a setting start from one backbone, which is trained on the first task of the config.
 
 screen  all arms, or those named, at all rates, at one seed that is reported nowhere else; on validation data
 final   the same arms on the seeds that are reported, each at the rate that the screen found best for it and the task,
-        or at the setting's one rate; the step is selected on validation data, and what is reported is measured on
+        the step is selected on validation data, and what is reported is measured on
         test data
 steps   the arms named at a quarter to four times the steps, first seed; on validation data
 
@@ -61,21 +61,19 @@ class Setting:
     Attributes:
         config: A shipped config, of which the data, views and tasks are taken.
         tasks: Those that are compared.
-        steps: Of each; style tasks have `styled`.
+        steps: Of each.
         first: Steps of the first task.
-        rate: Of all arms, where none was screened.
     """
 
     config: str
     tasks: tuple[str, ...]
     steps: int
     first: int
-    rate: float | None = None
 
 
 SETTINGS = {
     "demo": Setting("demo/small", ("things", "colour"), steps=450, first=1400),
-    "photos": Setting("photos", ("boundaries", "colour"), steps=250, first=700, rate=2e-3),
+    "photos": Setting("photos", ("boundaries", "colour", "starry-night", "edges"), steps=250, first=700),
 }
 HALVED = "fine-tune, weights halved"
 """Whether trained weights are too large for the rates: a convolution that a norm follows may be scaled freely."""
@@ -269,13 +267,11 @@ def size_of(net: sn.MultiTaskNet, cell: Cell, folder: Path) -> int:
 
 
 def best_rate(cells: Sequence[dict[str, Any]], setting: str, arm: str, task: str) -> float:
-    """Return the rate that the screen found best, or the setting's own.
+    """Return the rate that the screen found best.
 
     Raises:
         ValueError: If it has none, and the screen has not been run for this arm and task.
     """
-    if (own := SETTINGS[setting].rate) is not None:
-        return own
     found = [
         cell
         for cell in cells
@@ -293,7 +289,7 @@ def best_rate(cells: Sequence[dict[str, Any]], setting: str, arm: str, task: str
 def wanted_of(given: argparse.Namespace, cells: Sequence[dict[str, Any]]) -> list[Cell]:
     """Return the cells of a part."""
     chosen = SETTINGS[given.setting]
-    pairs = [(arm, task) for task in chosen.tasks for arm in given.arms or ARMS]
+    pairs = [(arm, task) for task in given.tasks or chosen.tasks for arm in given.arms or ARMS]
     if given.part == "screen":
         return [
             Cell(given.setting, arm, task, SCREEN_SEED, chosen.steps, rate, False)
@@ -327,7 +323,7 @@ def plan() -> list[dict[str, Any]]:
         for task in chosen.tasks
     ]
     parts = [
-        argparse.Namespace(part=part, setting=setting, arms=[], seeds=1, rates=RATES[:1])
+        argparse.Namespace(part=part, setting=setting, arms=[], tasks=[], seeds=1, rates=RATES[:1])
         for part in PARTS
         for setting in SETTINGS
     ]
@@ -345,6 +341,7 @@ def asked() -> argparse.Namespace:
     words.add_argument("--workers", type=int, default=2)
     words.add_argument("--rates", type=float, nargs="+", default=list(RATES))
     words.add_argument("--arms", nargs="+", choices=tuple(ARMS), default=[])
+    words.add_argument("--tasks", nargs="+", default=[], help="of the setting's; all, if none is named")
     words.add_argument(
         "--dry-run",
         action="store_true",
