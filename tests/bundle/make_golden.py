@@ -118,6 +118,19 @@ def rounded_net() -> MultiTaskNet:
     return plain.with_state(state, {"colour": record})
 
 
+def numbered_net() -> MultiTaskNet:
+    """Return a network whose backbone is the number 7, with one task of codes over it."""
+    backbone, shapes = golden_backbone()
+    plain = MultiTaskNet(backbone)
+    moved: dict[str, Entry] = {
+        name: Quantized(codes(shapes[name], i), torch.tensor((i + 1) / 64))
+        for i, name in enumerate(plain.layout.masked)
+    }
+    state = plain.state.round("seed:7").add("colour", TaskDelta(moved | head(2, 2)))
+    record = TaskRecord(kind="colorization", channels=2, method="quantized_delta")
+    return plain.with_state(state, {"colour": record})
+
+
 def channels(shape: torch.Size, dimension: int) -> torch.Size:
     """Return a shape with 1 for every dimension but one."""
     return torch.Size(side if place == dimension else 1 for place, side in enumerate(shape))
@@ -163,3 +176,4 @@ if __name__ == "__main__":
     save(forms_net(), FOLDER / "v1-forms")
     save(quantized_net(), FOLDER / "v1-quantized")
     save(rounded_net(), FOLDER / "v1-int8")
+    save(numbered_net(), FOLDER / "v1-seed")

@@ -22,7 +22,8 @@ CODED = GOLDEN.with_name("v1-entropy")
 FORMS = GOLDEN.with_name("v1-forms")
 QUANTIZED = GOLDEN.with_name("v1-quantized")
 INT8 = GOLDEN.with_name("v1-int8")
-ALL = pytest.mark.parametrize("golden", [GOLDEN, CODED, FORMS, QUANTIZED, INT8])
+SEED = GOLDEN.with_name("v1-seed")
+ALL = pytest.mark.parametrize("golden", [GOLDEN, CODED, FORMS, QUANTIZED, INT8, SEED])
 
 
 def ramp(shape: tuple[int, ...], start: int) -> npt.NDArray[np.float32]:
@@ -178,6 +179,21 @@ def test_an_int8_backbone_is_codes_times_scales() -> None:
         np.testing.assert_array_equal(tensor.numpy(), exact, err_msg=name)
 
 
+def test_the_weights_of_a_backbone_that_is_a_number() -> None:
+    """With the reader that `docs/format.md` shows, by seeds that the page says how to find."""
+    net, read = load(SEED), documented("def seeded_weight")["seeded_weight"]
+    assert net.stored == "seed:7"
+    for start, (name, tensor) in enumerate(net.state.shared.items()):
+        exact = ramp(tuple(tensor.shape), start)
+        if exact.ndim > 1:
+            seed = int.from_bytes(hashlib.sha256(f"7/{name}".encode()).digest()[:8], "little")
+            bound = float(np.float32(1 / np.sqrt(np.prod(exact.shape[1:]))))
+            places = (0, 1, exact.size // 2, exact.size - 1)
+            assert tensor.flatten()[list(places)].tolist() == [np.float32(read(seed, bound, place)) for place in places]
+        else:
+            np.testing.assert_array_equal(tensor.numpy(), exact, err_msg=name)
+
+
 def test_entries_keep_network_order() -> None:
     net = load(GOLDEN)
     assert list(net.deltas["colour"].entries) == [*net.layout.masked, *net.layout.head]
@@ -210,7 +226,9 @@ def test_hashes_can_be_worked_out_by_the_documented_rule() -> None:
     assert hashlib.sha256((GOLDEN / "model.safetensors").read_bytes()).hexdigest() == config["backbone"]
 
 
-@pytest.mark.parametrize(("golden", "files"), [(GOLDEN, 8), (CODED, 4), (FORMS, 10), (QUANTIZED, 6), (INT8, 4)])
+@pytest.mark.parametrize(
+    ("golden", "files"), [(GOLDEN, 8), (CODED, 4), (FORMS, 10), (QUANTIZED, 6), (INT8, 4), (SEED, 4)]
+)
 def test_verify_finds_nothing(golden: Path, files: int) -> None:
     report = verify(golden)
     assert report.ok

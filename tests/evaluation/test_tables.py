@@ -179,6 +179,18 @@ def test_table_3_is_the_papers(comparison: Comparison) -> None:
     assert texts(beyond)[0] == ["Task 3 · COLOUR", "−0.0123", "-", "-", "-"]
 
 
+def test_table_3_where_task_1_has_codes_too(comparison: Comparison) -> None:
+    first, second = comparison.cards[:2]
+    unchanged = replace(first, name="all zeros")
+    names = ("all zeros", first.name, second.name)
+    values = dict(zip(combinations(names, 2), (0.75, 0.5, 0.625), strict=True))
+    raw, beyond = table3((unchanged, first, second), values, values, "quantized", constant=True)
+    assert raw.columns == ("", "All zeros", "Task 1")
+    assert numbers_of(raw) == [0.75, 0.5, 0.625]
+    assert raw.notes[1].startswith("All zeros leaves every weight as it is")
+    assert (beyond.columns, numbers_of(beyond)) == (("", "Task 1"), [0.625])
+
+
 def numbers_of(table: Table) -> Sequence[float]:
     return [cell.value for line in table.rows for cell in line if cell.value is not None]
 

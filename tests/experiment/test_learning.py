@@ -10,6 +10,8 @@ import torch
 import stencilnet as sn
 from stencilnet.bundle import verify
 from stencilnet.data.scenes import Scenes
+from stencilnet.experiment.config import Backbone
+from stencilnet.masks.rounding import rounded
 from stencilnet.training.fit import Interrupted
 
 
@@ -81,7 +83,7 @@ def test_norms_of_its_own(method: object, tmp_path: Path) -> None:
     assert all(torch.equal(tensor, net.state.shared[name]) for name, tensor in shared.items())
 
 
-@pytest.mark.parametrize("stored", ["float32", "float16", "int8"])
+@pytest.mark.parametrize("stored", ["float32", "float16", "int8", "seed:7"])
 @pytest.mark.parametrize("method", ["quantized_delta", "piggyback"])
 def test_tasks_over_a_backbone_in_fewer_bytes(method: str, stored: Any, tmp_path: Path) -> None:
     empty = sn.MultiTaskNet(sn.UNet(width=2))
@@ -90,7 +92,7 @@ def test_tasks_over_a_backbone_in_fewer_bytes(method: str, stored: Any, tmp_path
     assert again.stored == stored
     assert all(torch.equal(tensor, net.state.shared[name]) for name, tensor in again.state.shared.items())
     masked = sum(net.state.shared[name].numel() for name in net.layout.masked)
-    saved = masked * {"float32": 0, "float16": 2, "int8": 3}[stored]
+    saved = masked * {"float32": 0, "float16": 2, "int8": 3, "seed:7": 4}[stored]
     file = tmp_path / "bundle" / "model.safetensors"
     sn.save(sn.MultiTaskNet(sn.UNet(width=2)), tmp_path / "whole")
     whole = (tmp_path / "whole" / "model.safetensors").stat().st_size
@@ -100,13 +102,32 @@ def test_tasks_over_a_backbone_in_fewer_bytes(method: str, stored: Any, tmp_path
     sn.save(tuned, tmp_path / "tuned")
 
 
+def test_over_a_backbone_that_is_a_number_the_first_task_is_a_quantised_delta(tmp_path: Path) -> None:
+    empty = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.learn(empty, sn.Colorization(), splits("coarse"), name="first", config=config(stored="seed:7"))
+    assert {net.deltas["first"].entries[name].KIND for name in net.layout.masked} == {"quantized"}
+    drawn = rounded(net.state.shared, "seed:7")
+    assert all(torch.equal(tensor, drawn[name]) for name, tensor in net.state.shared.items())
+    other = sn.learn(empty, sn.Colorization(), splits("coarse"), name="first", config=config(stored="seed:8"))
+    sn.save(net, tmp_path)
+    with pytest.raises(sn.BundleError, match="another backbone is saved here"):
+        sn.save(other, tmp_path)
+
+
+def test_a_number_gives_all_weights_of_the_backbone() -> None:
+    with pytest.raises(ValueError, match="fresh or frozen with `stored` seed:7"):
+        config(backbone="given", stored="seed:7")
+    with pytest.raises(ValueError, match="`init: random` with `stored: seed:7`"):
+        Backbone(init="vgg13", stored="seed:7")
+
+
 def test_a_frozen_backbone_is_rounded_before_a_head_is_learned_over_it() -> None:
     given = sn.MultiTaskNet(sn.UNet(width=2))
     how = config(backbone="frozen", stored="int8")
     net = sn.learn(given, sn.Colorization(), splits("coarse"), name="first", config=how)
     assert net.stored == "int8"
-    rounded = given.state.round("int8").shared
-    assert all(torch.equal(tensor, rounded[name]) for name, tensor in net.state.shared.items())
+    whole = given.state.round("int8").shared
+    assert all(torch.equal(tensor, whole[name]) for name, tensor in net.state.shared.items())
 
 
 def test_a_quantised_delta_takes_the_bits_asked_for(tmp_path: Path) -> None:

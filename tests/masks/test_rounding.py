@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.masks import NetState
-from stencilnet.masks.rounding import parts, rounded, to_int8, whole
+from stencilnet.masks import NetState, Seed
+from stencilnet.masks.rounding import parts, rounded, seed_number, to_int8, whole
 
-FORMS = ("float32", "float16", "int8")
+FORMS = ("float32", "float16", "int8", "seed:3")
 
 
 def weights(scale: float = 1.0) -> dict[str, Tensor]:
@@ -57,7 +57,7 @@ def test_bytes_by_form() -> None:
     conv = {"w": weights()["conv.weight"]}
     taken = {form: sum(t.nbytes for t in parts(rounded(conv, form), form).values()) for form in FORMS}  # type: ignore[arg-type]
     numel = 16 * 8 * 9
-    assert taken == {"float32": 4 * numel, "float16": 2 * numel, "int8": numel + 4 * 16}
+    assert taken == {"float32": 4 * numel, "float16": 2 * numel, "int8": numel + 4 * 16, "seed:3": 12 + 4 * 8}
 
 
 def test_weights_that_moved_are_stored_whole() -> None:
@@ -85,3 +85,33 @@ def test_numbers_that_a_form_cannot_hold_are_refused(value: float, stored: Any) 
 def test_scales_without_their_codes_are_refused(stored: dict[str, Tensor]) -> None:
     with pytest.raises(ValueError, match="Expected `w:scale` to be float32 scales"):
         whole(stored)
+
+
+def test_a_number_stands_for_weights_of_two_or_more_dimensions() -> None:
+    found = rounded(weights(), "seed:3")
+    assert torch.equal(found["conv.weight"], Seed.of(3, "conv.weight", (16, 8, 3, 3)).weight((16, 8, 3, 3)))
+    assert not torch.equal(found["conv.weight"], rounded(weights(), "seed:4")["conv.weight"])
+    assert [seed_number(form) for form in FORMS] == [None, None, None, 3]
+
+
+@pytest.mark.parametrize(
+    "stored", ["int4", "seed", "seed:", "seed:-1", "seed:01", "seed:1.0", "seed:" + "9" * 20, 3, None]
+)
+def test_unknown_forms_are_refused(stored: Any) -> None:
+    with pytest.raises(ValueError, match=r"stored as float32, float16, int8 or seed:N .*, but got"):
+        rounded(weights(), stored)
+
+
+@pytest.mark.parametrize(
+    ("shape", "problem"),
+    [
+        (None, r"`w:shape` to hold 2 to 64 sizes.* but got none"),
+        (torch.tensor([2.0, 2.0]), r"`w:shape` to hold 2 to 64 sizes.* but got torch\.float32"),
+        (torch.tensor([2, 0]), r"but got \(2, 0\)"),
+        (torch.tensor([2**20, 2**20]), f"at most {2**28} weights, but got {2**40}"),
+    ],
+)
+def test_seeds_without_a_fitting_shape_are_refused(shape: Tensor | None, problem: str) -> None:
+    seed = {"w:seed": Seed(1, 0.5).to_bytes()}
+    with pytest.raises(ValueError, match=problem):
+        whole(seed if shape is None else seed | {"w:shape": shape})

@@ -152,9 +152,9 @@ class Similarity:
 
     Attributes:
         kind: What is compared, as `WeightCodes.kind`.
-        tasks: The task that leaves every weight as it is, then those with masks or codes.
-        agreement: By pair of tasks, the earlier first, in [0, 1]; the first task's is the share of weights that the
-            other leaves as they are: the share of ones of a mask.
+        tasks: What leaves every weight as it is, then the tasks with masks or codes.
+        agreement: By pair of tasks, the earlier first, in [0, 1]; that of the first of `tasks` is the share of weights
+            that the other leaves as they are: the share of ones of a mask.
         kappa: By the same pairs, in [-1, 1].
         layers: By pair of tasks with codes, what they have in common in each layer, by key, in network order.
     """
@@ -166,28 +166,28 @@ class Similarity:
     layers: Mapping[tuple[str, str], Mapping[str, Overlap]]
 
 
-def similarity(backbone: str, tasks: Mapping[str, TaskCodes]) -> Similarity:
-    """Compare all tasks' masks or codes with each other, and with the first task, which leaves all weights as they are.
+def similarity(unchanged: str, tasks: Mapping[str, TaskCodes]) -> Similarity:
+    """Compare all tasks' masks or codes with each other, and with weights that are all left as they are.
 
     Args:
-        backbone: Name of the first task.
-        tasks: The other tasks' codes, in the order of learning.
+        unchanged: Name for these: of the first task where that trained the shared weights.
+        tasks: The tasks' codes, in the order of learning.
 
     Raises:
-        ValueError: If they are not over the same weights, or not of one kind, or `backbone` is one of them.
+        ValueError: If they are not over the same weights, or not of one kind, or `unchanged` is one of them.
     """
-    if backbone in tasks:
-        raise ValueError(f"Expected the first task {backbone!r} to have no mask: it trained the backbone itself.")
+    if unchanged in tasks:
+        raise ValueError(f"Expected the first task {unchanged!r} to have no mask: it trained the backbone itself.")
     kinds = by_kind(tasks)
     if len(kinds) != 1:
         got = "; ".join(f"{', '.join(group)}: {kind}" for kind, group in kinds.items())
         raise ValueError(f"Expected tasks with masks or codes of one kind, but got {got or 'no task'}.")
     layers = {(a, b): overlaps(tasks[a], tasks[b]) for a, b in combinations(tasks, 2)}
-    pairs = {(backbone, task): _with_none_changed(codes) for task, codes in tasks.items()}
+    pairs = {(unchanged, task): _with_none_changed(codes) for task, codes in tasks.items()}
     pairs |= {pair: total(counts) for pair, counts in layers.items()}
     return Similarity(
         kind=next(iter(kinds)),
-        tasks=(backbone, *tasks),
+        tasks=(unchanged, *tasks),
         agreement={pair: count.agreement for pair, count in pairs.items()},
         kappa={pair: count.kappa for pair, count in pairs.items()},
         layers=layers,

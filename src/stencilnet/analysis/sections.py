@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -123,8 +123,12 @@ def _different(values: Iterable[str]) -> str:
 def _tasks(material: Material, comparison: Comparison) -> Section | None:
     if not comparison.cards:
         return None
-    stays = "The network stays as it starts; task 1 learns its head."
-    first = stays if material.frozen else "Task 1 trains the network."
+    if comparison.cards[0].name in material.codes:
+        first = "The shared weights stay as they start; task 1 learns codes over them, as others may."
+    elif material.frozen:
+        first = "The network stays as it starts; task 1 learns its head."
+    else:
+        first = "Task 1 trains the network."
     return Section(
         name="tasks",
         title="Tasks",
@@ -209,9 +213,12 @@ def _codes(material: Material, comparison: Comparison) -> Section | None:
     tables: list[Table] = []
     pictures: list[Picture] = []
     for kind, group in kinds.items():
-        found = similarity(comparison.cards[0].name, group)
-        own = [card for card in cards if card.name in group]
-        tables += table3((comparison.cards[0], *own), found.agreement, found.kappa, kind)[: 2 if len(own) > 1 else 1]
+        first, own = comparison.cards[0], [card for card in cards if card.name in group]
+        trained = first.name not in material.codes  # the shared weights, so that it leaves each as it is
+        unchanged = first if trained else replace(first, name=wording_of(kind).constant)
+        found = similarity(unchanged.name, group)
+        made = table3((unchanged, *own), found.agreement, found.kappa, kind, constant=not trained)
+        tables += made[: 2 if len(own) > 1 else 1]
         if len(own) > 1:
             pictures.append(_kappa_picture("kappa" if len(kinds) == 1 else f"kappa-{kind}", comparison, found))
         pictures += [_zero_ratio_picture(material, card, wording_of(kind)) for card in own]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from stencilnet.bundle.format import (
     NEEDS,
@@ -18,8 +18,9 @@ from stencilnet.bundle.format import (
     unseal,
     upgrade,
 )
-from stencilnet.masks import Stored
+from stencilnet.masks.rounding import Stored, check_stored
 from stencilnet.models import TaskRecord
+from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import json_data, with_numbers
 
 IMAGES = {"channels": "RGB", "range": [0, 1], "layout": "NCHW"}
@@ -115,9 +116,13 @@ class BundleConfig:
             raise BundleError(file, "other image conventions", f"{IMAGES}", f"{body['images']}", upgrade(needs))
         if not all(isinstance(prefix, str) for prefix in body["decoder"]):
             raise BundleError(file, "`decoder` is not by the schema", "strings", f"{body['decoder']}", restore(file))
-        if stored not in get_args(Stored):
-            expected, got = f"one of {', '.join(get_args(Stored))}", f"{stored!r}"
-            raise BundleError(file, "weights stored in an unknown way", expected, got, upgrade(needs))
+        try:
+            check_stored(stored)
+        except ValueError as error:
+            expected = "float32, float16, int8 or seed:N"
+            raise BundleError(
+                file, "weights stored in an unknown way", expected, brief(stored), upgrade(needs)
+            ) from error
         return cls(
             architecture=architecture["class"],
             arguments=architecture["arguments"],

@@ -106,7 +106,7 @@ def table2(comparison: Comparison) -> Table:
         "Bold (or *): the best method of the row, where they differ. -: not run, or not in that state.",
     ]
     if comparison.cards and all(result.method == BACKBONE for result in _firsts(comparison)):
-        notes.append("Task 1 trains the shared network, once; every method starts from it.")
+        notes.append("Task 1 is learned once; every method starts from the shared network that it leaves.")
     if baselines := [
         f"{card.trivial} (Task {card.number})" for card in comparison.cards if comparison.trivial(card.name)
     ]:
@@ -259,6 +259,8 @@ def table3(
     agreement: Mapping[tuple[str, str], float],
     kappa: Mapping[tuple[str, str], float],
     kind: str = "select",
+    *,
+    constant: bool = False,
 ) -> tuple[Table, Table]:
     """How alike the masks or codes of one kind are (the paper, Table 3), raw and beyond chance.
 
@@ -267,37 +269,40 @@ def table3(
         agreement: By pair of task names, the earlier first: share of weights on which the two agree, in [0, 1].
         kappa: By the same pairs: Cohen's kappa, in [-1, 1]; none is shown for the first task.
         kind: What is compared, as `WeightCodes.kind`.
+        constant: Whether no task left every weight as it is, and the first of `cards` only stands for what would.
 
     Returns:
         The table of agreement, as in the paper, and the table of kappa.
     """
     wording = wording_of(kind)
+    first = wording.constant.capitalize() if constant else f"Task {cards[0].number}"
     raw = _triangle(
         f"Table 3. Similarity of the {wording.several}: share of weights on which {wording.pair} agree",
         cards,
         agreement,
-        wording.notes,
+        tuple(note.format(first=first) for note in wording.notes),
+        first,
     )
     beyond = _triangle(
         f"Table 3b. Similarity of the {wording.several} beyond chance: Cohen's kappa",
         cards[1:],
         kappa,
         (f"0: no more alike than {wording.unrelated}; 1: equal (Cohen 1960).",),
+        f"Task {cards[1].number}",
     )
     return raw, beyond
 
 
 def _triangle(
-    title: str, cards: Sequence[TaskCard], values: Mapping[tuple[str, str], float], notes: tuple[str, ...]
+    title: str, cards: Sequence[TaskCard], values: Mapping[tuple[str, str], float], notes: tuple[str, ...], first: str
 ) -> Table:
     rows = []
     for place, card in enumerate(cards[1:], start=1):
         found = [values[earlier.name, card.name] if n < place else None for n, earlier in enumerate(cards[:-1])]
         texts = [DASH if value is None else f"{value:.4f}".replace("-", "−") for value in found]
         rows.append((Cell(text=task_title(card)), *(Cell(text=t, value=v) for t, v in zip(texts, found, strict=True))))
-    return Table(
-        title=title, columns=("", *(f"Task {card.number}" for card in cards[:-1])), rows=tuple(rows), notes=notes
-    )
+    columns = ("", first, *(f"Task {card.number}" for card in cards[1:-1]))
+    return Table(title=title, columns=columns[: len(cards)], rows=tuple(rows), notes=notes)
 
 
 def _mark_best(cells: Sequence[Cell], *, higher_is_better: bool) -> tuple[Cell, ...]:

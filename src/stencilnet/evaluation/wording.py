@@ -14,8 +14,8 @@ class Wording:
         unrelated: What kappa is 0 for.
         zero: Which weights have a 0, after "weights that".
         about: What a method's masks or codes do; ``{method}`` is its title.
-        constant: What the first task would have, which leaves every weight as it is.
-        notes: Below the table of agreement.
+        constant: What a task has that leaves every weight as it is, as the first task does that trained them.
+        notes: Below the table of agreement; ``{first}`` is the title of its first column.
     """
 
     one: str
@@ -38,7 +38,7 @@ _MASKS = Wording(
     constant="all ones",
     notes=(
         "The paper calls this XOR; a higher value means more alike, so it is the share of equal bits (XNOR).",
-        "Task 1 keeps every weight: its column is the share of ones in each mask.",
+        "{first} keeps every weight: its column is the share of ones in each mask.",
         "Two unrelated masks with half their bits set agree on half of the weights: read kappa beside it.",
     ),
 )
@@ -49,7 +49,7 @@ _TERNARY = replace(
     "share it drops.",
     notes=(
         "The share of weights that both masks keep, both drop, or both turn over.",
-        "Task 1 keeps every weight: its column is the share of ones in each mask.",
+        "{first} keeps every weight: its column is the share of ones in each mask.",
         "Unrelated masks agree on some weights by chance: read kappa beside it.",
     ),
 )
@@ -64,7 +64,7 @@ _CODES = Wording(
     constant="as they are",
     notes=(
         "The share of weights that have the same code in both tasks.",
-        "Task 1 leaves every weight as it is: its column is the share of weights that each task leaves so.",
+        "{first} leaves every weight as it is: its column is the share of weights that each task leaves so.",
         "Unrelated codes are equal for some weights by chance: read kappa beside it.",
     ),
 )
@@ -76,7 +76,7 @@ _QUANTIZED = replace(
     constant="all zeros",
     notes=(
         _CODES.notes[0],
-        "Task 1 leaves every weight as it is: its column is the share of zeros in each task's codes.",
+        "{first} leaves every weight as it is: its column is the share of zeros in each task's codes.",
         "Unrelated codes are equal for some weights by chance, zeros most of all: read kappa beside it.",
     ),
 )

@@ -83,8 +83,10 @@ def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tu
 
 
 def _first(net: MultiTaskNet, kind: str) -> str:
-    """Return the name of the first task; where it was removed, what it would have, which the others compare with."""
-    trained = (task for task, record in net.records.items() if record.method == BACKBONE)
+    """Return the name of the task that trained the shared weights; where there is none, what it would have."""
+    trained = (
+        task for task, record in net.records.items() if record.method == BACKBONE and not net.deltas[task].weight_codes
+    )
     return next(trained, wording_of(kind).constant)
 
 

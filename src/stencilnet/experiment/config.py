@@ -9,7 +9,7 @@ from stencilnet.data.samples import check_view
 from stencilnet.data.sources import HoldOut, LabelledSource, Source
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
-from stencilnet.masks import Stored
+from stencilnet.masks.rounding import Stored, check_stored
 from stencilnet.methods import (
     EWC,
     Decoder,
@@ -99,9 +99,12 @@ class Backbone:
     stored: Stored = "float32"
     """How bundles store the shared weights of two or more dimensions, which run in float32 whatever this says. They are
     rounded to it once, after the first task and before anything is learned over them. ``float16`` halves the bytes;
-    ``int8``, with a scale for each of a weight's first dimension, quarters them."""
+    ``int8``, with a scale for each of a weight's first dimension, quarters them. ``seed:N``: the weights are random,
+    the number N stands for them, and a bundle stores next to nothing of them. No task trains them: the first is
+    learned as a quantised delta over them, like others after it."""
 
     def __post_init__(self) -> None:
+        check_stored(self.stored)
         problems = [*self._unfit_width(), *self._unfit_norm(), *self._unfit_start()]
         if problems:
             raise ValueError("Expected " + "; ".join(problems) + ".")
@@ -128,6 +131,10 @@ class Backbone:
         if self.init == "vgg13" and (self.kind != "unet" or self.width not in (None, PAPER_WIDTH)):
             got = f"`kind: {self.kind}`" if self.kind != "unet" else f"`width: {self.width}`"
             problems.append(f"`init: vgg13` to come with `kind: unet` and `width: {PAPER_WIDTH}`, but got {got}")
+        if self.init != "random" and self.stored.startswith("seed:"):
+            problems.append(
+                f"`init: random` with `stored: {self.stored}`, which gives all weights, but got {self.init}"
+            )
         if self.init == "imagenet" and self.kind != "vgg16":
             problems.append(f"`init: imagenet` to come with `kind: vgg16`, but got `kind: {self.kind}`")
         if self.init == "random" and self.weights is not None:

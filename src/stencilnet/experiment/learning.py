@@ -18,6 +18,7 @@ from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.counting import check_splits
 from stencilnet.experiment.provenance import provenance
 from stencilnet.masks import NetState, Stored, grown
+from stencilnet.masks.rounding import check_stored, seed_number
 from stencilnet.methods import (
     EWC,
     Adopting,
@@ -84,8 +85,10 @@ class Learning:
             ``frozen``: these stay as they are, bit for bit, and only the head is learned; running statistics that
             training moves become the task's own. Later tasks always build on the backbone as it is; scratch and the
             decoder baseline start from fresh weights whatever this says (the paper, Sec. 4.1).
-        stored: How a bundle stores the backbone. Its weights are rounded to that once, when the first task has been
-            learned, so that every later task is learned over exactly what is stored.
+        stored: How a bundle stores the backbone: ``float32``, ``float16`` or ``int8``. Its weights are rounded to that
+            once, when the first task has been learned, so that every later task is learned over exactly what is
+            stored. Or ``seed:N``: they are random ones that the number N stands for, the first task is learned as a
+            quantised delta over them, and a bundle stores next to nothing of the backbone.
     """
 
     view: View = field(default_factory=View)
@@ -104,6 +107,12 @@ class Learning:
     def __post_init__(self) -> None:
         if self.backbone not in ("fresh", "given", "frozen"):
             raise ValueError(f"Expected `backbone` to be fresh, given or frozen, but got {self.backbone!r}.")
+        check_stored(self.stored)
+        if self.backbone == "given" and seed_number(self.stored) is not None:
+            raise ValueError(
+                f"Expected `backbone` to be fresh or frozen with `stored` {self.stored}, which gives all weights, but "
+                "got 'given'."
+            )
 
 
 _FACTS = ("seconds", "precision", "compiled")
@@ -317,6 +326,8 @@ def first_state(
     net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: str, stored: Stored = "float32"
 ) -> NetState:
     """Return the state after the first task, whose backbone is `fresh`, `given` or `frozen`: see `Learning`."""
+    if backbone == "fresh" and seed_number(stored) is not None:
+        return QuantizedDelta().learn(NetState(fresh.shared).round(stored), name, fresh, fit)
     if backbone == "frozen":
         start = net.state.round(stored)
         return replace(learn_first_head(name, start.shared, fresh, fit), stored=stored)

@@ -1,13 +1,20 @@
-"""A backbone in fewer bytes: weights rounded once, to numbers that a bundle stores exactly (ours)."""
+"""A backbone in fewer bytes: weights rounded once to what a bundle stores exactly, or given by a seed (ours)."""
 
+import re
 from collections.abc import Mapping
-from typing import Literal
+from math import prod
 
 import torch
 from torch import Tensor
 
-Stored = Literal["float32", "float16", "int8"]
-"""How a bundle stores a backbone's float32 weights of two or more dimensions. They run in float32 all the same."""
+from stencilnet.masks.seeded import Seed
+from stencilnet.text.shortening import brief
+
+Stored = str
+"""How a bundle stores a backbone's float32 weights of two or more dimensions: ``float32``, ``float16``, ``int8``, or
+``seed:N``, where the number N stands for all of them. They run in float32 all the same."""
+
+_FORM = re.compile(r"float32|float16|int8|seed:(0|[1-9][0-9]{0,18})")
 
 LARGEST = 127
 """Largest absolute value of an int8 code."""
@@ -17,11 +24,36 @@ _SCALE_BITS = 16
 a rounded weight gives again."""
 
 
-SCALE = ":scale"
-"""What is put behind a weight's key for its scales; no state-dict key has a colon."""
+SCALE, SEED, SHAPE = ":scale", ":seed", ":shape"
+"""What is put behind a weight's key for its scales, or its seed and shape; no state-dict key has a colon."""
+
+DIMENSIONS = 64
+"""Of a weight, at most: as of the entries of a delta."""
+
+MOST = 1 << 28
+"""Weights that seeds may stand for in one backbone. A few bytes in a file must not claim any amount of memory."""
 
 _TINY = 2.0**-100
 """What is smaller becomes 0: a scale has to be a normal number."""
+
+
+def check_stored(stored: object) -> None:
+    """Refuse what names no form of storage.
+
+    Raises:
+        ValueError: If `stored` is none of ``float32``, ``float16``, ``int8`` and ``seed:N``.
+    """
+    if not isinstance(stored, str) or not _FORM.fullmatch(stored):
+        raise ValueError(
+            "Expected the backbone to be stored as float32, float16, int8 or seed:N with a number N of at most 19 "
+            f"digits, but got {brief(stored)}."
+        )
+
+
+def seed_number(stored: Stored) -> int | None:
+    """Return N of ``seed:N``, and None for the other forms."""
+    found = _FORM.fullmatch(stored)
+    return int(found[1]) if found and found[1] else None
 
 
 def is_rounded(tensor: Tensor) -> bool:
@@ -34,11 +66,13 @@ def rounded(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
 
     Args:
         weights: By state-dict key.
-        stored: The form. ``float32`` leaves all as they are.
+        stored: The form. ``float32`` leaves all as they are. ``seed:N`` replaces those of two or more dimensions by
+            random weights, whatever they are: use it before anything is trained.
 
     Raises:
-        ValueError: If a weight is not finite, or too large for the form.
+        ValueError: If there is no such form, or a weight is not finite, or too large for it.
     """
+    check_stored(stored)
     return {name: _rounded(name, tensor, stored) if is_rounded(tensor) else tensor for name, tensor in weights.items()}
 
 
@@ -61,6 +95,9 @@ def parts(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
             )
         elif stored == "float16":
             found[name] = tensor.half()
+        elif (number := seed_number(stored)) is not None:
+            found[name + SEED] = Seed.of(number, name, tuple(tensor.shape)).to_bytes()
+            found[name + SHAPE] = torch.tensor(tensor.shape)
         else:
             found[name], found[name + SCALE] = to_int8(tensor)
     return found
@@ -70,17 +107,38 @@ def whole(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights that stored tensors stand for, float32 where they were rounded.
 
     Raises:
-        ValueError: If a scale has no codes, or they do not fit each other.
+        ValueError: If a scale has no codes, a seed has no shape, they do not fit each other, or seeds stand for more
+            than `MOST` weights.
     """
     weights: dict[str, Tensor] = {}
+    seeded = [name.removesuffix(SEED) for name in parts if name.endswith(SEED)]
+    shapes = {name: _shape(name, parts.get(name + SHAPE)) for name in seeded}
+    if (count := sum(map(prod, shapes.values()))) > MOST:
+        raise ValueError(f"Expected seeds that stand for at most {MOST} weights, but got {count}.")
     for name, tensor in parts.items():
         if name.endswith(SCALE):
             _check_scale(name, tensor, parts.get(name.removesuffix(SCALE)))
+        elif name.endswith(SEED):
+            weights[name.removesuffix(SEED)] = Seed.from_bytes(tensor).weight(shapes[name.removesuffix(SEED)])
+        elif name.removesuffix(SHAPE) in seeded:
+            continue
         elif name + SCALE in parts:
             weights[name] = from_int8(tensor, parts[name + SCALE])
         else:
             weights[name] = tensor.float() if tensor.dtype == torch.float16 else tensor
     return weights
+
+
+def _shape(name: str, given: Tensor | None) -> tuple[int, ...]:
+    """Return the shape that is stored beside a seed."""
+    sizes = None if given is None or given.dtype != torch.int64 or given.dim() != 1 else tuple(given.tolist())
+    if sizes is None or not 2 <= len(sizes) <= DIMENSIONS or not all(0 < size <= MOST for size in sizes):
+        got = "none" if given is None else f"{given.dtype} of shape {tuple(given.shape)}"
+        raise ValueError(
+            f"Expected `{name}{SHAPE}` to hold 2 to {DIMENSIONS} sizes, each of 1 to {MOST}, beside the seed, but got "
+            f"{got if sizes is None else brief(sizes)}."
+        )
+    return sizes
 
 
 def _check_scale(name: str, scale: Tensor, codes: Tensor | None) -> None:
@@ -123,6 +181,10 @@ def _rounded(name: str, weight: Tensor, stored: Stored) -> Tensor:
             result = weight.half().float()
         case "int8":
             result = from_int8(*to_int8(weight))
+        case _:
+            number = seed_number(stored)
+            assert number is not None, "`rounded` has looked"
+            return Seed.of(number, name, tuple(weight.shape)).weight(tuple(weight.shape))
     if not result.isfinite().all():
         raise ValueError(f"Expected `{name}` to hold finite numbers that {stored} can hold. Store it as float32.")
     return result
