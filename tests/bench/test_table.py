@@ -265,15 +265,18 @@ def test_the_command(tmp_path: Path) -> None:
     ("words", "message"),
     [
         ("--row nothing", "Expected rows among"),
-        ("--only colour", "--only goes with a CONFIG"),
-        ("--batches 8", "--batches goes with a CONFIG"),
-        ("--workers 0 --root .", "--root and --workers go with a CONFIG"),
-        ("demo/tiny --width 8", "--width does not go with a CONFIG"),
-        ("demo/tiny --device cpu --no-growth --out here", "--device, --growth and --out do not go with a CONFIG"),
+        ("--only colour", "--only requires a CONFIG"),
+        ("--batches 8", "--batches requires a CONFIG"),
+        ("--workers 0 --root .", "--root and --workers require a CONFIG"),
+        ("demo/tiny --width 8", "--width cannot be combined with a CONFIG"),
+        (
+            "demo/tiny --device cpu --no-growth --out here",
+            "--device, --growth and --out cannot be combined with a CONFIG",
+        ),
         ("--repetitions 1 --row switch", "at least 2 repetitions"),
     ],
 )
-def test_wrong_words(words: str, message: str, tmp_path: Path) -> None:
+def test_is_usage_error(words: str, message: str, tmp_path: Path) -> None:
     done = run(*words.split(), cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr

@@ -123,7 +123,7 @@ def test_ctrl_c_keeps_the_part_and_says_how_to_go_on(stencil: Stencil, server: S
         _, said = run.communicate(timeout=30)
     assert run.returncode == 1
     assert said.endswith(
-        "Interrupted. What is done is kept. Go on with: "
+        "Interrupted; finished work is saved. Continue with: "
         f"stencil data fetch styles --root {tmp_path / 'root'} --mirror {server.url}\n"
     )
     painting.cuts, painting.asked = [], []

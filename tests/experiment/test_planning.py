@@ -209,7 +209,7 @@ def test_json_is_one_object_and_words_are_checked(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     refused = stencil("train", "demo/tiny", "--json")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "--json goes with --dry-run" in refused.stderr
+    assert "--json requires --dry-run" in refused.stderr
 
 
 def test_json_has_what_the_text_has(three: Forecast) -> None:

@@ -124,7 +124,7 @@ def test_a_finished_run_is_not_done_again(finished: Run) -> None:
 
 
 def test_a_folder_in_use_is_refused(finished: Run) -> None:
-    with pytest.raises(RunError, match=r"holds a run already\. Go on with it by --resume"):
+    with pytest.raises(RunError, match=r"already holds a run\. Pass --resume to continue it"):
         start(finished.folder.path, finished.experiment)
     other = dataclasses.replace(finished.experiment, seed=1)
     with pytest.raises(RunError, match=r"another config; it differs in seed\."):

@@ -137,7 +137,7 @@ def test_interrupted_and_resumed_on_two_devices(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     code, _, err = ended(process)
     again = " ".join(map(str, ("stencil", *words[1:], "--resume")))
-    assert (code, err.splitlines()[-1]) == (1, f"Interrupted. What is done is kept. Go on with: {again}"), err
+    assert (code, err.splitlines()[-1]) == (1, f"Interrupted; finished work is saved. Continue with: {again}"), err
     assert "Traceback" not in err
     record = torch.load(out / "backbone" / "scenes" / "fit-0" / "checkpoint.pt", weights_only=True)
     assert 5 <= record["step"] < 60

@@ -273,7 +273,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fit-0" / "checkpoint.pt"
     path.parent.mkdir()
     torch.save({"format": 99}, path)
-    with pytest.raises(CheckpointError, match=r"Expected a checkpoint of format 1 in .*, but got 99\. Go on with the"):
+    with pytest.raises(CheckpointError, match=r"Expected a checkpoint of format 1 in .*, but got 99\. Continue with"):
         fit(job(tmp_path), masks(backbone), backbone, resume=True)
 
 

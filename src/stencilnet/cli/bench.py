@@ -12,7 +12,7 @@ from stencilnet.cli.streams import say, say_json
 
 _WITHOUT = {"device": "device", "width": "width", "size": "size", "rows": "row", "growth": "growth", "out": "out"}
 _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batches", "overrides": "set"}
-"""Names of the options that go without and with a CONFIG, by parameter; the others go with both."""
+"""Options that apply without and with a CONFIG, by parameter; the others apply to both."""
 
 
 @click.command(epilog=configs())
@@ -27,9 +27,11 @@ _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batch
     metavar="ROW",
     cls=NamingOption,
     names=row_names,
-    help="Measure this row only; may be repeated: {names}.",
+    help="Measure only this row; may be repeated: {names}.",
 )
-@click.option("--growth/--no-growth", default=True, help="Also how cost grows with width, image size and tasks.")
+@click.option(
+    "--growth/--no-growth", default=True, help="Also measure how cost grows with width, image size and tasks."
+)
 @click.option(
     "-o",
     "--out",
@@ -44,33 +46,33 @@ _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batch
     default=Path(),
     help="With CONFIG: where its data folders are.  [default: .]",
 )
-@click.option("--only", multiple=True, metavar="TASK", help="With CONFIG: this task of it only; may be repeated.")
+@click.option("--only", multiple=True, metavar="TASK", help="With CONFIG: only this task; may be repeated.")
 @click.option(
     "--workers",
     multiple=True,
     type=click.IntRange(min=0),
     metavar="N",
-    help="With CONFIG: loading processes to try; may be repeated.  [default: 0, and one a core]",
+    help="With CONFIG: number of loader processes to try; may be repeated.  [default: 0, and one a core]",
 )
 @click.option(
-    "--batches", type=click.IntRange(min=2), default=8, show_default=True, help="With CONFIG: batches in a pass."
+    "--batches", type=click.IntRange(min=2), default=8, show_default=True, help="With CONFIG: batches per pass."
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="With CONFIG: override a setting.")
-@click.option("--repetitions", type=int, default=5, show_default=True, help="How often each number is taken.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+@click.option("--repetitions", type=int, default=5, show_default=True, help="Repetitions of each measurement.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 @click.pass_context
 def bench(context: click.Context, /, config: str | None, **options: Any) -> None:
-    """Measure what masks cost against what one would use instead, side by side, and how that grows.
+    """Measure masks side by side with their alternatives: time, memory, size, and how they grow.
 
-    With CONFIG: how many images a second are loaded for its tasks, and how many a training step takes.
+    With CONFIG: images per second of the data loader and of the training step, for each task.
     """
     from stencilnet.cli.console import use_all_cores
 
     wrong = _given(context, _WITH if config is None else _WITHOUT)
     if wrong:
-        does, do = ("goes", "go") if config is None else ("does not go", "do not go")
         named = " and ".join([", ".join(wrong[:-1]), wrong[-1]] if wrong[1:] else wrong)
-        raise click.UsageError(f"{named} {do if wrong[1:] else does} with a CONFIG.")
+        requires = "require a CONFIG" if wrong[1:] else "requires a CONFIG"
+        raise click.UsageError(f"{named} {requires if config is None else 'cannot be combined with a CONFIG'}.")
     use_all_cores()
     if config is None:
         _table(**{name: value for name, value in options.items() if name not in _WITH})
@@ -79,7 +81,7 @@ def bench(context: click.Context, /, config: str | None, **options: Any) -> None
 
 
 def _given(context: click.Context, names: Mapping[str, str]) -> list[str]:
-    """Return which of some options the user gave."""
+    """Return those of some options that the user gave."""
     given = (name for name in names if context.get_parameter_source(name) is not ParameterSource.DEFAULT)
     return [f"--{names[name]}" for name in given]
 

@@ -1,4 +1,4 @@
-"""What the terminal sees: log lines and progress on stderr, threads for the work, Ctrl-C as a wish to stop."""
+"""The terminal: log lines and progress on stderr, the number of threads, and Ctrl-C as a request to stop."""
 
 import logging
 import os
@@ -28,7 +28,7 @@ def console() -> "Console":
 
 
 def teller(screen: "Console") -> Callable[[str], None]:
-    """Return what prints a line, as it is, above a progress bar where there is one."""
+    """Return a function that prints a line as it is, above the progress bar if there is one."""
 
     def tell(line: str) -> None:
         screen.print(printable(line))
@@ -63,22 +63,22 @@ def cores() -> int:
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """Turn Ctrl-C or SIGTERM into a wish that the training loop sees; the same one again is immediate.
+    """Turn Ctrl-C or SIGTERM into a stop request for the training loop; the same signal a second time stops at once.
 
-    The other one is not: torch's launcher sends both, one after the other.
+    The other signal does not: torch's launcher sends both, one after the other.
     """
-    wish = threading.Event()
+    request = threading.Event()
     seen: set[int] = set()
 
     def ask(number: int, _frame: FrameType | None) -> None:
         if number in seen:
             raise KeyboardInterrupt
         seen.add(number)
-        wish.set()
+        request.set()
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield wish
+        yield request
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _EVERY = 10.0
 
-_NAMED = f"NAME is one of {', '.join(CATALOG)}; `stencil data list` says what they are."
+_NAMED = f"NAME is one of {', '.join(CATALOG)}; `stencil data list` describes them."
 
 
 def _web_address(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -39,16 +39,16 @@ def _web_address(_context: click.Context, _option: click.Parameter, value: str |
 
 @click.group()
 def data() -> None:
-    """List, fetch and imitate the public data sets."""
+    """List, download and imitate the public data sets."""
 
 
 @data.command("list")
 @click.option(
     "--root", type=click.Path(path_type=Path, file_okay=False), default=Path(), help="Data root.  [default: .]"
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 def list_(root: Path, as_json: bool) -> None:
-    """Show each data set: what it is for, its size, its licence, and whether it is under the root."""
+    """List the data sets with purpose, size, licence, and whether each is present under the root."""
     from stencilnet.data.fetching.listing import as_text, survey
 
     rows = survey(root)
@@ -62,14 +62,14 @@ def list_(root: Path, as_json: bool) -> None:
     "--mirror",
     metavar="URL",
     callback=_web_address,
-    help="Get the files from URL/<their names> instead of from the publisher's server.",
+    help="Download the files from URL/<file name> instead of the publisher's server.",
 )
-@click.option("--keep-archives", is_flag=True, help="Keep the archives in ROOT/downloads; else they are deleted.")
+@click.option("--keep-archives", is_flag=True, help="Keep the archives in ROOT/downloads instead of deleting them.")
 def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> None:
     """Download data set NAME, check it, unpack it under the root, and make its label maps.
 
-    What is there already is not fetched again, and a download that broke goes on where it stopped. An
-    archive that you put in ROOT/downloads yourself is used.
+    Files that are already there are not downloaded again, and a broken download is resumed. An archive that you
+    put in ROOT/downloads yourself is used.
     """
     from stencilnet.cli.console import console
     from stencilnet.data.fetching.listing import fetch_named
@@ -82,7 +82,7 @@ def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> Non
             new = fetch_named(name, root, transfer=transfer, work=work, mirror=mirror, keep_archives=keep_archives)
     except KeyboardInterrupt as interruption:
         again = shlex.join(["stencil", *sys.argv[1:]])
-        teller(screen)(f"Interrupted. What is done is kept. Go on with: {again}")
+        teller(screen)(f"Interrupted; finished work is saved. Continue with: {again}")
         raise click.exceptions.Exit(1) from interruption
     say(f"{name} is {'ready' if new else 'there already, complete'}: {root}")
 

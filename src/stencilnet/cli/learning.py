@@ -1,4 +1,4 @@
-"""Verbs that learn: demo, train, add, compare; and config, which shows what they are told."""
+"""Verbs that learn (demo, train, add, compare), and config, which shows their settings."""
 
 from pathlib import Path
 
@@ -15,21 +15,21 @@ _root = click.option(
     default=Path(),
     help="Where the config's data folders are.  [default: .]",
 )
-_resume = click.option("--resume", is_flag=True, help="Go on with what the run folder holds.")
-_only = click.option("--only", multiple=True, metavar="TASK", help="Learn this task of CONFIG only; may be repeated.")
+_resume = click.option("--resume", is_flag=True, help="Continue an interrupted run in the run folder.")
+_only = click.option("--only", multiple=True, metavar="TASK", help="Learn only this task of CONFIG; may be repeated.")
 _set = click.option(
     "--set",
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Override a setting, as `stencil config show` names it: trainer.workers=2.",
+    help="Override a setting by its key in `stencil config show`: trainer.workers=2.",
 )
 _devices = click.option(
     "--devices",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Train on N devices of this machine, a process each.",
+    help="Train on N devices of this machine, one process each.",
     metavar="N",
 )
 _on = click.option(
@@ -38,28 +38,30 @@ _on = click.option(
     type=click.Choice(["here", "ray", "slurm"]),
     default="here",
     show_default=True,
-    help="Where the trainings run; a cluster must see the run folder and the data under the same paths.",
+    help="Where trainings run. A cluster must see the run folder and the data under the same paths.",
 )
 _ask = click.option(
     "--ask",
     "asked",
     multiple=True,
     metavar="KEY=VALUE",
-    help="What a job asks the cluster for. ray: address, num_cpus, num_gpus, memory, max_retries. slurm: cluster "
+    help="Resources that a job requests. ray: address, num_cpus, num_gpus, memory, max_retries. slurm: cluster "
     "(slurm or local), timeout_min, cpus_per_task, gpus_per_node, mem_gb, nodes, tasks_per_node, "
-    "slurm_max_num_timeout, slurm_partition and submitit's others.",
+    "slurm_max_num_timeout, slurm_partition and submitit's other parameters.",
 )
 _dry = click.option(
-    "--dry-run", is_flag=True, help="Check config and data, measure a few steps, print plan, sizes and times; no more."
+    "--dry-run",
+    is_flag=True,
+    help="Check config and data, measure a few steps, print a plan with sizes and times, and stop.",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="With --dry-run: one JSON object.")
+_json = click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON object.")
 
 
 @click.command()
 @_out
 @click.option("--size", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
 def demo(out: Path | None, size: str) -> None:
-    """Run the main job on embedded data: six tasks, four methods, a bundle and a report."""
+    """Train the demo on embedded data: six tasks, five methods, a bundle and a report."""
     from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
 
@@ -148,7 +150,7 @@ def compare(
     as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Learn CONFIG's tasks by every method; make the paper's tables, figures and the forgetting matrices."""
+    """Learn CONFIG's tasks by every method; write the paper's tables, figures and the forgetting matrices."""
     from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
 
@@ -175,9 +177,9 @@ def compare(
 
 def _check_engine(engine: str, asked: tuple[str, ...], devices: int) -> None:
     if engine == "here" and asked:
-        raise click.UsageError("--ask goes with --on ray or --on slurm.")
+        raise click.UsageError("--ask requires --on ray or --on slurm.")
     if engine != "here" and devices > 1:
-        raise click.UsageError(f"--devices goes with --on here: on {engine}, a training has one device.")
+        raise click.UsageError(f"--devices requires --on here: on {engine}, each training uses one device.")
 
 
 @click.command(epilog=configs())
@@ -197,7 +199,7 @@ def add(
     devices: int,
     overrides: tuple[str, ...],
 ) -> None:
-    """Learn CONFIG's tasks that BUNDLE does not have, by its first method; the bundle's own stay as they are."""
+    """Learn the tasks of CONFIG that BUNDLE lacks, by CONFIG's first method; BUNDLE's own tasks do not change."""
     from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import add_to
 

@@ -19,7 +19,7 @@ _LONGEST = 100_000
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="stencilnet")
 def stencil() -> None:
-    """One network, many image tasks: each new task costs one bit per weight and never changes the old ones."""
+    """One network, many image tasks: each new task costs a bit per weight or less and never changes the old ones."""
 
 
 for verb in (
@@ -43,7 +43,7 @@ for verb in (
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 the work failed, 2 the words are wrong."""
+    """Run the command line. Exit codes: 0 done, 1 the work failed, 2 usage error."""
     prepare_streams()
     try:
         sys.exit(stencil.main(standalone_mode=False))  # what `click.exceptions.Exit` carried, or None
@@ -57,10 +57,10 @@ def main() -> None:
         sys.exit(1)
     except (ValueError, OSError) as error:  # mistakes of use; anything else is ours, and shows its traceback
         say(f"stencil: {shorten(str(error), _LONGEST)}", err=True)
-        sys.exit(2 if _wrong_words(error) else 1)
+        sys.exit(2 if _is_usage_error(error) else 1)
 
 
-def _wrong_words(error: BaseException) -> bool:
+def _is_usage_error(error: BaseException) -> bool:
     from stencilnet.experiment.counting import DataError
     from stencilnet.experiment.folder import RunError
     from stencilnet.experiment.reading import ConfigError

@@ -16,7 +16,7 @@ _root = click.option(
     default=Path(),
     help="Where the config's data folders are.  [default: .]",
 )
-_json = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, nothing else.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 
 
 @click.command()
@@ -25,7 +25,11 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="File (for one input) or folder.")
 @click.option(
-    "--input", "kind", type=click.Choice(["photo", "edges"]), default="photo", help="edges: a drawing as it is."
+    "--input",
+    "kind",
+    type=click.Choice(["photo", "edges"]),
+    default="photo",
+    help="edges: INPUTS are edge drawings.",
 )
 @click.option("--device", default="cpu", show_default=True, metavar="NAME", help="cpu, cuda, cuda:1, ... or mps.")
 @click.option(
@@ -33,7 +37,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON object on
     type=click.Choice(["float32", "bf16", "auto"]),
     default="float32",
     show_default=True,
-    help="auto: the fastest close one here; it compiles first, which pays for many images.",
+    help="auto: the fastest precision with nearly the same results; compiles first, which pays off for many images.",
 )
 def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str, precision: str) -> None:
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
@@ -86,7 +90,7 @@ def verify(bundle: Path, as_json: bool) -> None:
 
 
 def _verdict(ok: bool, checked: int) -> str:
-    return f"{checked} files are as recorded" if ok else "damaged; what is named above must be restored"
+    return f"{checked} files match their recorded hashes" if ok else "damaged; restore the files named above"
 
 
 @click.command()
@@ -104,10 +108,9 @@ def remove(bundle: Path, task: str) -> None:
 @_bundle
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 def merge(bundle: Path, sources: tuple[str, ...]) -> None:
-    """Install the tasks of other bundles over the same backbone into BUNDLE, each as it is, byte for byte.
+    """Copy the tasks of other bundles over the same backbone into BUNDLE, byte for byte.
 
-    A SOURCE is a bundle's folder, or one task's folder (tasks/NAME of a bundle, or a copy of one), whose name is the
-    task's.
+    A SOURCE is a bundle, or one task's folder (tasks/NAME of a bundle, or a copy), named like the task.
     """
     from stencilnet.bundle import merge as join
 
@@ -128,11 +131,11 @@ def merge(bundle: Path, sources: tuple[str, ...]) -> None:
     type=click.Choice(["float32", "bf16", "auto"]),
     default="float32",
     show_default=True,
-    help="What the network runs in; auto: the fastest close one.",
+    help="Number format of the network; auto: the fastest with nearly the same results.",
 )
 @_json
 def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], precision: str, as_json: bool) -> None:
-    """Measure every task of BUNDLE on CONFIG's test data, trivial baselines beside it."""
+    """Measure every task of BUNDLE on CONFIG's test data, with trivial baselines."""
     from stencilnet.cli.console import console, teller, use_all_cores
     from stencilnet.experiment.evaluating import as_text, evaluate_bundle
     from stencilnet.experiment.reading import check_paths, read_config
@@ -155,10 +158,10 @@ def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], 
     "ceilings",
     multiple=True,
     metavar="TASK,TASK",
-    help="Two tasks of BUNDLE that are one, learned twice: what any kappa is read against. May be repeated.",
+    help="Two tasks of BUNDLE that are one task learned twice; their kappa is the upper reference. Repeatable.",
 )
 def analyze(bundle: Path, out: Path, ceilings: tuple[str, ...]) -> None:
-    """Analyse BUNDLE's masks and codes: ratio of 0, agreement, and kappa between tasks, whole and by layer."""
+    """Analyse BUNDLE's masks and codes: zero ratio, agreement and kappa between tasks, overall and by layer."""
     from stencilnet.experiment.analyzing import analyze_bundle
 
     for path in analyze_bundle(bundle, out, [_pair(words) for words in ceilings]):
@@ -179,12 +182,14 @@ def _pair(words: str) -> tuple[str, str]:
 @click.argument("photos", nargs=-1, metavar="[PHOTO]...", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("-o", "--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write.")
 @_root
-@click.option("--steps", type=click.IntRange(min=2), default=7, show_default=True, help="Places, both ends among them.")
+@click.option(
+    "--steps", type=click.IntRange(min=2), default=7, show_default=True, help="Number of steps, ends included."
+)
 def blend(folder: Path, first: str, second: str, photos: tuple[Path, ...], out: Path, root: Path, steps: int) -> None:
-    """Slide from task FIRST to task SECOND of a RUN folder by the scores that their masks were cut from.
+    """Interpolate from task FIRST to task SECOND of a RUN folder, by the real masks behind their binary masks.
 
-    Writes strip.png, what each place makes of PHOTOs (without any: of test examples), and blend.svg and blend.json,
-    either task's losses on its test examples. The run's data are under --root, as when it was trained.
+    Writes strip.png with the output of each step for the PHOTOs (by default test examples), and blend.svg and
+    blend.json with both tasks' losses on their test examples. --root is the data root of the training.
     """
     from stencilnet.cli.console import console, teller, use_all_cores
     from stencilnet.experiment.blending import Slider, open_run, write_blend

@@ -1,4 +1,4 @@
-"""Wires a config, the screen and a run together for the verbs that learn."""
+"""Connects config, terminal and run for the verbs that learn."""
 
 import os
 import shlex
@@ -41,7 +41,7 @@ def carry_out(
 ) -> None:
     """Read a config, check its data, and run it into a folder; ends with the report."""
     if as_json and not dry_run:
-        raise click.UsageError("--json goes with --dry-run.")
+        raise click.UsageError("--json requires --dry-run.")
     from stencilnet.experiment.choosing import with_methods
     from stencilnet.experiment.fanout import FanError, fan_out
     from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config
@@ -143,7 +143,7 @@ def _session(
     methods: tuple[str, ...] = (),
     resume: bool,
 ) -> "Iterator[Session]":
-    """Make the session; if it is interrupted, say how to go on."""
+    """Create the session; when it is interrupted, print the command that continues it."""
     from stencilnet.experiment.session import Session
     from stencilnet.training.fit import Interrupted
     from stencilnet.training.progress import ProgressBar
@@ -152,7 +152,7 @@ def _session(
     sinks: list[Sink] = [ProgressBar(screen)]
     if tensorboard_installed():
         sinks.append(TensorBoard())
-    with stop_on_signal() as wish:
+    with stop_on_signal() as request:
         try:
             yield Session(
                 out=out,
@@ -161,7 +161,7 @@ def _session(
                 only=only,
                 methods=methods,
                 sinks=sinks,
-                stop=wish.is_set,
+                stop=request.is_set,
                 announce=teller(screen),
                 command=shlex.join(["stencil", *sys.argv[1:]]),
                 group=group,
@@ -171,5 +171,5 @@ def _session(
             by_hand = group.size > 1 and not any(word.startswith("--devices") for word in words)
             program = "torchrun ... -m stencilnet" if by_hand else "stencil"
             again = f"{program} {shlex.join([*words, *([] if words[0] == 'demo' else ['--resume'])])}"
-            teller(screen)(f"Interrupted. What is done is kept. Go on with: {again}")
+            teller(screen)(f"Interrupted; finished work is saved. Continue with: {again}")
             raise click.exceptions.Exit(1) from interruption

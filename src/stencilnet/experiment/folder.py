@@ -113,7 +113,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
         write_file(folder.config, (dumps(mine, indent=2, sort_keys=True) + "\n").encode())
         return
     if not resume:
-        raise RunError(f"{folder.path} holds a run already. Go on with it by --resume, or choose another --out.")
+        raise RunError(f"{folder.path} already holds a run. Pass --resume to continue it, or choose another --out.")
     try:
         theirs = json.loads(folder.config.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

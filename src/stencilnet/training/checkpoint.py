@@ -139,7 +139,7 @@ def load(path: Path) -> dict[str, Any]:
     if record.get("format") != FORMAT:
         raise CheckpointError(
             f"Expected a checkpoint of format {FORMAT} in {path}, but got {brief(record.get('format'))}. "
-            "Go on with the version of stencilnet that wrote it, or delete its folder to train anew."
+            "Continue with the version of stencilnet that wrote it, or delete its folder to train anew."
         )
     return record
 
