@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
+from stencilnet.perceptual.network import Description, PerceptualNetwork
 from stencilnet.tasks.catalog import KINDS, task_from_record
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
@@ -19,7 +20,6 @@ from stencilnet.tasks.depth import Depth
 from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.inventory import CountedTask
 from stencilnet.tasks.normals import Normals
-from stencilnet.tasks.perceptual import Description, PerceptualNetwork
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer

@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from stencilnet.experiment.config import Experiment, Perceptual
-from stencilnet.tasks.criterion import PRESETS
+from stencilnet.perceptual.criterion import PRESETS
+from stencilnet.perceptual.vgg import is_cached
 from stencilnet.tasks.style import StyleTransfer
-from stencilnet.tasks.vgg import is_cached
 
 _DOWNLOAD = "download"
 _STARTS = {"imagenet": "VGG16", "vgg13": "VGG13"}

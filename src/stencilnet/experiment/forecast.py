@@ -28,11 +28,11 @@ from stencilnet.experiment.styles import bind_style, calibration_image
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.masks import NetState
 from stencilnet.methods import Adopting, Fresh, Joint, retrains_first
+from stencilnet.perceptual.standin import random_standin
+from stencilnet.perceptual.vgg import vgg
 from stencilnet.tasks.catalog import LOGITS
-from stencilnet.tasks.standin import random_standin
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Recipe, Task
-from stencilnet.tasks.vgg import vgg
 from stencilnet.training.job import Job
 from stencilnet.training.probing import make_probe
 from stencilnet.training.settings import Resolved, resolve

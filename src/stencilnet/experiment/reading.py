@@ -15,9 +15,9 @@ from stencilnet.experiment.config import AnyMethod, Experiment, TaskPlan, source
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.shipped import shipped
 from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
+from stencilnet.perceptual.vgg import vgg
 from stencilnet.tasks.catalog import KINDS
 from stencilnet.tasks.style import StyleTransfer
-from stencilnet.tasks.vgg import vgg
 from stencilnet.text.shortening import shorten
 
 _MISTAKES = 50

@@ -13,12 +13,12 @@ from stencilnet.data.scenes import paint_style
 from stencilnet.data.transforms import View, resized
 from stencilnet.experiment.config import Experiment, Perceptual
 from stencilnet.experiment.pictures import spread
+from stencilnet.perceptual.network import PerceptualNetwork, load_perceptual, save_perceptual
+from stencilnet.perceptual.standin import standin
+from stencilnet.perceptual.vgg import vgg
 from stencilnet.tasks.images import read_image, to_tensor
-from stencilnet.tasks.perceptual import PerceptualNetwork, load_perceptual, save_perceptual
-from stencilnet.tasks.standin import standin
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Example, Task
-from stencilnet.tasks.vgg import vgg
 from stencilnet.training.sampling import PIXELS
 
 _PAINTED = "painted:"

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.perceptual.criterion import LEAST_STYLE, PRESETS, Criterion
+from stencilnet.perceptual.network import PerceptualError, PerceptualNetwork
 from stencilnet.tasks.checks import photo_of, refuse, unit, unit_image
-from stencilnet.tasks.criterion import LEAST_STYLE, PRESETS, Criterion
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import SSIM, MeanOverImages, ssim
-from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 
