@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stencilnet.bundle import BundleError, load
 from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.plugins import PluginError
 from stencilnet.runtime.forward import PRECISIONS, Forward
 from stencilnet.runtime.memory import within_memory
 from stencilnet.runtime.slots import Slots
@@ -243,6 +244,8 @@ def _task_of(record: TaskRecord, path: Path, name: str) -> Task:
     file = path / "tasks" / name / "task.json"
     try:
         task = task_from_record(record.kind, record.settings)
+    except PluginError:  # the bundle is not at fault
+        raise
     except (ValueError, TypeError) as error:
         expected = "a kind and settings that this stencilnet knows"
         remedy = "Install a newer stencilnet, or learn the task anew."
