@@ -181,7 +181,7 @@ def check_view(view: View, task: Task) -> None:
     """Check that what a view does to examples is right for a task.
 
     Raises:
-        ValueError: If images would be damaged or mirrored that the task cannot learn from then.
+        ValueError: If the view damages or mirrors images, and the kind of the task does not allow it.
     """
     traits = traits_of(task.kind)
     if view.damage is not None and not traits.damage:

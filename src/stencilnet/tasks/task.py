@@ -223,6 +223,15 @@ class LabelMapTask(PictureTask, Protocol):
 
 
 @runtime_checkable
+class DrawingTask(PictureTask, Protocol):
+    """A task whose input is a drawing, which `to_input` makes of a photo. Ask by ``isinstance``."""
+
+    def drawing_to_input(self, image: Image.Image) -> Tensor:
+        """Turn a picture that is a drawing already into the network's input ``(3, H, W)``, float32 in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class LabelTask(Task, Protocol):
     """A task whose output is a label of the whole image, and so makes no pictures. Ask by ``isinstance``.
 
