@@ -17,7 +17,7 @@ from stencilnet.data.scenes import Scenes
 from stencilnet.data.sources import ImagesSource, LabelledSource, PairsSource
 from stencilnet.experiment import counting
 from stencilnet.experiment.adding import add_tasks
-from stencilnet.experiment.config import Data, Experiment, Kind, TaskPlan
+from stencilnet.experiment.config import Data, Experiment, TaskPlan
 from stencilnet.experiment.counting import Counts, DataError, check_data, count
 from stencilnet.experiment.evaluating import evaluate_bundle
 from stencilnet.experiment.forecast import forecast
@@ -26,7 +26,7 @@ from stencilnet.experiment.reading import ConfigError, read_config
 from stencilnet.experiment.reporting import material, write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
-from stencilnet.tasks.task import Example
+from stencilnet.tasks.task import Example, Task
 
 Pixels = npt.NDArray[np.uint8]
 POLYPS = sn.Segmentation(classes=("background", "polyp"))
@@ -59,7 +59,7 @@ def mask(value: int, share: float = 0.125, size: int = 32) -> Pixels:
     return label
 
 
-def plan(task: Kind = POLYPS, data: Data = DATA) -> TaskPlan:
+def plan(task: Task = POLYPS, data: Data = DATA) -> TaskPlan:
     return TaskPlan(name="polyps", title="Polyps", task=task, data=data, view=sn.View(crop=32))
 
 
@@ -228,7 +228,7 @@ def ramp() -> Pixels:
     ],
     ids=["sky", "constant depth", "no surface"],
 )
-def test_targets_that_teach_nothing(task: Kind, good: Pixels, bad: Pixels, message: str, tmp_path: Path) -> None:
+def test_targets_that_teach_nothing(task: Task, good: Pixels, bad: Pixels, message: str, tmp_path: Path) -> None:
     view = sn.View(crop=32, flip=False)
     of = replace(plan(), task=task, view=view, data=pairs_of(tmp_path, good, good))
     assert found(tmp_path, of) == ()
@@ -252,7 +252,7 @@ def test_targets_that_teach_nothing(task: Kind, good: Pixels, bad: Pixels, messa
     ],
     ids=["gray", "blank"],
 )
-def test_photos_that_teach_nothing(task: Kind, good: Pixels, bad: Pixels, message: str, tmp_path: Path) -> None:
+def test_photos_that_teach_nothing(task: Task, good: Pixels, bad: Pixels, message: str, tmp_path: Path) -> None:
     for index in range(4):
         save(tmp_path / "train" / f"{index}.png", good)
         save(tmp_path / "test" / f"{index}.png", bad)

@@ -1,20 +1,112 @@
-"""Tasks by name, from records, and without heavy imports."""
+"""The registry of task kinds: what they declare, records rebuilt, other packages' kinds, and no heavy imports."""
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import permutations
+from typing import Any, ClassVar
 
+import grimp
 import pytest
 
-from stencilnet.tasks.catalog import KINDS, task_from_record
+from stencilnet.tasks import catalog
+from stencilnet.tasks.catalog import BUILT_IN, kinds, task_from_record, traits_of
 from stencilnet.tasks.edges2photo import Edges2Photo
+from stencilnet.tasks.perceptual_task import PerceptualTask
+from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.segmentation import Segmentation
+from stencilnet.tasks.task import DrawingTask, LabelMapTask, LabelTask
+from stencilnet.tasks.traits import Traits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other(Plain):
+    kind: ClassVar[str] = "other"
+    traits: ClassVar[Traits] = Traits(category="other", loss="L1", logits=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bare(Plain):
+    kind: ClassVar[str] = "bare"
+
+
+@pytest.fixture
+def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, object]]:
+    """Kinds that an installed package registers, by name; to be filled by the test."""
+    found: dict[str, object] = {}
+
+    def load(group: str, *, taken: Any, check: Any) -> dict[str, object]:
+        assert group == "stencilnet.tasks"
+        assert set(taken) == {kind.kind for kind in BUILT_IN}
+        for name, value in found.items():
+            check(name, value)
+        return found
+
+    monkeypatch.setattr(catalog, "load", load)
+    kinds.cache_clear()
+    yield found
+    kinds.cache_clear()
 
 
 def test_kinds_go_by_their_own_names() -> None:
-    assert set(KINDS) == {
+    assert list(kinds()) == [
         "segmentation", "colorization", "style", "edges2photo", "restoration", "depth", "normals", "classification",
-    }  # fmt: skip
-    assert all(kind.kind == name for name, kind in KINDS.items())
+    ]  # fmt: skip
+    assert all(kind.kind == name for name, kind in kinds().items())
+
+
+def test_kinds_do_not_import_each_other() -> None:
+    modules = sorted({kind.__module__ for kind in BUILT_IN})
+    graph = grimp.build_graph("stencilnet", cache_dir=None)
+    chains = [graph.find_shortest_chain(one, other) for one, other in permutations(modules, 2)]
+    assert len(modules) == len(BUILT_IN)
+    assert [chain for chain in chains if chain] == []
+    assert graph.find_shortest_chain("stencilnet.tasks.catalog", modules[0])  # the graph knows these modules
+
+
+def test_what_kinds_declare() -> None:
+    declared = {name: kind.traits for name, kind in kinds().items()}
+    assert {name for name, traits in declared.items() if traits.logits} == {"segmentation", "classification"}
+    assert {name for name, traits in declared.items() if traits.damage} == {"restoration"}
+    assert {name for name, traits in declared.items() if traits.mirror} == {"normals"}
+    assert all(t.category and t.input and t.output and t.loss for t in declared.values())
+    made = {name: task_from_record(name, NEEDED.get(name, {})) for name in kinds()}
+    assert {name for name, task in made.items() if isinstance(task, LabelTask)} == {"classification"}
+    assert {name for name, task in made.items() if isinstance(task, LabelMapTask)} == {"segmentation"}
+    assert {name for name, task in made.items() if isinstance(task, DrawingTask)} == {"edges2photo"}
+    assert {name for name, task in made.items() if isinstance(task, PerceptualTask)} == {"style"}
+
+
+NEEDED: dict[str, dict[str, Any]] = {"segmentation": {"classes": ["a", "b"]}, "style": {"style": "painted:bands"}}
+"""Settings that have no default."""
+
+
+def test_kinds_of_other_packages_come_after_the_built_in(registered: dict[str, object]) -> None:
+    registered["other"] = Other
+    assert list(kinds().values()) == [*BUILT_IN, Other]
+    assert traits_of("other").logits
+    assert task_from_record("other", {}) == Other()  # type: ignore[comparison-overlap]
+
+
+def test_a_kind_that_is_not_registered_has_the_default_traits() -> None:
+    traits = traits_of("other")
+    assert (traits.logits, traits.damage, traits.mirror) == (False, False, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("other", Other(), "expected a dataclass, but got"),
+        ("other", int, "expected a dataclass, but got <class 'int'>"),
+        ("another", Other, "expected `kind` to be 'another', but got 'other'"),
+        ("bare", Bare, "has no attribute 'traits'"),
+    ],
+)
+def test_what_is_no_kind_is_refused(registered: dict[str, object], name: str, value: object, message: str) -> None:
+    registered[name] = value
+    with pytest.raises((TypeError, ValueError, AttributeError), match=message):
+        kinds()
 
 
 def test_records_become_tasks() -> None:

@@ -12,14 +12,14 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from stencilnet.tasks.catalog import KINDS, task_from_record
+from stencilnet.perceptual.network import Description, PerceptualNetwork
+from stencilnet.tasks.catalog import kinds, task_from_record, traits_of
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
 from stencilnet.tasks.depth import Depth
 from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.inventory import CountedTask
 from stencilnet.tasks.normals import Normals
-from stencilnet.tasks.perceptual import Description, PerceptualNetwork
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer
@@ -186,8 +186,8 @@ def scored(row: Row, predict: Predictor, batches: list[dict[str, Tensor]]) -> di
 
 
 def test_every_kind_has_a_row() -> None:
-    assert {row.task.kind for row in TABLE.values()} == set(KINDS)
-    assert all(KINDS[row.task.kind] is type(row.task) for row in TABLE.values())
+    assert {row.task.kind for row in TABLE.values()} == set(kinds())
+    assert all(kinds()[row.task.kind] is type(row.task) for row in TABLE.values())
 
 
 @rows
@@ -261,6 +261,16 @@ def test_loss_is_finite_and_differentiable(row: Row, height: int, width: int) ->
     (gradient,) = torch.autograd.grad(sum(terms.values(), torch.zeros(())), output)
     assert gradient.isfinite().all()
     assert (gradient.abs().flatten(1).amax(dim=1) > 0).all()
+
+
+@rows
+def test_only_outputs_that_are_logits_may_be_shifted(row: Row) -> None:
+    batch, critic = row.batch(37, 53), row.task.critic()
+    output = raw_output(row, batch)
+    with torch.no_grad():
+        loss = sum(map(float, row.task.loss(output, batch, critic).values()))
+        shifted = sum(map(float, row.task.loss(output + 1, batch, critic).values()))
+    assert (shifted == pytest.approx(loss, rel=1e-4)) == traits_of(row.task.kind).logits
 
 
 @rows

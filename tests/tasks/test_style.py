@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stencilnet.tasks.criterion import PRESETS, Criterion
-from stencilnet.tasks.perceptual import Description, PerceptualError, PerceptualNetwork
-from stencilnet.tasks.standin import random_standin
+from stencilnet.perceptual.criterion import PRESETS, Criterion
+from stencilnet.perceptual.network import Description, PerceptualError, PerceptualNetwork
+from stencilnet.perceptual.standin import random_standin
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Example, Task
 

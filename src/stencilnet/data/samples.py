@@ -12,8 +12,7 @@ from torch.utils.data import Dataset
 from stencilnet.data import folders
 from stencilnet.data.diskcache import DiskCache
 from stencilnet.data.transforms import View, evaluation_view, resized, training_view
-from stencilnet.tasks.normals import Normals
-from stencilnet.tasks.restoration import Restoration
+from stencilnet.tasks.catalog import kinds, traits_of
 from stencilnet.tasks.task import Example, Task
 
 CACHE_BYTES = 256 * 2**20
@@ -182,12 +181,14 @@ def check_view(view: View, task: Task) -> None:
     """Check that what a view does to examples is right for a task.
 
     Raises:
-        ValueError: If a task other than `restoration` would learn from damaged images, or normals be mirrored.
+        ValueError: If the view damages or mirrors images, and the kind of the task does not allow it.
     """
-    if view.damage is not None and not isinstance(task, Restoration):
-        raise ValueError(f"Expected `view.damage` with a task of kind restoration, but got it with {task.kind}.")
-    if view.flip and isinstance(task, Normals):
-        raise ValueError("Expected `view.flip: false` with a task of kind normals: a mirror would turn them around.")
+    traits = traits_of(task.kind)
+    if view.damage is not None and not traits.damage:
+        allowed = " or ".join(name for name, kind in kinds().items() if kind.traits.damage)
+        raise ValueError(f"Expected `view.damage` with a task of kind {allowed}, but got it with {task.kind}.")
+    if view.flip and traits.mirror:
+        raise ValueError(f"Expected `view.flip: false` with a task of kind {task.kind}: {traits.mirror}.")
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:

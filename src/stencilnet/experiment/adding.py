@@ -14,7 +14,7 @@ from stencilnet.experiment.opening import open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_style, perceptual_network
 from stencilnet.methods import Joint
-from stencilnet.tasks.style import StyleTransfer
+from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task
 
 
@@ -62,7 +62,7 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         session.announce(f"{label}: {plan.name}")
         net, data = load(bundle), opened[plan.name]
         task: Task = plan.task
-        if isinstance(task, StyleTransfer):
+        if isinstance(task, PerceptualTask):
             images = open_data(experiment.tasks[0], session.root).train  # as `stencil evaluate` will, for one network
             network = perceptual_network(experiment.perceptual, net.backbone, images, [task], session.root)
             task = bind_style(task, network, session.root)

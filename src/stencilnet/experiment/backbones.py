@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from stencilnet.experiment.config import Backbone
 from stencilnet.models import VGG16, MultiTaskNet, UNet, fresh_weights
 from stencilnet.models.vgg16 import HEAD, MEAN, STD
-from stencilnet.tasks.vgg import vgg_convolutions, vgg_trunk
+from stencilnet.perceptual.vgg import vgg_convolutions, vgg_trunk
 
 
 def make_backbone(settings: Backbone, seed: int = 0) -> MultiTaskNet:

@@ -1,4 +1,4 @@
-"""Classification tasks and their class folders: the one names the other, and both must agree."""
+"""Tasks that give labels, and their class folders: the one names the other, and both must agree."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -6,11 +6,11 @@ from pathlib import Path
 
 from stencilnet.data.classes import ClassFoldersSource, check_classes
 from stencilnet.experiment.config import Experiment, TaskPlan, sources
-from stencilnet.tasks.classification import Classification
+from stencilnet.tasks.task import LabelTask
 
 
 def with_classes(experiment: Experiment, root: Path) -> Experiment:
-    """Return a config whose classification tasks name their classes: those that do not get their training folders'.
+    """Return a config whose label tasks name their classes: those that do not get their training folders'.
 
     Args:
         experiment: The config.
@@ -29,7 +29,7 @@ def class_problems(plan: TaskPlan, root: Path) -> Iterator[tuple[str, str]]:
     """
     found = {}
     for key, source in sources(plan).items():
-        if isinstance(plan.task, Classification) and isinstance(source, ClassFoldersSource):
+        if isinstance(plan.task, LabelTask) and isinstance(source, ClassFoldersSource):
             try:
                 found[key] = source.classes(root)
             except ValueError:
@@ -53,11 +53,11 @@ def check_class_folders(plan: TaskPlan, root: Path) -> None:
 
 
 def _named(plan: TaskPlan, root: Path) -> TaskPlan:
-    if not isinstance(plan.task, Classification) or plan.task.classes:
+    if not isinstance(plan.task, LabelTask) or plan.task.classes:
         return plan
     if not isinstance(plan.data.train, ClassFoldersSource):
         raise ValueError(
             f"{plan.name}: expected `classes`, or training data of kind `class_folders` whose folders name them. "
             "Name the classes."
         )
-    return replace(plan, task=replace(plan.task, classes=plan.data.train.classes(root)))
+    return replace(plan, task=plan.task.with_classes(plan.data.train.classes(root)))

@@ -25,18 +25,10 @@ from stencilnet.methods import (
     Scratch,
 )
 from stencilnet.models.vgg16 import LEAST
-from stencilnet.tasks.classification import Classification
-from stencilnet.tasks.colorization import Colorization
-from stencilnet.tasks.depth import Depth
-from stencilnet.tasks.edges2photo import Edges2Photo
-from stencilnet.tasks.normals import Normals
-from stencilnet.tasks.restoration import Restoration
-from stencilnet.tasks.segmentation import Segmentation
-from stencilnet.tasks.style import StyleTransfer
-from stencilnet.tasks.task import Recipe
+from stencilnet.tasks.perceptual_task import PerceptualTask
+from stencilnet.tasks.task import LabelMapTask, LabelTask, Recipe, Task
 from stencilnet.training.settings import Settings
 
-Kind = Segmentation | Colorization | StyleTransfer | Edges2Photo | Restoration | Depth | Normals | Classification
 AnyMethod = (
     Piggyback
     | QuantizedDelta
@@ -185,8 +177,8 @@ class TaskPlan:
     """Its name in the bundle: lower case, digits, ``.``, ``_``, ``-``."""
     title: str
     """Its name in tables and pictures."""
-    task: Kind
-    """Task kind and settings."""
+    task: Task
+    """Task kind and settings: one of `stencilnet.tasks.catalog.kinds`."""
     data: Data
     """Where its examples are."""
     view: View = field(default_factory=View)
@@ -203,11 +195,11 @@ class TaskPlan:
         _check_thresholds(self.task, self.data)
 
 
-def _check_thresholds(task: Kind, data: Data) -> None:
+def _check_thresholds(task: Task, data: Data) -> None:
     """A threshold makes labels of two values."""
     named = {"train": data.train, "validation": data.validation, "test": data.test}
     cut = [key for key, source in named.items() if isinstance(source, LabelledSource) and source.threshold is not None]
-    if cut and isinstance(task, Segmentation) and len(task.classes) != 2:
+    if cut and isinstance(task, LabelMapTask) and len(task.classes) != 2:
         raise ValueError(
             f"Expected a task of two classes, below `threshold` and from it on, but got {len(task.classes)} and "
             f"`threshold` in data.{', data.'.join(cut)}. Leave it out: label maps then hold the indices of the classes."
@@ -270,13 +262,18 @@ class Experiment:
             *_method_problems(self.tasks, self.methods),
             *_network_problems(self.backbone, self.tasks, self.methods),
         ]
-        presets = sorted({plan.task.preset for plan in self.tasks if isinstance(plan.task, StyleTransfer)})
+        presets = sorted(set(self.presets))
         if len(presets) > 1:
             problems.append(f"all style tasks to have one `preset` (they share a network), but got {presets}")
         if self.pictures < 0:
             problems.append(f"`pictures` to be at least 0, but got {self.pictures}")
         if problems:
             raise ValueError("Expected " + "; ".join(problems) + ".")
+
+    @property
+    def presets(self) -> tuple[str, ...]:
+        """Presets of the tasks whose losses look through a perceptual network, in the tasks' order."""
+        return tuple(plan.task.preset for plan in self.tasks if isinstance(plan.task, PerceptualTask))
 
     def plan(self, task: str) -> TaskPlan:
         """Return a task's plan by name."""
@@ -329,7 +326,7 @@ def _method_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...
 
 def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...]) -> list[str]:
     labels = backbone.kind == "vgg16"
-    others = [f"{p.name} ({p.task.kind})" for p in tasks if isinstance(p.task, Classification) != labels]
+    others = [f"{p.name} ({p.task.kind})" for p in tasks if isinstance(p.task, LabelTask) != labels]
     problems = []
     if others:
         gives = "labels" if labels else "pictures"
@@ -348,12 +345,12 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
             if isinstance(plan.method, NormOnly) or (isinstance(plan.method, Piggyback) and plan.method.norm)
         ]
     for plan in tasks:
-        if isinstance(plan.task, Classification):
+        if isinstance(plan.task, LabelTask):
             problems += _view_problems(plan.name, plan.task, plan.view)
     return problems
 
 
-def _view_problems(name: str, task: Classification, view: View) -> list[str]:
+def _view_problems(name: str, task: LabelTask, view: View) -> list[str]:
     """What is learned from and what a bundle's user gives must be seen alike."""
     pairs = {"crop": (task.crop, view.crop), "resize": (task.resize, view.resize)}
     return [

@@ -3,9 +3,8 @@
 from dataclasses import replace
 
 from stencilnet.experiment.config import Experiment, Perceptual
-from stencilnet.tasks.criterion import PRESETS
-from stencilnet.tasks.style import StyleTransfer
-from stencilnet.tasks.vgg import is_cached
+from stencilnet.perceptual.criterion import PRESETS
+from stencilnet.perceptual.vgg import is_cached
 
 _DOWNLOAD = "download"
 _STARTS = {"imagenet": "VGG16", "vgg13": "VGG13"}
@@ -17,7 +16,7 @@ def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ..
     Weights that are to be downloaded and are not in torch's cache are replaced by random ones of about their size.
     """
     notes = []
-    presets = [plan.task.preset for plan in experiment.tasks if isinstance(plan.task, StyleTransfer)]
+    presets = experiment.presets
     looks = presets and experiment.perceptual.source == "vgg" and experiment.perceptual.weights == _DOWNLOAD
     if looks and not is_cached(network := PRESETS[presets[0]].network):
         experiment = replace(experiment, perceptual=Perceptual(source="standin"))

@@ -28,11 +28,11 @@ from stencilnet.experiment.styles import bind_style, calibration_image
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.masks import NetState
 from stencilnet.methods import Adopting, Fresh, Joint, retrains_first
-from stencilnet.tasks.catalog import LOGITS
-from stencilnet.tasks.standin import random_standin
-from stencilnet.tasks.style import StyleTransfer
+from stencilnet.perceptual.standin import random_standin
+from stencilnet.perceptual.vgg import vgg
+from stencilnet.tasks.catalog import traits_of
+from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Recipe, Task
-from stencilnet.tasks.vgg import vgg
 from stencilnet.training.job import Job
 from stencilnet.training.probing import make_probe
 from stencilnet.training.settings import Resolved, resolve
@@ -165,7 +165,7 @@ def forecast(
     for method in experiment.methods:
         if method.name in methods:
             rows += walk.further(method)
-    looks = any(isinstance(walk.tasks[row.stage.task], StyleTransfer) for row in rows)
+    looks = any(isinstance(walk.tasks[row.stage.task], PerceptualTask) for row in rows)
     return Forecast(
         title=experiment.title,
         network=_words(experiment.backbone),
@@ -283,7 +283,7 @@ class _Walk:
 
     def _fresh(self, name: str, glance: Glance) -> Fresh:
         def logits(other: str) -> bool:
-            return self.tasks[other].kind in LOGITS
+            return traits_of(self.tasks[other].kind).logits
 
         return fresh_of(self.net, self.tasks[name], self._seed(name), logits=logits, probe=glance)
 
@@ -379,7 +379,7 @@ def _words(backbone: Backbone) -> str:
 def bound_tasks(experiment: Experiment, data: Mapping[str, TaskData], root: Path) -> dict[str, Task]:
     """Bind style tasks without a trained backbone, of which a stand-in might be made."""
     tasks: dict[str, Task] = {plan.name: plan.task for plan in experiment.tasks}
-    styles = {name: task for name, task in tasks.items() if isinstance(task, StyleTransfer)}
+    styles = {name: task for name, task in tasks.items() if isinstance(task, PerceptualTask)}
     if not styles:
         return tasks
     if experiment.perceptual.source == "vgg":

@@ -40,7 +40,7 @@ from stencilnet.methods import (
     learn_first_head,
 )
 from stencilnet.models import MultiTaskNet, TaskRecord
-from stencilnet.tasks.catalog import LOGITS
+from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.task import Example, Recipe, Task
 from stencilnet.text.strict_json import with_numbers
 from stencilnet.training.distributed import ALONE, Group
@@ -285,7 +285,7 @@ def _work(
     """Return what a method is handed to learn a task."""
 
     def logits(other: str) -> bool:
-        return (task.kind if other == name else net.records[other].kind) in LOGITS
+        return traits_of(task.kind if other == name else net.records[other].kind).logits
 
     assert config.folder is not None, "whoever calls gives one"
     resolved, seed = resolve(config.trainer, config.group), task_seed(config.seed, name)

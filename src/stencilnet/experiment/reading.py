@@ -15,9 +15,9 @@ from stencilnet.experiment.config import AnyMethod, Experiment, TaskPlan, source
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.shipped import shipped
 from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
-from stencilnet.tasks.catalog import KINDS
-from stencilnet.tasks.style import StyleTransfer
-from stencilnet.tasks.vgg import vgg
+from stencilnet.perceptual.vgg import vgg
+from stencilnet.tasks.catalog import kinds
+from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.text.shortening import shorten
 
 _MISTAKES = 50
@@ -87,10 +87,9 @@ def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bo
     hint = f"`stencil data list --root {root}` says where the known data sets are from, and how they lie." * bool(
         problems
     )
-    presets = [plan.task.preset for plan in experiment.tasks if isinstance(plan.task, StyleTransfer)]
-    if presets and experiment.perceptual.source == "vgg":
+    if experiment.presets and experiment.perceptual.source == "vgg":
         try:
-            vgg(presets[0], experiment.perceptual.weights)
+            vgg(experiment.presets[0], experiment.perceptual.weights)
         except (ValueError, OSError) as error:
             problems.append(f"perceptual.weights: {error}")
     if backbone:
@@ -129,7 +128,7 @@ def _missing(plan: TaskPlan, root: Path) -> Iterator[tuple[str, str]]:
             except ValueError as error:
                 yield "data.holdout", str(error)
     yield from class_problems(plan, root)
-    if isinstance(plan.task, StyleTransfer):
+    if isinstance(plan.task, PerceptualTask):
         try:
             style_image(plan.task, root)
         except (ValueError, OSError) as error:
@@ -235,5 +234,5 @@ def _fill_recipes(raw: dict[str, Any]) -> None:
             continue
         kind = plan["task"].get("kind")
         recipe = plan.get("recipe", {})
-        if isinstance(kind, str) and kind in KINDS and isinstance(recipe, dict):
-            plan["recipe"] = {**dataclasses.asdict(KINDS[kind].recipe()), **recipe}
+        if isinstance(kind, str) and kind in kinds() and isinstance(recipe, dict):
+            plan["recipe"] = {**dataclasses.asdict(kinds()[kind].recipe()), **recipe}

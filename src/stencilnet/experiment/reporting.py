@@ -22,8 +22,7 @@ from stencilnet.experiment.pictures import INPUT, TARGET, saved
 from stencilnet.experiment.reading import to_yaml
 from stencilnet.experiment.run import Run
 from stencilnet.models.vgg16 import layer_names
-from stencilnet.tasks.segmentation import Segmentation
-from stencilnet.tasks.task import PictureTask
+from stencilnet.tasks.task import LabelMapTask, PictureTask
 
 
 def write_report(run: Run) -> Path:
@@ -85,7 +84,7 @@ def _sheet(experiment: Experiment, folder: RunFolder, task: str, comparison: Com
     positions = sorted(found[INPUT])
     rows = [[_opened(paths, position) for paths in shown.values()] for position in positions]
     kind = experiment.plan(task).task
-    classes = kind.classes if isinstance(kind, Segmentation) else ()
+    classes = kind.classes if isinstance(kind, LabelMapTask) else ()
     return contact_sheet(
         Sheet(
             columns=tuple(method_title(label) for label in shown),

@@ -24,7 +24,8 @@ from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
 from stencilnet.methods import Adopting, Joint, retrains_first
 from stencilnet.models import MultiTaskNet
-from stencilnet.tasks.style import StyleTransfer
+from stencilnet.tasks.catalog import traits_of
+from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task
 
 
@@ -44,10 +45,11 @@ class Run:
         self.experiment = experiment
         self.session = session
         self.folder = RunFolder(session.out, experiment.methods[0].name)
-        if isinstance(experiment.tasks[0].task, StyleTransfer):
+        first = experiment.tasks[0].task
+        if isinstance(first, PerceptualTask):
             raise RunError(
-                f"Expected the first task {self.first!r} to be no style transfer: style losses look through a finished "
-                "backbone. Put another task first."
+                f"Expected the first task {self.first!r} to be no {traits_of(first.kind).category}: style losses look "
+                "through a finished backbone. Put another task first."
             )
         claim(self.folder, experiment, resume=session.resume)
         self._data: dict[str, TaskData] = {}

@@ -11,7 +11,9 @@ from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, Iterabl
 
 from stencilnet.data.damage import Damage
 from stencilnet.data.sources import Source
-from stencilnet.experiment.config import AnyMethod, Kind
+from stencilnet.experiment.config import AnyMethod
+from stencilnet.tasks.catalog import kinds
+from stencilnet.tasks.task import Task
 from stencilnet.text.shortening import brief
 
 
@@ -27,7 +29,6 @@ def make_converter() -> cattrs.Converter:
     made.register_structure_hook_factory(_made_of(tuple), lambda kind: _of_kind(list, _row(get_args(kind), made)))
     made.register_structure_hook_factory(_made_of(Literal), lambda kind: _one_of(get_args(kind)))
     for union, tag in (
-        (Kind, "kind"),
         (Source, "kind"),
         (Source | None, "kind"),
         (Damage | None, "kind"),
@@ -36,6 +37,8 @@ def make_converter() -> cattrs.Converter:
         members = {getattr(member, tag): member for member in get_args(union) if member is not types.NoneType}
         made.register_structure_hook(union, _tagged(members, made, optional=types.NoneType in get_args(union)))
         made.register_unstructure_hook(union, _with_tag(tag, made))
+    made.register_structure_hook_func(lambda target: target is Task, _tagged(kinds(), made, optional=False))
+    made.register_unstructure_hook_func(lambda target: target is Task, _with_tag("kind", made))
     return made
 
 

@@ -13,12 +13,12 @@ from stencilnet.data.scenes import paint_style
 from stencilnet.data.transforms import View, resized
 from stencilnet.experiment.config import Experiment, Perceptual
 from stencilnet.experiment.pictures import spread
+from stencilnet.perceptual.network import PerceptualNetwork, load_perceptual, save_perceptual
+from stencilnet.perceptual.standin import standin
+from stencilnet.perceptual.vgg import vgg
 from stencilnet.tasks.images import read_image, to_tensor
-from stencilnet.tasks.perceptual import PerceptualNetwork, load_perceptual, save_perceptual
-from stencilnet.tasks.standin import standin
-from stencilnet.tasks.style import StyleTransfer
+from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Example, Task
-from stencilnet.tasks.vgg import vgg
 from stencilnet.training.sampling import PIXELS
 
 _PAINTED = "painted:"
@@ -45,7 +45,7 @@ def bind_tasks(
     Raises:
         PerceptualError: If the perceptual network cannot be had, or does not pass its test.
     """
-    styles = [plan.task for plan in experiment.tasks if isinstance(plan.task, StyleTransfer)]
+    styles = [plan.task for plan in experiment.tasks if isinstance(plan.task, PerceptualTask)]
     if not styles:
         return {plan.name: plan.task for plan in experiment.tasks}
     if kept is not None and kept.exists():
@@ -57,13 +57,13 @@ def bind_tasks(
             save_perceptual(network, temporary)
             temporary.replace(kept)  # whole or not at all
     return {
-        plan.name: bind_style(plan.task, network, root) if isinstance(plan.task, StyleTransfer) else plan.task
+        plan.name: bind_style(plan.task, network, root) if isinstance(plan.task, PerceptualTask) else plan.task
         for plan in experiment.tasks
     }
 
 
 def perceptual_network(
-    settings: Perceptual, backbone: nn.Module, images: Examples, styles: Sequence[StyleTransfer], root: Path
+    settings: Perceptual, backbone: nn.Module, images: Examples, styles: Sequence[PerceptualTask], root: Path
 ) -> PerceptualNetwork:
     """Load VGG, or make and test a stand-in.
 
@@ -92,13 +92,13 @@ def calibration_image(example: Example) -> Tensor:
     return example.image.float() / 255
 
 
-def bind_style(task: StyleTransfer, network: PerceptualNetwork, root: Path) -> StyleTransfer:
+def bind_style(task: PerceptualTask, network: PerceptualNetwork, root: Path) -> PerceptualTask:
     """Bind one style task to its style image and a perceptual network."""
     return task.bind(network, style_image(task, root))
 
 
-def style_image(task: StyleTransfer, root: Path) -> Tensor:
-    """Return a task's style image, RGB ``(3, H, W)`` in [0, 1], its shorter side `StyleTransfer.style_size`.
+def style_image(task: PerceptualTask, root: Path) -> Tensor:
+    """Return a task's style image, RGB ``(3, H, W)`` in [0, 1], its shorter side `PerceptualTask.style_size`.
 
     Raises:
         ImageError: If its file cannot be read.

@@ -26,7 +26,7 @@ from stencilnet.masks.rounding import parts
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.cost import multiply_adds
 from stencilnet.runtime.forward import Forward
-from stencilnet.tasks.style import StyleTransfer
+from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Predictor, Sample, Task
 from stencilnet.training.settings import resolve
 
@@ -170,8 +170,8 @@ class Tester:
 
     def _notes(self, name: str) -> tuple[str, ...]:
         task = self.tasks[name]
-        bound = task.criterion if isinstance(task, StyleTransfer) else None
-        return () if bound is None else (f"Style losses look through: {bound.network.name}.",)
+        bound_to = task.bound_to if isinstance(task, PerceptualTask) else None
+        return () if bound_to is None else (f"Style losses look through: {bound_to}.",)
 
     def _origin(self, trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Say where numbers are from: from here, and from where the task was trained, if that was elsewhere."""

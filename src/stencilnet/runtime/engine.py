@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from stencilnet.bundle import BundleError, load
 from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.plugins import PluginError
 from stencilnet.runtime.forward import PRECISIONS, Forward
 from stencilnet.runtime.memory import within_memory
 from stencilnet.runtime.slots import Slots
 from stencilnet.tasks.catalog import task_from_record
-from stencilnet.tasks.edges2photo import Edges2Photo
 from stencilnet.tasks.images import read_image
-from stencilnet.tasks.task import LabelTask, PictureTask, Task
+from stencilnet.tasks.task import DrawingTask, LabelTask, PictureTask, Task
 from stencilnet.text.shortening import listed
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -207,10 +207,10 @@ def task_input(task: Task, image: Image.Image | str | Path, *, drawing: bool) ->
         ImageError: If the file or the picture cannot be read.
         ValueError: If the task takes no drawing.
     """
-    if drawing and not isinstance(task, Edges2Photo):
+    if drawing and not isinstance(task, DrawingTask):
         raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
     picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-    return task.drawing_to_input(picture) if drawing and isinstance(task, Edges2Photo) else task.to_input(picture)
+    return task.drawing_to_input(picture) if drawing and isinstance(task, DrawingTask) else task.to_input(picture)
 
 
 def _name(image: Image.Image | str | Path) -> str:
@@ -243,6 +243,8 @@ def _task_of(record: TaskRecord, path: Path, name: str) -> Task:
     file = path / "tasks" / name / "task.json"
     try:
         task = task_from_record(record.kind, record.settings)
+    except PluginError:  # the bundle is not at fault
+        raise
     except (ValueError, TypeError) as error:
         expected = "a kind and settings that this stencilnet knows"
         remedy = "Install a newer stencilnet, or learn the task anew."

@@ -1,9 +1,12 @@
-"""Every task kind by name, and tasks rebuilt from a bundle's records."""
+"""The registry of task kinds: those built in, and those that other packages register. Nothing else lists kinds."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
+from functools import cache
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, cast
 
+from stencilnet.plugins import load
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
 from stencilnet.tasks.depth import Depth
@@ -13,9 +16,13 @@ from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
+from stencilnet.tasks.traits import Kind, Traits
 from stencilnet.text.shortening import brief, listed
 
-_KINDS: tuple[type[Task], ...] = (
+GROUP = "stencilnet.tasks"
+"""Entry point group in which other packages register task kinds."""
+
+BUILT_IN: tuple[type[Kind], ...] = (
     Segmentation,
     Colorization,
     StyleTransfer,
@@ -25,29 +32,50 @@ _KINDS: tuple[type[Task], ...] = (
     Normals,
     Classification,
 )
+"""Task kinds of this package."""
 
-KINDS: dict[str, type[Task]] = {kind.kind: kind for kind in _KINDS}
-"""Task kinds by the name they have in configs and bundles."""
+_UNREGISTERED = Traits(category="unregistered", loss="its own")
+"""Traits of a task of one's own that is learned from Python and registered nowhere."""
 
-LOGITS = frozenset({Segmentation.kind, Classification.kind})
-"""Kinds whose raw outputs are logits of classes; the others' are values."""
+
+@cache
+def kinds() -> Mapping[str, type[Kind]]:
+    """Return all task kinds by the names they have in configs and bundles.
+
+    Raises:
+        PluginError: If an installed package registers a kind that cannot be used.
+    """
+    built_in = {kind.kind: kind for kind in BUILT_IN}
+    return built_in | cast(dict[str, type[Kind]], load(GROUP, taken=built_in, check=_check))
+
+
+def traits_of(kind: str) -> Traits:
+    """Return what holds for all tasks of a kind; the defaults for a kind that is not registered.
+
+    Raises:
+        PluginError: If an installed package registers a kind that cannot be used.
+    """
+    found = kinds().get(kind)
+    return _UNREGISTERED if found is None else found.traits
 
 
 def task_from_record(kind: str, settings: Mapping[str, Any]) -> Task:
     """Rebuild a task from its kind and settings, as `Task.settings` gave them.
 
     Args:
-        kind: One of `KINDS`.
+        kind: A key of `kinds()`.
         settings: Fields of the kind; those left out keep their defaults.
 
     Raises:
+        PluginError: If an installed package registers a kind that cannot be used.
         ValueError: If there is no such kind, or settings are unknown, missing or wrong.
     """
-    if kind not in KINDS:
+    if kind not in kinds():
         raise ValueError(
-            f"Expected a task kind among {', '.join(KINDS)}, but got {brief(kind)}. A newer version may know it."
+            f"Expected a task kind among {', '.join(kinds())}, but got {brief(kind)}. "
+            "A newer version, or a package that is not installed here, may know it."
         )
-    build: Callable[..., Task] = KINDS[kind]
+    build: Callable[..., Task] = kinds()[kind]
     fields = signature(build).parameters
     unknown = sorted(set(settings) - set(fields))
     missing = [name for name, field in fields.items() if field.default is Parameter.empty and name not in settings]
@@ -61,3 +89,14 @@ def task_from_record(kind: str, settings: Mapping[str, Any]) -> Task:
             f"It has {', '.join(fields) or 'no settings'}."
         )
     return build(**settings)
+
+
+def _check(name: str, value: object) -> None:
+    """Refuse what is no task kind of this name."""
+    if not isinstance(value, type) or not is_dataclass(value):
+        raise TypeError(f"expected a dataclass, but got {brief(value)}")
+    kind = cast(type[Kind], value)
+    if kind.kind != name:
+        raise ValueError(f"expected `kind` to be {name!r}, but got {brief(kind.kind)}")
+    if not isinstance(kind.traits, Traits):
+        raise TypeError(f"expected `traits` to be a Traits, but got {brief(kind.traits)}")

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -15,6 +15,7 @@ from stencilnet.tasks.images import to_tensor, upright_rgb
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.traits import Traits
 
 _TOP = 5
 
@@ -30,6 +31,7 @@ class Classification(Plain):
     """
 
     kind: ClassVar[str] = "classification"
+    traits: ClassVar[Traits] = Traits(category="classification", output="class", loss="cross-entropy", logits=True)
 
     classes: tuple[str, ...] = ()
     """Names of the K classes in the order of their indices; empty: a config's data name them (`class_folders`)."""
@@ -54,6 +56,10 @@ class Classification(Plain):
             ],
         )
         object.__setattr__(self, "classes", tuple(self.classes))  # JSON knows no tuples
+
+    def with_classes(self, classes: tuple[str, ...]) -> "Classification":
+        """Return this task with other names of its classes."""
+        return replace(self, classes=classes)
 
     @property
     def channels(self) -> int:

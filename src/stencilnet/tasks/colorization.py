@@ -15,6 +15,7 @@ from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
+from stencilnet.tasks.traits import Traits
 from stencilnet.tasks.ycbcr import luma, rgb_to_ycbcr, thrice, ycbcr_to_rgb
 
 GRAY_SPREAD = 4
@@ -30,6 +31,7 @@ class Colorization(Plain):
     """
 
     kind: ClassVar[str] = "colorization"
+    traits: ClassVar[Traits] = Traits(category="gray image colouring", input="gray (Y)", output="CbCr", loss="L2")
 
     @property
     def channels(self) -> int:

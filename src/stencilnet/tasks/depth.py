@@ -16,6 +16,7 @@ from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
+from stencilnet.tasks.traits import Traits
 
 _LEAST = 1 / 255
 """Least predicted inverse depth, the finest step of a map: an output of 0 or less would be infinitely far off."""
@@ -46,6 +47,7 @@ class Depth(Plain):
     """
 
     kind: ClassVar[str] = "depth"
+    traits: ClassVar[Traits] = Traits(category="depth", output="1 / distance", loss="L1")
 
     @property
     def channels(self) -> int:

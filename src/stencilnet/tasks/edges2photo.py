@@ -17,6 +17,7 @@ from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.traits import Traits
 from stencilnet.tasks.ycbcr import luma, thrice
 
 _NEARLY_ONE = 1 - 1e-6
@@ -35,6 +36,7 @@ class Edges2Photo:
     """
 
     kind: ClassVar[str] = "edges2photo"
+    traits: ClassVar[Traits] = Traits(category="edge image colouring", input="edges", loss="GAN + L1")
 
     l1_weight: float = 100.0
     """Weight of the L1 term on [-1, 1] against the GAN term's 1 (Isola et al. 2017, Sec. 4.2)."""

@@ -16,6 +16,7 @@ from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
+from stencilnet.tasks.traits import Traits
 
 _SHORTEST = 0.5
 """Vectors shorter than this are no normals: there is no surface."""
@@ -42,6 +43,9 @@ class Normals(Plain):
     """
 
     kind: ClassVar[str] = "normals"
+    traits: ClassVar[Traits] = Traits(
+        category="surface normals", output="unit vectors", loss="L2", mirror="a mirror would turn them around"
+    )
 
     @property
     def channels(self) -> int:

@@ -14,6 +14,7 @@ from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
+from stencilnet.tasks.traits import Traits
 
 DISTANCES = ("l1", "l2")
 _TENTH = 0.1
@@ -32,6 +33,7 @@ class Restoration(Plain):
     """
 
     kind: ClassVar[str] = "restoration"
+    traits: ClassVar[Traits] = Traits(category="restoration", loss="L1 or L2", damage=True)
 
     distance: str = "l1"
     """What is minimised: ``l1`` (mean absolute error, sharper) or ``l2`` (mean squared error, highest PSNR)."""

@@ -16,6 +16,7 @@ from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import BoundaryF1, Confusion
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import VOID, Example, Metric, Predictor, Sample
+from stencilnet.tasks.traits import Traits
 
 Colour = tuple[int, int, int]
 
@@ -32,6 +33,9 @@ class Segmentation(Plain):
     """
 
     kind: ClassVar[str] = "segmentation"
+    traits: ClassVar[Traits] = Traits(
+        category="semantic segmentation", output="class scores", loss="cross-entropy", logits=True
+    )
 
     classes: tuple[str, ...]
     """Names of the K classes in the order of their indices, 2 to 255 of them, background included."""

@@ -9,13 +9,14 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.perceptual.criterion import LEAST_STYLE, PRESETS, Criterion
+from stencilnet.perceptual.network import PerceptualError, PerceptualNetwork
 from stencilnet.tasks.checks import photo_of, refuse, unit, unit_image
-from stencilnet.tasks.criterion import LEAST_STYLE, PRESETS, Criterion
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import SSIM, MeanOverImages, ssim
-from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.tasks.traits import Traits
 
 TOTAL, CONTENT, STYLE = "total_loss", "content_loss", "style_loss"
 _LEAST_SHARE = 1e-4
@@ -34,6 +35,7 @@ class StyleTransfer(Plain):
     """
 
     kind: ClassVar[str] = "style"
+    traits: ClassVar[Traits] = Traits(category="style transfer", loss="content + style")
 
     style: str
     """The style image: ``painted:swirls``, ``painted:bands``, or the path of a picture under the data root."""
@@ -99,6 +101,11 @@ class StyleTransfer(Plain):
         return bound
 
     @property
+    def bound_to(self) -> str | None:
+        """Name of the perceptual network; None before `bind`."""
+        return None if self.criterion is None else self.criterion.network.name
+
+    @property
     def channels(self) -> int:
         """R, G and B."""
         return 3
@@ -106,7 +113,7 @@ class StyleTransfer(Plain):
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """Total, content and style loss, SSIM to the photo; `scores` also gives each layer's share of the style."""
-        through = "not bound yet" if self.criterion is None else self.criterion.network.name
+        through = self.bound_to or "not bound yet"
         note = f"perceptual network: {through}; preset {self.preset}; not comparable across networks or presets"
         return (
             Metric(name=TOTAL, higher_is_better=False, note=f"content + style, weighted; {note}"),

@@ -213,8 +213,50 @@ class PictureTask(Task, Protocol):
 
 
 @runtime_checkable
+class LabelMapTask(PictureTask, Protocol):
+    """A task that gives each pixel one of its classes, and is learned from label maps. Ask by ``isinstance``."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their indices."""
+        ...
+
+
+@runtime_checkable
+class DrawingTask(PictureTask, Protocol):
+    """A task whose input is a drawing, which `to_input` makes of a photo. Ask by ``isinstance``."""
+
+    def drawing_to_input(self, image: Image.Image) -> Tensor:
+        """Turn a picture that is a drawing already into the network's input ``(3, H, W)``, float32 in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class LabelTask(Task, Protocol):
-    """A task whose output is a label of the whole image, and so makes no pictures. Ask by ``isinstance``."""
+    """A task whose output is a label of the whole image, and so makes no pictures. Ask by ``isinstance``.
+
+    It is learned over a classifier (VGG16). Its `to_input` brings a photo to the network as the view of its data does,
+    so that both must have the same `resize` and `crop`.
+    """
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their indices; empty where the data are to name them."""
+        ...
+
+    @property
+    def resize(self) -> int | None:
+        """Shorter side that a photo is brought to, in pixels; None keeps its size."""
+        ...
+
+    @property
+    def crop(self) -> int:
+        """Side of the photo's centre that the network sees, in pixels."""
+        ...
+
+    def with_classes(self, classes: tuple[str, ...]) -> "LabelTask":
+        """Return this task with other names of its classes."""
+        ...
 
     def to_label(self, output: Tensor) -> list[tuple[str, float]]:
         """Turn one raw output ``(K,)`` into classes and their probabilities, the likeliest first."""

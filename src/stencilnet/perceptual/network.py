@@ -37,7 +37,7 @@ class Description:
         mean: Taken off R, G and B in [0, 1] at the input.
         std: Divides them then.
         start: For a stand-in, the content distance of a mid-gray output, averaged over photos: what its weights are
-            set by (see `stencilnet.tasks.criterion`). None for published weights, which presets are made for.
+            set by (see `stencilnet.perceptual.criterion`). None for published weights, which presets are made for.
     """
 
     name: str

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stencilnet.tasks.perceptual import Description, PerceptualError, PerceptualNetwork, block_of, pool
-from stencilnet.tasks.perceptual_check import check_perceptual
+from stencilnet.perceptual.check import check_perceptual
+from stencilnet.perceptual.network import Description, PerceptualError, PerceptualNetwork, block_of, pool
 
 logger = logging.getLogger(__name__)
 

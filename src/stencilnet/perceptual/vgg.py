@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from stencilnet.tasks.criterion import PRESETS
-from stencilnet.tasks.perceptual import Description, PerceptualError, PerceptualNetwork
+from stencilnet.perceptual.criterion import PRESETS
+from stencilnet.perceptual.network import Description, PerceptualError, PerceptualNetwork
 
 _URL = "https://download.pytorch.org/models/"
 _FILES = {"VGG13": "vgg13-19584684.pth", "VGG16": "vgg16-397923af.pth", "VGG19": "vgg19-dcbb9e9d.pth"}
@@ -40,7 +40,7 @@ def vgg(preset: str = "johnson", weights: str | Path = "cache") -> PerceptualNet
     """Load the network that a preset is made for: VGG16 for ``johnson``, VGG19 for ``gatys``.
 
     Args:
-        preset: A key of `stencilnet.tasks.criterion.PRESETS`.
+        preset: A key of `stencilnet.perceptual.criterion.PRESETS`.
         weights: ``cache`` (torch's hub folder; nothing is fetched), ``download`` (0.5 GB, into that folder), or a
             state-dict file of torchvision's layout, ``.pth`` or ``.safetensors``, with or without the classifier.
 

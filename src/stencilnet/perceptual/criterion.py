@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork, full_precision
+from stencilnet.perceptual.network import PerceptualError, PerceptualNetwork, full_precision
 
 LEAST_STYLE = 32
 """Least side of a style image in pixels."""

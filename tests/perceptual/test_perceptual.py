@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from stencilnet.models import UNet
 from stencilnet.models.padding import pad
-from stencilnet.tasks import vgg as vgg_module
-from stencilnet.tasks.criterion import PRESETS, Criterion
-from stencilnet.tasks.perceptual import (
+from stencilnet.perceptual import vgg as vgg_module
+from stencilnet.perceptual.check import check_perceptual, match_palette
+from stencilnet.perceptual.criterion import PRESETS, Criterion
+from stencilnet.perceptual.network import (
     Description,
     PerceptualError,
     PerceptualNetwork,
@@ -22,9 +23,8 @@ from stencilnet.tasks.perceptual import (
     load_perceptual,
     save_perceptual,
 )
-from stencilnet.tasks.perceptual_check import check_perceptual, match_palette
-from stencilnet.tasks.standin import encoder_standin, random_standin, standin
-from stencilnet.tasks.vgg import vgg
+from stencilnet.perceptual.standin import encoder_standin, random_standin, standin
+from stencilnet.perceptual.vgg import vgg
 
 
 def noise(seed: int, *shape: int) -> Tensor:
@@ -339,7 +339,7 @@ def test_the_cheaper_stand_in_is_chosen_and_named(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         cheap = UNet(width=8)
-    with caplog.at_level(logging.INFO, logger="stencilnet.tasks.standin"):
+    with caplog.at_level(logging.INFO, logger="stencilnet.perceptual.standin"):
         by_encoder, by_random = chosen(cheap, photos, styles), chosen(unet, photos, styles)
     assert by_encoder[0] == "stand-in: the backbone's encoder, fixed normalisation"
     assert by_random[0] == "stand-in: random filters, seed 1"
@@ -364,7 +364,7 @@ def test_the_cost_of_a_palette_is_content_and_style_over_the_photos_style(
 def test_another_backbone_falls_through_to_random_filters(
     photos: list[Tensor], styles: list[Tensor], caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="stencilnet.tasks.standin"):
+    with caplog.at_level(logging.INFO, logger="stencilnet.perceptual.standin"):
         network = standin(nn.Sequential(nn.Conv2d(3, 3, 3)), photos, styles)
     assert network.name == "stand-in: random filters, seed 1"
     assert "No stand-in: Expected this package's U-Net" in caplog.messages[0]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stencilnet.tasks.criterion import PRESETS, Criterion, Preset
-from stencilnet.tasks.perceptual import PerceptualError, PerceptualNetwork
+from stencilnet.perceptual.criterion import PRESETS, Criterion, Preset
+from stencilnet.perceptual.network import PerceptualError, PerceptualNetwork
 
 _MARGIN = 0.1
 """A change of the style loss that counts, as a share."""
