@@ -27,7 +27,7 @@ from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_style, calibration_image
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.masks import NetState
-from stencilnet.methods import Adopting, Fresh, Joint, retrains_first
+from stencilnet.methods import Fresh, JointMethod
 from stencilnet.tasks.catalog import LOGITS
 from stencilnet.tasks.standin import random_standin
 from stencilnet.tasks.style import StyleTransfer
@@ -226,12 +226,12 @@ class _Walk:
         names = (first, *self.experiment.learned_by(plan_))
         if not any(self._wanted(name) for name in names[1:]):
             return
-        if isinstance(method, Joint):
-            yield from self._joint(plan_, names)
+        if isinstance(method, JointMethod):
+            yield from self._joint(plan_, method, names)
             return
-        stages = plan(names, plan_.name, method.moves_shared, plan_.parents, retrains_first(method))
+        stages = plan(names, plan_.name, method.moves_shared, plan_.parents, method.after_first == "retrain")
         states, bundled, asked = {first: self.start}, False, 0
-        if isinstance(method, Adopting) and not method.retrains:
+        if method.after_first == "remember":
             fit = self._fit(stages[0], plan_)
             glance = self._glance(fit)
             states[first] = method.adopt(self.start, first, self._fresh(first, glance), fit)
@@ -242,7 +242,7 @@ class _Walk:
             glance = self._glance(fit)
             fresh, before = self._fresh(stage.task, glance), states[stage.parent or first]
             with silenced(type(method).__module__):
-                if stage.task == first and isinstance(method, Adopting):
+                if stage.task == first:
                     state = method.adopt(before, first, fresh, fit)
                 else:
                     state = method.learn(before, stage.task, fresh, fit if wanted else untouched)
@@ -256,13 +256,13 @@ class _Walk:
                 yield replace(row, forgets=method.forgets, training=row.training + looking)
                 bundled, asked = True, 0
 
-    def _joint(self, plan_: MethodPlan, names: Sequence[str]) -> Iterator[Training]:
+    def _joint(self, plan_: MethodPlan, method: JointMethod, names: Sequence[str]) -> Iterator[Training]:
         """Yield the one training of all tasks, as the first one's, and then the tests of the others."""
         members = {
             name: Member(task=self.tasks[name], data=self._splits(name), config=self._config(name)) for name in names
         }
-        fit = self._measuring(joint_job(self.net, members), plan_.name)
-        state = joint_state(self.net, members, fit)
+        fit = self._measuring(joint_job(self.net, method, members), plan_.name)
+        state = joint_state(self.net, method, members, fit)
         (found,) = fit.found
         for stage in plan_joint(names, plan_.name):
             row = self._row(stage, state, fit, stored_whole=stage.index == 0)

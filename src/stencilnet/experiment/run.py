@@ -22,7 +22,7 @@ from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
-from stencilnet.methods import Adopting, Joint, retrains_first
+from stencilnet.methods import AnyMethod, JointMethod, Method
 from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
@@ -136,9 +136,9 @@ class Run:
     def _stages(self, method: MethodPlan) -> tuple[Stage, ...]:
         tasks = (self.first, *self.experiment.learned_by(method))
         kind = method.method
-        if isinstance(kind, Joint):
+        if isinstance(kind, JointMethod):
             return plan_joint(tasks, method.name)
-        return plan(tasks, method.name, kind.moves_shared, method.parents, retrains_first(method.method))[1:]
+        return plan(tasks, method.name, kind.moves_shared, method.parents, kind.after_first == "retrain")[1:]
 
     def _wanted(self, method: MethodPlan) -> tuple[Stage, ...]:
         """Return the stages to be done: none at all where none of the further tasks is asked for."""
@@ -173,9 +173,9 @@ class Run:
                 net = self._moved(stage, method)
                 write_memory(self.folder.memory(stage.method, stage.task), net.memory)
                 save(net, bundle)
-        elif isinstance(method.method, Joint):
+        elif isinstance(method.method, JointMethod):
             if not bundle.exists():
-                save(self._joint(method), bundle)
+                save(self._joint(method, method.method), bundle)
         elif not bundle.exists() or stage.task not in task_names(bundle):
             net = self._learned(load(self._start(stage, method)), stage.method, stage.task, method)
             with self._bundle_alone(stage):
@@ -221,9 +221,9 @@ class Run:
         assert stage.parent is not None, "only the backbone has none"
         path = self.folder.bundle(stage.method, stage.parent, moves_shared=True)
         memory = self.folder.memory(stage.method, stage.parent)
-        if stage.parent == self.first and not retrains_first(method.method):
+        if stage.parent == self.first and _after_first(method.method) != "retrain":
             path = self.folder.backbone
-            if isinstance(method.method, Adopting) and not memory.exists():
+            if _after_first(method.method) == "remember" and not memory.exists():
                 write_memory(memory, self._adopted(method).memory)
         if not path.exists():
             raise RunError(
@@ -237,7 +237,7 @@ class Run:
     def _adopted(self, method: MethodPlan) -> MultiTaskNet:
         """Return what a method makes of the backbone before it learns a further task."""
         kind, task = method.method, self.experiment.tasks[0].task
-        assert isinstance(kind, Adopting), "who asks has looked"
+        assert isinstance(kind, Method), "who asks has looked"
         net, splits = load(self.folder.backbone), self._splits(self.first)
         return adopt(net, task, splits, name=self.first, method=kind, config=self._learning(method.name, self.first))
 
@@ -246,7 +246,7 @@ class Run:
         config = self._learning(label, name)
         return learn_task(net, task, self._splits(name), name=name, method=method.method, config=config)
 
-    def _joint(self, method: MethodPlan) -> MultiTaskNet:
+    def _joint(self, method: MethodPlan, kind: JointMethod) -> MultiTaskNet:
         """Return what training all tasks at once makes of the backbone's start."""
         names, label = (self.first, *self.experiment.learned_by(method)), method.name
         folder = self.folder.stage(label, self.first)
@@ -258,7 +258,7 @@ class Run:
             )
             for name in names
         }
-        return learn_jointly(make_backbone(self.experiment.backbone, self.experiment.seed), members)
+        return learn_jointly(make_backbone(self.experiment.backbone, self.experiment.seed), kind, members)
 
     def _splits(self, name: str) -> Splits:
         data = self.data(name)
@@ -314,3 +314,7 @@ class Run:
     def results(self) -> list[StageResult]:
         """Return every finished stage of the folder, trivial baselines among them."""
         return [read_result(path) for path in sorted(self.folder.path.glob("*/*/result.json"))]
+
+
+def _after_first(method: AnyMethod) -> str:
+    return "nothing" if isinstance(method, JointMethod) else method.after_first
