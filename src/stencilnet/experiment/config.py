@@ -320,19 +320,6 @@ def _view_problems(name: str, task: Classification, view: View) -> list[str]:
     ]
 
 
-def prerequisites(experiment: Experiment, plan: MethodPlan, task: str) -> tuple[str, ...]:
-    """Return the tasks beside the first that a method must have learned, in one bundle, before it learns a task."""
-    tasks = experiment.learned_by(plan)
-    return plan.method.prerequisites(task, tasks[: tasks.index(task)])
-
-
-def is_chain(experiment: Experiment, plan: MethodPlan) -> bool:
-    """Return whether a method's tasks cannot be learned apart."""
-    tasks = experiment.learned_by(plan)
-    together = plan.method.moves_shared or isinstance(plan.method, JointMethod)
-    return together or any(prerequisites(experiment, plan, task) for task in tasks)
-
-
 def order_problems(experiment: Experiment) -> list[str]:
     """Return which methods cannot learn their tasks in the config's order, in a run that begins with its first task."""
     return [
