@@ -6,6 +6,7 @@ import sys
 import pytest
 
 import stencilnet as sn
+from stencilnet.methods import BUILT_IN
 
 
 def test_every_public_name_is_there() -> None:
@@ -18,6 +19,11 @@ def test_every_public_name_is_there() -> None:
     } == set(sn.__all__)  # fmt: skip
     assert all(getattr(sn, name) is not None for name in sn.__all__)
     assert dir(sn) == sorted(sn.__all__)
+
+
+def test_every_built_in_method_is_public() -> None:
+    homes = {name for name, home in sn._HOMES.items() if home == "methods"}
+    assert homes == {method.__name__ for method in BUILT_IN}
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

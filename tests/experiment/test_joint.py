@@ -20,7 +20,7 @@ from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.masks import Trainable
-from stencilnet.methods import Joint, learn_together
+from stencilnet.methods import Joint
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
 from stencilnet.training.fit import Interrupted
@@ -110,7 +110,7 @@ def test_heads_are_parted_as_they_were_joined(make_fresh, make_fit) -> None:  # 
         outputs.append(torch.func.functional_call(backbone, trainable.weights(), (image,)).detach())
         return trainable
 
-    state = learn_together({task: made.head for task, made in fresh.items()}, fresh["a"], trained)
+    state = Joint().learn_together({task: made.head for task, made in fresh.items()}, fresh["a"], trained)
     for task, expected in zip(("a", "b"), outputs[0].split([3, 1], dim=1), strict=True):
         torch.testing.assert_close(torch.func.functional_call(backbone, state.weights(task), (image,)), expected)
 

@@ -8,12 +8,12 @@ import torch
 import stencilnet as sn
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.tables import table2
-from stencilnet.experiment.config import is_chain
 from stencilnet.experiment.fanout.jobs import jobs
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.forecast import forecast
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
+from stencilnet.experiment.walking import is_chain
 
 from .test_methods_run import TASKS, chained, interrupted, splits, tensor_files
 from .test_run import by_stage, start

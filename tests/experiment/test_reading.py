@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stencilnet.experiment.choosing import with_methods
-from stencilnet.experiment.config import warm_start_problems
+from stencilnet.experiment.config import order_problems
 from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config, to_plain, to_yaml
 from stencilnet.experiment.shipped import shipped
 from stencilnet.methods import Piggyback
@@ -379,7 +379,7 @@ def test_options_of_masks_are_read_strictly(tmp_path: Path) -> None:
 
 def test_a_run_starts_warm_from_the_first_task_that_a_method_learns(tmp_path: Path) -> None:
     def problems(start: str) -> list[str]:
-        return warm_start_problems(read_config("demo/tiny", [f"methods.0.method.warm_start={start}"]))
+        return order_problems(read_config("demo/tiny", [f"methods.0.method.warm_start={start}"]))
 
     expected = "methods.0.method.warm_start: expected the first task that it learns, 'things', but got"
     assert problems("colour") == [f"{expected} 'colour'"]

@@ -12,12 +12,15 @@ from torch import Tensor
 
 from stencilnet.masks import DeltaError, NetState, Trainable
 from stencilnet.methods import (
+    BUILT_IN,
     EWC,
-    Adopting,
+    AnyMethod,
     Decoder,
     Finetune,
     Fresh,
     HeadOnly,
+    Joint,
+    JointMethod,
     Method,
     NormOnly,
     PackNet,
@@ -29,6 +32,7 @@ from stencilnet.methods import (
     Scratch,
     learn_first,
 )
+from stencilnet.methods.registry import check
 from stencilnet.models import MultiTaskNet, UNet
 from stencilnet.models.columns import run
 from stencilnet.models.unet import Norm
@@ -76,6 +80,9 @@ OVER_OWN: tuple[Method, ...] = (
     Progressive(),
 )
 """Over one whose norms have them for tasks of their own alone."""
+TOGETHER: tuple[JointMethod, ...] = (Joint(),)
+"""Those that learn all tasks at once, with laws of their own at the end."""
+ROWS: tuple[AnyMethod, ...] = (*METHODS, *OVER_AFFINE, *OVER_OWN, *TOGETHER)
 FIXED = tuple(method for method in METHODS if not method.moves_shared)
 APART = tuple(method for method in FIXED if method.name != "progressive")
 """Those that learn a task from the first one alone."""
@@ -121,8 +128,6 @@ class Lab:
 
     def start(self, method: Method) -> NetState:
         """What a method learns its further tasks from."""
-        if not isinstance(method, Adopting):
-            return self.first
         if method.name not in self.starts:
             self.starts[method.name] = method.adopt(self.first, "first", self.fresh["first"], self.fits["first"])
         return self.starts[method.name]
@@ -174,8 +179,13 @@ def everything(state: NetState, as_bytes: AsBytes) -> dict[str, Any]:
     return {"shared": as_bytes(state.shared), "tasks": tasks, "order": list(tasks), "parts": parts}
 
 
+def test_every_method_has_a_row() -> None:
+    """Laws hold for what is in the tables above: a method without a row obeys none."""
+    assert {method.name for method in ROWS} == {method.name for method in BUILT_IN}
+
+
 def test_names_and_promises_are_pinned() -> None:
-    assert {method.name: (method.moves_shared, method.forgets) for method in (*METHODS, *OVER_AFFINE)} == {
+    assert {method.name: (method.moves_shared, method.forgets) for method in ROWS} == {
         "piggyback": (False, False),
         "quantized_delta": (False, False),
         "scratch": (False, False),
@@ -185,9 +195,32 @@ def test_names_and_promises_are_pinned() -> None:
         "packnet": (True, False),
         "rehearsal": (True, True),
         "head_only": (False, False),
+        "joint": (False, False),
         "norm_only": (False, False),
         "progressive": (False, False),
     }
+
+
+@pytest.mark.parametrize("method", ROWS, ids=[label(method, "instance") for method in ROWS])
+def test_declarations_go_together(method: AnyMethod) -> None:
+    check(method.name, type(method))
+    assert method.title
+    assert method.forgets <= method.moves_shared
+    assert method.prerequisites("b", ("a",)) in ((), ("a",))
+
+
+@by_name(METHODS)
+def test_what_follows_the_first_task_is_as_declared(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
+    start = lab.start(method)
+    same = everything(start, as_bytes) == everything(lab.first, as_bytes)
+    found = "retrain" if not same else "remember" if start.memory else "nothing"
+    assert found == method.after_first
+
+
+@by_name(METHODS)
+def test_prerequisites_are_what_a_task_cannot_be_learned_or_run_without(method: Method, lab: Lab) -> None:
+    state = lab.learn(method, lab.start(method), "a", "b")
+    assert set(state.deltas["b"].needs) <= {"first", *method.prerequisites("b", ("a",))}
 
 
 @pytest.mark.parametrize("norm", get_args(Norm))
@@ -376,3 +409,51 @@ def test_a_task_is_never_written_over(method: Method, lab: Lab) -> None:
     state = lab.learn(method, lab.start(method), "a")
     with pytest.raises(DeltaError, match=r"Task `a` has been learned already\."):
         lab.learn(method, state, "a")
+
+
+together = pytest.mark.parametrize(
+    ("method", "norm"), [(method, norm) for method in TOGETHER for norm in get_args(Norm)], ids=lambda value: str(value)
+)
+
+
+def learned_together(method: JointMethod, lab: Lab, fit: Any) -> NetState:
+    return method.learn_together({task: lab.fresh[task].head for task in "abc"}, lab.fresh["first"], fit)
+
+
+@together
+def test_tasks_learned_together_run_as_they_were_trained(method: JointMethod, lab: Lab, as_bytes: AsBytes) -> None:
+    """Each delta fits the backbone, and its outputs are its channels of the trained network, bit for bit."""
+    outputs = []
+
+    def fit(trainable: Any) -> Any:
+        trained = lab.fits["a"](trainable)
+        outputs.append(run(lab.backbone.eval(), trained.weights(), lab.image))
+        return trained
+
+    before = as_bytes(lab.fresh["first"].shared)
+    state = learned_together(method, lab, fit)
+    assert as_bytes(lab.fresh["first"].shared) == before
+    assert list(state.deltas) == ["a", "b", "c"]
+    net = MultiTaskNet(copy.deepcopy(lab.backbone)).with_state(state, {})
+    (whole,) = outputs
+    for task, expected in zip("abc", whole.split([CHANNELS[task] for task in "abc"], dim=1), strict=True):
+        net.check(net.deltas[task])
+        torch.testing.assert_close(net(lab.image, task), expected)
+
+
+@together
+def test_tasks_are_learned_together(method: JointMethod, lab: Lab) -> None:
+    problem = lab.fits["a"]
+
+    def loss(state: NetState) -> float:
+        outputs = [run(lab.backbone.eval(), state.weights(task), problem.images) for task in state.deltas]
+        return float(problem.loss(torch.cat(outputs, dim=1)))
+
+    assert loss(learned_together(method, lab, problem)) < 0.8 * loss(learned_together(method, lab, untrained))
+
+
+@together
+def test_tasks_learned_together_leave_each_other_alone(method: JointMethod, lab: Lab) -> None:
+    state = learned_together(method, lab, lab.fits["a"])
+    left = state.remove("a")
+    assert all(torch.equal(lab.output(left, task), lab.output(state, task)) for task in "bc")

@@ -19,7 +19,6 @@ from study import ARMS, RATES, SCREEN_SEED, SETTINGS
 
 from stencilnet.analysis.drawing import (
     INK,
-    METHOD_COLOURS,
     OTHER_COLOURS,
     styled,
     to_svg,
@@ -208,7 +207,7 @@ def pareto() -> Figure:
                 marker = next(markers)
                 samples = [gains(rows, arm, task) for task in SETTINGS[setting].tasks]
                 if all(len(values) for values in samples):
-                    kind = ARMS[arm](RATES[0]).name
+                    method = ARMS[arm](RATES[0])
                     middle = mean(float(values.mean()) for values in samples)
                     low, high = interval(samples)
                     axes.errorbar(
@@ -216,7 +215,7 @@ def pareto() -> Figure:
                         [middle],
                         yerr=[[max(0, middle - low)], [max(0, high - middle)]],
                         marker=marker,
-                        color=METHOD_COLOURS.get(kind, OTHER_COLOURS[0]),
+                        color=method.colour or OTHER_COLOURS[0],
                         label=arm if axes is panels[0] else None,
                         capsize=3,
                         linestyle="none",

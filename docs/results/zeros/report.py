@@ -13,12 +13,13 @@ from typing import Any
 from matplotlib.figure import Figure
 from study import ARMS, CHANGES, TASKS
 
-from stencilnet.analysis.drawing import INK, METHOD_COLOURS, OTHER_COLOURS, styled, to_svg
+from stencilnet.analysis.drawing import INK, OTHER_COLOURS, styled, to_svg
 from stencilnet.analysis.plots import bar_names
+from stencilnet.methods import Piggyback
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "zeros.md"
-COLOURS = dict(zip(ARMS, (METHOD_COLOURS["piggyback"], OTHER_COLOURS[0]), strict=True))
+COLOURS = dict(zip(ARMS, (Piggyback.colour, OTHER_COLOURS[0]), strict=True))
 Row = dict[str, Any]
 
 

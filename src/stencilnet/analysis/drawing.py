@@ -16,14 +16,11 @@ INK, MUTED, LINE, CELL, PAPER = "#1f2329", "#62686f", "#d5d9de", "#eceef1", "#ff
 ENCODER, DECODER = "#0072b2", "#d55e00"
 """Two of the eight colours that stay apart in all common kinds of colour blindness (Okabe & Ito 2008)."""
 
-METHOD_COLOURS = {
-    "backbone": "#7f858c",
-    "scratch": "#009e73",
-    "finetune": "#d55e00",
-    "decoder": "#cc79a7",
-    "piggyback": "#0072b2",
-}
+BACKBONE_COLOUR = "#7f858c"
+"""Of the first task's training, which is every method's."""
+
 OTHER_COLOURS = ("#e69f00", "#56b4e9", "#b3a800")
+"""Of methods without one of their own, in turn."""
 
 _STYLE = {
     "axes.axisbelow": True,

@@ -11,22 +11,24 @@ from matplotlib.ticker import MaxNLocator
 from stencilnet.analysis.cells import cell, colour_bar, grid_of_cells, shade
 from stencilnet.analysis.curves import Curves, Series
 from stencilnet.analysis.drawing import (
+    BACKBONE_COLOUR,
     CELL,
     DECODER,
     ENCODER,
     INK,
     LINE,
-    METHOD_COLOURS,
     MUTED,
     OTHER_COLOURS,
     styled,
 )
 from stencilnet.analysis.masks import Similarity
 from stencilnet.evaluation.matrix import Column, Comparison, ResultMatrix
+from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.evaluation.render import number_texts
 from stencilnet.evaluation.results import TaskCard
 from stencilnet.evaluation.tables import method_title, metric_title
 from stencilnet.evaluation.wording import wording_of
+from stencilnet.methods import registered
 from stencilnet.tasks.task import Metric
 
 _MANY_LAYERS = 40
@@ -125,10 +127,11 @@ def training_figure(curves: Mapping[str, Curves], metric: Metric, title: str) ->
 
 
 def method_colours(methods: Collection[str]) -> dict[str, str]:
-    """Return a colour for each method; the paper's keep theirs in every figure."""
-    others = [method for method in methods if method not in METHOD_COLOURS]
+    """Return a colour for each method; one that names its own has it in every figure."""
+    own = {name: kind.colour for name, kind in registered().items() if kind.colour} | {BACKBONE: BACKBONE_COLOUR}
+    others = [method for method in methods if method not in own]
     extra = {method: OTHER_COLOURS[place % len(OTHER_COLOURS)] for place, method in enumerate(others)}
-    return {method: (METHOD_COLOURS | extra)[method] for method in methods}
+    return {method: (own | extra)[method] for method in methods}
 
 
 def _line(axes: Axes, series: Series, colour: str, method: str, marker: str | None = None) -> None:

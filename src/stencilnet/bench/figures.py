@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from stencilnet.analysis.drawing import INK, METHOD_COLOURS, MUTED, OTHER_COLOURS, styled
+from stencilnet.analysis.drawing import INK, MUTED, OTHER_COLOURS, styled
 from stencilnet.bench.growth import Growth
 from stencilnet.bench.rows import Target
 from stencilnet.bench.table import Result
+from stencilnet.methods import Finetune, Piggyback, Scratch
 
-_REACHED, _MISSED = METHOD_COLOURS["scratch"], METHOD_COLOURS["finetune"]
-_LINES = (METHOD_COLOURS["piggyback"], METHOD_COLOURS["finetune"], OTHER_COLOURS[0])
+_REACHED, _MISSED = Scratch.colour, Finetune.colour
+_LINES = (Piggyback.colour, Finetune.colour, OTHER_COLOURS[0])
 _MARKERS = "os^"
 _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 

@@ -1,7 +1,7 @@
 """Help texts that name what there is to choose from, taken from where it is defined."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, get_args
+from typing import Any
 
 import click
 
@@ -34,9 +34,9 @@ def configs() -> str:
 
 def method_names() -> list[str]:
     """Return the names of all methods."""
-    from stencilnet.experiment.config import AnyMethod
+    from stencilnet.methods import registered
 
-    return [kind.name for kind in get_args(AnyMethod)]
+    return list(registered())
 
 
 def row_names() -> list[str]:

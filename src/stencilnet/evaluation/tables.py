@@ -8,29 +8,18 @@ from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.evaluation.render import DASH, Cell, Table, number_cells, words
 from stencilnet.evaluation.results import StageResult, TaskCard
 from stencilnet.evaluation.wording import wording_of
+from stencilnet.methods import registered
 from stencilnet.tasks.task import Metric
 
 MIB = 2**20
 
-_TITLES = {
-    BACKBONE: "backbone",
-    "finetune": "fine-tune",
-    "piggyback": "Piggyback",
-    "quantized_delta": "quantised delta",
-    "ewc": "EWC",
-    "packnet": "PackNet",
-    "rehearsal": "pseudo-rehearsal",
-    "joint": "joint training",
-    "head_only": "head only",
-    "norm_only": "norm only",
-    "progressive": "progressive",
-}
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def method_title(method: str) -> str:
-    """Return a method's name as the paper writes it."""
-    return _TITLES.get(method, method)
+    """Return a method's title; the name itself where no method has it, such as a name that a config gives."""
+    found = registered().get(method)
+    return method if found is None else found.title
 
 
 def task_title(card: TaskCard) -> str:

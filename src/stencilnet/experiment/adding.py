@@ -13,7 +13,7 @@ from stencilnet.experiment.learning import Splits, learn_task
 from stencilnet.experiment.opening import open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_style, perceptual_network
-from stencilnet.methods import Joint
+from stencilnet.methods import JointMethod
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task
 
@@ -40,7 +40,7 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
             f"{method.name} moves the shared weights, which would change the tasks that {bundle} holds. "
             "Add by a method that leaves them alone (piggyback, decoder, scratch), or train a bundle of its own."
         )
-    if isinstance(method, Joint):
+    if isinstance(method, JointMethod):
         raise RunError(
             f"{method.name} learns all tasks at once, from the start, so that nothing can be added to {bundle} by it. "
             "Add by another method (piggyback, decoder, scratch), or train a bundle of its own."

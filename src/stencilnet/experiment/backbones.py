@@ -91,3 +91,11 @@ def encoder_weights(convolutions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[s
             weight, bias = scaled.float(), (bias.double() - (scaled * mean).sum(dim=(1, 2, 3))).float()
         weights |= {f"conv{name}.weight": weight.float(), f"conv{name}.bias": bias.float()}
     return weights
+
+
+def in_words(backbone: Backbone) -> str:
+    """Return a backbone in words, for the plan of a run."""
+    network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
+    start = "" if backbone.init == "random" else f" from {backbone.init}"
+    norm = {"instance": "", "affine": ", affine norm", "own": ", norms of a task's own"}[backbone.norm]
+    return network + norm + start + (", frozen" if backbone.frozen else "")

@@ -24,7 +24,7 @@ from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.experiment.testing import Tester
 from stencilnet.masks import RealTask, TaskDelta, between
-from stencilnet.methods import Piggyback
+from stencilnet.methods import Masking
 from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.images import read_image, to_picture
 from stencilnet.tasks.style import STYLE
@@ -79,7 +79,7 @@ def real_task(run: Run, name: str) -> RealTask:
     Raises:
         RunError: If it was not learned so, or its checkpoint is gone or another training's.
     """
-    found = next(((p.name, p.method) for p in run.experiment.methods if isinstance(p.method, Piggyback)), None)
+    found = next(((p.name, p.method) for p in run.experiment.methods if isinstance(p.method, Masking)), None)
     if found is None:
         raise RunError(f"Expected a run by piggyback in {run.folder.path}, but it has none.")
     label, method = found

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import get_args
 
-from stencilnet.experiment.config import AnyMethod, Experiment, MethodPlan
+from stencilnet.experiment.config import Experiment, MethodPlan
+from stencilnet.methods import AnyMethod, registered
 
 ALL = "all"
 """Asks for every method that fits a config."""
@@ -40,4 +40,4 @@ def with_methods(experiment: Experiment, names: Sequence[str]) -> tuple[Experime
 
 def _others(experiment: Experiment) -> dict[str, AnyMethod]:
     own = {plan.name for plan in experiment.methods}
-    return {kind.name: kind() for kind in get_args(AnyMethod) if kind.name not in own}
+    return {name: kind() for name, kind in registered().items() if name not in own}

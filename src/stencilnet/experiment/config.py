@@ -2,70 +2,24 @@
 
 import re
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
+from typing import Literal
 
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.samples import check_view
 from stencilnet.data.sources import HoldOut, LabelledSource, Source
 from stencilnet.data.transforms import View
-from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
 from stencilnet.masks.rounding import Stored, check_stored
-from stencilnet.methods import (
-    EWC,
-    Decoder,
-    Finetune,
-    HeadOnly,
-    Joint,
-    NormOnly,
-    PackNet,
-    Piggyback,
-    Progressive,
-    QuantizedDelta,
-    Rehearsal,
-    Scratch,
-)
+from stencilnet.methods import AnyMethod, JointMethod, registered
+from stencilnet.methods.registry import NAME, RESERVED
 from stencilnet.models.vgg16 import LEAST
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import LabelMapTask, LabelTask, Recipe, Task
 from stencilnet.training.settings import Settings
 
-AnyMethod = (
-    Piggyback
-    | QuantizedDelta
-    | Scratch
-    | Finetune
-    | Decoder
-    | EWC
-    | HeadOnly
-    | Joint
-    | NormOnly
-    | PackNet
-    | Progressive
-    | Rehearsal
-)
-
 PAPER_WIDTH = 64
 """Width of the paper's U-Net; VGG13's too."""
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-METHOD_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-
-_TAKEN = (
-    BACKBONE,
-    TRIVIAL,
-    "all",
-    "bundle",
-    "counts",
-    "figures",
-    "gray",
-    "input",
-    "logs",
-    "pictures",
-    "resolved",
-    "target",
-)
-"""What no method is called: other things have these names in a run folder, among its pictures, or in `--methods`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,9 +177,9 @@ class MethodPlan:
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", self.method.name)
-        if not METHOD_NAME.fullmatch(self.name):
-            raise ValueError(f"Expected `name` to match {METHOD_NAME.pattern}, but got {self.name!r}.")
-        taken = {*_TAKEN, *(kind.name for kind in get_args(AnyMethod))} - {self.method.name}
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"Expected `name` to match {NAME.pattern}, but got {self.name!r}.")
+        taken = {*RESERVED, *(registered().keys() - {self.method.name})}
         if self.name in taken:
             raise ValueError(
                 f"Expected `name` to be none that means something else, but got {self.name!r} for a {self.method.name} "
@@ -331,18 +285,24 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
     if others:
         gives = "labels" if labels else "pictures"
         problems.append(f"tasks over backbone {backbone.kind} to give {gives}, but not so {', '.join(others)}")
-    if labels and any(isinstance(plan.method, Decoder) for plan in methods):
-        problems.append("no method decoder with backbone vgg16, which has none")
+    if labels:
+        problems += [
+            f"no method {plan.name} with backbone vgg16, which has no decoder"
+            for plan in methods
+            if plan.method.needs_decoder
+        ]
     for method in methods:
         learned = [plan for plan in tasks if plan is tasks[0] or not method.tasks or plan.name in method.tasks]
-        if isinstance(method.method, Joint) and len({plan.view.crop for plan in learned}) > 1:
+        if isinstance(method.method, JointMethod) and len({plan.view.crop for plan in learned}) > 1:
             crops = ", ".join(f"{plan.name} {plan.view.crop}" for plan in learned)
-            problems.append(f"one `view.crop` for all tasks of method joint, which share a batch, but got {crops}")
+            problems.append(
+                f"one `view.crop` for all tasks of method {method.name}, which share a batch, but got {crops}"
+            )
     if backbone.norm == "instance":
         problems += [
             f"a backbone with `norm: own` or `affine` for {plan.name}, which trains norms, but got none"
             for plan in methods
-            if isinstance(plan.method, NormOnly) or (isinstance(plan.method, Piggyback) and plan.method.norm)
+            if plan.method.trains_norms
         ]
     for plan in tasks:
         if isinstance(plan.task, LabelTask):
@@ -363,38 +323,13 @@ def _view_problems(name: str, task: LabelTask, view: View) -> list[str]:
     ]
 
 
-def warm_start(plan: MethodPlan) -> str | None:
-    """Return the task that a method's other tasks start from, beside the shared weights; None if there is none."""
-    return plan.method.warm_start if isinstance(plan.method, Piggyback) else None
-
-
-def prerequisites(experiment: Experiment, plan: MethodPlan, task: str) -> tuple[str, ...]:
-    """Return the tasks beside the first that a method must have learned, in one bundle, before it learns a task."""
-    if isinstance(plan.method, Progressive):
-        tasks = experiment.learned_by(plan)
-        return tasks[: tasks.index(task)]
-    start = warm_start(plan)
-    return () if start is None or start == task else (start,)
-
-
-def is_chain(experiment: Experiment, plan: MethodPlan) -> bool:
-    """Return whether a method's tasks cannot be learned apart."""
-    tasks = experiment.learned_by(plan)
-    together = plan.method.moves_shared or isinstance(plan.method, Joint)
-    return together or any(prerequisites(experiment, plan, task) for task in tasks)
-
-
-def warm_start_problems(experiment: Experiment) -> list[str]:
-    """Return which methods cannot start as they say in a run that begins with the config's first task."""
-    problems = []
-    for position, plan in enumerate(experiment.methods):
-        start, tasks = warm_start(plan), experiment.learned_by(plan)
-        if start is not None and start not in tasks[:1]:
-            first = (
-                f"the first task that it learns, {tasks[0]!r}" if tasks else "a task that it learns (it learns none)"
-            )
-            problems.append(f"methods.{position}.method.warm_start: expected {first}, but got {start!r}")
-    return problems
+def order_problems(experiment: Experiment) -> list[str]:
+    """Return which methods cannot learn their tasks in the config's order, in a run that begins with its first task."""
+    return [
+        f"methods.{position}.method.{problem}"
+        for position, plan in enumerate(experiment.methods)
+        for problem in plan.method.order_problems(experiment.learned_by(plan))
+    ]
 
 
 def sources(plan: TaskPlan) -> dict[str, Source]:

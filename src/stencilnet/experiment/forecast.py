@@ -10,11 +10,11 @@ from stencilnet.bundle.tensors import encode_backbone, encode_delta
 from stencilnet.data.folders import Examples
 from stencilnet.data.samples import CACHE_BYTES
 from stencilnet.data.transforms import resized
-from stencilnet.evaluation.protocol import BACKBONE, Stage, plan, plan_joint
+from stencilnet.evaluation.protocol import BACKBONE, Stage
 from stencilnet.evaluation.results import Sizes
-from stencilnet.experiment.backbones import make_backbone, start_of
+from stencilnet.experiment.backbones import in_words, make_backbone, start_of
 from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Backbone, Experiment, MethodPlan, prerequisites
+from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.counting import check_all
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.joint import Member, joint_job, joint_state
@@ -26,8 +26,9 @@ from stencilnet.experiment.provenance import hardware, provenance
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_style, calibration_image
 from stencilnet.experiment.testing import measure_sizes
+from stencilnet.experiment.walking import First, Learn, LearnTogether, Remember, Retrain, Step, walk
 from stencilnet.masks import NetState
-from stencilnet.methods import Adopting, Fresh, Joint, retrains_first
+from stencilnet.methods import Fresh
 from stencilnet.perceptual.standin import random_standin
 from stencilnet.perceptual.vgg import vgg
 from stencilnet.tasks.catalog import traits_of
@@ -155,31 +156,27 @@ def forecast(
     experiment, replaced = without_downloads(experiment)
     cached = experiment.trainer.cache is not None
     experiment = replace(experiment, trainer=replace(experiment.trainer, cache=None))
-    walk = _Walk(experiment=experiment, root=root, only=tuple(only), say=say, resolved=resolved, devices=devices)
-    learned = {name for plan in experiment.methods if plan.name in methods for name in experiment.learned_by(plan)}
-    first, *others = experiment.tasks
-    checked = [first, *(plan for plan in others if plan.name in learned and (not only or plan.name in only))]
+    executor = _Foretelling(experiment=experiment, root=root, say=say, resolved=resolved, devices=devices)
+    steps = [*walk(experiment, methods, only)]
+    learned = {step.stage.task for step in steps if step.asked and not isinstance(step, Remember)}
     lacking: list[str] = []
-    check_all(checked, walk.data.__getitem__, lacking.append)
-    rows = [*walk.first()]
-    for method in experiment.methods:
-        if method.name in methods:
-            rows += walk.further(method)
-    looks = any(isinstance(walk.tasks[row.stage.task], PerceptualTask) for row in rows)
+    check_all([plan for plan in experiment.tasks if plan.name in learned], executor.data.__getitem__, lacking.append)
+    rows = [row for step in steps for row in executor.foretell(step)]
+    looks = any(isinstance(executor.tasks[row.stage.task], PerceptualTask) for row in rows)
     return Forecast(
         title=experiment.title,
-        network=_words(experiment.backbone),
+        network=in_words(experiment.backbone),
         seed=experiment.seed,
         data={
             name: {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
-            for name, data in walk.data.items()
+            for name, data in executor.data.items()
         },
         trainings=tuple(rows),
         devices=devices,
-        device=walk.resolved.device,
-        precision=walk.resolved.precision,
-        workers=walk.resolved.settings.workers,
-        hardware=hardware(provenance(walk.resolved.device)),
+        device=executor.resolved.device,
+        precision=executor.resolved.precision,
+        workers=executor.resolved.settings.workers,
+        hardware=hardware(provenance(executor.resolved.device)),
         notes=(
             *lacking,
             *replaced,
@@ -191,15 +188,22 @@ def forecast(
 
 
 @dataclass(kw_only=True, eq=False)
-class _Walk:
+class _Foretelling:
     experiment: Experiment
     root: Path
-    only: tuple[str, ...]
     say: Callable[[str], None]
     resolved: Resolved
     devices: int
     costs: dict[object, StepCost] = field(default_factory=dict)
     scoring: dict[str, float] = field(default_factory=dict)
+    states: dict[tuple[str, str], NetState] = field(default_factory=dict)
+    """By method and task: the state after it. Those of `start` are not here."""
+    bundled: set[str] = field(default_factory=set)
+    """Methods that have a bundle."""
+    looked: dict[str, int] = field(default_factory=dict)
+    """By method: inputs that it looked at before its next training."""
+    joint: dict[str, tuple[NetState, Measuring]] = field(default_factory=dict)
+    """By method that learns all tasks at once: what came of it, and the training that was measured."""
 
     def __post_init__(self) -> None:
         self.net = make_backbone(self.experiment.backbone, self.experiment.seed)
@@ -209,74 +213,86 @@ class _Walk:
         self.tasks = bound_tasks(self.experiment, self.data, self.root)
         self.start = NetState({})
 
-    def first(self) -> Iterator[Training]:
-        """Yield the training of the first task."""
-        name = self.experiment.tasks[0].name
-        stage = Stage(method=BACKBONE, task=name, index=0, parent=None, moves_shared=True)
-        fit = self._fit(stage, self.experiment.methods[0])
+    def foretell(self, step: Step) -> Iterator[Training]:
+        """Yield the trainings of a step that is asked for, and the tests that follow; keep the state it leads to."""
+        match step:
+            case First():
+                yield self._first(step)
+            case Remember():
+                self._remember(step)
+            case LearnTogether():
+                yield self._together(step)
+            case Retrain() | Learn():
+                yield from self._further(step)
+
+    def _first(self, step: First) -> Training:
+        name, backbone = step.stage.task, self.experiment.backbone
+        fit = self._fit(step)
         fresh = self._fresh(name, self._glance(fit))
-        self.start = first_state(
-            self.net, name, fresh, fit, start_of(self.experiment.backbone), self.experiment.backbone.stored
-        )
-        yield self._row(stage, self.start, fit, stored_whole=True)
+        self.start = first_state(self.net, name, fresh, fit, start_of(backbone), backbone.stored)
+        return self._row(step.stage, self.start, fit, stored_whole=True)
 
-    def further(self, plan_: MethodPlan) -> Iterator[Training]:
-        """Yield the trainings of one method."""
-        method, first = plan_.method, self.experiment.tasks[0].name
-        names = (first, *self.experiment.learned_by(plan_))
-        if not any(self._wanted(name) for name in names[1:]):
-            return
-        if isinstance(method, Joint):
-            yield from self._joint(plan_, names)
-            return
-        stages = plan(names, plan_.name, method.moves_shared, plan_.parents, retrains_first(method))
-        states, bundled, asked = {first: self.start}, False, 0
-        if isinstance(method, Adopting) and not method.retrains:
-            fit = self._fit(stages[0], plan_)
-            glance = self._glance(fit)
-            states[first] = method.adopt(self.start, first, self._fresh(first, glance), fit)
-            asked = glance.asked
-        for stage in stages[1:]:
-            wanted = stage.task == first or self._wanted(stage.task)
-            fit = self._fit(stage, plan_)
-            glance = self._glance(fit)
-            fresh, before = self._fresh(stage.task, glance), states[stage.parent or first]
-            with silenced(type(method).__module__):
-                if stage.task == first and isinstance(method, Adopting):
-                    state = method.adopt(before, first, fresh, fit)
-                else:
-                    state = method.learn(before, stage.task, fresh, fit if wanted else untouched)
-            if stage.moves_shared:
-                states[stage.task] = state
-            elif any(stage.task in prerequisites(self.experiment, plan_, name) for name in names[1:]):
-                states[first] = state  # others look at it too
-            if wanted:
-                row = self._row(stage, state, fit, stored_whole=stage.moves_shared or not bundled)
-                looking = (asked + glance.asked) * row.cost.seconds / row.batch
-                yield replace(row, forgets=method.forgets, training=row.training + looking)
-                bundled, asked = True, 0
+    def _remember(self, step: Remember) -> None:
+        label, name = step.stage.method, step.stage.task
+        fit = self._fit(step)
+        glance = self._glance(fit)
+        self.states[label, name] = step.method.adopt(self.start, name, self._fresh(name, glance), fit)
+        self.looked[label] = glance.asked
 
-    def _joint(self, plan_: MethodPlan, names: Sequence[str]) -> Iterator[Training]:
-        """Yield the one training of all tasks, as the first one's, and then the tests of the others."""
-        members = {
-            name: Member(task=self.tasks[name], data=self._splits(name), config=self._config(name)) for name in names
-        }
-        fit = self._measuring(joint_job(self.net, members), plan_.name)
-        state = joint_state(self.net, members, fit)
-        (found,) = fit.found
-        for stage in plan_joint(names, plan_.name):
-            row = self._row(stage, state, fit, stored_whole=stage.index == 0)
-            if stage.index == 0:  # evaluated once, at the end
-                loading = sum(self._loading(n, self.data[n].train, found.steps * row.batch, found.cost) for n in names)
-                training = self._with_loading(found.steps * found.cost.seconds, loading)
-                checks = sum(len(self.data[n].validation) for n in names) * found.cost.scoring / len(names)
-                yield replace(row, training=training, checking=checks + self._testing(stage, state, found.cost))
+    def _further(self, step: Retrain | Learn) -> Iterator[Training]:
+        stage, method = step.stage, step.method
+        fit = self._fit(step)
+        glance = self._glance(fit)
+        fresh = self._fresh(stage.task, glance)
+        with silenced(type(method).__module__):
+            if isinstance(step, Retrain):
+                state = method.adopt(self.start, stage.task, fresh, fit)
             else:
-                testing = self._testing(stage, state, found.cost)
-                yield replace(row, steps=0, stored=0, training=0.0, checking=testing)
+                state = method.learn(self._before(step), stage.task, fresh, fit if step.asked else untouched)
+        self.states[stage.method, stage.task] = state
+        if step.asked:
+            stored_whole = stage.moves_shared or stage.method not in self.bundled
+            row = self._row(stage, state, fit, stored_whole=stored_whole)
+            asked = self.looked.pop(stage.method, 0) + glance.asked
+            self.bundled.add(stage.method)
+            training = row.training + asked * row.cost.seconds / row.batch
+            yield replace(row, forgets=method.forgets, training=training)
 
-    def _wanted(self, name: str) -> bool:
-        return not self.only or name in self.only
+    def _before(self, step: Learn) -> NetState:
+        """Return the state that a task is learned from."""
+        label = step.stage.method
+        state = self.states.get((label, step.start.task), self.start)
+        for task in step.needs:
+            state = state.add(task, self.states[label, task].deltas[task])
+        return state
+
+    def _together(self, step: LearnTogether) -> Training:
+        """Return the one training of all tasks, as the first one's, or else the test of another."""
+        stage = step.stage
+        if stage.index == 0:
+            self.joint[stage.method] = self._jointly(step)
+        state, fit = self.joint[stage.method]
+        (found,) = fit.found
+        row = self._row(stage, state, fit, stored_whole=stage.index == 0)
+        testing = self._testing(stage, state, found.cost)
+        if stage.index > 0:
+            return replace(row, steps=0, stored=0, training=0.0, checking=testing)
+        seen = found.steps * row.batch
+        loading = sum(self._loading(name, self.data[name].train, seen, found.cost) for name in step.tasks)
+        validated = sum(len(self.data[name].validation) for name in step.tasks)  # once, at the end
+        return replace(
+            row,
+            training=self._with_loading(found.steps * found.cost.seconds, loading),
+            checking=validated * found.cost.scoring / len(step.tasks) + testing,
+        )
+
+    def _jointly(self, step: LearnTogether) -> tuple[NetState, Measuring]:
+        members = {
+            name: Member(task=self.tasks[name], data=self._splits(name), config=self._config(name))
+            for name in step.tasks
+        }
+        fit = self._measuring(joint_job(self.net, step.method, members), step.stage.method)
+        return joint_state(self.net, step.method, members, fit), fit
 
     def _glance(self, fit: Measuring) -> Glance:
         return Glance(probe=make_probe(self.net.backbone, fit.job, self.resolved.device))
@@ -287,12 +303,11 @@ class _Walk:
 
         return fresh_of(self.net, self.tasks[name], self._seed(name), logits=logits, probe=glance)
 
-    def _fit(self, stage: Stage, plan_: MethodPlan) -> Measuring:
-        name, label = stage.task, f"{stage.method}/{stage.task}"
+    def _fit(self, step: First | Remember | Retrain | Learn) -> Measuring:
+        name, label = step.stage.task, f"{step.stage.method}/{step.stage.task}"
         splits, config = self._splits(name), self._config(name)
-        return self._measuring(
-            job_of(self.tasks[name], splits, label, plan_.method, config, self._seed(name), Path()), name
-        )
+        job = job_of(self.tasks[name], splits, label, step.method, config, self._seed(name), Path())
+        return self._measuring(job, name)
 
     def _measuring(self, job: Job, key: str) -> Measuring:
         job = replace(job, recipe=replace(job.recipe, batch=job.recipe.batch // self.devices))
@@ -367,13 +382,6 @@ class _Walk:
 
     def _seed(self, name: str) -> int:
         return task_seed(self.experiment.seed, name)
-
-
-def _words(backbone: Backbone) -> str:
-    network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
-    start = "" if backbone.init == "random" else f" from {backbone.init}"
-    norm = {"instance": "", "affine": ", affine norm", "own": ", norms of a task's own"}[backbone.norm]
-    return network + norm + start + (", frozen" if backbone.frozen else "")
 
 
 def bound_tasks(experiment: Experiment, data: Mapping[str, TaskData], root: Path) -> dict[str, Task]:

@@ -17,7 +17,7 @@ from stencilnet.experiment.learning import (
 )
 from stencilnet.experiment.provenance import provenance
 from stencilnet.masks import NetState
-from stencilnet.methods import Fit, Fresh, Joint, learn_together
+from stencilnet.methods import Fit, Fresh, JointMethod
 from stencilnet.models import MultiTaskNet, TaskRecord
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.tasks.together import Together, score
@@ -47,16 +47,17 @@ class Member:
         return self.config.recipe or self.task.recipe()
 
 
-def learn_jointly(net: MultiTaskNet, members: Mapping[str, Member]) -> MultiTaskNet:
+def learn_jointly(net: MultiTaskNet, method: JointMethod, members: Mapping[str, Member]) -> MultiTaskNet:
     """Learn tasks at once, and return a network that has them all.
 
     Args:
         net: An empty network; stays as it is.
+        method: The method.
         members: The tasks by name, in order.
     """
     config = next(iter(members.values())).config
     assert config.folder is not None, "whoever calls gives one"
-    job = joint_job(net, members)
+    job = joint_job(net, method, members)
     trainer = replace(config.trainer, evaluate_every=job.recipe.steps)
     fit = make_fit(
         net.backbone,
@@ -67,15 +68,20 @@ def learn_jointly(net: MultiTaskNet, members: Mapping[str, Member]) -> MultiTask
         stop=config.stop,
         group=config.group,
     )
-    state = joint_state(net, members, fit)
+    state = joint_state(net, method, members, fit)
     selected = selected_of(config.folder)
+    settings = {"method": asdict(method)} if asdict(method) else {}
     records = {
         name: TaskRecord(
             kind=member.task.kind,
             channels=member.task.channels,
-            method=Joint.name,
+            method=method.name,
             settings=member.task.settings(),
-            recipe={**asdict(job.recipe), "view": asdict(member.config.view)},
+            recipe={
+                **asdict(job.recipe),
+                "view": asdict(member.config.view),
+                **settings,
+            },
             metrics={"step": selected["step"], "scores": score(selected["scores"], name)},
             provenance=provenance(
                 resolve(trainer, config.group).device,
@@ -91,16 +97,16 @@ def learn_jointly(net: MultiTaskNet, members: Mapping[str, Member]) -> MultiTask
     return net.with_state(state, records)
 
 
-def joint_state(net: MultiTaskNet, members: Mapping[str, Member], fit: Fit) -> NetState:
+def joint_state(net: MultiTaskNet, method: JointMethod, members: Mapping[str, Member], fit: Fit) -> NetState:
     """Return the state that training all tasks at once leads to."""
     name, first = next(iter(members.items()))
     seed = task_seed(first.config.seed, name)
     start = net.fresh_weights(seed) if first.config.backbone == "fresh" else net.state.shared
     heads = _heads(net, members)
-    return learn_together(heads, Fresh(layout=net.layout, head=heads[name], shared=start), fit)
+    return method.learn_together(heads, Fresh(layout=net.layout, head=heads[name], shared=start), fit)
 
 
-def joint_job(net: MultiTaskNet, members: Mapping[str, Member]) -> Job:
+def joint_job(net: MultiTaskNet, method: JointMethod, members: Mapping[str, Member]) -> Job:
     """Return what there is to train; a batch of each task is run to weigh its loss."""
     name, first = next(iter(members.items()))
     seed, folder = task_seed(first.config.seed, name), first.config.folder
@@ -115,11 +121,11 @@ def joint_job(net: MultiTaskNet, members: Mapping[str, Member]) -> Job:
         weights, own = {**start, **heads[task]}, members[task].task
         scales[task] = first_loss(net.backbone, weights, own, samples, batch=recipe.batch, seed=seeds[task])
     return Job(
-        name=first.config.label or Joint.name,
+        name=first.config.label or method.name,
         folder=folder,
         task=Together(tasks={task: member.task for task, member in members.items()}, scales=scales),
         recipe=recipe,
-        mask_lr=recipe.lr,
+        mask_lr=recipe.lr if method.mask_lr is None else method.mask_lr,
         seed=seed,
         train=TrainingTogether(training),
         validation=EvaluationTogether(

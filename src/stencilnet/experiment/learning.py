@@ -6,7 +6,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,24 +20,16 @@ from stencilnet.experiment.provenance import provenance
 from stencilnet.masks import NetState, Stored, grown
 from stencilnet.masks.rounding import check_stored, seed_number
 from stencilnet.methods import (
-    EWC,
-    Adopting,
-    Decoder,
-    Finetune,
+    AnyMethod,
     Fit,
     Fresh,
-    HeadOnly,
+    JointMethod,
     Method,
-    NormOnly,
-    PackNet,
-    Piggyback,
     Probe,
-    Progressive,
     QuantizedDelta,
-    Rehearsal,
-    Scratch,
     learn_first,
     learn_first_head,
+    registered,
 )
 from stencilnet.models import MultiTaskNet, TaskRecord
 from stencilnet.tasks.catalog import traits_of
@@ -118,23 +110,6 @@ class Learning:
 _FACTS = ("seconds", "precision", "compiled")
 """What a finished training says of itself that belongs to its task's provenance."""
 
-_DEFAULTS: tuple[Method, ...] = (
-    Piggyback(),
-    QuantizedDelta(),
-    Scratch(),
-    Finetune(),
-    Decoder(),
-    EWC(),
-    PackNet(),
-    Progressive(),
-    Rehearsal(),
-    HeadOnly(),
-    NormOnly(),
-)
-
-METHODS: dict[str, Method] = {method.name: method for method in _DEFAULTS}
-"""Methods with their default settings, by name."""
-
 
 def learn(
     net: MultiTaskNet,
@@ -142,7 +117,7 @@ def learn(
     data: Splits,
     *,
     name: str | None = None,
-    method: str | Method = "piggyback",
+    method: str | AnyMethod = "piggyback",
     config: Learning | None = None,
 ) -> MultiTaskNet:
     """Learn a task and return a network that has it; the network passed in stays as it is.
@@ -173,7 +148,7 @@ def learn(
         logger.warning("%s", line)
     with _folder(config) as folder:
         learned = learn_task(net, task, data, name=name, method=chosen, config=replace(config, folder=folder))
-        if net.tasks or not isinstance(chosen, Adopting):
+        if net.tasks or isinstance(chosen, JointMethod) or chosen.after_first == "nothing":
             return learned
         own = replace(config, folder=folder / chosen.name)
         return adopt(learned, task, data, name=name, method=chosen, config=own)
@@ -184,7 +159,7 @@ def task_seed(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}".encode()).digest()[:6], "big")
 
 
-def job_of(task: Task, data: Splits, name: str, method: Method, config: Learning, seed: int, folder: Path) -> Job:
+def job_of(task: Task, data: Splits, name: str, method: AnyMethod, config: Learning, seed: int, folder: Path) -> Job:
     """Return what there is to train, by a task's own seed; nothing is read or written yet."""
     recipe = config.recipe or task.recipe()
     return Job(
@@ -192,7 +167,7 @@ def job_of(task: Task, data: Splits, name: str, method: Method, config: Learning
         folder=folder,
         task=task,
         recipe=recipe,
-        mask_lr=method.lr if isinstance(method, Piggyback) else recipe.lr,
+        mask_lr=recipe.lr if method.mask_lr is None else method.mask_lr,
         seed=seed,
         train=training_samples(task, data, config, seed),
         validation=evaluation_samples(task, data, config),
@@ -240,7 +215,7 @@ def fresh_of(
 
 
 def learn_task(
-    net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: Method, config: Learning
+    net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: AnyMethod, config: Learning
 ) -> MultiTaskNet:
     """Learn a task as `learn` does, but leave to `adopt` what a method does once the first one is trained.
 
@@ -251,18 +226,24 @@ def learn_task(
         name: The task's name in the network, which has none of this name.
         method: The method.
         config: How to train, with a folder.
+
+    Raises:
+        ValueError: If the network has tasks, and the method learns all tasks at once.
     """
     fresh, fit = _work(net, task, data, name, method, config)
-    if net.tasks:
-        state = method.learn(net.state, name, fresh, fit)
-    else:
+    if not net.tasks:
         state = first_state(net, name, fresh, fit, config.backbone, config.stored)
+    elif isinstance(method, JointMethod):
+        raise ValueError(
+            f"Expected a method that learns {name!r} alone, but {method.title} learns all tasks of a config at once. "
+            "Use `stencil compare`, or another method."
+        )
+    else:
+        state = method.learn(net.state, name, fresh, fit)
     return net.with_state(state, grown(net.records, name, _record(task, method if net.tasks else None, config)))
 
 
-def adopt(
-    net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: Adopting, config: Learning
-) -> MultiTaskNet:
+def adopt(net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: Method, config: Learning) -> MultiTaskNet:
     """Return the network that a method learns further tasks from, given one that has learned the first alone.
 
     Args:
@@ -275,12 +256,12 @@ def adopt(
     """
     fresh, fit = _work(net, task, data, name, method, config)
     state = method.adopt(net.state, name, fresh, fit)
-    records = {name: _record(task, method, config)} if method.retrains else net.records
+    records = {name: _record(task, method, config)} if method.after_first == "retrain" else net.records
     return net.with_state(state, records)
 
 
 def _work(
-    net: MultiTaskNet, task: Task, data: Splits, name: str, method: Method, config: Learning
+    net: MultiTaskNet, task: Task, data: Splits, name: str, method: AnyMethod, config: Learning
 ) -> tuple[Fresh, Fit]:
     """Return what a method is handed to learn a task."""
 
@@ -298,7 +279,7 @@ def _work(
     return fresh_of(net, task, seed, logits=logits, probe=probe), fit
 
 
-def _record(task: Task, method: Method | None, config: Learning) -> TaskRecord:
+def _record(task: Task, method: AnyMethod | None, config: Learning) -> TaskRecord:
     """Describe a task that was learned by a method; None for the first task's own training."""
     assert config.folder is not None, "whoever calls gives one"
     resolved, selected = resolve(config.trainer, config.group), selected_of(config.folder)
@@ -310,7 +291,7 @@ def _record(task: Task, method: Method | None, config: Learning) -> TaskRecord:
         recipe={
             **asdict(config.recipe or task.recipe()),
             "view": asdict(config.view),
-            **({"method": asdict(method)} if is_dataclass(method) else {}),
+            **({} if method is None else {"method": asdict(method)}),
         },
         metrics={"step": selected["step"], "scores": selected["scores"]},
         provenance=provenance(
@@ -359,9 +340,10 @@ def _folder(config: Learning) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _method(method: str | Method) -> Method:
+def _method(method: str | AnyMethod) -> AnyMethod:
     if not isinstance(method, str):
         return method
-    if method not in METHODS:
-        raise ValueError(f"Expected `method` to be one of {', '.join(METHODS)}, but got {method!r}.")
-    return METHODS[method]
+    known = {name: kind for name, kind in registered().items() if issubclass(kind, Method)}
+    if method not in known:
+        raise ValueError(f"Expected `method` to be one of {', '.join(known)}, but got {method!r}.")
+    return known[method]()

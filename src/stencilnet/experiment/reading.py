@@ -5,16 +5,17 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import cattrs
 import yaml
 
 from stencilnet.data.sources import split
-from stencilnet.experiment.config import AnyMethod, Experiment, TaskPlan, sources, warm_start_problems
+from stencilnet.experiment.config import Experiment, TaskPlan, order_problems, sources
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.shipped import shipped
 from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
+from stencilnet.methods import registered
 from stencilnet.perceptual.vgg import vgg
 from stencilnet.tasks.catalog import kinds
 from stencilnet.tasks.perceptual_task import PerceptualTask
@@ -93,7 +94,7 @@ def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bo
         except (ValueError, OSError) as error:
             problems.append(f"perceptual.weights: {error}")
     if backbone:
-        problems += [*backbone_problems(experiment.backbone), *warm_start_problems(experiment)]
+        problems += [*backbone_problems(experiment.backbone), *order_problems(experiment)]
     if problems:
         raise ConfigError(source, problems, hint)
 
@@ -155,10 +156,9 @@ def check_names(source: str, experiment: Experiment, *, methods: Sequence[str] =
         ConfigError: If there are any; all of them are listed.
     """
     known = [plan.name for plan in experiment.methods]
-    kinds = [kind.name for kind in get_args(AnyMethod)]
     tasks = [plan.name for plan in experiment.tasks]
     problems = [
-        f"--methods: no method {name!r}; there are {', '.join(dict.fromkeys([*known, *kinds]))}"
+        f"--methods: no method {name!r}; there are {', '.join(dict.fromkeys([*known, *registered()]))}"
         for name in methods
         if name not in known
     ]

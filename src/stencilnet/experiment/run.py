@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 
 from stencilnet.bundle import add_task, load, save, task_names
-from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage, plan, plan_joint
+from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage
 from stencilnet.evaluation.results import StageResult, read_result, write_result
 from stencilnet.experiment.backbones import make_backbone
 from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Experiment, MethodPlan, is_chain, prerequisites
+from stencilnet.experiment.config import Experiment, MethodPlan
 from stencilnet.experiment.counting import DataError, check_all
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
 from stencilnet.experiment.joint import Member, learn_jointly
@@ -22,7 +22,7 @@ from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
-from stencilnet.methods import Adopting, Joint, retrains_first
+from stencilnet.experiment.walking import First, Learn, LearnTogether, Remember, Retrain, Step, is_chain, walk
 from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.perceptual_task import PerceptualTask
@@ -89,10 +89,9 @@ class Run:
             DataError: If there is nothing to learn or to measure in a task's data. A folder in which nothing was begun
                 is free again.
         """
-        stages = [stage for method in self._methods() for stage in self._wanted(method) if not self._done(stage)]
-        names = {stage.task for stage in stages}
-        if not self.folder.result(BACKBONE, self.first).exists():
-            names.add(self.first)
+        steps = walk(self.experiment, [method.name for method in self._methods()], self.session.only)
+        pending = [step for step in steps if step.asked and not self._done(step)]
+        names = {step.stage.task for step in pending if not isinstance(step, Remember)}
         plans = [plan for plan in self.experiment.tasks if plan.name in names]
         try:
             check_all(plans, self.data, self.session.announce, self.folder.counts)
@@ -110,43 +109,29 @@ class Run:
         Several processes may fill one folder, by different methods or tasks: each stage is done by one of them. The
         tasks of a method that cannot learn them apart form a chain, which one process at a time goes on with.
         """
-        if not self.folder.result(BACKBONE, self.first).exists():
-            with self._alone(BACKBONE):
-                self._first()
-        for stage in self._wanted(method):
-            if not self._done(stage):
-                chain = is_chain(self.experiment, method)
-                with self._alone(stage.method if chain else f"{stage.method}.{stage.task}"):
-                    self._further(stage, method)
+        chain = is_chain(self.experiment, method)
+        for step in walk(self.experiment, [method.name], self.session.only):
+            stage = step.stage
+            if step.asked and not self._done(step):
+                with self._alone(stage.method if chain or isinstance(step, First) else f"{stage.method}.{stage.task}"):
+                    if not self._done(step):  # by another process, meanwhile
+                        self._do(step)
         self.complete(method)
 
     def unfinished(self, method: str, tasks: Sequence[str]) -> tuple[str, ...]:
         """Return those of a method's tasks that are still to be learned or tested."""
-        method_plan = next(plan for plan in self.experiment.methods if plan.name == method)
-        return tuple(stage.task for stage in self._stages(method_plan) if stage.task in tasks and not self._done(stage))
+        steps = walk(self.experiment, [method])
+        return tuple(step.stage.task for step in steps if step.stage.task in tasks and not self._done(step))
 
     def complete(self, method: MethodPlan) -> None:
         """Fill up the rows of a method's results whose earlier tasks were learned later, or by another process.
 
         Where every task's own stage is done, its numbers are known, and nothing is run through a network.
         """
-        for stage in () if method.method.moves_shared else self._stages(method):
-            if self._done(stage) and self._missing(stage):
-                with self._bundle_alone(stage):
-                    self._fill(stage)
-
-    def _stages(self, method: MethodPlan) -> tuple[Stage, ...]:
-        tasks = (self.first, *self.experiment.learned_by(method))
-        kind = method.method
-        if isinstance(kind, Joint):
-            return plan_joint(tasks, method.name)
-        return plan(tasks, method.name, kind.moves_shared, method.parents, retrains_first(method.method))[1:]
-
-    def _wanted(self, method: MethodPlan) -> tuple[Stage, ...]:
-        """Return the stages to be done: none at all where none of the further tasks is asked for."""
-        only, stages = self.session.only, self._stages(method)
-        further = [stage for stage in stages if stage.task != self.first and (not only or stage.task in only)]
-        return (*(stage for stage in stages if stage.task == self.first and further), *further)
+        for step in walk(self.experiment, [method.name]):
+            if not step.stage.moves_shared and self._done(step) and self._missing(step.stage):
+                with self._bundle_alone(step.stage):
+                    self._fill(step.stage)
 
     def _alone(self, name: str) -> AbstractContextManager[None]:
         """Wait for another process that is at the same work; the system frees the lock of one that crashed."""
@@ -155,34 +140,56 @@ class Run:
     def _bundle_alone(self, stage: Stage) -> AbstractContextManager[None]:
         return self._alone(f"{stage.method}.bundle")  # no task may have this name
 
-    def _first(self) -> None:
-        if not self.folder.backbone.exists():
-            self.session.announce(f"{BACKBONE}: {self.first}")
-            empty = make_backbone(self.experiment.backbone, self.experiment.seed)
-            net = self._learned(empty, BACKBONE, self.first, self.experiment.methods[0])
-            save(net, self.folder.backbone)
-        if not self.folder.result(BACKBONE, self.first).exists():
-            stage = Stage(method=BACKBONE, task=self.first, index=0, parent=None, moves_shared=True)
-            self._test(stage, load(self.folder.backbone))
+    def _bundle(self, stage: Stage) -> Path:
+        """Return the bundle that holds the state after a stage."""
+        if stage.method == BACKBONE:
+            return self.folder.backbone
+        return self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
 
-    def _further(self, stage: Stage, method: MethodPlan) -> None:
-        if self._done(stage):  # another process has done it meanwhile
+    def _holds(self, stage: Stage) -> bool:
+        bundle = self._bundle(stage)
+        return bundle.exists() and stage.task in task_names(bundle)
+
+    def _done(self, step: Step) -> bool:
+        """Whether a step has its result, and its bundle still holds the task."""
+        method, task = step.stage.method, step.stage.task
+        if isinstance(step, Remember):
+            return self.folder.memory(method, task).exists()
+        return self.folder.result(method, task).exists() and self._holds(step.stage)
+
+    def _do(self, step: Step) -> None:
+        """Carry out a step, or what is missing of it."""
+        stage = step.stage
+        if isinstance(step, Remember):
+            write_memory(self.folder.memory(stage.method, stage.task), self._adopted(step).memory)
             return
         self.session.announce(f"{stage.method}: {stage.task}")
-        bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
-        if stage.moves_shared:
-            if not bundle.exists():
-                net = self._moved(stage, method)
-                write_memory(self.folder.memory(stage.method, stage.task), net.memory)
-                save(net, bundle)
-        elif isinstance(method.method, Joint):
-            if not bundle.exists():
-                save(self._joint(method), bundle)
-        elif not bundle.exists() or stage.task not in task_names(bundle):
-            net = self._learned(load(self._start(stage, method)), stage.method, stage.task, method)
-            with self._bundle_alone(stage):
-                self._add(bundle, stage.task, net)
-        self._test(stage, load(bundle))
+        if not self._holds(stage):
+            self._train(step)
+        self._test(stage, load(self._bundle(stage)))
+
+    def _train(self, step: First | Retrain | Learn | LearnTogether) -> None:
+        """Train, and save what comes of it."""
+        bundle = self._bundle(step.stage)
+        match step:
+            case First():
+                empty = make_backbone(self.experiment.backbone, self.experiment.seed)
+                save(self._learned(empty, step), bundle)
+            case Retrain():
+                self._save_moved(step.stage, self._adopted(step))
+            case Learn() if step.stage.moves_shared:
+                self._save_moved(step.stage, self._learned(self._start(step), step))
+            case Learn():
+                net = self._learned(self._start(step), step)
+                with self._bundle_alone(step.stage):
+                    self._add(bundle, step.stage.task, net)
+            case LearnTogether():
+                save(self._joint(step), bundle)
+
+    def _save_moved(self, stage: Stage, net: MultiTaskNet) -> None:
+        """Save a state whose shared weights have moved, first what the method remembers of it."""
+        write_memory(self.folder.memory(stage.method, stage.task), net.memory)
+        save(net, self._bundle(stage))
 
     def _add(self, bundle: Path, task: str, net: MultiTaskNet) -> None:
         """Put a task into a growing bundle, at its place in the config: the same bytes, whoever comes first."""
@@ -191,76 +198,51 @@ class Run:
         order = [plan.name for plan in self.experiment.tasks].index(task)
         add_task(bundle, task, net.records[task], net.deltas[task], shared=net.state.shared, order=order)
 
-    def _done(self, stage: Stage) -> bool:
-        """Whether a stage has its result, and its bundle still holds the task."""
-        bundle = self.folder.bundle(stage.method, stage.task, moves_shared=stage.moves_shared)
-        has_result = self.folder.result(stage.method, stage.task).exists()
-        return has_result and bundle.exists() and stage.task in task_names(bundle)
-
-    def _start(self, stage: Stage, method: MethodPlan) -> Path:
-        """Return the bundle that a task over fixed shared weights is learned in: where what it looks at is."""
-        before = prerequisites(self.experiment, method, stage.task)
-        if not before:
-            return self.folder.backbone
-        path = self.folder.bundle(stage.method, stage.task, moves_shared=False)
+    def _start(self, step: Learn) -> MultiTaskNet:
+        """Return the network that a task is learned from, with what the method remembers of it."""
+        stage, start = step.stage, step.start
+        path = self._bundle(stage if step.needs else start)
         held = task_names(path) if path.exists() else []
-        for task in before:
+        for task in step.needs:
             if task not in held:
                 raise RunError(
                     f"{stage.method} starts {stage.task!r} from {task!r}, which {path} does not hold. "
                     f"Learn it first: --only {task}."
                 )
-        return path
-
-    def _moved(self, stage: Stage, method: MethodPlan) -> MultiTaskNet:
-        """Return what a stage of a chain makes of the one before it."""
-        if stage.task == self.first:
-            return self._adopted(method)
-        return self._learned(self._parent(stage, method), stage.method, stage.task, method)
-
-    def _parent(self, stage: Stage, method: MethodPlan) -> MultiTaskNet:
-        """Return the network that a stage of a chain starts from, with what the method remembers of it."""
-        assert stage.parent is not None, "only the backbone has none"
-        path = self.folder.bundle(stage.method, stage.parent, moves_shared=True)
-        memory = self.folder.memory(stage.method, stage.parent)
-        if stage.parent == self.first and not retrains_first(method.method):
-            path = self.folder.backbone
-            if isinstance(method.method, Adopting) and not memory.exists():
-                write_memory(memory, self._adopted(method).memory)
         if not path.exists():
             raise RunError(
-                f"{stage.method} learns {stage.task!r} from the state after {stage.parent!r}, which {self.folder.path} "
-                f"does not hold. Learn it first: --only {stage.parent}."
+                f"{stage.method} learns {stage.task!r} from the state after {start.task!r}, which {self.folder.path} "
+                f"does not hold. Learn it first: --only {start.task}."
             )
         net = load(path)
-        net.memory = read_memory(memory)
+        net.memory = read_memory(self.folder.memory(stage.method, start.task))
         return net
 
-    def _adopted(self, method: MethodPlan) -> MultiTaskNet:
+    def _adopted(self, step: Remember | Retrain) -> MultiTaskNet:
         """Return what a method makes of the backbone before it learns a further task."""
-        kind, task = method.method, self.experiment.tasks[0].task
-        assert isinstance(kind, Adopting), "who asks has looked"
-        net, splits = load(self.folder.backbone), self._splits(self.first)
-        return adopt(net, task, splits, name=self.first, method=kind, config=self._learning(method.name, self.first))
+        label, name = step.stage.method, step.stage.task
+        task, splits = self.experiment.plan(name).task, self._splits(name)
+        config = self._learning(label, name)
+        return adopt(load(self.folder.backbone), task, splits, name=name, method=step.method, config=config)
 
-    def _learned(self, net: MultiTaskNet, label: str, name: str, method: MethodPlan) -> MultiTaskNet:
+    def _learned(self, net: MultiTaskNet, step: First | Learn) -> MultiTaskNet:
+        label, name = step.stage.method, step.stage.task
         task = self.tasks[name] if net.tasks else self.experiment.plan(name).task
         config = self._learning(label, name)
-        return learn_task(net, task, self._splits(name), name=name, method=method.method, config=config)
+        return learn_task(net, task, self._splits(name), name=name, method=step.method, config=config)
 
-    def _joint(self, method: MethodPlan) -> MultiTaskNet:
+    def _joint(self, step: LearnTogether) -> MultiTaskNet:
         """Return what training all tasks at once makes of the backbone's start."""
-        names, label = (self.first, *self.experiment.learned_by(method)), method.name
-        folder = self.folder.stage(label, self.first)
+        folder = self.folder.stage(step.stage.method, self.first)
         members = {
             name: Member(
                 task=self.tasks[name],
                 data=self._splits(name),
-                config=replace(self._learning(label, name), folder=folder),
+                config=replace(self._learning(step.stage.method, name), folder=folder),
             )
-            for name in names
+            for name in step.tasks
         }
-        return learn_jointly(make_backbone(self.experiment.backbone, self.experiment.seed), members)
+        return learn_jointly(make_backbone(self.experiment.backbone, self.experiment.seed), step.method, members)
 
     def _splits(self, name: str) -> Splits:
         data = self.data(name)

@@ -1,36 +1,41 @@
-"""Ways to learn a further task: one small file each, none imports another or the training loop."""
+"""Ways to learn tasks: one small file each, none imports another or the training loop; `registry` lists them."""
 
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
 from stencilnet.methods.cheap import HeadOnly, NormOnly
 from stencilnet.methods.ewc import EWC
-from stencilnet.methods.joint import Joint, learn_together
+from stencilnet.methods.joint import Joint
 from stencilnet.methods.method import (
-    Adopting,
+    AnyMethod,
     Fit,
     Fresh,
+    JointMethod,
+    Masking,
     Method,
     Probe,
     learn_first,
     learn_first_head,
     own_norms,
-    retrains_first,
 )
 from stencilnet.methods.packnet import PackNet
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.methods.piggyback import Piggyback
 from stencilnet.methods.progressive import Progressive
 from stencilnet.methods.quantized_delta import QuantizedDelta
+from stencilnet.methods.registry import BUILT_IN, registered
 from stencilnet.methods.rehearsal import Rehearsal
 
 __all__ = [
+    "BUILT_IN",
     "EWC",
-    "Adopting",
+    "AnyMethod",
     "Decoder",
     "Finetune",
     "Fit",
     "Fresh",
     "HeadOnly",
     "Joint",
+    "JointMethod",
+    "Masking",
     "Method",
     "NormOnly",
     "PackNet",
@@ -44,7 +49,6 @@ __all__ = [
     "Scratch",
     "learn_first",
     "learn_first_head",
-    "learn_together",
     "own_norms",
-    "retrains_first",
+    "registered",
 ]

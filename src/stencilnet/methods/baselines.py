@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stencilnet.masks import NetState, Weights
-from stencilnet.methods.method import Fit, Fresh
+from stencilnet.methods.method import Fit, Fresh, Method
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scratch:
+class Scratch(Method):
     """Trains a whole network of its own for each task, from random weights."""
 
     name: ClassVar[str] = "scratch"
-    moves_shared: ClassVar[bool] = False
-    forgets: ClassVar[bool] = False
+    title: ClassVar[str] = "scratch"
+    colour: ClassVar[str] = "#009e73"
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds every tensor of the network."""
@@ -22,10 +22,12 @@ class Scratch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finetune:
+class Finetune(Method):
     """Goes on training the one shared network; every task's head is kept, so that old tasks can be re-tested."""
 
     name: ClassVar[str] = "finetune"
+    title: ClassVar[str] = "fine-tune"
+    colour: ClassVar[str] = "#d55e00"
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
 
@@ -36,12 +38,13 @@ class Finetune:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decoder:
+class Decoder(Method):
     """Trains a decoder of its own for each task over the first task's frozen encoder, from random weights."""
 
     name: ClassVar[str] = "decoder"
-    moves_shared: ClassVar[bool] = False
-    forgets: ClassVar[bool] = False
+    title: ClassVar[str] = "decoder"
+    colour: ClassVar[str] = "#cc79a7"
+    needs_decoder: ClassVar[bool] = True
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds the decoder and the head."""

@@ -4,16 +4,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from stencilnet.masks import NetState, Weights
-from stencilnet.methods.method import Fit, Fresh, own_norms
+from stencilnet.methods.method import Fit, Fresh, Method, own_norms
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeadOnly:
+class HeadOnly(Method):
     """Trains a head over the frozen backbone, and nothing else (a linear probe)."""
 
     name: ClassVar[str] = "head_only"
-    moves_shared: ClassVar[bool] = False
-    forgets: ClassVar[bool] = False
+    title: ClassVar[str] = "head only"
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds the head, and the running statistics that training moved."""
@@ -22,15 +21,19 @@ class HeadOnly:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormOnly:
+class NormOnly(Method):
     """Trains the scales and shifts of all norms, and a head, over frozen convolutions (Bilen & Vedaldi 2017).
 
     Needs a backbone whose norms have some, such as the U-Net with ``norm: own`` or ``affine``.
     """
 
     name: ClassVar[str] = "norm_only"
-    moves_shared: ClassVar[bool] = False
-    forgets: ClassVar[bool] = False
+    title: ClassVar[str] = "norm only"
+
+    @property
+    def trains_norms(self) -> bool:
+        """Always."""
+        return True
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds scales, shifts, running statistics and the head.

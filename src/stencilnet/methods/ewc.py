@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stencilnet.masks import NetState, Weights
-from stencilnet.methods.method import Fit, Fresh, Probe
+from stencilnet.methods.method import AfterFirst, Fit, Fresh, Method, Probe
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.text.shortening import listed
 
@@ -18,7 +18,7 @@ of every task the mean importance before it was set to 1, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class EWC:
+class EWC(Method):
     """Goes on training the one shared network, and draws each weight back by how much it mattered to earlier tasks.
 
     To the loss L comes ``L_0 (strength / 2) * sum_k sum_i F_ki (theta_i - theta*_ki)^2`` over earlier tasks k and all
@@ -32,9 +32,10 @@ class EWC:
     """
 
     name: ClassVar[str] = "ewc"
+    title: ClassVar[str] = "EWC"
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
-    retrains: ClassVar[bool] = False
+    after_first: ClassVar[AfterFirst] = "remember"
     strength: float = 0.01
     """Lambda, in units of the new task's loss before training."""
     samples: int = 100

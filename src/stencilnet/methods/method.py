@@ -1,17 +1,21 @@
-"""The interface of a method, and the training of the first task, which all methods share."""
+"""What a method declares and does, and the training of the first task, which all methods share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import ClassVar, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from stencilnet.masks import NetState, Trainable, Weights
+from stencilnet.masks import Masks, NetState, Trainable, Weights
 from stencilnet.methods.penalty import Penalty
 from stencilnet.models import Layout
 
 T = TypeVar("T", bound=Trainable)
+
+AfterFirst = Literal["nothing", "remember", "retrain"]
+"""What a method does of its own once the first task is trained."""
 
 
 class Fit(Protocol):
@@ -73,37 +77,69 @@ class Fresh:
     probe: Probe | None = None
 
 
-class Method(Protocol):
-    """A way to learn a task after the first.
+@dataclass(frozen=True, kw_only=True)
+class Declared(ABC):
+    """What every method says of itself, with the defaults of what it need not say.
+
+    A method is a frozen keyword-only dataclass like this one. Its fields, which all have defaults, are its settings.
 
     Attributes:
-        name: As in configs, tables and bundles.
+        name: In configs, bundles and on the command line.
+        title: In tables and figures.
+        colour: In figures, ``#rrggbb``; None for the next free one.
         moves_shared: Whether learning may change the shared weights, so that every task needs a bundle of its own.
         forgets: Whether learning may change what earlier tasks do.
+        needs_decoder: Whether it needs a backbone with a decoder.
     """
 
     name: ClassVar[str]
-    moves_shared: ClassVar[bool]
-    forgets: ClassVar[bool]
+    title: ClassVar[str]
+    colour: ClassVar[str | None] = None
+    moves_shared: ClassVar[bool] = False
+    forgets: ClassVar[bool] = False
+    needs_decoder: ClassVar[bool] = False
 
-    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state with `task` learned; `state` stays as it is."""
-        ...
+    @property
+    def trains_norms(self) -> bool:
+        """Whether it needs a backbone whose norms have scales and shifts, to train them for a task."""
+        return False
+
+    @property
+    def mask_lr(self) -> float | None:
+        """Learning rate of real masks, above 0; None for the recipe's."""
+        return None
+
+    def prerequisites(self, task: str, learned_before: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002 (a default)
+        """Return the tasks after the first that `task` is learned from, which one bundle must hold then.
+
+        Args:
+            task: Name of the task to learn.
+            learned_before: Names of the tasks after the first that the method learns before it, in order.
+        """
+        return ()
+
+    def order_problems(self, tasks: tuple[str, ...]) -> list[str]:  # noqa: ARG002 (a default)
+        """Return what keeps the method, as set, from learning tasks in this order, each as ``setting: problem``.
+
+        Args:
+            tasks: Names of the tasks after the first that a run learns by it.
+        """
+        return []
 
 
-@runtime_checkable
-class Adopting(Method, Protocol):
-    """A method that does something of its own once the first task is trained, before any other. Ask by ``isinstance``.
+class Method(Declared):
+    """A method that learns one task after the other.
 
     Attributes:
-        retrains: Whether that changes what the first task does, so that it has a bundle and a result of its own. If
-            not, the state gains in memory alone.
+        after_first: What it does of its own once the first task is trained, before any other: ``nothing``;
+            ``remember``, so that the state gains in memory alone; or ``retrain``, so that the first task changes and
+            has a bundle and a result of its own. Other than nothing only where `moves_shared` is true.
     """
 
-    retrains: ClassVar[bool]
+    after_first: ClassVar[AfterFirst] = "nothing"
 
-    def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state that further tasks are learned from; `state` stays as it is.
+    def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:  # noqa: ARG002 (a default)
+        """Return the state that further tasks are learned from: as `after_first` says; `state` stays as it is.
 
         Args:
             state: What `learn_first` left: it holds the first task alone.
@@ -111,7 +147,37 @@ class Adopting(Method, Protocol):
             fresh: As for `learn`; its tensors are those that the first task started from.
             fit: Trains on the first task's data.
         """
-        ...
+        return state
+
+    @abstractmethod
+    def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state with `task` learned; `state` stays as it is."""
+
+
+class JointMethod(Declared):
+    """A method that learns all tasks of a config at once, from the backbone's start."""
+
+    @abstractmethod
+    def learn_together(self, heads: Mapping[str, Mapping[str, Tensor]], fresh: Fresh, fit: Fit) -> NetState:
+        """Return the state with all tasks learned.
+
+        Args:
+            heads: Each task's new head, by name and state-dict key, in the order of the channels that `fit` trains.
+            fresh: Gives what the backbone starts from; its own head does not matter.
+            fit: Trains on all tasks.
+        """
+
+
+AnyMethod = Method | JointMethod
+"""A method of either kind."""
+
+
+class Masking(ABC):
+    """A method that trains real masks: between two of its tasks lies a line of tasks (`stencil blend`)."""
+
+    @abstractmethod
+    def trainable(self, state: NetState, task: str, fresh: Fresh) -> Masks:
+        """Return what `Method.learn` trains, as it starts; the arguments are those of `Method.learn`."""
 
 
 def learn_first(task: str, fresh: Fresh, fit: Fit) -> NetState:
@@ -128,11 +194,6 @@ def learn_first_head(task: str, start: Mapping[str, Tensor], fresh: Fresh, fit: 
     """
     trained = fit(Weights(start, fresh.layout.buffers, fresh.head, ()))
     return NetState(start).add(task, trained.delta())
-
-
-def retrains_first(method: Method) -> bool:
-    """Return whether a method trains the first task anew before it learns others."""
-    return isinstance(method, Adopting) and method.retrains
 
 
 def own_norms(layout: Layout) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from stencilnet.masks import BitMask, Entry, Free, NetState, Replace, Seeded, Select, TaskDelta
-from stencilnet.methods.method import Fit, Fresh
+from stencilnet.methods.method import AfterFirst, Fit, Fresh, Method
 from stencilnet.models import Layout
 from stencilnet.text.shortening import listed
 
 
 @dataclass(frozen=True, kw_only=True)
-class PackNet:
+class PackNet(Method):
     """Trains the weights that no task owns, gives the smallest of them back, and trains the rest on.
 
     Every convolution and linear weight has one owner, the task that trained it last. A task runs on its own weights and
@@ -30,9 +30,9 @@ class PackNet:
     """
 
     name: ClassVar[str] = "packnet"
+    title: ClassVar[str] = "PackNet"
     moves_shared: ClassVar[bool] = True
-    forgets: ClassVar[bool] = False
-    retrains: ClassVar[bool] = True
+    after_first: ClassVar[AfterFirst] = "retrain"
     prune_first: float = 0.5
     """Share of its weights that the first task gives back."""
     prune: float = 0.75

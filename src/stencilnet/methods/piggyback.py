@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, get_args
 from torch import Tensor
 
 from stencilnet.masks import BitMask, Masks, NetState, TaskDelta, scores_by_weight, warm_scores
-from stencilnet.methods.method import Fit, Fresh, own_norms
+from stencilnet.methods.method import Fit, Fresh, Masking, Method, own_norms
 from stencilnet.methods.thrift import Zeros
 from stencilnet.text.shortening import listed
 
@@ -18,15 +18,15 @@ Start = Literal["constant", "weight"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piggyback:
+class Piggyback(Method, Masking):
     """Learns a binary mask over every convolution and linear weight, and a head.
 
     The defaults are the paper's.
     """
 
     name: ClassVar[str] = "piggyback"
-    moves_shared: ClassVar[bool] = False
-    forgets: ClassVar[bool] = False
+    title: ClassVar[str] = "Piggyback"
+    colour: ClassVar[str] = "#0072b2"
     lr: float = 1e-4
     """Learning rate of the real masks (Adam, no weight decay). 1e-4 is the original's, for its budget of tens of
     thousands of steps; a score starts 5e-3 above the threshold and moves about `lr` a step, so small budgets need
@@ -64,6 +64,27 @@ class Piggyback:
         ]
         if problems:
             raise ValueError("Expected " + "; ".join(problems) + ".")
+
+    @property
+    def trains_norms(self) -> bool:
+        """As `norm` says."""
+        return self.norm
+
+    @property
+    def mask_lr(self) -> float:
+        """As `lr` says."""
+        return self.lr
+
+    def prerequisites(self, task: str, learned_before: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002 (one for all)
+        """Return the task of the warm start."""
+        return () if self.warm_start in (None, task) else (self.warm_start,)
+
+    def order_problems(self, tasks: tuple[str, ...]) -> list[str]:
+        """Return whether the warm start is other than the first task: those before it could not start from it."""
+        if self.warm_start is None or self.warm_start in tasks[:1]:
+            return []
+        first = f"the first task that it learns, {tasks[0]!r}" if tasks else "a task that it learns (it learns none)"
+        return [f"warm_start: expected {first}, but got {self.warm_start!r}"]
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with one more delta; the shared weights are the same tensors as before.

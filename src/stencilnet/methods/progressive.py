@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from stencilnet.masks import NetState, Weights, column_key, lateral_key
-from stencilnet.methods.method import Fit, Fresh
+from stencilnet.methods.method import Fit, Fresh, Method
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progressive:
+class Progressive(Method):
     """Trains a whole network of its own for each task, which at every level also sees what earlier tasks' networks see.
 
     The adapter from an earlier column at a level is a 1x1 convolution of what that level is given there, added to what
@@ -23,8 +23,11 @@ class Progressive:
     """
 
     name: ClassVar[str] = "progressive"
-    moves_shared: ClassVar[bool] = False
-    forgets: ClassVar[bool] = False
+    title: ClassVar[str] = "progressive"
+
+    def prerequisites(self, task: str, learned_before: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002 (all alike)
+        """Return all tasks learned before: each is a column of the new task."""
+        return learned_before
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with a delta that holds the task's own column and its adapters, and needs all tasks before.

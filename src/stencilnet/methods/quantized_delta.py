@@ -5,13 +5,13 @@ from math import inf
 from typing import ClassVar, Literal, get_args
 
 from stencilnet.masks import Codes, NetState, Seed
-from stencilnet.methods.method import Fit, Fresh
+from stencilnet.methods.method import Fit, Fresh, Method
 
 Base = Literal["backbone", "seed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class QuantizedDelta:
+class QuantizedDelta(Method):
     """Moves every convolution and linear weight by a small multiple of its layer's step, and learns a head.
 
     A part of the recipe's steps fine-tunes a copy of the network freely. In the rest each weight runs as
@@ -20,8 +20,7 @@ class QuantizedDelta:
     """
 
     name: ClassVar[str] = "quantized_delta"
-    moves_shared: ClassVar[bool] = False
-    forgets: ClassVar[bool] = False
+    title: ClassVar[str] = "quantised delta"
     target: float = 0.48
     """Entropy of the codes, in bits a weight. A bundle stores them in at most 1.02 times as many. With head, biases
     and file header the default came to 0.55 bits at width 16."""

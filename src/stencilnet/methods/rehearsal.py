@@ -9,13 +9,13 @@ from torch import Tensor
 
 from stencilnet.masks import NetState, Weights
 from stencilnet.methods.distilling import distance
-from stencilnet.methods.method import Fit, Fresh
+from stencilnet.methods.method import Fit, Fresh, Method
 from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.models import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsal:
+class Rehearsal(Method):
     """Goes on training the one shared network, and holds earlier tasks' outputs to what they were, without old data.
 
     The state before the task is the teacher, and every earlier head is distilled on inputs that need no old data. The
@@ -26,6 +26,7 @@ class Rehearsal:
     """
 
     name: ClassVar[str] = "rehearsal"
+    title: ClassVar[str] = "pseudo-rehearsal"
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
     strength: float = 0.3

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from stencilnet.evaluation.protocol import BACKBONE
-from stencilnet.experiment.config import Experiment, MethodPlan, is_chain
+from stencilnet.experiment.config import Experiment, MethodPlan
+from stencilnet.experiment.walking import is_chain
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,158 @@
+"""What a config asks for, as plain steps in order: `run` carries them out, `forecast` foretells them."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from stencilnet.evaluation.protocol import BACKBONE, Stage, plan, plan_joint
+from stencilnet.experiment.config import Experiment, MethodPlan
+from stencilnet.methods import AnyMethod, JointMethod, Method
+
+
+@dataclass(frozen=True, kw_only=True)
+class First:
+    """Train the backbone on the first task, once for all methods.
+
+    Attributes:
+        stage: Its stage.
+        method: The config's first method.
+        asked: Always.
+    """
+
+    stage: Stage
+    method: AnyMethod
+    asked: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remember:
+    """Let a method add to the memory of the first task's state, which changes in nothing else and has no new result.
+
+    Attributes:
+        stage: The method and the first task.
+        method: The method.
+        asked: Whether a step that is asked for starts from it.
+    """
+
+    stage: Stage
+    method: Method
+    asked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrain:
+    """Let a method train the first task anew; its other tasks start from that.
+
+    Attributes:
+        stage: Its stage.
+        method: The method.
+        asked: Always.
+    """
+
+    stage: Stage
+    method: Method
+    asked: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learn:
+    """Learn a task after the first.
+
+    Attributes:
+        stage: Its stage.
+        method: The method.
+        start: The stage whose state it starts from.
+        needs: Further tasks that this state must hold; they are in the method's growing bundle.
+        asked: Whether it is asked for itself. If not, a later step may start from it.
+    """
+
+    stage: Stage
+    method: Method
+    start: Stage
+    needs: tuple[str, ...]
+    asked: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnTogether:
+    """Learn all tasks of a method at once, unless another of these steps has, and test one of them.
+
+    Attributes:
+        stage: The method, and the task to test.
+        method: The method.
+        tasks: Names of all tasks, in order.
+        asked: Always.
+    """
+
+    stage: Stage
+    method: JointMethod
+    tasks: tuple[str, ...]
+    asked: bool = True
+
+
+Step = First | Remember | Retrain | Learn | LearnTogether
+
+
+def walk(experiment: Experiment, methods: Collection[str], only: Collection[str] = ()) -> Iterator[Step]:
+    """Yield the steps of a config in an order in which each finds what it starts from.
+
+    A method that is asked for none of the tasks after the first has no steps.
+
+    Args:
+        experiment: The config.
+        methods: Names of the methods to learn by; the first step is there without any.
+        only: Names of the tasks to learn after the first; empty for all.
+    """
+    first = experiment.tasks[0].name
+    stage = Stage(method=BACKBONE, task=first, index=0, parent=None, moves_shared=True)
+    yield First(stage=stage, method=experiment.methods[0].method)
+    for chosen in experiment.methods:
+        names = experiment.learned_by(chosen)
+        asked = {name for name in names if not only or name in only}
+        if chosen.name not in methods or not asked:
+            continue
+        if isinstance(chosen.method, JointMethod):
+            yield from _together(chosen.name, chosen.method, (first, *names), asked)
+        else:
+            yield from _one_by_one(chosen, chosen.method, (first, *names), asked)
+
+
+def is_chain(experiment: Experiment, chosen: MethodPlan) -> bool:
+    """Return whether a method's tasks cannot be learned apart."""
+    return any(
+        isinstance(step, LearnTogether) or (isinstance(step, Learn) and (step.stage.moves_shared or step.needs))
+        for step in walk(experiment, [chosen.name])
+    )
+
+
+def _together(
+    name: str, method: JointMethod, tasks: tuple[str, ...], asked: Collection[str]
+) -> Iterator[LearnTogether]:
+    for stage in plan_joint(tasks, name):
+        if stage.index == 0 or stage.task in asked:
+            yield LearnTogether(stage=stage, method=method, tasks=tasks)
+
+
+def _one_by_one(
+    chosen: MethodPlan, method: Method, tasks: tuple[str, ...], asked: Collection[str]
+) -> Iterator[Remember | Retrain | Learn]:
+    first, *stages = plan(
+        tasks, chosen.name, method.moves_shared, chosen.parents, retrains=method.after_first == "retrain"
+    )
+    reached = {first.task: first}
+    if method.after_first == "remember":
+        starting = {stage.task for stage in stages if stage.parent == first.task}
+        stage = Stage(method=chosen.name, task=first.task, index=0, parent=first.task, moves_shared=True)
+        yield Remember(stage=stage, method=method, asked=not starting.isdisjoint(asked))
+    for stage in stages:
+        if stage.task == first.task:
+            yield Retrain(stage=stage, method=method)
+        else:
+            yield Learn(
+                stage=stage,
+                method=method,
+                start=reached[stage.parent or first.task],
+                needs=method.prerequisites(stage.task, tasks[1 : tasks.index(stage.task)]),
+                asked=stage.task in asked,
+            )
+        if method.moves_shared:
+            reached[stage.task] = stage

@@ -1,0 +1,102 @@
+"""The one list of methods: those of this package, and those that other packages register as entry points."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from functools import cache
+from inspect import isabstract
+from types import MappingProxyType
+from typing import Any, cast
+
+from stencilnet.methods.baselines import Decoder, Finetune, Scratch
+from stencilnet.methods.cheap import HeadOnly, NormOnly
+from stencilnet.methods.ewc import EWC
+from stencilnet.methods.joint import Joint
+from stencilnet.methods.method import AnyMethod, JointMethod, Method
+from stencilnet.methods.packnet import PackNet
+from stencilnet.methods.piggyback import Piggyback
+from stencilnet.methods.progressive import Progressive
+from stencilnet.methods.quantized_delta import QuantizedDelta
+from stencilnet.methods.rehearsal import Rehearsal
+from stencilnet.plugins import load
+
+GROUP = "stencilnet.methods"
+"""Entry points of other packages: a method's `name`, and its class."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""What a method's name looks like, also one that a config gives it."""
+
+RESERVED = frozenset(
+    {
+        "all",
+        "backbone",
+        "bundle",
+        "counts",
+        "figures",
+        "gray",
+        "input",
+        "logs",
+        "pictures",
+        "resolved",
+        "target",
+        "trivial",
+    }
+)
+"""What no method is called: other things have these names in a run folder, among its pictures, or in `--methods`."""
+
+BUILT_IN: tuple[type[AnyMethod], ...] = (
+    Piggyback,
+    QuantizedDelta,
+    Scratch,
+    Finetune,
+    Decoder,
+    EWC,
+    HeadOnly,
+    Joint,
+    NormOnly,
+    PackNet,
+    Progressive,
+    Rehearsal,
+)
+"""The methods of this package, in the order in which help and errors list them."""
+
+
+@cache
+def registered() -> Mapping[str, type[AnyMethod]]:
+    """Return all methods by name: first those of this package, then those of others, in alphabetical order.
+
+    Other packages are loaded by the first call.
+
+    Raises:
+        PluginError: If a package registers something other than a method, or a name that is taken.
+    """
+    own = {method.name: method for method in BUILT_IN}
+    others = load(GROUP, taken=own.keys() | RESERVED, check=check)
+    return MappingProxyType(own | cast("dict[str, type[AnyMethod]]", others))
+
+
+def check(name: str, value: object) -> None:
+    """Check that an object is a method, as it can be registered by a name.
+
+    Args:
+        name: The name that it is registered by.
+        value: The object.
+
+    Raises:
+        TypeError: If it is not a class of methods that have default settings.
+        ValueError: If what it declares does not go together.
+    """
+    if not (isinstance(value, type) and issubclass(value, Method | JointMethod)) or isabstract(value):
+        raise TypeError(f"expected a class that implements Method or JointMethod, but got {value!r}")
+    if "__dataclass_fields__" not in vars(value) or any(_is_required(setting) for setting in fields(value)):
+        raise TypeError("expected a dataclass whose fields all have defaults")
+    if value.name != name or not NAME.fullmatch(name):
+        raise ValueError(f"expected its `name` to be {name!r} and to match {NAME.pattern}, but got {value.name!r}")
+    if not value.title:
+        raise ValueError("expected its `title` to be a name for tables, but it is empty")
+    if issubclass(value, Method) and value.after_first != "nothing" and not value.moves_shared:
+        raise ValueError(f"expected `moves_shared` with `after_first` {value.after_first!r}, but it is false")
+
+
+def _is_required(setting: Field[Any]) -> bool:
+    return setting.default is MISSING and setting.default_factory is MISSING
