@@ -129,10 +129,10 @@ def test_contradictions_are_refused_with_their_path() -> None:
     assert affine.format("piggyback") in told("methods.0.method.norm=true")
     assert affine.format("norm_only") in told("methods.0.method={kind: norm_only}")
     labels = told("backbone={kind: vgg16}")
-    assert "tasks over backbone vgg16 to give labels, but not so scenes (segmentation), things" in labels
+    assert "with backbone vgg16, but `scenes` is segmentation, `things`" in labels
     assert "no method decoder with backbone vgg16, which has no decoder" in labels
     task = told("tasks.things.task={kind: classification, classes: [a, b], crop: 16}")
-    assert "tasks over backbone unet to give pictures, but not so things (classification)" in task
+    assert "only tasks that give pictures with backbone unet, but `things` is classification" in task
     assert "things's `task.crop` to be its `view.crop`, but got 16 and 32" in task
     assert "things's `task.resize` to be its `view.resize`, but got 256 and None" in task
 

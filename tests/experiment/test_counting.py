@@ -348,5 +348,5 @@ def test_all_mistakes_of_all_tasks_are_told(masks: Path) -> None:
 
 
 def test_no_method_is_called_counts() -> None:
-    with pytest.raises(ConfigError, match="none that means something else, but got 'counts'"):
+    with pytest.raises(ConfigError, match="`name: counts` is reserved"):
         read_config("demo/tiny", ["methods.0.name=counts"])

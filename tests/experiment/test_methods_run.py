@@ -144,7 +144,7 @@ def test_what_was_remembered_is_missed(finished: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"memory\.safetensors is damaged .* Delete its folder"):
         start(folder, finished.experiment, resume=True).compare()
     memory.unlink()
-    with pytest.raises(ValueError, match="but of scenes, things nothing is remembered"):
+    with pytest.raises(ValueError, match="no Fisher information for scenes, things"):
         start(folder, finished.experiment, resume=True).compare()
     memory.write_bytes(kept)
     run = start(folder, finished.experiment, resume=True)

@@ -354,7 +354,7 @@ def test_parents_are_tasks_that_the_method_learns(parents: str, wrong: str | Non
 
 
 def test_no_task_is_called_bundle(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tasks\.1: Expected `name` to be other than 'bundle': a run keeps"):
+    with pytest.raises(ConfigError, match=r"tasks\.1: `name: bundle` is reserved: a run keeps"):
         read_config(write(tmp_path, SMALL.replace("name: colour", "name: bundle")))
 
 

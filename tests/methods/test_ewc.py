@@ -212,7 +212,7 @@ def test_importance_is_one_on_average_whatever_the_outputs_scale(make_fresh: Any
 def test_a_task_of_which_nothing_is_known_is_named(make_fresh: Any) -> None:
     network = linear()
     fresh = fresh_of(network, make_fresh)
-    with pytest.raises(ValueError, match=r"but of first nothing is remembered\. Bundles do not hold it: go on with"):
+    with pytest.raises(ValueError, match=r"no Fisher information for first: bundles do not store it\. Continue with"):
         EWC().learn(learned(network, fresh), "second", fresh, never)
 
 

@@ -364,7 +364,7 @@ def test_a_penalty_is_not_zero_once_weights_have_moved(method: Method, lab: Lab)
 
 QUANTISED = (QuantizedDelta(), QuantizedDelta(base="seed"))
 REFUSING = {
-    "ewc": "nothing is remembered",
+    "ewc": "no Fisher information",
     "packnet": "weights that no task owns",
     "rehearsal": "every earlier task to be a head",
 }

@@ -144,7 +144,7 @@ class TaskPlan:
         if not TASK_NAME.fullmatch(self.name):
             raise ValueError(f"Expected `name` to match {TASK_NAME.pattern}, but got {self.name!r}.")
         if self.name == "bundle":
-            raise ValueError("Expected `name` to be other than 'bundle': a run keeps a method's bundle there.")
+            raise ValueError("`name: bundle` is reserved: a run keeps a method's bundle there. Choose another name.")
         check_view(self.view, self.task)
         _check_thresholds(self.task, self.data)
 
@@ -182,8 +182,8 @@ class MethodPlan:
         taken = {*RESERVED, *(registered().keys() - {self.method.name})}
         if self.name in taken:
             raise ValueError(
-                f"Expected `name` to be none that means something else, but got {self.name!r} for a {self.method.name} "
-                f"method. Taken: {', '.join(sorted(taken))}."
+                f"`name: {self.name}` is reserved. Choose another name for this {self.method.name} method. Reserved: "
+                f"{', '.join(sorted(taken))}."
             )
 
 
@@ -280,11 +280,11 @@ def _method_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...
 
 def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...]) -> list[str]:
     labels = backbone.kind == "vgg16"
-    others = [f"{p.name} ({p.task.kind})" for p in tasks if isinstance(p.task, LabelTask) != labels]
+    others = [f"`{p.name}` is {p.task.kind}" for p in tasks if isinstance(p.task, LabelTask) != labels]
     problems = []
     if others:
-        gives = "labels" if labels else "pictures"
-        problems.append(f"tasks over backbone {backbone.kind} to give {gives}, but not so {', '.join(others)}")
+        wanted = "tasks that give a label for a whole picture" if labels else "tasks that give pictures"
+        problems.append(f"only {wanted} with backbone {backbone.kind}, but {', '.join(others)}")
     if labels:
         problems += [
             f"no method {plan.name} with backbone vgg16, which has no decoder"
@@ -311,7 +311,7 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
 
 
 def _view_problems(name: str, task: LabelTask, view: View) -> list[str]:
-    """What is learned from and what a bundle's user gives must be seen alike."""
+    """Return where training and running a bundle would crop or resize differently."""
     pairs = {"crop": (task.crop, view.crop), "resize": (task.resize, view.resize)}
     return [
         *(

@@ -173,8 +173,8 @@ def _known(state: NetState, names: Iterable[str]) -> tuple[str, ...]:
     missing = [task for task in state.deltas if _TASK + task not in state.memory]
     if missing:
         raise ValueError(
-            f"Expected to know what matters to every earlier task, but of {listed(missing)} nothing is remembered. "
-            "Bundles do not hold it: go on with the network that `learn` returned, or in the run's folder; and learn "
-            "all tasks, the first one too, by ewc."
+            f"EWC has no Fisher information for {listed(missing)}: bundles do not store it. Continue with the network "
+            "that `learn` returned, or in the run folder that learned these tasks; and learn all tasks by ewc, the "
+            "first one too."
         )
     return tuple(names)
