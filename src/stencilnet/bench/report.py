@@ -13,6 +13,7 @@ from stencilnet.bench.render import growth_plain, rows_plain, rows_table
 from stencilnet.bench.rows import Setting
 from stencilnet.bench.table import Result, measure_rows
 from stencilnet.evaluation.render import to_markdown, to_text
+from stencilnet.storage import write_text
 from stencilnet.text.strict_json import dumps
 
 _GROWTH = {"width": with_width, "size": with_size, "tasks": with_tasks}
@@ -87,5 +88,5 @@ def write(report: Report, folder: Path) -> tuple[Path, ...]:
         **{f"growth-{name}.svg": to_svg(growth_figure(grown)) for name, grown in report.grown.items()},
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text(folder / name, text, sync=False)
     return tuple(folder / name for name in texts)

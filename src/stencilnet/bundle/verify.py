@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from stencilnet.bundle.architecture import read_backbone, reference_of
 from stencilnet.bundle.deltas import Reference, check_columns, read_delta
-from stencilnet.bundle.format import BACKBONE, CONFIG, GONE, NEW, TASK, TASKS, BundleError, delta_name
+from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, delta_name
 from stencilnet.bundle.reading import read_config
 from stencilnet.bundle.records import delta_hash, read_task
 from stencilnet.bundle.schema import BundleConfig
+from stencilnet.storage import GONE, NEW
 
 T = TypeVar("T")
 

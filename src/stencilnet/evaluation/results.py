@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.fields import Fields, ResultError
+from stencilnet.storage import write_text
 from stencilnet.tasks.task import Metric
 from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import dumps
@@ -128,7 +128,7 @@ def write_result(path: Path, result: StageResult) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "version": VERSION, **asdict(result)}
     text = dumps(record, indent=2) + "\n"
-    write_file(path, text.encode())
+    write_text(path, text)
 
 
 def read_result(path: Path) -> StageResult:

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.data.folders import Examples, shown
 from stencilnet.experiment.config import TaskPlan, sources
 from stencilnet.experiment.opening import TaskData, digest_of
+from stencilnet.storage import write_text
 from stencilnet.tasks.inventory import CountedTask, Inventory
 from stencilnet.tasks.task import Example, Task
 from stencilnet.text.strict_json import dumps
@@ -228,7 +228,7 @@ def _write_memo(memo: Path, kept: Mapping[str, tuple[str, Counts]], wanted: Inve
     text = dumps(plain, indent=2) + "\n"
     if not memo.exists() or memo.read_text(encoding="utf-8") != text:
         memo.parent.mkdir(parents=True, exist_ok=True)
-        write_file(memo, text.encode())
+        write_text(memo, text)
 
 
 def _mark(plan: TaskPlan, wanted: Inventory, part: str, examples: Examples) -> str:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
+from stencilnet.storage import write_text
 from stencilnet.text.shortening import listed
 from stencilnet.text.strict_json import dumps
 from stencilnet.training.distributed import Group
@@ -110,7 +110,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         if any(path.name != COUNTS for path in _shown(folder.path)):
             raise RunError(f"{folder.path} holds something else than a run. Choose another --out.")
-        write_file(folder.config, (dumps(mine, indent=2, sort_keys=True) + "\n").encode())
+        write_text(folder.config, dumps(mine, indent=2, sort_keys=True) + "\n")
         return
     if not resume:
         raise RunError(f"{folder.path} holds a run already. Go on with it by --resume, or choose another --out.")
@@ -146,7 +146,7 @@ def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
     if not folder.resolved.exists():
         found = resolve(trainer, group)
         kept = {"precision": found.precision, "device": found.device, "threads": found.threads, "torch": found.version}
-        write_file(folder.resolved, (dumps(kept, indent=2, sort_keys=True) + "\n").encode())
+        write_text(folder.resolved, dumps(kept, indent=2, sort_keys=True) + "\n")
     try:
         return replace(trainer, precision=json.loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
     except (ValueError, KeyError, TypeError) as error:

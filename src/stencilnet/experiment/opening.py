@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.data.folders import Examples
 from stencilnet.data.sources import split
 from stencilnet.experiment.classes import check_class_folders
 from stencilnet.experiment.config import TaskPlan
+from stencilnet.storage import write_text
 from stencilnet.tasks.colorization import is_gray
 from stencilnet.text.strict_json import dumps
 
@@ -62,7 +62,7 @@ def open_data(plan: TaskPlan, root: Path, *, memo: Path | None = None, look: boo
         opened = {part: _without_gray(found, f"{plan.name} {part}", known) for part, found in opened.items()}
         if memo is not None:
             memo.parent.mkdir(parents=True, exist_ok=True)
-            write_file(memo, dumps(known).encode())
+            write_text(memo, dumps(known))
     return TaskData(**opened)
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from stencilnet.masks import Trainable
 from stencilnet.methods import Fit, Penalty
+from stencilnet.storage import discard_unfinished, write_text
 from stencilnet.text.strict_json import dumps
 from stencilnet.training.checkpoint import (
     CheckpointError,
@@ -19,7 +20,6 @@ from stencilnet.training.checkpoint import (
     load,
     progress_of,
     put_back,
-    replace_file,
     save_finished,
 )
 from stencilnet.training.compiling import settled
@@ -113,6 +113,7 @@ class _Fit:
         progress = Progress() if record is None else progress_of(record)
         if record is None or not record["finished"]:
             folder.mkdir(parents=True, exist_ok=True)
+            discard_unfinished(folder)
             training = Training(
                 backbone=self.backbone,
                 trainable=trainable,
@@ -174,6 +175,6 @@ class _Fit:
             "compiled": learner.resolved.compiled,
         }
         logger.info("%s: selected step %d of %d, %s = %.6g.", run.name, best.step, run.steps, headline, best.score)
-        replace_file(folder / "selected.json", lambda file: file.write(f"{dumps(chosen, indent=2)}\n".encode()))
+        write_text(folder / "selected.json", dumps(chosen, indent=2) + "\n")
         save_finished(folder / "checkpoint.pt", learner.resolved, loop.progress, mark)
         return loop.progress

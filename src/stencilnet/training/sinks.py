@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
+from stencilnet.storage import replacing, write_text
 from stencilnet.text.strict_json import dumps
-from stencilnet.training.checkpoint import replace_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -92,7 +92,8 @@ class Files:
         """Write the sheet."""
         folder = self._folder / "samples"
         folder.mkdir(exist_ok=True)
-        sheet.save(folder / f"step-{step:06d}.png")
+        with replacing(folder / f"step-{step:06d}.png", sync=False) as file:
+            sheet.save(file)
 
     def end(self) -> None:
         """Do nothing: every row is on disk already."""
@@ -158,4 +159,4 @@ def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
         return
     whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
     kept = "".join(line for line in whole if wanted(line))  # a last line without its end was cut off by a crash
-    replace_file(path, lambda file: file.write(kept.encode()))
+    write_text(path, kept)

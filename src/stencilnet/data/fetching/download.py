@@ -18,10 +18,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from stencilnet.bundle.disk import sync_folder, write_file
 from stencilnet.data.fetching.catalog import Checksum
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
 from stencilnet.data.official.files import Progress
+from stencilnet.storage import sync_folder, write_text
 from stencilnet.text.strict_json import dumps
 
 _log = logging.getLogger(__name__)
@@ -197,7 +197,7 @@ def _receive(
         offset, total = 0, int(length) if length is not None else None
         wanted.part.unlink(missing_ok=True)
         begun = _Origin(url=wanted.url, version=_version(response), total=total)
-        write_file(wanted.notes, dumps(asdict(begun)).encode())
+        write_text(wanted.notes, dumps(asdict(begun)))
     if wanted.size is not None and total is not None and total != wanted.size:
         _forget(wanted)
         raise FetchError(

@@ -21,10 +21,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from stencilnet.bundle.disk import sync_folder, write_file
 from stencilnet.data.fetching.catalog import Holding, RemoteFile
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
 from stencilnet.data.official.files import Progress
+from stencilnet.storage import sync_folder, write_text
 from stencilnet.tasks.formats import open_image
 from stencilnet.text.strict_json import dumps
 
@@ -83,7 +83,7 @@ def put_in_place(archive: Path, file: RemoteFile, root: Path, progress: Progress
     _move(temporary, place)
     if os.name == "posix":
         os.sync()  # the marker must not outlive the files in a crash of the machine
-    write_file(_marker(file, root), dumps({"archive": _identity(file), "files": names}).encode())
+    write_text(_marker(file, root), dumps({"archive": _identity(file), "files": names}))
     temporary.rmdir()
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from PIL import Image
 
 from stencilnet.data.folders import FolderError, shown, unseen
 from stencilnet.data.official.names import voc_palette
+from stencilnet.storage import write_file
 from stencilnet.tasks.images import read_stored, to_tensor
 from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import Example
@@ -83,7 +83,7 @@ def read_record(folder: Path) -> Record | None:
 def write_record(folder: Path, record: Record) -> None:
     """Put a record in place, after everything written before it has reached the disk."""
     os.sync()
-    write_whole(folder / RECORD, dumps(asdict(record), indent=0).encode())
+    write_data(folder / RECORD, dumps(asdict(record), indent=0).encode())
 
 
 def begin(folder: Path, source: Record) -> set[str]:
@@ -130,7 +130,7 @@ def write_label(path: Path, label: npt.NDArray[np.uint8]) -> None:
     Raises:
         FolderError: If it cannot be written.
     """
-    write_whole(path, label_png(label))
+    write_data(path, label_png(label))
 
 
 def label_name(file_name: str) -> str:
@@ -147,20 +147,14 @@ def label_png(label: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; not forced to the disk at once, which would take longer than making it.
+def write_data(path: Path, data: bytes) -> None:
+    """Write a file of a data set whole; not forced to the disk at once, which would take longer than making it.
 
     Raises:
         FolderError: If it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with _told(path):
-        try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        write_file(path, data, sync=False)
 
 
 @contextmanager

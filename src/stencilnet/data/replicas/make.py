@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stencilnet.data.folders import FolderError
-from stencilnet.data.official.files import replica_file, write_whole
+from stencilnet.data.official.files import replica_file, write_data
 from stencilnet.data.official.layouts import PAINTINGS
 from stencilnet.data.replicas import coco, pairs, photos
 from stencilnet.data.replicas.pictures import Files
@@ -92,7 +92,7 @@ def make_replica(name: str, root: Path) -> None:
             for path, data in replica.draw():
                 (Path(drawn) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(drawn) / path).write_bytes(data)
-            write_whole(marker, dumps(dict(replica.counts)).encode())
+            write_data(marker, dumps(dict(replica.counts)).encode())
             for place in replica.places:
                 (root / place).parent.mkdir(parents=True, exist_ok=True)
                 os.rename(Path(drawn) / place, root / place)
