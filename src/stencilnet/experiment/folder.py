@@ -1,6 +1,5 @@
 """Where a run keeps what: every path of a run folder, in one place."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
 from stencilnet.storage import write_text
 from stencilnet.text.shortening import listed
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 from stencilnet.training.distributed import Group
 from stencilnet.training.settings import Settings, resolve
 
@@ -115,13 +114,13 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     if not resume:
         raise RunError(f"{folder.path} holds a run already. Go on with it by --resume, or choose another --out.")
     try:
-        theirs = json.loads(folder.config.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        theirs = loads(folder.config.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise RunError(
             f"{folder.config} is damaged ({error}). Put it back (`stencil config show CONFIG --json` prints one), "
             "or choose another --out."
         ) from error
-    changed = sorted(set(_differences(json.loads(dumps(mine)), theirs, "")) - HOW)
+    changed = sorted(set(_differences(loads(dumps(mine)), theirs, "")) - HOW)
     if changed:
         raise RunError(
             f"{folder.path} holds a run of another config; it differs in "
@@ -148,7 +147,7 @@ def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
         kept = {"precision": found.precision, "device": found.device, "threads": found.threads, "torch": found.version}
         write_text(folder.resolved, dumps(kept, indent=2, sort_keys=True) + "\n")
     try:
-        return replace(trainer, precision=json.loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
+        return replace(trainer, precision=loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{folder.resolved} is damaged ({error}). Write the precision that the run began with into it, "

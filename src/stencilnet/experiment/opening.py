@@ -1,7 +1,6 @@
 """Opens a task's data: sources, the held-out part, photos without colour left out."""
 
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from stencilnet.experiment.classes import check_class_folders
 from stencilnet.experiment.config import TaskPlan
 from stencilnet.storage import write_text
 from stencilnet.tasks.colorization import is_gray
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +107,7 @@ def _read_memo(memo: Path | None) -> dict[str, list[int]]:
     if memo is None or not memo.exists():
         return {}
     try:
-        known: dict[str, list[int]] = json.loads(memo.read_text(encoding="utf-8"))
+        known: dict[str, list[int]] = loads(memo.read_text(encoding="utf-8"))
     except ValueError:  # a note to save time; without it the photos are looked at again
         return {}
     return known

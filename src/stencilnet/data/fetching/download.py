@@ -6,7 +6,6 @@ a later run resumes only the same file and starts over when the server's file ha
 
 import hashlib
 import http.client
-import json
 import logging
 import os
 import re
@@ -22,7 +21,7 @@ from stencilnet.data.fetching.catalog import Checksum
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
 from stencilnet.data.official.files import Progress
 from stencilnet.storage import sync_folder, write_text
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +160,7 @@ def _resume_point(wanted: Wanted) -> tuple[int, _Origin]:
     """Return from where to go on; 0 if there is nothing that can be trusted to be the start of the same file."""
     offset = _length(wanted.part)
     try:
-        origin = _Origin(**json.loads(wanted.notes.read_bytes()))
+        origin = _Origin(**loads(wanted.notes.read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return 0, _Origin(url=wanted.url, version=None, total=None)
     checkable = origin.version is not None or wanted.checksum is not None

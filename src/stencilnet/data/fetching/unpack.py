@@ -6,7 +6,6 @@ An archive is unpacked into ``.unpacking-NAME`` in the folder it belongs to, its
 
 import filecmp
 import gzip
-import json
 import lzma
 import os
 import shutil
@@ -26,7 +25,7 @@ from stencilnet.data.fetching.problems import FetchError, full_disk_named
 from stencilnet.data.official.files import Progress
 from stencilnet.storage import sync_folder, write_text
 from stencilnet.tasks.formats import open_image
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 
 _BLOCK = 1 << 20
 _SHOWN = 3
@@ -100,7 +99,7 @@ def unpacked(file: RemoteFile, root: Path) -> bool:
     if unpacking(file, root).exists():
         return False
     try:
-        told = json.loads(_marker(file, root).read_bytes())
+        told = loads(_marker(file, root).read_bytes())
     except FileNotFoundError:
         return False
     except ValueError as error:

@@ -1,6 +1,5 @@
 """What the public sets have in common: lists of expected files, whole-or-nothing label maps, and reading them."""
 
-import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,11 +15,12 @@ from PIL import Image
 from stencilnet.data.folders import FolderError, shown, unseen
 from stencilnet.data.official.names import voc_palette
 from stencilnet.storage import write_file
+from stencilnet.structuring import strict_converter, structured
 from stencilnet.tasks.images import read_stored, to_tensor
 from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import Example
 from stencilnet.text.shortening import brief
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: unknown)."""
@@ -63,17 +63,10 @@ def read_record(folder: Path) -> Record | None:
     """
     path = folder / RECORD
     try:
-        stored = json.loads(path.read_bytes())
-        return Record(
-            source=str(stored["source"]),
-            size=int(stored["size"]),
-            sha256=str(stored["sha256"]),
-            modified=int(stored["modified"]),
-            files=tuple(map(str, stored["files"])),
-        )
+        return structured(loads(path.read_bytes()), Record, strict_converter(complete=True))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise FolderError(
             f"Cannot read {path}, which says from what the label maps beside it are made: {brief(error)}. Remove the "
             f"folder {folder} and make them anew."

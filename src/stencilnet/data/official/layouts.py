@@ -1,6 +1,5 @@
 """Each public data set as it should lie under the data root: what is absent, and how to derive what is made of it."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from stencilnet.data.official.files import Progress, is_replica, names_in, repli
 from stencilnet.data.official.rasterize import rasterize
 from stencilnet.data.official.train_aug import build_train_aug, is_built, sbd_problems
 from stencilnet.text.shortening import brief
+from stencilnet.text.strict_json import loads
 
 HANDBAGS = {"train": 138567, "val": 200}
 """Number of images in each folder of edges2handbags (Isola et al. 2017)."""
@@ -96,7 +96,7 @@ def _replica_counts(root: Path) -> dict[str, int]:
     """Return how many images each folder of a replica of edges2handbags has."""
     path = replica_file("edges2handbags", root)
     try:
-        told = json.loads(path.read_bytes())
+        told = loads(path.read_bytes())
         return {split: int(told[split]) for split in HANDBAGS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(
