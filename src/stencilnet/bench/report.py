@@ -20,7 +20,7 @@ _GROWTH = {"width": with_width, "size": with_size, "tasks": with_tasks}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class BenchReport:
     """What a benchmark found.
 
     Attributes:
@@ -36,7 +36,7 @@ class Report:
     machine: dict[str, Any]
 
 
-def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iterator[Report]:
+def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iterator[BenchReport]:
     """Measure rows of the table, and how costs grow; give all there is so far after each, should the rest be stopped.
 
     Args:
@@ -47,7 +47,7 @@ def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iter
     Raises:
         ValueError: If there are too few repetitions, or a row is not known.
     """
-    report = Report(setting=setting, results=(), grown={}, machine=machine(setting.device))
+    report = BenchReport(setting=setting, results=(), grown={}, machine=machine(setting.device))
     for result in measure_rows(setting, rows):
         report = replace(report, results=(*report.results, result))
         yield report
@@ -56,7 +56,7 @@ def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iter
         yield report
 
 
-def as_plain(report: Report) -> dict[str, Any]:
+def as_plain(report: BenchReport) -> dict[str, Any]:
     """Return a benchmark as JSON data."""
     setting = report.setting
     return {
@@ -69,12 +69,12 @@ def as_plain(report: Report) -> dict[str, Any]:
     }
 
 
-def as_text(report: Report) -> str:
+def as_text(report: BenchReport) -> str:
     """Return a benchmark's table for a terminal."""
     return f"{to_text(rows_table(report.results, report.setting.repetitions))}\n{machine_line(report.machine)}"
 
 
-def write(report: Report, folder: Path) -> tuple[Path, ...]:
+def write(report: BenchReport, folder: Path) -> tuple[Path, ...]:
     """Write a benchmark into a folder: numbers, table and plots.
 
     Returns:

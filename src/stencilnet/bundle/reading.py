@@ -17,7 +17,7 @@ class TaskSizes(TypedDict):
     record: int
 
 
-class Sizes(TypedDict):
+class BundleSizes(TypedDict):
     """Bytes of a bundle's files on disk: ``model.safetensors``, and every task's by name, in the order of learning."""
 
     backbone: int
@@ -47,7 +47,7 @@ def read_records(path: str | Path) -> dict[str, TaskRecord]:
     return {name: task.record for name, task in read_tasks(Path(path), read_config(path).backbone).items()}
 
 
-def sizes(path: str | Path) -> Sizes:
+def sizes(path: str | Path) -> BundleSizes:
     """Return the measured bytes of the bundle's files.
 
     Raises:

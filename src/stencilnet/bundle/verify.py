@@ -43,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Verification:
     """What `verify` saw.
 
     Attributes:
@@ -60,7 +60,7 @@ class Report:
         return all(finding.leftover for finding in self.findings)
 
 
-def verify(path: str | Path) -> Report:
+def verify(path: str | Path) -> Verification:
     """Read a bundle whole: every file against its hash, every delta against the backbone.
 
     Outputs are not compared: they differ in the last bits from processor to processor, and the weights, which are
@@ -84,7 +84,7 @@ def verify(path: str | Path) -> Report:
         log.findings += _leftovers(root / TASKS, (NEW, GONE))
         for folder in sorted(entry for entry in (root / TASKS).iterdir() if not entry.name.startswith(".")):
             _verify_task(root, folder, config, reference, log)
-    return Report(checked=tuple(log.checked), findings=tuple(log.findings))
+    return Verification(checked=tuple(log.checked), findings=tuple(log.findings))
 
 
 class _Log:

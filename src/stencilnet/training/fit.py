@@ -24,13 +24,13 @@ from stencilnet.training.checkpoint import (
 )
 from stencilnet.training.compiling import settled
 from stencilnet.training.distributed import ALONE, Group, check_division, packed
-from stencilnet.training.following import Training
+from stencilnet.training.following import TrainingSetup
 from stencilnet.training.job import Job, fingerprint, scaled
 from stencilnet.training.loop import DivergedError, Interrupted, Loop
 from stencilnet.training.networks import graph_of
 from stencilnet.training.scaling import first_loss
 from stencilnet.training.settings import Resolved
-from stencilnet.training.sinks import Files, Run, Sink
+from stencilnet.training.sinks import Files, Sink, TrainingInfo
 from stencilnet.training.step import Learner
 
 __all__ = ["CheckpointError", "DivergedError", "Interrupted", "Job", "make_fit"]
@@ -114,7 +114,7 @@ class _Fit:
         if record is None or not record["finished"]:
             folder.mkdir(parents=True, exist_ok=True)
             discard_unfinished(folder)
-            training = Training(
+            training = TrainingSetup(
                 backbone=self.backbone,
                 trainable=trainable,
                 job=job,
@@ -139,7 +139,7 @@ class _Fit:
         return first_loss(still, trainable.weights(), job.task, job.train, batch=job.recipe.batch, seed=job.seed)
 
     def _train(
-        self, training: Training, learner: Learner, progress: Progress, folder: Path, mark: Mapping[str, Any]
+        self, training: TrainingSetup, learner: Learner, progress: Progress, folder: Path, mark: Mapping[str, Any]
     ) -> Progress:
         job, recipe, headline = training.job, training.job.recipe, training.job.task.metrics[0].name
         loop = Loop(
@@ -152,7 +152,7 @@ class _Fit:
             path=folder / "checkpoint.pt",
             fingerprint=mark,
         )
-        run = Run(
+        run = TrainingInfo(
             name=job.name,
             folder=folder,
             first=progress.step,

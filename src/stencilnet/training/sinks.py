@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainingInfo:
     """One training, as a sink sees it.
 
     Attributes:
@@ -41,8 +41,8 @@ class Run:
 class Sink(Protocol):
     """A place for values and pictures. Steps count from 1: the step just done."""
 
-    def start(self, run: Run) -> None:
-        """Begin, or go on: what an interrupted run sent after step `Run.first` comes again."""
+    def start(self, run: TrainingInfo) -> None:
+        """Begin, or go on: what an interrupted run sent after step `TrainingInfo.first` comes again."""
         ...
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -69,7 +69,7 @@ class Files:
     def __init__(self) -> None:
         self._folder = Path()
 
-    def start(self, run: Run) -> None:
+    def start(self, run: TrainingInfo) -> None:
         """Drop rows and pictures after the step that a resumed run goes on from."""
         self._folder = run.folder
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class TensorBoard:
     def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
 
-    def start(self, run: Run) -> None:
+    def start(self, run: TrainingInfo) -> None:
         """Open the event file; steps that come again replace the old ones.
 
         Raises:

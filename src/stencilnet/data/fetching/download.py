@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from stencilnet.data.fetching.catalog import Checksum
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
-from stencilnet.data.official.files import Progress
+from stencilnet.data.official.files import ProgressCallback
 from stencilnet.storage import sync_folder, write_text
 from stencilnet.text.strict_json import dumps, loads
 
@@ -74,7 +74,7 @@ class _DroppedError(Exception):
     """An attempt that failed but may work when tried again."""
 
 
-def download(wanted: Wanted, progress: Progress, *, pauses: tuple[float, ...] = PAUSES) -> None:
+def download(wanted: Wanted, progress: ProgressCallback, *, pauses: tuple[float, ...] = PAUSES) -> None:
     """Download a file, going on from what an earlier call left; a whole file that is there already is only checked.
 
     Args:
@@ -110,7 +110,7 @@ def download(wanted: Wanted, progress: Progress, *, pauses: tuple[float, ...] = 
     sync_folder(wanted.target.parent)
 
 
-def _transfer(wanted: Wanted, progress: Progress, pauses: tuple[float, ...]) -> None:
+def _transfer(wanted: Wanted, progress: ProgressCallback, pauses: tuple[float, ...]) -> None:
     best, failures = _length(wanted.part), 0
     while True:
         try:
@@ -134,7 +134,7 @@ def _transfer(wanted: Wanted, progress: Progress, pauses: tuple[float, ...]) -> 
             failures += 1
 
 
-def _attempt(wanted: Wanted, progress: Progress) -> None:
+def _attempt(wanted: Wanted, progress: ProgressCallback) -> None:
     offset, origin = _resume_point(wanted)
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
     if offset:
@@ -181,7 +181,7 @@ def _raise_refusal(wanted: Wanted, error: urllib.error.HTTPError) -> None:
 
 
 def _receive(
-    wanted: Wanted, response: http.client.HTTPResponse, offset: int, origin: _Origin, progress: Progress
+    wanted: Wanted, response: http.client.HTTPResponse, offset: int, origin: _Origin, progress: ProgressCallback
 ) -> None:
     """Write an answer's body to the part: behind what is there if the server resumed, else from the start."""
     if response.status == 206:
@@ -240,7 +240,7 @@ def _total(content_range: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-def _mismatch(wanted: Wanted, file: Path, progress: Progress) -> str:
+def _mismatch(wanted: Wanted, file: Path, progress: ProgressCallback) -> str:
     """Return how a file differs from what is published; empty if it does not."""
     length = file.stat().st_size
     if wanted.size is not None and length != wanted.size:

@@ -22,7 +22,7 @@ from typing import IO
 
 from stencilnet.data.fetching.catalog import Holding, RemoteFile
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
-from stencilnet.data.official.files import Progress
+from stencilnet.data.official.files import ProgressCallback
 from stencilnet.storage import sync_folder, write_text
 from stencilnet.tasks.formats import open_image
 from stencilnet.text.strict_json import dumps, loads
@@ -45,7 +45,9 @@ class _Member:
     open: Callable[[], AbstractContextManager[IO[bytes]]]
 
 
-def put_in_place(archive: Path, file: RemoteFile, root: Path, progress: Progress, *, ours: bool = False) -> None:
+def put_in_place(
+    archive: Path, file: RemoteFile, root: Path, progress: ProgressCallback, *, ours: bool = False
+) -> None:
     """Unpack an archive (or move a picture) to where the data set's layout has it; no file there is ever changed.
 
     Args:
@@ -163,7 +165,7 @@ def _check_picture(path: Path, file: RemoteFile, *, ours: bool) -> None:
         ) from error
 
 
-def _unpack(archive: Path, file: RemoteFile, folder: Path, progress: Progress) -> list[str]:
+def _unpack(archive: Path, file: RemoteFile, folder: Path, progress: ProgressCallback) -> list[str]:
     """Write the members of an archive under a new folder; return the names of its files."""
     total, names = archive.stat().st_size, []
     own = sorted({_inside(file, held).parts[0] for held in file.holds})

@@ -22,7 +22,7 @@ from stencilnet.tasks.task import Example
 from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import dumps, loads
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: unknown)."""
 
 RECORD = "record.json"

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official.files import (
-    Progress,
+    ProgressCallback,
     Record,
     absent,
     begin,
@@ -64,7 +64,7 @@ def train_aug_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(joined))
 
 
-def build_train_aug(root: Path, progress: Progress) -> int:
+def build_train_aug(root: Path, progress: ProgressCallback) -> int:
     """Make ``SegmentationClassAug/*.png`` and, last of all, ``ImageSets/Segmentation/train_aug.txt``.
 
     What is done already is not done again; every file is whole or absent.
