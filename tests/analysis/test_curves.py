@@ -5,14 +5,14 @@ import pytest
 
 from stencilnet.analysis.curves import Curves, joined, read_curves
 from stencilnet.tasks.task import Metric
-from stencilnet.training.sinks import Files, Run
+from stencilnet.training.sinks import Files, TrainingInfo
 
 MIOU = Metric(name="mIoU", higher_is_better=True)
 
 
 def test_what_the_training_wrote_is_read(tmp_path: Path) -> None:
     files = Files()
-    files.start(Run(name="r", folder=tmp_path, first=0, steps=3, headline="validation/mIoU"))
+    files.start(TrainingInfo(name="r", folder=tmp_path, first=0, steps=3, headline="validation/mIoU"))
     files.log(1, {"loss": 2.5, "loss/l2": 2.5})
     files.log(2, {"loss": math.nan})
     files.log(2, {"validation/mIoU": 40.25, "validation/accuracy": 90.0})

@@ -10,7 +10,7 @@ from PIL import Image
 from stencilnet.analysis.curves import Curves
 from stencilnet.analysis.highlights import highlights
 from stencilnet.analysis.report import Picture, Report, Section, to_html, to_json, to_markdown, write_report
-from stencilnet.analysis.sections import Material, compose
+from stencilnet.analysis.sections import ReportInputs, compose
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.results import StageResult
 from stencilnet.masks import WeightCodes
@@ -61,8 +61,8 @@ class Page(HTMLParser):
 @pytest.fixture
 def material(
     results: tuple[StageResult, ...], masks: dict[str, dict[str, WeightCodes]], curves: dict[str, Curves]
-) -> Material:
-    return Material(
+) -> ReportInputs:
+    return ReportInputs(
         title=f"Title {HOSTILE}",
         results=results,
         config=f"title: {HOSTILE}\n```\n",
@@ -75,7 +75,7 @@ def material(
     )
 
 
-def test_the_page_needs_nothing_else_and_nothing_breaks_out_of_it(material: Material) -> None:
+def test_the_page_needs_nothing_else_and_nothing_breaks_out_of_it(material: ReportInputs) -> None:
     html = to_html(compose(material))
     page = Page(html)
     assert "script" not in page.tags
@@ -86,7 +86,7 @@ def test_the_page_needs_nothing_else_and_nothing_breaks_out_of_it(material: Mate
     assert not re.search(r"url\((?!#)|@import", html)
 
 
-def test_every_link_of_the_page_has_its_place_and_no_id_comes_twice(material: Material) -> None:
+def test_every_link_of_the_page_has_its_place_and_no_id_comes_twice(material: ReportInputs) -> None:
     page = Page(to_html(compose(material)))
     assert len(set(page.ids)) == len(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
@@ -94,7 +94,7 @@ def test_every_link_of_the_page_has_its_place_and_no_id_comes_twice(material: Ma
     assert [link[1:] for link in page.links if link[1:] in sections] == sections
 
 
-def test_the_page_follows_light_and_dark(material: Material) -> None:
+def test_the_page_follows_light_and_dark(material: ReportInputs) -> None:
     html = to_html(compose(material))
     assert "prefers-color-scheme: dark" in html
     used = set(re.findall(r"var\(--([a-z]+)\)", html))
@@ -103,11 +103,11 @@ def test_the_page_follows_light_and_dark(material: Material) -> None:
     assert all(f"--{name}:" in dark for name in used)
 
 
-def test_the_same_material_gives_the_same_page(material: Material) -> None:
+def test_the_same_material_gives_the_same_page(material: ReportInputs) -> None:
     assert to_html(compose(material)) == to_html(compose(material))
 
 
-def test_a_report_is_written_with_its_pictures(material: Material, tmp_path: Path) -> None:
+def test_a_report_is_written_with_its_pictures(material: ReportInputs, tmp_path: Path) -> None:
     page = write_report(compose(material), tmp_path / "out")
     assert page == tmp_path / "out" / "report.html"
     text = (tmp_path / "out" / "report.md").read_text()
@@ -122,7 +122,7 @@ def test_a_report_is_written_with_its_pictures(material: Material, tmp_path: Pat
     assert [cell["value"] for cell in row[2:]] == [200.0, 240.0, 260.0]
 
 
-def test_markdown_keeps_listings_and_tables_whole(material: Material) -> None:
+def test_markdown_keeps_listings_and_tables_whole(material: ReportInputs) -> None:
     text = to_markdown(compose(material))
     assert f"````\ntitle: {HOSTILE}\n```\n````" in text
     rows = [line for line in text.splitlines() if line.startswith("| Task 2 · ")]
@@ -133,7 +133,7 @@ def test_markdown_keeps_listings_and_tables_whole(material: Material) -> None:
     assert r"# Title \<script\>" in beside[0]
 
 
-def test_strange_characters_do_not_keep_a_report_from_being_written(material: Material, tmp_path: Path) -> None:
+def test_strange_characters_do_not_keep_a_report_from_being_written(material: ReportInputs, tmp_path: Path) -> None:
     strange = "\x1b[2J \u202e \udce9"
     write_report(compose(replace(material, title=strange, facts=(("Command", strange),))), tmp_path)
     for name in ("report.html", "report.md"):
@@ -173,14 +173,14 @@ def test_highlights_say_nothing_that_was_not_measured(results: tuple[StageResult
     assert highlights(Comparison.of([]), "piggyback") == ()
 
 
-def test_methods_that_changed_nothing_are_said_not_drawn(material: Material) -> None:
+def test_methods_that_changed_nothing_are_said_not_drawn(material: ReportInputs) -> None:
     (forgetting,) = [s for s in compose(replace(material, main="finetune")).sections if s.name == "forgetting"]
     assert [picture.name for picture in forgetting.pictures] == ["forgetting-finetune"]
     assert "Under Piggyback every number of every earlier task stayed exactly what it was." in forgetting.text
     assert len(forgetting.folded) == 2
 
 
-def test_what_was_not_run_is_said(material: Material) -> None:
+def test_what_was_not_run_is_said(material: ReportInputs) -> None:
     without = [r for r in material.results if (r.method, r.task) != ("piggyback", "colour")]
     (notes,) = [s for s in compose(replace(material, results=tuple(without))).sections if s.name == "notes"]
     assert notes.points[0].startswith("Perceptual network:")
@@ -190,25 +190,25 @@ def test_what_was_not_run_is_said(material: Material) -> None:
 
 
 def test_parts_without_material_are_left_out(results: tuple[StageResult, ...]) -> None:
-    names = [section.name for section in compose(Material(title="t", results=results)).sections]
+    names = [section.name for section in compose(ReportInputs(title="t", results=results)).sections]
     assert names == ["run", "tasks", "results", "forgetting", "sizes", "training", "notes"]
-    Page(to_html(compose(Material(title="t", results=results[:1]))))
-    assert [s.name for s in compose(Material(title="t", results=())).sections] == ["run"]
+    Page(to_html(compose(ReportInputs(title="t", results=results[:1]))))
+    assert [s.name for s in compose(ReportInputs(title="t", results=())).sections] == ["run"]
 
 
-def test_one_mask_is_shown_without_pairs(material: Material) -> None:
+def test_one_mask_is_shown_without_pairs(material: ReportInputs) -> None:
     alone = replace(material, codes={"coarse": material.codes["coarse"]})
     (section,) = [s for s in compose(alone).sections if s.name == "masks"]
     assert len(section.tables) == 1
     assert [picture.name for picture in section.pictures] == ["zero-ratio-coarse"]
 
 
-def codes_section(material: Material) -> Section:
+def codes_section(material: ReportInputs) -> Section:
     (section,) = [s for s in compose(material).sections if s.name == "masks"]
     return section
 
 
-def test_masks_are_told_as_masks(material: Material) -> None:
+def test_masks_are_told_as_masks(material: ReportInputs) -> None:
     section = codes_section(material)
     assert (section.title, section.text) == (
         "Masks",
@@ -223,7 +223,7 @@ def test_masks_are_told_as_masks(material: Material) -> None:
     assert "share of weights that the mask drops, layer by layer" in bars.caption
 
 
-def test_codes_are_told_as_codes(material: Material, changes: dict[str, dict[str, WeightCodes]]) -> None:
+def test_codes_are_told_as_codes(material: ReportInputs, changes: dict[str, dict[str, WeightCodes]]) -> None:
     section = codes_section(replace(material, codes=changes, main="quantized_delta"))
     said = [
         *(section.title, *section.text),
@@ -242,7 +242,7 @@ def test_codes_are_told_as_codes(material: Material, changes: dict[str, dict[str
     assert "share of weights that the codes leave as they are, layer by layer" in section.pictures[1].caption
 
 
-def test_masks_and_codes_are_not_compared(material: Material, changes: dict[str, dict[str, WeightCodes]]) -> None:
+def test_masks_and_codes_are_not_compared(material: ReportInputs, changes: dict[str, dict[str, WeightCodes]]) -> None:
     section = codes_section(replace(material, codes={**material.codes, "colour": changes["colour"]}))
     assert section.title == "Masks and codes"
     assert len(section.text) == 2
@@ -253,7 +253,7 @@ def test_masks_and_codes_are_not_compared(material: Material, changes: dict[str,
     assert [picture.name for picture in section.pictures] == ["zero-ratio-coarse", "zero-ratio-colour"]
 
 
-def test_json_holds_every_section(material: Material) -> None:
+def test_json_holds_every_section(material: ReportInputs) -> None:
     report = compose(material)
     data = to_json(report)
     json.dumps(data, allow_nan=False)

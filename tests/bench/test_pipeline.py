@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stencilnet.bench.machine import Measured, machine, ratio
-from stencilnet.bench.pipeline import Pass, Row, measure_pipeline
+from stencilnet.bench.pipeline import Pass, PipelineRow, measure_pipeline
 from stencilnet.bench.render import pipeline_plain, pipeline_table
 from stencilnet.evaluation.render import to_text
 from stencilnet.experiment.config import Experiment
@@ -79,7 +79,7 @@ def test_few_images_are_loaded_more_than_once(tiny: Experiment) -> None:
 
 def test_the_table_says_all(tiny: Experiment) -> None:
     found = Pass(workers=4, cold=rate(10, 12, 14), warm=rate(100, 1200, 1300), busy=rate(0.5, 2, 4))
-    row = Row(task="things", batch=8, crop=256, images=64, step=rate(400, 600, 325), passes=(found,))
+    row = PipelineRow(task="things", batch=8, crop=256, images=64, step=rate(400, 600, 325), passes=(found,))
     text = to_text(pipeline_table([row]))
     line = next(line for line in text.splitlines() if line.startswith("things"))
     for part in ("8 x 256 px", "400 (325-600)", " 4 ", "12 (10-14)", "1,200 (100-1,300)", "2 (0.5-4)"):

@@ -19,7 +19,7 @@ from stencilnet.bench.networks import masked_delta, masked_network
 from stencilnet.bench.original import with_masked_layers
 from stencilnet.bench.render import growth_plain, rows_plain, rows_table
 from stencilnet.bench.report import measure
-from stencilnet.bench.rows import Found, NotHereError, Row, Setting, Target, interleaved
+from stencilnet.bench.rows import BenchRow, Found, NotHereError, Setting, Target, interleaved
 from stencilnet.bench.steps import Shape, _peak
 from stencilnet.bench.table import ROWS, Result, measure_rows
 from stencilnet.evaluation.render import to_text
@@ -164,8 +164,8 @@ def test_a_childs_memory_is_its_own() -> None:
     assert held.sum() == held.numel()
 
 
-def row(name: str, target: Target | None) -> Row:
-    return Row(name=name, what=f"what of {name}", against="that", target=target, measure=lambda _: found(1, 1))
+def row(name: str, target: Target | None) -> BenchRow:
+    return BenchRow(name=name, what=f"what of {name}", against="that", target=target, measure=lambda _: found(1, 1))
 
 
 RESULTS = (
@@ -238,7 +238,7 @@ def test_what_is_not_here_is_told(setting: Setting, monkeypatch: pytest.MonkeyPa
 
     from stencilnet.bench import table
 
-    lost = Row(name="lost", what="a", against="b", target=None, measure=absent)
+    lost = BenchRow(name="lost", what="a", against="b", target=None, measure=absent)
     monkeypatch.setattr(table, "ROWS", (lost,))
     assert list(measure_rows(setting)) == [Result(row=lost, found=None, reason="no such thing")]
 

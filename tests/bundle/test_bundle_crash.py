@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stencilnet.bundle import add_task, load, remove_task, replace_task, save, verify
+from stencilnet.bundle import add_task, load, remove_task, save, verify
 from stencilnet.masks import TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord
 
@@ -139,10 +139,9 @@ def test_nothing_is_put_in_place_before_it_is_on_disk(
     delta = make_delta(net, "decoder", 3, 5)
     with MACHINE.off_at(1000):
         add_task(bundle, "clean", records["clean"], delta, shared=net.state.shared)
-        replace_task(bundle, "clean", records["clean"], make_delta(net, "decoder", 3, 6), shared=net.state.shared)
         save(make_net("shapes", "colour"), bundle.parent / "new")
-        # new task, card, delta, task.json, card, whole bundle, card
-        assert [synced for _, synced in MACHINE.renamed] == [True] * 7, MACHINE.renamed
+        # new task, card, whole bundle, card
+        assert [synced for _, synced in MACHINE.renamed] == [True] * 4, MACHINE.renamed
 
 
 def test_adding(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Records, as_bytes: AsBytes) -> None:
@@ -167,73 +166,6 @@ def test_adding(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Re
     assert seen == {True, False}
 
 
-def test_replacing(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Records, as_bytes: AsBytes) -> None:
-    net, before = load(bundle), weights(bundle, as_bytes)
-    delta, work = make_delta(net, "piggyback", 2, 55), tmp_path / "work"
-    anew = as_bytes(delta.apply(net.state.shared))
-    work.mkdir()
-
-    def change(place: Path) -> None:
-        replace_task(place, "colour", records["colour"], delta, shared=net.state.shared)
-
-    seen = set()
-    for place, done in cut_everywhere(bundle, work, change):
-        after = weights(place, as_bytes)
-        assert after["shapes"] == before["shapes"]
-        assert after["colour"] in (before["colour"], anew)
-        seen.add(after["colour"] == anew)
-        assert verify(place).ok, verify(place).findings
-        change(place)
-        assert weights(place, as_bytes)["colour"] == anew
-        assert len(list(place.glob("tasks/colour/delta-*"))) == 1
-        assert not done or verify(place).findings == ()
-    assert seen == {True, False}
-
-
-def test_removing(bundle: Path, tmp_path: Path, as_bytes: AsBytes) -> None:
-    before, work = weights(bundle, as_bytes), tmp_path / "work"
-    work.mkdir()
-    seen = set()
-    for place, done in cut_everywhere(bundle, work, lambda place: remove_task(place, "colour")):
-        after = weights(place, as_bytes)
-        seen.add("colour" in after)
-        assert after == {name: before[name] for name in after}
-        assert "shapes" in after
-        report = verify(place)
-        assert report.ok, report.findings
-        assert all("/tasks/.gone-colour-" in f.file or "/.new-" in f.file for f in report.findings)
-        assert not done or report.findings == ()
-        if "colour" in after:
-            remove_task(place, "colour")
-    assert seen == {True, False}
-
-
-def test_saving_a_new_bundle(tmp_path: Path, make_net: MakeNet, as_bytes: AsBytes) -> None:
-    net, work = make_net("shapes", "colour"), tmp_path / "work"
-    expected = {name: as_bytes(net.state.weights(name)) for name in net.tasks}
-    work.mkdir()
-    seen = set()
-    for place, _ in cut_everywhere(tmp_path / "none", work, lambda place: save(net, place)):
-        seen.add(place.exists())
-        if place.exists():  # then it is whole
-            assert weights(place, as_bytes) == expected
-            assert verify(place).ok
-        save(net, place)
-        assert weights(place, as_bytes) == expected
-    assert seen == {True, False}
-
-
-def test_saving_over_a_bundle(bundle: Path, tmp_path: Path, make_net: MakeNet, as_bytes: AsBytes) -> None:
-    net, before, work = make_net("shapes", "colour", "clean"), weights(bundle, as_bytes), tmp_path / "work"
-    work.mkdir()
-    for place, _ in cut_everywhere(bundle, work, lambda place: save(net, place)):
-        after = weights(place, as_bytes)
-        assert {name: after[name] for name in before} == before
-        assert verify(place).ok
-        save(net, place)
-        assert list(weights(place, as_bytes)) == ["shapes", "colour", "clean"]
-
-
 def test_a_full_disk_leaves_nothing_behind(
     bundle: Path, make_delta: MakeDelta, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +179,6 @@ def test_a_full_disk_leaves_nothing_behind(
     monkeypatch.setattr(os, "fsync", full)
     for change in (
         lambda: add_task(bundle, "clean", records["clean"], delta, shared=net.state.shared),
-        lambda: replace_task(bundle, "colour", records["clean"], delta, shared=net.state.shared),
         lambda: save(net, bundle.parent / "other"),
     ):
         with pytest.raises(OSError, match="No space left"):

@@ -236,10 +236,10 @@ def test_a_full_disk_is_said_once_and_work_goes_on(
     cache = DiskCache(source, VIEW, root / "cache")
     cache[0]
 
-    def full(_path: Path, _content: bytes) -> None:
+    def full(_path: Path, _content: bytes, *, sync: bool) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(diskcache, "write_file", full)
     with caplog.at_level(logging.WARNING):
         assert all(same(cache[i], resized(source[i], VIEW)) for i in range(COUNT))
     assert len(caplog.records) == 1

@@ -12,7 +12,7 @@ from filelock import FileLock
 from stencilnet.data.fetching.catalog import CAMVID, CATALOG, DataSet, HandSet, Holding, RemoteFile
 from stencilnet.data.fetching.fetch import State, fetch, look
 from stencilnet.data.fetching.problems import FetchError
-from stencilnet.data.official.layouts import LAYOUTS, Layout, Progress
+from stencilnet.data.official.layouts import LAYOUTS, ProgressCallback, SetLayout
 from stencilnet.data.replicas import REPLICAS, make_replica
 
 from .fetching_server import Server, md5, tarred, web_server, zipped
@@ -60,20 +60,20 @@ def missing(root: Path) -> tuple[str, ...]:
     return tuple(f"there is no file {path}" for path in wanted if not path.exists())
 
 
-def prepare(root: Path, progress: Progress) -> None:
+def prepare(root: Path, progress: ProgressCallback) -> None:
     count = len(list((root / "toy" / "photos").iterdir()))
     (root / "toy" / "labels.txt").write_text(str(count))
     progress("labels", count, count)
 
 
-LAYOUT = Layout(name="toy", missing=missing, prepare=prepare)
+LAYOUT = SetLayout(name="toy", missing=missing, prepare=prepare)
 
 
 def nobody(*_: object) -> None:
     pass
 
 
-def get(entry: DataSet, root: Path, layout: Layout = LAYOUT, **how: object) -> bool:
+def get(entry: DataSet, root: Path, layout: SetLayout = LAYOUT, **how: object) -> bool:
     return fetch(entry, layout, root, transfer=nobody, work=nobody, pauses=(0.0,), **how)  # type: ignore[arg-type]
 
 
@@ -153,7 +153,7 @@ def test_an_unpacking_cut_short_is_never_taken_for_a_set(server: Server, tmp_pat
 
 
 def test_what_is_still_missing_in_the_end_is_named(server: Server, tmp_path: Path) -> None:
-    never = Layout(name="toy", missing=lambda root: tuple(f"no file {n}" for n in range(10)), prepare=prepare)
+    never = SetLayout(name="toy", missing=lambda root: tuple(f"no file {n}" for n in range(10)), prepare=prepare)
     with pytest.raises(FetchError, match=r"complete now .*, but: no file 0; .*; no file 7; and 2 more\. Move away"):
         get(toy(server), tmp_path, never)
 

@@ -122,7 +122,11 @@ def damaged(result: StageResult, path: Path, **changes: object) -> None:
         ({"metrics": {"voc": {"mIoU": 1}}}, "does not add up: .*'colour' to hold MSE, SSIM, but MSE, SSIM is missing"),
         ({"metrics": []}, "Expected `metrics` of .* to be an object, but got list"),
         ({"sizes": {"delta": 1, "shared": 2}}, r"Expected `sizes.snapshot` of .* to be a whole number"),
-        ({"notes": [1]}, "Expected `notes` of .* to be a list of texts"),
+        ({"notes": [1]}, r"Expected `notes\.0` of .* to be text, but got int 1"),
+        ({"notes": "all"}, "Expected `notes` of .* to be a list, but got str 'all'"),
+        ({"digests": "GONE"}, "Expected `digests` of .* to be an object, but got nothing"),
+        ({"seconds": None}, "Expected `seconds` of .* to be a number, but got nothing"),
+        ({"seconds": "soon"}, "Expected `seconds` of .* to be a number, but got str 'soon'"),
         ({"zero_ratio": 1.5}, r"`zero_ratio` to lie in \[0, 1\], but got 1.5"),
         ({"task": "voc"}, "does not add up: Expected the card of task 'voc', but got the one of 'colour'"),
         ({"colour": 1, "wall": 2}, "has unknown fields: colour, wall. Is it a newer version's"),
@@ -139,6 +143,26 @@ def test_json_that_is_no_object_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text(text)
     with pytest.raises(ResultError, match=r"Expected `the file` of .* to be an object"):
         read_result(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize("place", ["top", "notes"])
+@pytest.mark.parametrize("brackets", ["[]", '{"a":}'])
+def test_json_that_is_nested_too_deeply_is_told(place: str, brackets: str, result: StageResult, tmp_path: Path) -> None:
+    path = tmp_path / "r.json"
+    deep = brackets[:-1] * 100_000 + "1" + brackets[-1] * 100_000
+    if place == "notes":
+        write_result(path, replace(result, notes=("DEEP",)))
+        deep = path.read_text().replace('"DEEP"', deep)
+    path.write_text(deep)
+    with pytest.raises(ResultError, match=r"r\.json is not whole JSON \(it is nested too deeply\).*Delete it"):
+        read_result(path)
+
+
+def test_what_may_be_nothing_may_be_left_out(result: StageResult, tmp_path: Path) -> None:
+    plain = replace(result, parent=None, validation=None, selected_step=None, zero_ratio=None)
+    gone = dict.fromkeys(("parent", "validation", "selected_step", "zero_ratio", "stored", "multiply_adds"), "GONE")
+    damaged(plain, tmp_path / "r.json", **gone)
+    assert read_result(tmp_path / "r.json") == plain
 
 
 def test_a_nested_mistake_is_named_by_its_place(result: StageResult, tmp_path: Path) -> None:

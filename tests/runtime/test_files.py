@@ -1,6 +1,7 @@
 """Which files are meant, and where each output goes."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -217,8 +218,8 @@ def test_an_interrupted_save_leaves_the_old_picture(
     source, target = picture(tmp_path / "in" / "a.png"), picture(tmp_path / "out" / "a.png")
     before = target.read_bytes()
 
-    def interrupted(image: Image.Image, path: Path) -> None:
-        path.write_bytes(b"half")
+    def interrupted(image: Image.Image, file: BinaryIO) -> None:
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Image.Image, "save", interrupted)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from skimage.metrics import contingency_table, peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
 from stencilnet.tasks.metrics import BoundaryF1, Confusion, MeanOverImages, mse, psnr, ssim, within
@@ -122,6 +122,27 @@ def test_mean_iou_is_of_one_matrix_over_the_split() -> None:
     assert len(ious) == 7
     assert confusion.mean_iou() == pytest.approx(100 * np.mean(ious), rel=1e-6)
     assert confusion.accuracy() == pytest.approx(100 * (seen == said).mean(), rel=1e-9)
+
+
+def test_the_matrix_is_scikit_images() -> None:
+    rng = np.random.default_rng(1)
+    label, predicted = rng.choice(5, (4, 30, 20), p=[0.5, 0.2, 0.15, 0.1, 0.05]), rng.integers(0, 5, (4, 30, 20))
+    label[rng.random(label.shape) < 0.3] = 255
+    confusion = Confusion(5)
+    for true, said in zip(label, predicted, strict=True):
+        confusion.update(torch.from_numpy(said)[None], torch.from_numpy(true)[None])
+    expected = contingency_table(label, predicted, ignore_labels=[255], normalize=False).toarray()[:5]
+    hits, seen, said = expected.diagonal(), expected.sum(1), expected.sum(0)
+    assert confusion.mean_iou() == pytest.approx(100 * np.mean(hits / (seen + said - hits)), rel=1e-12)
+    assert confusion.accuracy() == 100 * int(hits.sum()) / int(expected.sum())
+
+
+def test_a_large_split_is_counted_exactly() -> None:
+    """Counts past 2^24, where single precision would lose pixels."""
+    confusion = Confusion(2)
+    confusion.update(torch.zeros(1, 4096, 4097, dtype=torch.long), torch.zeros(1, 4096, 4097, dtype=torch.long))
+    confusion.update(torch.tensor([[[1]]]), torch.tensor([[[0]]]))
+    assert confusion.mean_iou() == pytest.approx(100 * (4096 * 4097 / (4096 * 4097 + 1)) / 2, rel=1e-12)
 
 
 def test_confusion_of_void_alone_is_refused() -> None:

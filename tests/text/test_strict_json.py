@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import stencilnet
-from stencilnet.text.strict_json import dumps, json_data, with_numbers
+from stencilnet.text.strict_json import dumps, json_data, loads, with_numbers
 
 SOURCES = sorted(Path(stencilnet.__file__).parent.rglob("*.py"))
 
@@ -23,6 +23,17 @@ def test_finite_data_are_written_as_json_writes_them() -> None:
     assert dumps(value) == json.dumps(value)
     more = {"indent": 2, "sort_keys": True, "ensure_ascii": False}
     assert dumps(value, **more) == json.dumps(value, **more)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, b'{"a":' * 100_000, b"\xff", "[1", ""])
+def test_what_cannot_be_read_is_a_value_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        loads(text)
+
+
+def test_what_is_written_is_read() -> None:
+    value = {"b": [1, 2.5, True, None], "a": {"é": "x"}}
+    assert loads(dumps(value)) == loads(dumps(value).encode()) == value
 
 
 def test_numbers_that_json_has_not_are_words() -> None:

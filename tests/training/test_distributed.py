@@ -27,7 +27,7 @@ from stencilnet.tasks.task import Recipe
 from stencilnet.training import distributed
 from stencilnet.training.distributed import ALONE, Group, PeerError, join, packed, unpacked
 from stencilnet.training.fit import Interrupted
-from stencilnet.training.following import Training
+from stencilnet.training.following import TrainingSetup
 from stencilnet.training.loop import stepped
 from stencilnet.training.sampling import Order
 from stencilnet.training.seeds import derived_seed
@@ -339,7 +339,7 @@ def test_the_shares_of_a_batch_are_the_batch(ranks: int) -> None:
 
 def test_every_process_draws_for_itself(tmp_path: Path) -> None:
     backbone = seeded(Normed)
-    training = Training(
+    training = TrainingSetup(
         backbone=backbone,
         trainable=masks(backbone),
         job=job(tmp_path, recipe=Recipe(steps=2, batch=2)),

@@ -9,14 +9,14 @@ from PIL import Image
 from rich.console import Console
 
 from stencilnet.training.progress import ProgressBar
-from stencilnet.training.sinks import Files, Run, TensorBoard, tensorboard_installed
+from stencilnet.training.sinks import Files, TensorBoard, TrainingInfo, tensorboard_installed
 from stencilnet.training.validation import CELL, contact_sheet
 
 from .fit_toys import fit, job, masks, unet
 
 
-def run(folder: Path, first: int = 0, steps: int = 10) -> Run:
-    return Run(name="piggyback/gogh", folder=folder, first=first, steps=steps, headline="validation/mIoU")
+def run(folder: Path, first: int = 0, steps: int = 10) -> TrainingInfo:
+    return TrainingInfo(name="piggyback/gogh", folder=folder, first=first, steps=steps, headline="validation/mIoU")
 
 
 def test_files(tmp_path: Path) -> None:

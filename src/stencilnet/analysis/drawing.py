@@ -75,14 +75,6 @@ def to_svg(figure: Figure) -> str:
     return printable(stream.getvalue())  # XML has no control characters
 
 
-def to_png(figure: Figure, dpi: int = 150) -> bytes:
-    """Return a figure as PNG bytes, the same every time."""
-    stream = io.BytesIO()
-    with styled():
-        figure.savefig(stream, format="png", dpi=dpi, metadata={"Software": None})
-    return stream.getvalue()
-
-
 def inline(svg: str, prefix: str) -> str:
     """Make an SVG of `to_svg` fit to stand in an HTML page beside others.
 

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from stencilnet.analysis.drawing import inline
 from stencilnet.evaluation import render
 from stencilnet.evaluation.render import Table
+from stencilnet.storage import write_file, write_text
 from stencilnet.text.escaping import markdown, printable
 from stencilnet.text.strict_json import dumps
 
@@ -184,13 +185,12 @@ def write_report(report: Report, folder: Path) -> Path:
     figures.mkdir(parents=True, exist_ok=True)
     for picture in report.pictures:
         data = picture.data.encode() if isinstance(picture.data, str) else picture.data
-        (figures / picture.file).write_bytes(data)
+        write_file(figures / picture.file, data, sync=False)
     texts = {
         "report.md": printable(to_markdown(report, figures.name)),
         "report.json": dumps(to_json(report), indent=2, ensure_ascii=False) + "\n",
         "report.html": printable(to_html(report)),
     }
     for name, text in texts.items():
-        # a run must not end without its report for a strange name: JSON's own escape of a surrogate is the same
-        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        write_text(folder / name, text, sync=False)
     return folder / "report.html"

@@ -23,7 +23,7 @@ from stencilnet.evaluation.wording import Wording, wording_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Material:
+class ReportInputs:
     """What a report is made from. Only `title` and `results` are needed; a part without material is left out.
 
     Attributes:
@@ -59,7 +59,7 @@ class Material:
     beside_paper: bool = False
 
 
-def compose(material: Material) -> Report:
+def compose(material: ReportInputs) -> Report:
     """Return the report of a run."""
     comparison = Comparison.of(material.results)
     methods = [method_title(method) for method in comparison.methods if method != BACKBONE]
@@ -94,7 +94,7 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _run(material: Material, comparison: Comparison) -> Section:
+def _run(material: ReportInputs, comparison: Comparison) -> Section:
     results = comparison.results
     dates = sorted(result.date for result in results if result.date)
     versions = dict.fromkeys(f"{name} {version}" for result in results for name, version in result.versions.items())
@@ -120,7 +120,7 @@ def _different(values: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(value for value in values if value))
 
 
-def _tasks(material: Material, comparison: Comparison) -> Section | None:
+def _tasks(material: ReportInputs, comparison: Comparison) -> Section | None:
     if not comparison.cards:
         return None
     if comparison.cards[0].name in material.codes:
@@ -137,7 +137,7 @@ def _tasks(material: Material, comparison: Comparison) -> Section | None:
     )
 
 
-def _results(material: Material, comparison: Comparison) -> Section | None:
+def _results(material: ReportInputs, comparison: Comparison) -> Section | None:
     if not comparison.cards:
         return None
     return Section(
@@ -162,7 +162,7 @@ def _published(comparison: Comparison) -> Section:
     )
 
 
-def _forgetting(material: Material, comparison: Comparison) -> Section | None:
+def _forgetting(material: ReportInputs, comparison: Comparison) -> Section | None:
     methods = [method for method in comparison.methods if len(comparison.stages(method)) > 1]
     if not methods:
         return None
@@ -204,7 +204,7 @@ def _sizes(comparison: Comparison) -> Section | None:
     return Section(name="sizes", title="Sizes", tables=(size_table(comparison),))
 
 
-def _codes(material: Material, comparison: Comparison) -> Section | None:
+def _codes(material: ReportInputs, comparison: Comparison) -> Section | None:
     cards = [card for card in comparison.cards if card.name in material.codes]
     if not cards:
         return None
@@ -241,7 +241,7 @@ def _kappa_picture(name: str, comparison: Comparison, found: Similarity) -> Pict
     )
 
 
-def _zero_ratio_picture(material: Material, card: TaskCard, wording: Wording) -> Picture:
+def _zero_ratio_picture(material: ReportInputs, card: TaskCard, wording: Wording) -> Picture:
     codes = material.codes[card.name]
     ratios, overall = zero_ratios(codes), zero_ratio(codes)
     shown = zip(bar_names(ratios, material.layers), ratios.values(), strict=True)
@@ -255,7 +255,7 @@ def _zero_ratio_picture(material: Material, card: TaskCard, wording: Wording) ->
     )
 
 
-def _pictures(material: Material, comparison: Comparison) -> Section | None:
+def _pictures(material: ReportInputs, comparison: Comparison) -> Section | None:
     cards = [card for card in comparison.cards if card.name in material.sheets]
     if not cards:
         return None
@@ -281,7 +281,7 @@ def _png(sheet: Image.Image) -> bytes:
     return stream.getvalue()
 
 
-def _training(material: Material, comparison: Comparison) -> Section | None:
+def _training(material: ReportInputs, comparison: Comparison) -> Section | None:
     trained = [result for result in comparison.results if result.selected_step is not None]
     cards = [card for card in comparison.cards if material.curves.get(card.name)]
     if not trained and not cards:
@@ -305,7 +305,7 @@ def _training(material: Material, comparison: Comparison) -> Section | None:
     )
 
 
-def _notes(material: Material, comparison: Comparison) -> Section | None:
+def _notes(material: ReportInputs, comparison: Comparison) -> Section | None:
     notes = dict.fromkeys(note for result in comparison.results for note in result.notes)
     points = (*notes, *material.not_run, *_missing(comparison))
     return Section(name="notes", title="Notes", points=points) if points else None

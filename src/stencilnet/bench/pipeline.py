@@ -47,7 +47,7 @@ class Pass:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class PipelineRow:
     """One task.
 
     Attributes:
@@ -76,7 +76,7 @@ def measure_pipeline(
     batches: int = 8,
     repetitions: int = 3,
     say: Callable[[str], None],
-) -> Iterator[Row]:
+) -> Iterator[PipelineRow]:
     """Measure every task of a config.
 
     Args:
@@ -123,7 +123,7 @@ class _Bench:
     batches: int
     repetitions: int
 
-    def row(self, plan: TaskPlan, data: TaskData, workers: Sequence[int]) -> Row:
+    def row(self, plan: TaskPlan, data: TaskData, workers: Sequence[int]) -> PipelineRow:
         """Measure one task."""
         images = min(len(data.train), self.batches * plan.recipe.batch)
         some = data.train.take(spread(images, len(data.train)))
@@ -135,7 +135,7 @@ class _Bench:
             rates = [self._passes(self._job(plan, some, data), count) for _ in range(self.repetitions)]
             cold, warm = (Measured(values=values) for values in zip(*rates, strict=True))
             passes.append(Pass(workers=count, cold=cold, warm=warm, busy=ratio(warm, step)))
-        return Row(
+        return PipelineRow(
             task=plan.name,
             batch=plan.recipe.batch,
             crop=plan.view.crop,

@@ -6,7 +6,7 @@ from typing import Any
 
 from stencilnet.bench.growth import Growth
 from stencilnet.bench.machine import Measured
-from stencilnet.bench.pipeline import Row
+from stencilnet.bench.pipeline import PipelineRow
 from stencilnet.bench.table import Result
 from stencilnet.evaluation.render import DASH, Table, words
 
@@ -67,7 +67,7 @@ def _meaning(result: Result) -> str:
     return f"{row.name}: {row.what} against {row.against}" + (f" ({beside})." if beside else ".")
 
 
-def pipeline_table(rows: Sequence[Row]) -> Table:
+def pipeline_table(rows: Sequence[PipelineRow]) -> Table:
     """Return the input pipeline's numbers, a line for each task and number of workers."""
     cells = [
         words(
@@ -95,7 +95,7 @@ def pipeline_table(rows: Sequence[Row]) -> Table:
     )
 
 
-def pipeline_plain(row: Row) -> dict[str, Any]:
+def pipeline_plain(row: PipelineRow) -> dict[str, Any]:
     """Return a task's numbers as JSON data."""
     return {
         **{key: value for key, value in asdict(row).items() if key not in ("step", "passes")},

@@ -13,13 +13,14 @@ from stencilnet.bench.render import growth_plain, rows_plain, rows_table
 from stencilnet.bench.rows import Setting
 from stencilnet.bench.table import Result, measure_rows
 from stencilnet.evaluation.render import to_markdown, to_text
+from stencilnet.storage import write_text
 from stencilnet.text.strict_json import dumps
 
 _GROWTH = {"width": with_width, "size": with_size, "tasks": with_tasks}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class BenchReport:
     """What a benchmark found.
 
     Attributes:
@@ -35,7 +36,7 @@ class Report:
     machine: dict[str, Any]
 
 
-def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iterator[Report]:
+def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iterator[BenchReport]:
     """Measure rows of the table, and how costs grow; give all there is so far after each, should the rest be stopped.
 
     Args:
@@ -46,7 +47,7 @@ def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iter
     Raises:
         ValueError: If there are too few repetitions, or a row is not known.
     """
-    report = Report(setting=setting, results=(), grown={}, machine=machine(setting.device))
+    report = BenchReport(setting=setting, results=(), grown={}, machine=machine(setting.device))
     for result in measure_rows(setting, rows):
         report = replace(report, results=(*report.results, result))
         yield report
@@ -55,7 +56,7 @@ def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iter
         yield report
 
 
-def as_plain(report: Report) -> dict[str, Any]:
+def as_plain(report: BenchReport) -> dict[str, Any]:
     """Return a benchmark as JSON data."""
     setting = report.setting
     return {
@@ -68,12 +69,12 @@ def as_plain(report: Report) -> dict[str, Any]:
     }
 
 
-def as_text(report: Report) -> str:
+def as_text(report: BenchReport) -> str:
     """Return a benchmark's table for a terminal."""
     return f"{to_text(rows_table(report.results, report.setting.repetitions))}\n{machine_line(report.machine)}"
 
 
-def write(report: Report, folder: Path) -> tuple[Path, ...]:
+def write(report: BenchReport, folder: Path) -> tuple[Path, ...]:
     """Write a benchmark into a folder: numbers, table and plots.
 
     Returns:
@@ -87,5 +88,5 @@ def write(report: Report, folder: Path) -> tuple[Path, ...]:
         **{f"growth-{name}.svg": to_svg(growth_figure(grown)) for name, grown in report.grown.items()},
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        write_text(folder / name, text, sync=False)
     return tuple(folder / name for name in texts)

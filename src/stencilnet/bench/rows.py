@@ -81,7 +81,7 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class BenchRow:
     """A row of the table.
 
     Attributes:
@@ -102,7 +102,7 @@ class Row:
     cuda: Target | None = None
     bf16: Target | None = None
 
-    def on(self, device: str) -> "Row":
+    def on(self, device: str) -> "BenchRow":
         """Return the row with the target that holds on a device of this machine."""
         special = self.cuda if device == "cuda" else self.bf16 if has_fast_bf16(device) else None
         target = self.target if special is None else special

@@ -10,7 +10,7 @@ import torch
 
 from stencilnet.bench import bundles, serving, steps, switching, whole
 from stencilnet.bench.machine import check_repetitions
-from stencilnet.bench.rows import SIZE, WIDTH, Found, NotHereError, Row, Setting, Target
+from stencilnet.bench.rows import SIZE, WIDTH, BenchRow, Found, NotHereError, Setting, Target
 
 _STEP, _PLAIN, _LAYERS = "mask-training step", "plain fine-tuning step", "step through masked layers, as the original's"
 
@@ -22,49 +22,49 @@ def _on(
 
 
 ROWS = (
-    Row(
+    BenchRow(
         name="step",
         what=_STEP,
         against=_PLAIN,
         target=Target(most=1.02),
         measure=_on(steps.mask_step, steps.half),
     ),
-    Row(
+    BenchRow(
         name="step-original",
         what=_LAYERS,
         against=_PLAIN,
         target=None,
         measure=_on(steps.original_step, steps.half),
     ),
-    Row(
+    BenchRow(
         name="step-small",
         what=_STEP,
         against=_PLAIN,
         target=Target(most=1.02),
         measure=_on(steps.mask_step, steps.quarter),
     ),
-    Row(
+    BenchRow(
         name="step-small-original",
         what=_LAYERS,
         against=_PLAIN,
         target=None,
         measure=_on(steps.original_step, steps.quarter),
     ),
-    Row(
+    BenchRow(
         name="memory",
         what="peak memory of mask training",
         against="peak memory of fine-tuning; the ratio is what there is more, by the weights' bytes",
         target=Target(most=2.05),
         measure=_on(steps.mask_memory, steps.half),
     ),
-    Row(
+    BenchRow(
         name="memory-large",
         what="the same, a large batch",
         against="the same",
         target=Target(most=2.05),
         measure=_on(steps.mask_memory, steps.whole),
     ),
-    Row(
+    BenchRow(
         name="training",
         what="training as it is by default",
         against="eager float32 fine-tuning",
@@ -72,42 +72,42 @@ ROWS = (
         cuda=Target(least=5.0),
         measure=steps.default_step,
     ),
-    Row(
+    BenchRow(
         name="demo",
         what="a whole training of the demo",
         against="its steps alone",
         target=Target(least=0.9),
         measure=whole.demo_run,
     ),
-    Row(
+    BenchRow(
         name="switch",
         what="switch a network's task in place",
         against="copy its weights once",
         target=Target(most=2.0),
         measure=switching.switch_by_copy,
     ),
-    Row(
+    BenchRow(
         name="switch-checkpoint",
         what="switch a network's task in place",
         against="load a whole checkpoint that the system holds in memory",
         target=Target(least=5.0),
         measure=switching.switch_by_torch_file,
     ),
-    Row(
+    BenchRow(
         name="switch-safetensors",
         what="switch a network's task in place",
         against="the same, mapped from a safetensors file",
         target=None,
         measure=switching.switch_by_safetensors_file,
     ),
-    Row(
+    BenchRow(
         name="active",
         what="inference of an active task",
         against="the plain module",
         target=Target(least=0.99, most=1.01),
         measure=switching.active_task,
     ),
-    Row(
+    BenchRow(
         name="eight-tasks",
         what="64 images over 8 tasks",
         against="the same images through one task",
@@ -115,14 +115,14 @@ ROWS = (
         cuda=Target(least=0.9),
         measure=serving.eight_tasks,
     ),
-    Row(
+    BenchRow(
         name="folder",
         what="`stencil run` on a folder",
         against="the network alone",
         target=Target(least=0.9),
         measure=serving.folder,
     ),
-    Row(
+    BenchRow(
         name="auto",
         what='inference, `precision="auto"`',
         against="eager float32",
@@ -131,35 +131,35 @@ ROWS = (
         bf16=Target(least=2.8),
         measure=serving.fast_path,
     ),
-    Row(
+    BenchRow(
         name="open",
         what="open a bundle of 1,000 tasks",
         against="open a bundle of one; the ratio is the seconds more",
         target=Target(most=0.2),
         measure=bundles.opening,
     ),
-    Row(
+    BenchRow(
         name="add",
         what="add a task to a bundle of 1,000",
         against="add it to a bundle of one",
         target=Target(most=1.1),
         measure=bundles.adding,
     ),
-    Row(
+    BenchRow(
         name="remove",
         what="remove a task from a bundle of 1,000",
         against="remove it from a bundle of one",
         target=Target(most=1.1),
         measure=bundles.removing,
     ),
-    Row(
+    BenchRow(
         name="disk-half",
         what="a mask on disk, half zeros",
         against="its entropy",
         target=Target(most=1.02),
         measure=partial(bundles.on_disk, zeros=0.5),
     ),
-    Row(
+    BenchRow(
         name="disk-tenth",
         what="a mask on disk, a tenth zeros",
         against="its entropy",
@@ -180,7 +180,7 @@ class Result:
         reason: Why it could not be.
     """
 
-    row: Row
+    row: BenchRow
     found: Found | None
     reason: str = ""
 
@@ -224,7 +224,7 @@ def check_rows(names: Sequence[str]) -> None:
         raise ValueError(f"Expected rows among {', '.join(known)}, but got {', '.join(unknown)}.")
 
 
-def _measured(row: Row, setting: Setting) -> Result:
+def _measured(row: BenchRow, setting: Setting) -> Result:
     row = row.on(setting.device)
     try:
         return Result(row=row, found=row.measure(setting))

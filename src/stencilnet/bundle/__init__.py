@@ -1,14 +1,14 @@
 """A backbone and its tasks on disk (``docs/format.md``)."""
 
 from stencilnet.bundle.deltas import LazyDeltas
-from stencilnet.bundle.editing import add_task, remove_task, replace_task
+from stencilnet.bundle.editing import add_task, remove_task
 from stencilnet.bundle.format import BundleError
 from stencilnet.bundle.merge import Merged, merge
-from stencilnet.bundle.reading import Sizes, TaskSizes, read_config, read_records, sizes
+from stencilnet.bundle.reading import read_config, read_records
 from stencilnet.bundle.records import task_names
 from stencilnet.bundle.schema import BundleConfig
 from stencilnet.bundle.store import load, save
-from stencilnet.bundle.verify import Finding, Report, verify
+from stencilnet.bundle.verify import Finding, Verification, verify
 
 __all__ = [
     "BundleConfig",
@@ -16,18 +16,14 @@ __all__ = [
     "Finding",
     "LazyDeltas",
     "Merged",
-    "Report",
-    "Sizes",
-    "TaskSizes",
+    "Verification",
     "add_task",
     "load",
     "merge",
     "read_config",
     "read_records",
     "remove_task",
-    "replace_task",
     "save",
-    "sizes",
     "task_names",
     "verify",
 ]

@@ -3,11 +3,11 @@
 from itertools import islice
 from pathlib import Path
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.bundle.format import BACKBONE, CARD
-from stencilnet.bundle.reading import read_config, size_of, task_sizes
+from stencilnet.bundle.reading import read_config, size_of, task_bytes
 from stencilnet.bundle.records import each_name, read_task
 from stencilnet.bundle.schema import TaskFile
+from stencilnet.storage import write_text
 from stencilnet.text.escaping import markdown
 from stencilnet.text.shortening import shorten
 
@@ -64,11 +64,11 @@ def write_card(root: Path) -> None:
         tag="image-classification" if labels else "image-to-image",
         call="labels = engine.label" if labels else "picture = engine.run",
     )
-    write_file(root / CARD, page.encode())
+    write_text(root / CARD, page)
 
 
 def _row(root: Path, name: str, task: TaskFile) -> str:
-    size = sum(task_sizes(root, name, task).values())  # type: ignore[arg-type]
+    size = task_bytes(root, name, task)
     return f"| {name} | {_shown(task.record.kind)} | {_shown(task.record.method)} | {size:,} |"
 
 

@@ -1,13 +1,10 @@
-"""Reading inside a bundle's folder, and writing that a crash at any point leaves whole."""
+"""Reading inside a bundle's folder, and nothing outside it."""
 
 import os
-import secrets
-import shutil
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 
-from stencilnet.bundle.format import GONE, NEW, BundleError, MissingError, restore
+from stencilnet.bundle.format import BundleError, MissingError, restore
 
 
 def read_file(root: Path, file: Path, limit: int | None = None) -> bytes:
@@ -90,66 +87,3 @@ def _plain(root: Path, file: Path) -> bool:
 def missing(file: Path) -> MissingError:
     """Return the error for a file that is not there."""
     return MissingError(file, "missing", "a file", "none", restore(file))
-
-
-def write_file(file: Path, data: bytes) -> None:
-    """Put a file in place all at once: readers see the old content or the new, and so does a machine that crashed."""
-    temporary = file.parent / f"{NEW}{secrets.token_hex(8)}"
-    try:
-        _write_through(temporary, data)
-        os.replace(temporary, file)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(file.parent)
-
-
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put a folder with files in place all at once.
-
-    Args:
-        folder: Its place, where there is nothing yet, or an empty folder.
-        files: Contents by path inside the folder, ``/`` between its parts.
-
-    Raises:
-        OSError: Of `errno.EEXIST` or `errno.ENOTEMPTY` if the place is taken.
-    """
-    temporary = folder.parent / f"{NEW}{folder.name}-{secrets.token_hex(8)}"
-    temporary.mkdir()
-    try:
-        for name, data in files.items():
-            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            _write_through(temporary / name, data)
-        for written in (temporary, *temporary.rglob("*/")):
-            sync_folder(written)
-        os.rename(temporary, folder)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    sync_folder(folder.parent)
-
-
-def remove_folder(folder: Path) -> None:
-    """Take a folder out all at once (by its name), then delete it."""
-    gone = folder.parent / f"{GONE}{folder.name}-{secrets.token_hex(8)}"
-    os.rename(folder, gone)
-    sync_folder(folder.parent)
-    shutil.rmtree(gone)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's names last through a crash; not every system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _write_through(file: Path, data: bytes) -> None:
-    with file.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())

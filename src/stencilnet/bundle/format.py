@@ -21,10 +21,6 @@ BACKBONE = "model.safetensors"
 TASKS = "tasks"
 TASK = "task.json"
 CARD = "README.md"
-NEW = ".new-"
-"""Prefix of what is being written: a crash may leave it, and nothing reads it."""
-GONE = ".gone-"
-"""Prefix of what is being removed: a crash may leave it, and nothing reads it."""
 
 JSON_LIMIT = 1 << 20
 """Largest JSON file in bytes."""

@@ -7,7 +7,6 @@ from torch import nn
 
 from stencilnet.bundle.architecture import describe, fill, read_backbone, rebuild, reference_of
 from stencilnet.bundle.deltas import LazyDeltas
-from stencilnet.bundle.disk import write_folder
 from stencilnet.bundle.editing import check_free_name, renew_card, task_files, write_new
 from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, check_name, sha256_of
 from stencilnet.bundle.reading import read_config
@@ -15,6 +14,7 @@ from stencilnet.bundle.records import LazyRecords, TaskFiles, next_place
 from stencilnet.bundle.schema import BundleConfig, TaskFile, record_body
 from stencilnet.bundle.tensors import encode_backbone, encode_delta
 from stencilnet.models import MultiTaskNet
+from stencilnet.storage import write_folder
 
 
 def save(net: MultiTaskNet, path: str | Path) -> None:
@@ -152,5 +152,5 @@ def _check_equal(stored: TaskFile, task: TaskFile, file: Path) -> None:
             "another task of this name is saved here",
             "the same one, or none",
             f"one with another {', '.join(differing)}",
-            "Save to another folder, remove that task first, or use replace_task.",
+            "Save to another folder, or remove that task first.",
         )

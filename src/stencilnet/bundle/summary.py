@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from stencilnet.bundle.format import BACKBONE
-from stencilnet.bundle.reading import read_config, size_of, task_sizes
+from stencilnet.bundle.reading import read_config, size_of, task_bytes
 from stencilnet.bundle.records import read_tasks
+from stencilnet.text.columns import aligned
 from stencilnet.text.escaping import one_line
 from stencilnet.text.shortening import shorten
 
@@ -30,7 +31,7 @@ def summary(path: str | Path) -> dict[str, Any]:
                 "channels": task.record.channels,
                 "method": task.record.method,
                 "metrics": dict(task.record.metrics),
-                "bytes": sum(task_sizes(root, name, task).values()),
+                "bytes": task_bytes(root, name, task),
             }
             for name, task in read_tasks(root, config.backbone).items()
         },
@@ -43,11 +44,17 @@ def summary_text(path: str | Path) -> str:
     arguments = ", ".join(f"{key} {value}" for key, value in known["arguments"].items())
     built = f"{known['architecture']} ({arguments})" if arguments else known["architecture"]
     lines = [f"{_shown(built)}, {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
-    for name, task in known["tasks"].items():
-        share = task["bytes"] / max(known["backbone_bytes"], 1)  # an emptied file is for `verify` to tell
-        cost = f"{task['bytes']:>12,} bytes  {share:6.1%} of the backbone"
-        lines.append(f"  {name:<24} {_shown(task['kind']):<14} {_shown(task['method']):<15} {cost}")
-    return "\n".join(lines)
+    whole = max(known["backbone_bytes"], 1)  # an emptied file is for `verify` to tell
+    rows = [
+        (
+            f"  {name}",
+            *(_shown(task[key]) for key in ("kind", "method")),
+            f"{task['bytes']:,} bytes",
+            f"{task['bytes'] / whole:.1%} of the backbone",
+        )
+        for name, task in known["tasks"].items()
+    ]
+    return "\n".join([*lines, *aligned(rows, "<<<>>")])
 
 
 def _shown(text: str) -> str:

@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from stencilnet.bundle.architecture import read_backbone, reference_of
 from stencilnet.bundle.deltas import Reference, check_columns, read_delta
-from stencilnet.bundle.format import BACKBONE, CONFIG, GONE, NEW, TASK, TASKS, BundleError, delta_name
+from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, delta_name
 from stencilnet.bundle.reading import read_config
 from stencilnet.bundle.records import delta_hash, read_task
 from stencilnet.bundle.schema import BundleConfig
+from stencilnet.storage import GONE, NEW
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class Finding:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class Verification:
     """What `verify` saw.
 
     Attributes:
@@ -59,7 +60,7 @@ class Report:
         return all(finding.leftover for finding in self.findings)
 
 
-def verify(path: str | Path) -> Report:
+def verify(path: str | Path) -> Verification:
     """Read a bundle whole: every file against its hash, every delta against the backbone.
 
     Outputs are not compared: they differ in the last bits from processor to processor, and the weights, which are
@@ -83,7 +84,7 @@ def verify(path: str | Path) -> Report:
         log.findings += _leftovers(root / TASKS, (NEW, GONE))
         for folder in sorted(entry for entry in (root / TASKS).iterdir() if not entry.name.startswith(".")):
             _verify_task(root, folder, config, reference, log)
-    return Report(checked=tuple(log.checked), findings=tuple(log.findings))
+    return Verification(checked=tuple(log.checked), findings=tuple(log.findings))
 
 
 class _Log:

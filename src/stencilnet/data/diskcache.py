@@ -17,8 +17,6 @@ import hashlib
 import json
 import logging
 import math
-import os
-import secrets
 import zlib
 from collections.abc import Callable
 from importlib.metadata import version
@@ -30,6 +28,7 @@ from torch import Tensor
 
 from stencilnet.data.folders import Examples, Origin
 from stencilnet.data.transforms import View, resized
+from stencilnet.storage import write_file
 from stencilnet.tasks.task import Example
 from stencilnet.text.strict_json import dumps
 
@@ -95,14 +94,9 @@ class DiskCache:
         return self._folder / key[:2] / f"{key}.example"
 
     def _write(self, path: Path, content: bytes) -> None:
-        temporary = path.with_name(f".{path.stem}-{os.getpid()}-{secrets.token_hex(4)}")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_bytes(content)
-                os.replace(temporary, path)
-            finally:
-                temporary.unlink(missing_ok=True)
+            write_file(path, content, sync=False)
         except OSError as error:
             self._writes = False
             logger.warning(

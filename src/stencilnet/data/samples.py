@@ -20,7 +20,7 @@ CACHE_BYTES = 256 * 2**20
 _SEED_LIMIT = 2**64
 
 
-class Examples(Protocol):
+class ExampleSource(Protocol):
     """Examples by index."""
 
     def __len__(self) -> int:
@@ -47,7 +47,7 @@ class Cache:
         ValueError: If `limit` is negative.
     """
 
-    def __init__(self, source: "Examples", limit: int = CACHE_BYTES) -> None:
+    def __init__(self, source: "ExampleSource", limit: int = CACHE_BYTES) -> None:
         if limit < 0:
             raise ValueError(f"Expected argument `limit` to be a number of bytes, but got {limit}. 0 keeps nothing.")
         self.source = source
@@ -68,7 +68,7 @@ class Cache:
             self._bytes += size
         return example
 
-    def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple[Examples, int]]:
+    def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple[ExampleSource, int]]:
         """Leave the examples behind when a loader worker is given a copy."""
         return Cache, (self.source, self.limit)
 
@@ -87,7 +87,7 @@ class _Resized:
         return resized(self._source[index], self._view)
 
 
-def _stored(source: Sequence[Example], view: View, disk: Path | None) -> Examples:
+def _stored(source: Sequence[Example], view: View, disk: Path | None) -> ExampleSource:
     if disk is not None and isinstance(source, folders.Examples) and source.origin is not None:
         return DiskCache(source, view, disk)
     return _Resized(source, view)

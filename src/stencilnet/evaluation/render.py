@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stencilnet.text.columns import aligned
 from stencilnet.text.escaping import markdown, one_line
 from stencilnet.text.strict_json import json_data
 
@@ -124,16 +125,9 @@ def to_text(table: Table) -> str:
     """Return the table as plain text, columns aligned, the best of a row marked by a star."""
     cells = [[f"{cell.text}*" if cell.best else cell.text for cell in row] for row in table.rows]
     lines = [[one_line(text) for text in line] for line in [[*table.columns], *cells]]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(table.columns))]
-    aligned = [
-        "  ".join(
-            text.ljust(width) if place < table.words else text.rjust(width)
-            for place, (text, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    rule = "-" * max((len(line) for line in aligned), default=0)
-    return "\n".join([table.title, rule, aligned[0], rule, *aligned[1:], *table.notes]) + "\n"
+    head, *body = aligned(lines, "<" * table.words + ">" * (len(table.columns) - table.words))
+    rule = "-" * max(map(len, [head, *body]))
+    return "\n".join([table.title, rule, head, rule, *body, *table.notes]) + "\n"
 
 
 def to_json(table: Table) -> dict[str, Any]:

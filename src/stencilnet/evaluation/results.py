@@ -1,20 +1,26 @@
 """What one training leaves behind: plain data, one ``result.json`` a stage. All tables are made from these alone."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from stencilnet.bundle.disk import write_file
-from stencilnet.evaluation.fields import Fields, ResultError
+from stencilnet.storage import write_text
+from stencilnet.structuring import NAMES, MismatchError, StructureError, UnknownKeysError, strict_converter, structured
 from stencilnet.tasks.task import Metric
-from stencilnet.text.shortening import brief
-from stencilnet.text.strict_json import dumps
-
-__all__ = ["ResultError", "Sizes", "StageResult", "TaskCard", "read_result", "write_result"]
+from stencilnet.text.shortening import brief, listed, shorten
+from stencilnet.text.strict_json import WORDS, dumps, loads
 
 FORMAT = "stencilnet-result"
 VERSION = 1
+
+_REMEDY = "Delete it, and the stage is done again when the run is resumed."
+
+
+class ResultError(ValueError):
+    """A result file that cannot be read. Its text is short, whatever the file holds."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, 1000))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +134,7 @@ def write_result(path: Path, result: StageResult) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "version": VERSION, **asdict(result)}
     text = dumps(record, indent=2) + "\n"
-    write_file(path, text.encode())
+    write_text(path, text)
 
 
 def read_result(path: Path) -> StageResult:
@@ -138,88 +144,53 @@ def read_result(path: Path) -> StageResult:
         ResultError: If there is none, or it is truncated, another program's, or of a newer version.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ResultError(f"Expected a stage's result at {path}, but there is no file. Has the stage ended?") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ResultError(
-            f"{path} is not whole JSON ({error}): truncated or damaged. "
-            "Delete it, and the stage is done again when the run is resumed."
-        ) from None
-    fields = Fields(data, path)
-    if fields.data.get("format") != FORMAT:
-        raise ResultError(
-            f"Expected {path} to be a {FORMAT} file, but its `format` is {brief(fields.data.get('format'))}."
-        )
-    if fields.take("version", int) != VERSION:
-        raise ResultError(
-            f"Expected {path} to be of version {VERSION}, but got {fields.data['version']}. Install a newer stencilnet."
-        )
-    return _result(fields, path)
-
-
-def _result(fields: Fields, path: Path) -> StageResult:
-    fields.known("format", "version", *StageResult.__dataclass_fields__)
-    metrics = fields.inside("metrics")
-    notes = fields.take("notes", list)
-    if not all(isinstance(note, str) for note in notes):
-        raise fields.error("notes", "a list of texts", notes)
-    try:
-        return StageResult(
-            method=fields.take("method", str),
-            task=fields.take("task", str),
-            card=_card(fields.inside("card")),
-            parent=fields.take_or_none("parent", str),
-            moves_shared=fields.take("moves_shared", bool),
-            metrics={task: metrics.inside(task).table(float) for task in metrics.data},
-            digests=fields.inside("digests").table(str),
-            validation=fields.take_or_none("validation", float),
-            selected_step=fields.take_or_none("selected_step", int),
-            seconds=fields.take("seconds", float),
-            sizes=_sizes(fields.inside("sizes")),
-            stored=fields.take_or_none("stored", int),
-            multiply_adds=fields.take_or_none("multiply_adds", int),
-            zero_ratio=fields.take_or_none("zero_ratio", float),
-            seed=fields.take("seed", int),
-            commit=fields.take("commit", str),
-            hardware=fields.take("hardware", str),
-            versions=fields.inside("versions").table(str),
-            date=fields.take("date", str),
-            notes=tuple(notes),
-        )
-    except ResultError:
-        raise
     except ValueError as error:
-        raise ResultError(f"{path} does not add up: {error}") from None
+        raise ResultError(f"{path} is not whole JSON ({error}): truncated or damaged. {_REMEDY}") from None
+    if not isinstance(data, dict):
+        raise _mismatch(path, "the file", dict, data)
+    found, version = data.pop("format", None), data.pop("version", None)
+    if found != FORMAT:
+        raise ResultError(f"Expected {path} to be a {FORMAT} file, but its `format` is {brief(found)}.")
+    if type(version) is not int:
+        raise _mismatch(path, "version", int, version)
+    if version != VERSION:
+        raise ResultError(f"Expected {path} to be of version {VERSION}, but got {version}. Install a newer stencilnet.")
+    try:
+        return structured(data, StageResult, _CONVERTER)
+    except StructureError as error:
+        raise _refusal(path, *error.mistakes[0]) from None
 
 
-def _card(fields: Fields) -> TaskCard:
-    fields.known(*TaskCard.__dataclass_fields__)
-    return TaskCard(
-        number=fields.take("number", int),
-        name=fields.take("name", str),
-        title=fields.take("title", str),
-        category=fields.take("category", str),
-        data=fields.take("data", str),
-        input=fields.take("input", str),
-        output=fields.take("output", str),
-        loss=fields.take("loss", str),
-        metrics=tuple(_metric(metric) for metric in fields.each("metrics")),
-        trivial=fields.take("trivial", str),
-    )
+def _number(value: object, _: type) -> float:
+    """Return a number, which may be one that is not finite."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, str) and value in WORDS:
+        return WORDS[value]
+    raise MismatchError(float, value)
 
 
-def _metric(fields: Fields) -> Metric:
-    fields.known("name", "higher_is_better", "note")
-    return Metric(
-        name=fields.take("name", str),
-        higher_is_better=fields.take("higher_is_better", bool),
-        note=fields.take("note", str),
-    )
+_CONVERTER = strict_converter(complete=True)
+_CONVERTER.register_structure_hook(float, _number)
 
 
-def _sizes(fields: Fields) -> Sizes:
-    fields.known("delta", "shared", "snapshot")
-    return Sizes(
-        delta=fields.take("delta", int), shared=fields.take("shared", int), snapshot=fields.take("snapshot", int)
+def _refusal(path: Path, place: str, mistake: Exception) -> ResultError:
+    """Return the error for the first mistake of a file."""
+    match mistake:
+        case MismatchError():
+            return _mismatch(path, place, mistake.expected, mistake.value)
+        case UnknownKeysError():
+            where = f" in `{place}`" if place else ""
+            return ResultError(f"{path} has unknown fields{where}: {listed(mistake.names)}. Is it a newer version's?")
+    return ResultError(f"{path} does not add up: {mistake}")
+
+
+def _mismatch(path: Path, place: str, expected: type, value: object) -> ResultError:
+    got = "nothing" if value is None else f"{type(value).__name__} {brief(value, 80)}"
+    wanted = "an object" if expected is dict else NAMES[expected]  # the words of JSON
+    return ResultError(
+        f"Expected `{shorten(place)}` of {path} to be {wanted}, but got {got}. Is it another program's file? {_REMEDY}"
     )

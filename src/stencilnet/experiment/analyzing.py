@@ -23,6 +23,7 @@ from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.evaluation.wording import wording_of
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.vgg16 import layer_names
+from stencilnet.storage import write_text
 from stencilnet.text.shortening import brief, listed
 from stencilnet.text.strict_json import dumps
 
@@ -78,7 +79,7 @@ def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tu
         "kappa_layers": [row for found in alike for row in _layers(found, ordered)],
     }
     written.append(out / "masks.json")
-    written[-1].write_text(dumps(table, indent=2) + "\n", encoding="utf-8")
+    write_text(written[-1], dumps(table, indent=2) + "\n", sync=False)
     return tuple(written)
 
 
@@ -95,7 +96,7 @@ def _of(alike: Similarity, ceilings: Collection[Pair]) -> list[Pair]:
 
 
 def _drawn(figure: Figure, path: Path) -> Path:
-    path.write_text(to_svg(figure), encoding="utf-8", newline="\n")
+    write_text(path, to_svg(figure), sync=False)
     return path
 
 

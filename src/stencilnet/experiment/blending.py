@@ -26,6 +26,7 @@ from stencilnet.experiment.testing import Tester
 from stencilnet.masks import RealTask, TaskDelta, between
 from stencilnet.methods import Masking
 from stencilnet.models import MultiTaskNet
+from stencilnet.storage import replacing, write_text
 from stencilnet.tasks.images import read_image, to_picture
 from stencilnet.tasks.style import STYLE
 from stencilnet.tasks.task import Metric, PictureTask
@@ -229,9 +230,10 @@ def write_blend(slider: Slider, out: Path, photos: Sequence[Path] = (), steps: i
     names, metric = (slider.first, slider.second), slider.metric()
     lines = {name: [position.values[name][metric.name] for position in positions] for name in names}
     files = out / "strip.png", out / "blend.svg", out / "blend.json"
-    contact_sheet(_sheet(slider, shares, inputs, lines, metric)).save(files[0], optimize=True)
-    files[1].write_text(to_svg(blend_figure(shares, lines, metric_title(metric))), encoding="utf-8", newline="\n")
-    files[2].write_text(dumps(_plain(slider, positions, lines, metric), indent=2) + "\n", encoding="utf-8")
+    with replacing(files[0], sync=False) as file:
+        contact_sheet(_sheet(slider, shares, inputs, lines, metric)).save(file, optimize=True)
+    write_text(files[1], to_svg(blend_figure(shares, lines, metric_title(metric))), sync=False)
+    write_text(files[2], dumps(_plain(slider, positions, lines, metric), indent=2) + "\n", sync=False)
     return files
 
 

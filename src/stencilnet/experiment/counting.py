@@ -3,7 +3,6 @@
 A network that has one class to tell apart, or nothing to be wrong about, scores perfectly and has learned nothing.
 """
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,13 +14,13 @@ from typing import Any
 
 import torch
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.data.folders import Examples, shown
 from stencilnet.experiment.config import TaskPlan, sources
 from stencilnet.experiment.opening import TaskData, digest_of
+from stencilnet.storage import write_text
 from stencilnet.tasks.inventory import CountedTask, Inventory
 from stencilnet.tasks.task import Example, Task
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 from stencilnet.training.sampling import permutation
 
 logger = logging.getLogger(__name__)
@@ -208,7 +207,7 @@ def read_memo(memo: Path | None) -> dict[str, tuple[str, Counts]]:
     if memo is None or not memo.exists():
         return {}
     try:
-        kept: dict[str, dict[str, Any]] = json.loads(memo.read_text(encoding="utf-8"))
+        kept: dict[str, dict[str, Any]] = loads(memo.read_text(encoding="utf-8"))
         return {part: (str(held["mark"]), _counts_of(held)) for part, held in kept.items()}
     except (ValueError, KeyError, TypeError, AttributeError):  # a note to save time; without it all is counted again
         return {}
@@ -228,7 +227,7 @@ def _write_memo(memo: Path, kept: Mapping[str, tuple[str, Counts]], wanted: Inve
     text = dumps(plain, indent=2) + "\n"
     if not memo.exists() or memo.read_text(encoding="utf-8") != text:
         memo.parent.mkdir(parents=True, exist_ok=True)
-        write_file(memo, text.encode())
+        write_text(memo, text)
 
 
 def _mark(plan: TaskPlan, wanted: Inventory, part: str, examples: Examples) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session
 from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
+from stencilnet.text.columns import aligned
 from stencilnet.text.shortening import listed, shorten
 
 
@@ -72,12 +74,16 @@ def evaluate_bundle(
 
 def as_text(measured: dict[str, dict[str, Any]]) -> str:
     """Return the measurements as plain text, a line a metric."""
-    lines = [f"{'task':<24} {'metric':<16} {'measured':>12} {'trivial':>12}"]
-    for name, found in measured.items():
-        for metric in found["metrics"]:
-            arrow = "\N{UPWARDS ARROW}" if metric["higher_is_better"] else "\N{DOWNWARDS ARROW}"
-            value, trivial = found["values"][metric["name"]], found["trivial_values"][metric["name"]]
-            label = f"{metric['name']} {arrow}"
-            lines.append(f"{name:<24} {label:<16} {value:>12.4f} {trivial:>12.4f}  ({found['trivial']})")
-        lines += [f"  {note}" for note in dict.fromkeys(metric["note"] for metric in found["metrics"]) if note]
-    return "\n".join(lines)
+    rows = [_cells(name, found, metric) for name, found in measured.items() for metric in found["metrics"]]
+    lines = iter(aligned([("task", "metric", "measured", "trivial", ""), *rows], "<<>><"))
+    text = [next(lines)]
+    for found in measured.values():
+        text += islice(lines, len(found["metrics"]))
+        text += [f"  {note}" for note in dict.fromkeys(metric["note"] for metric in found["metrics"]) if note]
+    return "\n".join(text)
+
+
+def _cells(name: str, found: dict[str, Any], metric: dict[str, Any]) -> tuple[str, ...]:
+    arrow = "\N{UPWARDS ARROW}" if metric["higher_is_better"] else "\N{DOWNWARDS ARROW}"
+    value, trivial = (found[key][metric["name"]] for key in ("values", "trivial_values"))
+    return name, f"{metric['name']} {arrow}", f"{value:.4f}", f"{trivial:.4f}", f"({found['trivial']})"

@@ -1,16 +1,15 @@
 """Where a run keeps what: every path of a run folder, in one place."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import to_plain
+from stencilnet.storage import write_text
 from stencilnet.text.shortening import listed
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 from stencilnet.training.distributed import Group
 from stencilnet.training.settings import Settings, resolve
 
@@ -110,18 +109,18 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
         folder.path.mkdir(parents=True, exist_ok=True)
         if any(path.name != COUNTS for path in _shown(folder.path)):
             raise RunError(f"{folder.path} holds something else than a run. Choose another --out.")
-        write_file(folder.config, (dumps(mine, indent=2, sort_keys=True) + "\n").encode())
+        write_text(folder.config, dumps(mine, indent=2, sort_keys=True) + "\n")
         return
     if not resume:
         raise RunError(f"{folder.path} already holds a run. Pass --resume to continue it, or choose another --out.")
     try:
-        theirs = json.loads(folder.config.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        theirs = loads(folder.config.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise RunError(
             f"{folder.config} is damaged ({error}). Put it back (`stencil config show CONFIG --json` prints one), "
             "or choose another --out."
         ) from error
-    changed = sorted(set(_differences(json.loads(dumps(mine)), theirs, "")) - HOW)
+    changed = sorted(set(_differences(loads(dumps(mine)), theirs, "")) - HOW)
     if changed:
         raise RunError(
             f"{folder.path} holds a run of another config; it differs in "
@@ -146,9 +145,9 @@ def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
     if not folder.resolved.exists():
         found = resolve(trainer, group)
         kept = {"precision": found.precision, "device": found.device, "threads": found.threads, "torch": found.version}
-        write_file(folder.resolved, (dumps(kept, indent=2, sort_keys=True) + "\n").encode())
+        write_text(folder.resolved, dumps(kept, indent=2, sort_keys=True) + "\n")
     try:
-        return replace(trainer, precision=json.loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
+        return replace(trainer, precision=loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{folder.resolved} is damaged ({error}). Write the precision that the run began with into it, "

@@ -21,7 +21,7 @@ T = TypeVar("T", bound=Trainable)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class MeasuredTraining:
     """A training that was measured instead.
 
     Attributes:
@@ -53,7 +53,7 @@ class Measuring:
     resolved: Resolved
     costs: dict[object, StepCost]
     say: Callable[[str], None]
-    found: list[Measured] = field(default_factory=list)
+    found: list[MeasuredTraining] = field(default_factory=list)
 
     def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
         """Measure, unless a training of this kind was measured before."""
@@ -63,7 +63,7 @@ class Measuring:
             self.say(f"measuring {self.job.name}")
             self.costs[key] = time_steps(self.net.backbone, trainable, self.job, self.resolved, penalty=penalty)
         steps = scaled(self.job, share, lr_scale).recipe.steps
-        self.found.append(Measured(cost=self.costs[key], steps=steps))
+        self.found.append(MeasuredTraining(cost=self.costs[key], steps=steps))
         return trainable
 
 

@@ -7,9 +7,9 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.bundle.tensors import encode_tensors
 from stencilnet.experiment.folder import RunError
+from stencilnet.storage import write_file
 
 
 def write_memory(path: Path, memory: Mapping[str, Tensor]) -> None:

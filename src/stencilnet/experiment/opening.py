@@ -1,7 +1,6 @@
 """Opens a task's data: sources, the held-out part, photos without colour left out."""
 
 import hashlib
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -9,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilnet.bundle.disk import write_file
 from stencilnet.data.folders import Examples
 from stencilnet.data.sources import split
 from stencilnet.experiment.classes import check_class_folders
 from stencilnet.experiment.config import TaskPlan
+from stencilnet.storage import write_text
 from stencilnet.tasks.colorization import is_gray
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,7 @@ def open_data(plan: TaskPlan, root: Path, *, memo: Path | None = None, look: boo
         opened = {part: _without_gray(found, f"{plan.name} {part}", known) for part, found in opened.items()}
         if memo is not None:
             memo.parent.mkdir(parents=True, exist_ok=True)
-            write_file(memo, dumps(known).encode())
+            write_text(memo, dumps(known))
     return TaskData(**opened)
 
 
@@ -108,7 +107,7 @@ def _read_memo(memo: Path | None) -> dict[str, list[int]]:
     if memo is None or not memo.exists():
         return {}
     try:
-        known: dict[str, list[int]] = json.loads(memo.read_text(encoding="utf-8"))
+        known: dict[str, list[int]] = loads(memo.read_text(encoding="utf-8"))
     except ValueError:  # a note to save time; without it the photos are looked at again
         return {}
     return known

@@ -1,13 +1,12 @@
 """Test pictures on disk: the input and target of a few examples, and every method's output for them."""
 
-import io
 from pathlib import Path
 
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from stencilnet.bundle.disk import write_file
+from stencilnet.storage import replacing
 from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.task import PictureTask, Predictor, Task
 
@@ -53,9 +52,8 @@ def saved(folder: Path, label: str) -> dict[int, Path]:
 
 
 def _write(picture: Image.Image, path: Path) -> None:
-    png = io.BytesIO()
-    picture.save(png, format="PNG")
-    write_file(path, png.getvalue())  # whole or not at all: an interrupted run must not leave half a picture
+    with replacing(path) as file:  # an interrupted run must not leave half a picture
+        picture.save(file, format="PNG")
 
 
 def _path(folder: Path, position: int, label: str) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 from stencilnet.evaluation.details import duration
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.experiment.forecast import Forecast, Training
+from stencilnet.text.columns import aligned
 from stencilnet.training.timing import StepCost
 
 MIB = 2**20
@@ -16,9 +17,9 @@ def describe(forecast: Forecast) -> str:
     """Return the plan in plain text: data, every training, sizes, memory and time."""
     blocks = [
         [f"{forecast.title}: {forecast.network}, seed {forecast.seed}"],
-        _columns(_data(forecast)),
-        _columns(_trainings(forecast.trainings)),
-        _columns(_sizes(forecast)),
+        _aligned(_data(forecast)),
+        _aligned(_trainings(forecast.trainings)),
+        _aligned(_sizes(forecast)),
         [_total(forecast)],
         _footnotes(forecast),
     ]
@@ -141,13 +142,5 @@ def _range(values: Iterable[int]) -> str:
     return str(found[0]) if len(found) == 1 else f"{found[0]}-{found[-1]}"
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        first, *others = (
-            cell.ljust(width) if place == 0 else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        lines.append("  ".join([first, *others]).rstrip())
-    return lines
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    return aligned(rows, "<" + ">" * (len(rows[0]) - 1))

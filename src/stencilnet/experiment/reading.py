@@ -2,24 +2,24 @@
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cattrs
 import yaml
 
 from stencilnet.data.sources import split
 from stencilnet.experiment.config import Experiment, TaskPlan, order_problems, sources
 from stencilnet.experiment.downloads import without_downloads
 from stencilnet.experiment.shipped import shipped
-from stencilnet.experiment.structuring import kind_of, make_converter, mistakes
+from stencilnet.experiment.structuring import make_converter, mistakes
 from stencilnet.methods import registered
 from stencilnet.perceptual.vgg import vgg
+from stencilnet.structuring import StructureError, name_of, structured
 from stencilnet.tasks.catalog import kinds
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.text.shortening import shorten
+from stencilnet.text.strict_json import loads
 
 _MISTAKES = 50
 """Most mistakes that a message lists."""
@@ -59,9 +59,9 @@ def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
         _lay_over(raw, override, source)
     _fill_recipes(raw)
     try:
-        return make_converter().structure(raw, Experiment)
-    except (cattrs.BaseValidationError, ValueError, TypeError) as error:
-        raise ConfigError(source, list(mistakes(error, ""))) from None
+        return structured(raw, Experiment, make_converter())
+    except StructureError as error:
+        raise ConfigError(source, list(mistakes(error))) from None
 
 
 def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bool = True, fetch: bool = True) -> None:
@@ -186,13 +186,13 @@ def _read_yaml(source: str) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(source, [f"cannot be read: {error}"]) from None
-    form, parse = ("JSON", json.loads) if path.suffix == ".json" else ("YAML", yaml.safe_load)
+    form, parse = ("JSON", loads) if path.suffix == ".json" else ("YAML", yaml.safe_load)
     try:
         raw = parse(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: JSON's own; in YAML a date such as 2024-13-01
         raise ConfigError(source, [f"is not {form}: {error}"]) from None
     if not isinstance(raw, dict):
-        raise ConfigError(source, [f"expected a mapping at the top, but got {kind_of(raw)}"])
+        raise ConfigError(source, [f"expected a mapping at the top, but got {name_of(raw)}"])
     return raw
 
 

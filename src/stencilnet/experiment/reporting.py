@@ -9,7 +9,7 @@ from stencilnet.analysis.curves import Curves, joined, read_curves
 from stencilnet.analysis.grids import Sheet, class_legend, contact_sheet
 from stencilnet.analysis.masks import TaskCodes
 from stencilnet.analysis.report import write_report as write_files
-from stencilnet.analysis.sections import Material, compose
+from stencilnet.analysis.sections import ReportInputs, compose
 from stencilnet.bundle import load
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
@@ -34,7 +34,7 @@ def write_report(run: Run) -> Path:
     return write_files(compose(material(run)), run.folder.path)
 
 
-def material(run: Run) -> Material:
+def material(run: Run) -> ReportInputs:
     """Return what a run's report is made from.
 
     Raises:
@@ -44,7 +44,7 @@ def material(run: Run) -> Material:
     results = tuple(run.results())
     comparison = Comparison.of(results)
     codes, decoder, layers = _codes(folder)
-    return Material(
+    return ReportInputs(
         title=experiment.title,
         results=results,
         main=folder.main,

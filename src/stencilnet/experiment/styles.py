@@ -1,6 +1,5 @@
 """Gives style tasks what their losses need: the style image, and the network that they look through."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -53,9 +52,7 @@ def bind_tasks(
     else:
         network = perceptual_network(experiment.perceptual, backbone, images(), styles, root)
         if kept is not None and experiment.perceptual.source == "standin":
-            temporary = kept.with_name(f".{os.getpid()}-{kept.name}")
-            save_perceptual(network, temporary)
-            temporary.replace(kept)  # whole or not at all
+            save_perceptual(network, kept)
     return {
         plan.name: bind_style(plan.task, network, root) if isinstance(plan.task, PerceptualTask) else plan.task
         for plan in experiment.tasks

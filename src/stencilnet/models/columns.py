@@ -13,7 +13,7 @@ Tap = Callable[[str, Tensor, Tensor], Tensor]
 """What a backbone with levels hands each of them to: the layer's name, its input and its output. It goes on with what
 it is given back."""
 
-Column = Callable[[Tensor, Tap], Tensor]
+ColumnFunction = Callable[[Tensor, Tap], Tensor]
 Adapters = Mapping[int, Mapping[str, Tensor]]
 """1x1 convolutions into a column, by the place of the earlier column that they lead from, and by level."""
 
@@ -31,7 +31,7 @@ def run(backbone: nn.Module, weights: Mapping[str, Tensor], images: Tensor) -> T
         output: Tensor = functional_call(backbone, dict(weights), (images,))
         return output
     places = {task: place for place, task in enumerate(columns)}
-    runs: list[Column] = []
+    runs: list[ColumnFunction] = []
     adapters: list[Adapters] = []
     for own in columns.values():
         plain, laterals = split_laterals(own, places)
@@ -60,7 +60,7 @@ def split_laterals(
     return plain, laterals
 
 
-def through(columns: Sequence[Column], adapters: Sequence[Adapters], images: Tensor) -> Tensor:
+def through(columns: Sequence[ColumnFunction], adapters: Sequence[Adapters], images: Tensor) -> Tensor:
     """Run columns one after another and return the last one's output.
 
     What a column's level is given goes, through an adapter, into the same level of a later column beside the layer's

@@ -10,9 +10,10 @@ from typing import Any, Literal
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
+from stencilnet.storage import write_file
 from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import dumps
 
@@ -175,7 +176,7 @@ def save_perceptual(network: PerceptualNetwork, path: Path) -> None:
         for kind, tensor in zip(("weight", "bias"), pair, strict=True)
     }
     text = dumps({**asdict(network.description), "convolutions": list(network.convolutions())}, sort_keys=True)
-    save_file(tensors, path, metadata={_KEY: text})
+    write_file(path, save(tensors, metadata={_KEY: text}))
 
 
 def load_perceptual(path: Path) -> PerceptualNetwork:

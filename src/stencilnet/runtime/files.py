@@ -1,18 +1,17 @@
 """From files to files: some threads read ahead and write behind while the network runs."""
 
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from PIL import Image
 from torch import Tensor
 
 from stencilnet.runtime.engine import Engine, task_input
 from stencilnet.runtime.memory import within_memory
+from stencilnet.storage import replacing
 from stencilnet.tasks.formats import format_of
 from stencilnet.tasks.task import PictureTask
 
@@ -100,14 +99,11 @@ def _save(image: Image.Image, target: Path) -> None:
         image = image.convert("RGB")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # a folder, for a temporary file as such would be readable by its owner only
-        with TemporaryDirectory(prefix=".stencil-", dir=target.parent) as scratch:
-            part = Path(scratch) / target.name
+        with replacing(target, sync=False) as file:
             if format_of(target) == "GIF":
-                image.save(part, optimize=False)  # else indices are numbered anew
+                image.save(file, optimize=False)  # else indices are numbered anew
             else:
-                image.save(part)
-            os.replace(part, target)
+                image.save(file)
     except OSError as error:
         raise ValueError(
             f"Cannot write {target}: {error.strerror or error}. Check the folder's permissions and disk, "

@@ -1,4 +1,4 @@
-"""JSON that every parser reads: a number that is not finite is one of the strings ``inf``, ``-inf`` and ``nan``."""
+"""JSON in and out: a number that is not finite is written as one of the strings ``inf``, ``-inf`` and ``nan``."""
 
 import json
 from collections.abc import Mapping
@@ -45,3 +45,18 @@ def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False, ens
     """
     plain = json_data(value)
     return json.dumps(plain, indent=indent, sort_keys=sort_keys, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def loads(text: str | bytes) -> Any:
+    """Return the value of JSON text.
+
+    Args:
+        text: The text; bytes of it are UTF-8, UTF-16 or UTF-32.
+
+    Raises:
+        ValueError: If it is no text, no JSON, or nested too deeply to be read.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

@@ -15,18 +15,18 @@ critic       None, or the state dicts ``module`` and ``optimizer``
 """
 
 import logging
-import os
 import pickle
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stencilnet.masks import Trainable
+from stencilnet.storage import replacing
 from stencilnet.text.shortening import brief, shorten
 from stencilnet.training.settings import Resolved
 from stencilnet.training.step import Learner
@@ -120,13 +120,15 @@ def save(path: Path, learner: Learner, progress: Progress, fingerprint: Mapping[
         else {"module": dict(critic.module.state_dict()), "optimizer": critic.optimizer.state_dict()},
     }
     record = _common(learner.resolved, progress, fingerprint) | moving
-    replace_file(path, lambda file: torch.save(record, file))
+    with replacing(path) as file:
+        torch.save(record, file)
 
 
 def save_finished(path: Path, resolved: Resolved, progress: Progress, fingerprint: Mapping[str, Any]) -> None:
     """Write the selected step alone: there is nothing to go on with."""
     record = _common(resolved, progress, fingerprint) | {"finished": True}
-    replace_file(path, lambda file: torch.save(record, file))
+    with replacing(path) as file:
+        torch.save(record, file)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -179,16 +181,6 @@ def progress_of(record: Mapping[str, Any]) -> Progress:
     """Return how far a checkpoint is."""
     best = None if record["best"] is None else Selected(**record["best"])
     return Progress(step=record["step"], evaluated=record["evaluated"], best=best, seconds=record["seconds"])
-
-
-def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file as a whole or not at all: a temporary file, fsync, then the rename that commits it."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def _common(resolved: Resolved, progress: Progress, fingerprint: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from torch import nn
 
 from stencilnet.masks import Trainable
 from stencilnet.methods import Fit, Penalty
+from stencilnet.storage import discard_unfinished, write_text
 from stencilnet.text.strict_json import dumps
 from stencilnet.training.checkpoint import (
     CheckpointError,
@@ -19,18 +20,17 @@ from stencilnet.training.checkpoint import (
     load,
     progress_of,
     put_back,
-    replace_file,
     save_finished,
 )
 from stencilnet.training.compiling import settled
 from stencilnet.training.distributed import ALONE, Group, check_division, packed
-from stencilnet.training.following import Training
+from stencilnet.training.following import TrainingSetup
 from stencilnet.training.job import Job, fingerprint, scaled
 from stencilnet.training.loop import DivergedError, Interrupted, Loop
 from stencilnet.training.networks import graph_of
 from stencilnet.training.scaling import first_loss
 from stencilnet.training.settings import Resolved
-from stencilnet.training.sinks import Files, Run, Sink
+from stencilnet.training.sinks import Files, Sink, TrainingInfo
 from stencilnet.training.step import Learner
 
 __all__ = ["CheckpointError", "DivergedError", "Interrupted", "Job", "make_fit"]
@@ -113,7 +113,8 @@ class _Fit:
         progress = Progress() if record is None else progress_of(record)
         if record is None or not record["finished"]:
             folder.mkdir(parents=True, exist_ok=True)
-            training = Training(
+            discard_unfinished(folder)
+            training = TrainingSetup(
                 backbone=self.backbone,
                 trainable=trainable,
                 job=job,
@@ -138,7 +139,7 @@ class _Fit:
         return first_loss(still, trainable.weights(), job.task, job.train, batch=job.recipe.batch, seed=job.seed)
 
     def _train(
-        self, training: Training, learner: Learner, progress: Progress, folder: Path, mark: Mapping[str, Any]
+        self, training: TrainingSetup, learner: Learner, progress: Progress, folder: Path, mark: Mapping[str, Any]
     ) -> Progress:
         job, recipe, headline = training.job, training.job.recipe, training.job.task.metrics[0].name
         loop = Loop(
@@ -151,7 +152,7 @@ class _Fit:
             path=folder / "checkpoint.pt",
             fingerprint=mark,
         )
-        run = Run(
+        run = TrainingInfo(
             name=job.name,
             folder=folder,
             first=progress.step,
@@ -174,6 +175,6 @@ class _Fit:
             "compiled": learner.resolved.compiled,
         }
         logger.info("%s: selected step %d of %d, %s = %.6g.", run.name, best.step, run.steps, headline, best.score)
-        replace_file(folder / "selected.json", lambda file: file.write(f"{dumps(chosen, indent=2)}\n".encode()))
+        write_text(folder / "selected.json", dumps(chosen, indent=2) + "\n")
         save_finished(folder / "checkpoint.pt", learner.resolved, loop.progress, mark)
         return loop.progress

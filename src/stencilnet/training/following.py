@@ -19,7 +19,7 @@ from stencilnet.training.step import Learner, make_learner
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Training:
+class TrainingSetup:
     """All that decides the steps of a training, whoever takes them.
 
     Attributes:
@@ -84,7 +84,7 @@ def follow(group: Group) -> None:
         _take_part(unpacked(start), group)
 
 
-def _take_part(training: Training, group: Group) -> None:
+def _take_part(training: TrainingSetup, group: Group) -> None:
     leads = training.resolved  # what the settings left open is decided once, by process 0
     resolved = replace(resolve(leads.settings, group), precision=leads.precision, compiled=leads.compiled)
     learner, order = training.learner(resolved, group), training.order(group)

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from stencilnet.text.escaping import printable
-from stencilnet.training.sinks import Run
+from stencilnet.training.sinks import TrainingInfo
 
 
 class ProgressBar:
@@ -24,12 +24,12 @@ class ProgressBar:
         self._console = console
         self._every = every
         self._clock = clock
-        self._run: Run | None = None
+        self._run: TrainingInfo | None = None
         self._latest: dict[str, float] = {}
         self._started = self._spoke = 0.0
         self._bar: tuple[Progress, TaskID] | None = None
 
-    def start(self, run: Run) -> None:
+    def start(self, run: TrainingInfo) -> None:
         """Show the run's name and where it starts."""
         self._run = run
         self._latest = {}

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
+from stencilnet.storage import replacing, write_text
 from stencilnet.text.strict_json import dumps
-from stencilnet.training.checkpoint import replace_file
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class TrainingInfo:
     """One training, as a sink sees it.
 
     Attributes:
@@ -41,8 +41,8 @@ class Run:
 class Sink(Protocol):
     """A place for values and pictures. Steps count from 1: the step just done."""
 
-    def start(self, run: Run) -> None:
-        """Begin, or go on: what an interrupted run sent after step `Run.first` comes again."""
+    def start(self, run: TrainingInfo) -> None:
+        """Begin, or go on: what an interrupted run sent after step `TrainingInfo.first` comes again."""
         ...
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
@@ -69,7 +69,7 @@ class Files:
     def __init__(self) -> None:
         self._folder = Path()
 
-    def start(self, run: Run) -> None:
+    def start(self, run: TrainingInfo) -> None:
         """Drop rows and pictures after the step that a resumed run goes on from."""
         self._folder = run.folder
         run.folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,8 @@ class Files:
         """Write the sheet."""
         folder = self._folder / "samples"
         folder.mkdir(exist_ok=True)
-        sheet.save(folder / f"step-{step:06d}.png")
+        with replacing(folder / f"step-{step:06d}.png", sync=False) as file:
+            sheet.save(file)
 
     def end(self) -> None:
         """Do nothing: every row is on disk already."""
@@ -112,7 +113,7 @@ class TensorBoard:
     def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
 
-    def start(self, run: Run) -> None:
+    def start(self, run: TrainingInfo) -> None:
         """Open the event file; steps that come again replace the old ones.
 
         Raises:
@@ -158,4 +159,4 @@ def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
         return
     whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
     kept = "".join(line for line in whole if wanted(line))  # a last line without its end was cut off by a crash
-    replace_file(path, lambda file: file.write(kept.encode()))
+    write_text(path, kept)

@@ -146,7 +146,7 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
     parts = _parts(batch, learner.resolved.settings.accumulate)
     shares = _shares(learner, parts)
     critic = learner.critic
-    runs: Iterable[Run] = _runs(learner, parts)
+    runs: Iterable[ForwardPass] = _runs(learner, parts)
     values: dict[str, Tensor] = {}
     if critic is not None:
         # The output of a batch in one part serves both steps. Of several parts memory holds one: they run twice.
@@ -161,7 +161,7 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
 ONE_LAUNCH = "reduce-overhead"
 """What `torch.compile` calls the mode that records a graph's kernels as a CUDA graph."""
 
-Run = tuple[dict[str, Tensor], Tensor]
+ForwardPass = tuple[dict[str, Tensor], Tensor]
 """A prepared part of a batch, and the network's raw output of it."""
 
 
@@ -182,7 +182,7 @@ def _shares(learner: Learner, parts: Sequence[Sample]) -> list[Tensor | float]:
     return list((weights * learner.group.size / total.where(total > 0, 1)).unbind())
 
 
-def _runs(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
+def _runs(learner: Learner, parts: Sequence[Sample]) -> Iterator[ForwardPass]:
     for left, part in zip(range(len(parts) - 1, -1, -1), parts, strict=True):
         sample = learner.task.prepare(part)
         with _sent_if(learner.network, not left), learner.resolved.autocast():
@@ -190,7 +190,7 @@ def _runs(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
         yield sample, output.float()
 
 
-def _fakes(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
+def _fakes(learner: Learner, parts: Sequence[Sample]) -> Iterator[ForwardPass]:
     """Run the parts for the critic alone; running statistics stay, since the parts will run again."""
     running = [name for name, buffer in learner.backbone.named_buffers() if buffer.is_meta]
     for part in parts:
@@ -202,7 +202,7 @@ def _fakes(learner: Learner, parts: Sequence[Sample]) -> Iterator[Run]:
 
 
 def _network_step(
-    learner: Learner, runs: Iterable[Run], shares: Sequence[Tensor | float], factor: float
+    learner: Learner, runs: Iterable[ForwardPass], shares: Sequence[Tensor | float], factor: float
 ) -> dict[str, Tensor]:
     critic = None if learner.critic is None else learner.critic.module
     scale_rates(learner.optimizer, factor)
@@ -230,7 +230,7 @@ def _penalty(
 
 
 def _critic_step(
-    critic: Critic, fakes: Iterable[Run], shares: Sequence[Tensor | float], learner: Learner, factor: float
+    critic: Critic, fakes: Iterable[ForwardPass], shares: Sequence[Tensor | float], learner: Learner, factor: float
 ) -> dict[str, Tensor]:
     critic.module.requires_grad_(True)
     scale_rates(critic.optimizer, factor)

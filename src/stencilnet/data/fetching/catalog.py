@@ -91,7 +91,7 @@ class HandSet:
     """Folders and files by which it counts as there."""
 
 
-Entry = DataSet | HandSet
+AnyDataSet = DataSet | HandSet
 """Any data set of the catalogue."""
 
 _COCO = "http://images.cocodataset.org"  # plain HTTP: the host's certificate is that of the storage behind it
@@ -329,7 +329,7 @@ CLASSES = HandSet(
     ),
 )
 
-CATALOG: dict[str, Entry] = {
+CATALOG: dict[str, AnyDataSet] = {
     entry.name: entry for entry in (COCO2017, COCO2014, VOC2012, SBD, EDGES2HANDBAGS, STYLES, CAMVID, BSDS500, CLASSES)
 }
 """Every data set by its name."""

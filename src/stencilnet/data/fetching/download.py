@@ -6,7 +6,6 @@ a later run resumes only the same file and starts over when the server's file ha
 
 import hashlib
 import http.client
-import json
 import logging
 import os
 import re
@@ -18,11 +17,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from stencilnet.bundle.disk import sync_folder, write_file
 from stencilnet.data.fetching.catalog import Checksum
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
-from stencilnet.data.official.files import Progress
-from stencilnet.text.strict_json import dumps
+from stencilnet.data.official.files import ProgressCallback
+from stencilnet.storage import sync_folder, write_text
+from stencilnet.text.strict_json import dumps, loads
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +74,7 @@ class _DroppedError(Exception):
     """An attempt that failed but may work when tried again."""
 
 
-def download(wanted: Wanted, progress: Progress, *, pauses: tuple[float, ...] = PAUSES) -> None:
+def download(wanted: Wanted, progress: ProgressCallback, *, pauses: tuple[float, ...] = PAUSES) -> None:
     """Download a file, going on from what an earlier call left; a whole file that is there already is only checked.
 
     Args:
@@ -111,7 +110,7 @@ def download(wanted: Wanted, progress: Progress, *, pauses: tuple[float, ...] = 
     sync_folder(wanted.target.parent)
 
 
-def _transfer(wanted: Wanted, progress: Progress, pauses: tuple[float, ...]) -> None:
+def _transfer(wanted: Wanted, progress: ProgressCallback, pauses: tuple[float, ...]) -> None:
     best, failures = _length(wanted.part), 0
     while True:
         try:
@@ -135,7 +134,7 @@ def _transfer(wanted: Wanted, progress: Progress, pauses: tuple[float, ...]) -> 
             failures += 1
 
 
-def _attempt(wanted: Wanted, progress: Progress) -> None:
+def _attempt(wanted: Wanted, progress: ProgressCallback) -> None:
     offset, origin = _resume_point(wanted)
     headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
     if offset:
@@ -161,7 +160,7 @@ def _resume_point(wanted: Wanted) -> tuple[int, _Origin]:
     """Return from where to go on; 0 if there is nothing that can be trusted to be the start of the same file."""
     offset = _length(wanted.part)
     try:
-        origin = _Origin(**json.loads(wanted.notes.read_bytes()))
+        origin = _Origin(**loads(wanted.notes.read_bytes()))
     except (FileNotFoundError, ValueError, TypeError):
         return 0, _Origin(url=wanted.url, version=None, total=None)
     checkable = origin.version is not None or wanted.checksum is not None
@@ -182,7 +181,7 @@ def _raise_refusal(wanted: Wanted, error: urllib.error.HTTPError) -> None:
 
 
 def _receive(
-    wanted: Wanted, response: http.client.HTTPResponse, offset: int, origin: _Origin, progress: Progress
+    wanted: Wanted, response: http.client.HTTPResponse, offset: int, origin: _Origin, progress: ProgressCallback
 ) -> None:
     """Write an answer's body to the part: behind what is there if the server resumed, else from the start."""
     if response.status == 206:
@@ -197,7 +196,7 @@ def _receive(
         offset, total = 0, int(length) if length is not None else None
         wanted.part.unlink(missing_ok=True)
         begun = _Origin(url=wanted.url, version=_version(response), total=total)
-        write_file(wanted.notes, dumps(asdict(begun)).encode())
+        write_text(wanted.notes, dumps(asdict(begun)))
     if wanted.size is not None and total is not None and total != wanted.size:
         _forget(wanted)
         raise FetchError(
@@ -241,7 +240,7 @@ def _total(content_range: str | None) -> int | None:
     return int(found[1]) if found else None
 
 
-def _mismatch(wanted: Wanted, file: Path, progress: Progress) -> str:
+def _mismatch(wanted: Wanted, file: Path, progress: ProgressCallback) -> str:
     """Return how a file differs from what is published; empty if it does not."""
     length = file.stat().st_size
     if wanted.size is not None and length != wanted.size:

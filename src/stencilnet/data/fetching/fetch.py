@@ -10,13 +10,13 @@ from urllib.parse import quote
 
 from filelock import FileLock, Timeout
 
-from stencilnet.data.fetching.catalog import DataSet, Entry, HandSet, Holding, RemoteFile
+from stencilnet.data.fetching.catalog import AnyDataSet, DataSet, HandSet, Holding, RemoteFile
 from stencilnet.data.fetching.download import PAUSES, Wanted, download
 from stencilnet.data.fetching.problems import FetchError, full_disk_named, human_bytes
 from stencilnet.data.fetching.unpack import lack, put_in_place, unpacked, unpacking
 from stencilnet.data.folders import FolderError
-from stencilnet.data.official.files import Progress, is_replica
-from stencilnet.data.official.layouts import Layout
+from stencilnet.data.official.files import ProgressCallback, is_replica
+from stencilnet.data.official.layouts import SetLayout
 
 DOWNLOADS = "downloads"
 """Folder under the data root where archives lie until they are unpacked."""
@@ -39,7 +39,7 @@ class State:
     note: str = ""
 
 
-def look(entry: Entry, layout: Layout | None, root: Path) -> State:
+def look(entry: AnyDataSet, layout: SetLayout | None, root: Path) -> State:
     """Return whether a data set is there, complete and ready to use.
 
     Args:
@@ -90,11 +90,11 @@ def _look_for_hand_set(entry: HandSet, root: Path) -> State:
 
 def fetch(
     entry: DataSet,
-    layout: Layout,
+    layout: SetLayout,
     root: Path,
     *,
-    transfer: Progress,
-    work: Progress,
+    transfer: ProgressCallback,
+    work: ProgressCallback,
     mirror: str | None = None,
     keep_archives: bool = False,
     pauses: tuple[float, ...] = PAUSES,
@@ -142,7 +142,7 @@ def fetch(
     return True
 
 
-def _missing(layout: Layout, root: Path) -> tuple[str, ...]:
+def _missing(layout: SetLayout, root: Path) -> tuple[str, ...]:
     try:
         return layout.missing(root)
     except FolderError as error:  # a list of what is there cannot be read, and says so
@@ -190,7 +190,7 @@ def _size(file: Path) -> int:
     return file.stat().st_size if file.exists() else 0
 
 
-def _check_complete(entry: DataSet, layout: Layout, root: Path) -> None:
+def _check_complete(entry: DataSet, layout: SetLayout, root: Path) -> None:
     missing = _missing(layout, root)
     if missing:
         shown = "; ".join(missing[:_SHOWN]) + (f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stencilnet.data.fetching.catalog import CATALOG, DataSet, Entry, HandSet
+from stencilnet.data.fetching.catalog import CATALOG, AnyDataSet, DataSet, HandSet
 from stencilnet.data.fetching.fetch import fetch, look, refuse_mixing
 from stencilnet.data.fetching.problems import FetchError, human_bytes
-from stencilnet.data.official.files import Progress
+from stencilnet.data.official.files import ProgressCallback
 from stencilnet.data.official.layouts import LAYOUTS
 
 _SHOWN = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class SetStatus:
     """What `stencil data list` shows of a data set.
 
     Attributes:
@@ -45,18 +45,24 @@ class Row:
     note: str
 
 
-def survey(root: Path) -> tuple[Row, ...]:
+def survey(root: Path) -> tuple[SetStatus, ...]:
     """Return every data set of the catalogue, and whether it is under a root."""
     return tuple(_row(entry, root) for entry in CATALOG.values())
 
 
-def as_text(rows: tuple[Row, ...], root: Path) -> str:
+def as_text(rows: tuple[SetStatus, ...], root: Path) -> str:
     """Return the rows as a text for people."""
     return "\n".join([f"Data sets under {root.resolve()}:", *(line for row in rows for line in _lines(row))])
 
 
 def fetch_named(
-    name: str, root: Path, *, transfer: Progress, work: Progress, mirror: str | None, keep_archives: bool
+    name: str,
+    root: Path,
+    *,
+    transfer: ProgressCallback,
+    work: ProgressCallback,
+    mirror: str | None,
+    keep_archives: bool,
 ) -> bool:
     """Fetch a data set of the catalogue; see `stencilnet.data.fetching.fetch.fetch`.
 
@@ -106,10 +112,10 @@ def _nobody(_what: str, _done: int, _total: int) -> None:
     """Nobody is told: a replica is done in a moment."""
 
 
-def _row(entry: Entry, root: Path) -> Row:
+def _row(entry: AnyDataSet, root: Path) -> SetStatus:
     found = look(entry, LAYOUTS.get(entry.name), root)
     files = entry.files if isinstance(entry, DataSet) else ()
-    return Row(
+    return SetStatus(
         name=entry.name,
         title=entry.title,
         purpose=entry.purpose,
@@ -124,7 +130,7 @@ def _row(entry: Entry, root: Path) -> Row:
     )
 
 
-def _lines(row: Row) -> list[str]:
+def _lines(row: SetStatus) -> list[str]:
     lines = ["", f"{row.name}  {row.state}{f' ({row.note})' if row.note else ''}", f"  {row.title}"]
     lines += [f"  for: {row.purpose}", f"  size: {_size(row)}", f"  licence: {row.licence}"]
     if row.state != "present" and row.by_hand:
@@ -135,7 +141,7 @@ def _lines(row: Row) -> list[str]:
     return lines
 
 
-def _size(row: Row) -> str:
+def _size(row: SetStatus) -> str:
     if row.bytes is None:
         return "-"
     checked, files = row.checked

@@ -6,7 +6,6 @@ An archive is unpacked into ``.unpacking-NAME`` in the folder it belongs to, its
 
 import filecmp
 import gzip
-import json
 import lzma
 import os
 import shutil
@@ -21,12 +20,12 @@ from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
-from stencilnet.bundle.disk import sync_folder, write_file
 from stencilnet.data.fetching.catalog import Holding, RemoteFile
 from stencilnet.data.fetching.problems import FetchError, full_disk_named
-from stencilnet.data.official.files import Progress
+from stencilnet.data.official.files import ProgressCallback
+from stencilnet.storage import sync_folder, write_text
 from stencilnet.tasks.formats import open_image
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 
 _BLOCK = 1 << 20
 _SHOWN = 3
@@ -46,7 +45,9 @@ class _Member:
     open: Callable[[], AbstractContextManager[IO[bytes]]]
 
 
-def put_in_place(archive: Path, file: RemoteFile, root: Path, progress: Progress, *, ours: bool = False) -> None:
+def put_in_place(
+    archive: Path, file: RemoteFile, root: Path, progress: ProgressCallback, *, ours: bool = False
+) -> None:
     """Unpack an archive (or move a picture) to where the data set's layout has it; no file there is ever changed.
 
     Args:
@@ -83,7 +84,7 @@ def put_in_place(archive: Path, file: RemoteFile, root: Path, progress: Progress
     _move(temporary, place)
     if os.name == "posix":
         os.sync()  # the marker must not outlive the files in a crash of the machine
-    write_file(_marker(file, root), dumps({"archive": _identity(file), "files": names}).encode())
+    write_text(_marker(file, root), dumps({"archive": _identity(file), "files": names}))
     temporary.rmdir()
 
 
@@ -100,7 +101,7 @@ def unpacked(file: RemoteFile, root: Path) -> bool:
     if unpacking(file, root).exists():
         return False
     try:
-        told = json.loads(_marker(file, root).read_bytes())
+        told = loads(_marker(file, root).read_bytes())
     except FileNotFoundError:
         return False
     except ValueError as error:
@@ -164,7 +165,7 @@ def _check_picture(path: Path, file: RemoteFile, *, ours: bool) -> None:
         ) from error
 
 
-def _unpack(archive: Path, file: RemoteFile, folder: Path, progress: Progress) -> list[str]:
+def _unpack(archive: Path, file: RemoteFile, folder: Path, progress: ProgressCallback) -> list[str]:
     """Write the members of an archive under a new folder; return the names of its files."""
     total, names = archive.stat().st_size, []
     own = sorted({_inside(file, held).parts[0] for held in file.holds})

@@ -1,7 +1,6 @@
 """COCO's instances JSON, checked: which images there are, and what is outlined in each (Lin et al. 2014)."""
 
 import hashlib
-import json
 import math
 import mmap
 import re
@@ -15,6 +14,7 @@ from stencilnet.data.folders import FolderError
 from stencilnet.data.official.files import Record
 from stencilnet.data.official.names import COCO_CATEGORIES
 from stencilnet.text.shortening import brief
+from stencilnet.text.strict_json import loads
 
 _BLOCK = 1 << 22
 _FILE_NAME = re.compile(rb'"file_name":\s*"([^"\\]+)"')
@@ -114,7 +114,7 @@ def read_annotations(path: Path) -> list[Outlined]:
             an image or a category that does not exist, or an outline that is none.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = loads(path.read_bytes())
     except OSError as error:
         raise FolderError(f"Cannot read the annotations {path}: {error.strerror}. {_REMEDY}") from error
     except ValueError as error:

@@ -1,8 +1,6 @@
 """What the public sets have in common: lists of expected files, whole-or-nothing label maps, and reading them."""
 
-import json
 import os
-import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,13 +14,15 @@ from PIL import Image
 
 from stencilnet.data.folders import FolderError, shown, unseen
 from stencilnet.data.official.names import voc_palette
+from stencilnet.storage import write_file
+from stencilnet.structuring import strict_converter, structured
 from stencilnet.tasks.images import read_stored, to_tensor
 from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import Example
 from stencilnet.text.shortening import brief
-from stencilnet.text.strict_json import dumps
+from stencilnet.text.strict_json import dumps, loads
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: unknown)."""
 
 RECORD = "record.json"
@@ -63,17 +63,10 @@ def read_record(folder: Path) -> Record | None:
     """
     path = folder / RECORD
     try:
-        stored = json.loads(path.read_bytes())
-        return Record(
-            source=str(stored["source"]),
-            size=int(stored["size"]),
-            sha256=str(stored["sha256"]),
-            modified=int(stored["modified"]),
-            files=tuple(map(str, stored["files"])),
-        )
+        return structured(loads(path.read_bytes()), Record, strict_converter(complete=True))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise FolderError(
             f"Cannot read {path}, which says from what the label maps beside it are made: {brief(error)}. Remove the "
             f"folder {folder} and make them anew."
@@ -83,7 +76,7 @@ def read_record(folder: Path) -> Record | None:
 def write_record(folder: Path, record: Record) -> None:
     """Put a record in place, after everything written before it has reached the disk."""
     os.sync()
-    write_whole(folder / RECORD, dumps(asdict(record), indent=0).encode())
+    write_data(folder / RECORD, dumps(asdict(record), indent=0).encode())
 
 
 def begin(folder: Path, source: Record) -> set[str]:
@@ -130,7 +123,7 @@ def write_label(path: Path, label: npt.NDArray[np.uint8]) -> None:
     Raises:
         FolderError: If it cannot be written.
     """
-    write_whole(path, label_png(label))
+    write_data(path, label_png(label))
 
 
 def label_name(file_name: str) -> str:
@@ -147,20 +140,14 @@ def label_png(label: npt.NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; not forced to the disk at once, which would take longer than making it.
+def write_data(path: Path, data: bytes) -> None:
+    """Write a file of a data set whole; not forced to the disk at once, which would take longer than making it.
 
     Raises:
         FolderError: If it cannot be written.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     with _told(path):
-        try:
-            part.write_bytes(data)
-            os.replace(part, path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        write_file(path, data, sync=False)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Each public data set as it should lie under the data root: what is absent, and how to derive what is made of it."""
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,10 +8,11 @@ from pathlib import Path
 
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official import coco, voc
-from stencilnet.data.official.files import Progress, is_replica, names_in, replica_file
+from stencilnet.data.official.files import ProgressCallback, is_replica, names_in, replica_file
 from stencilnet.data.official.rasterize import rasterize
 from stencilnet.data.official.train_aug import build_train_aug, is_built, sbd_problems
 from stencilnet.text.shortening import brief
+from stencilnet.text.strict_json import loads
 
 HANDBAGS = {"train": 138567, "val": 200}
 """Number of images in each folder of edges2handbags (Isola et al. 2017)."""
@@ -24,7 +24,7 @@ _WORKERS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class SetLayout:
     """How a data set lies under the data root.
 
     Attributes:
@@ -37,14 +37,14 @@ class Layout:
 
     name: str
     missing: Callable[[Path], tuple[str, ...]]
-    prepare: Callable[[Path, Progress], None]
+    prepare: Callable[[Path, ProgressCallback], None]
 
 
 def _coco_missing(year: str, root: Path) -> tuple[str, ...]:
     return tuple(line for split in coco.SPLITS for line in coco.survey(coco.split_of(root, year, split))[0])
 
 
-def _coco_prepare(year: str, root: Path, progress: Progress) -> None:
+def _coco_prepare(year: str, root: Path, progress: ProgressCallback) -> None:
     for split in coco.SPLITS:
         where = coco.split_of(root, year, split)
         problems, files = coco.survey(where)
@@ -71,7 +71,7 @@ def _sbd_missing(root: Path) -> tuple[str, ...]:
     return tuple(problems)
 
 
-def _prepare_train_aug(root: Path, progress: Progress) -> None:
+def _prepare_train_aug(root: Path, progress: ProgressCallback) -> None:
     """Join VOC 2012 and SBD once both are there; whichever came last does it."""
     if not _voc_missing(root) and not sbd_problems(root):
         build_train_aug(root, progress)
@@ -96,7 +96,7 @@ def _replica_counts(root: Path) -> dict[str, int]:
     """Return how many images each folder of a replica of edges2handbags has."""
     path = replica_file("edges2handbags", root)
     try:
-        told = json.loads(path.read_bytes())
+        told = loads(path.read_bytes())
         return {split: int(told[split]) for split in HANDBAGS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(
@@ -110,21 +110,21 @@ def _styles_missing(root: Path) -> tuple[str, ...]:
     return tuple(f"there is no file {path}" for path in files if not path.is_file())
 
 
-def _nothing(root: Path, progress: Progress) -> None:
+def _nothing(root: Path, progress: ProgressCallback) -> None:
     """Nothing is derived."""
 
 
-LAYOUTS: dict[str, Layout] = {
+LAYOUTS: dict[str, SetLayout] = {
     layout.name: layout
     for layout in (
         *(
-            Layout(name=f"coco{year}", missing=partial(_coco_missing, year), prepare=partial(_coco_prepare, year))
+            SetLayout(name=f"coco{year}", missing=partial(_coco_missing, year), prepare=partial(_coco_prepare, year))
             for year in ("2017", "2014")
         ),
-        Layout(name="voc2012", missing=_voc_missing, prepare=_prepare_train_aug),
-        Layout(name="sbd", missing=_sbd_missing, prepare=_prepare_train_aug),
-        Layout(name="edges2handbags", missing=_handbags_missing, prepare=_nothing),
-        Layout(name="styles", missing=_styles_missing, prepare=_nothing),
+        SetLayout(name="voc2012", missing=_voc_missing, prepare=_prepare_train_aug),
+        SetLayout(name="sbd", missing=_sbd_missing, prepare=_prepare_train_aug),
+        SetLayout(name="edges2handbags", missing=_handbags_missing, prepare=_nothing),
+        SetLayout(name="styles", missing=_styles_missing, prepare=_nothing),
     )
 }
 """The data sets by name."""

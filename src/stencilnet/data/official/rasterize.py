@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official.annotations import Outline, Outlined, read_annotations, record_of
-from stencilnet.data.official.files import Progress, begin, label_name, write_label, write_record
+from stencilnet.data.official.files import ProgressCallback, begin, label_name, write_label, write_record
 from stencilnet.data.official.names import COCO_INDEX
 from stencilnet.tasks.task import VOID
 
@@ -27,7 +27,7 @@ _CHUNK = 64
 _REPORT = 50
 
 
-def rasterize(annotations: Path, folder: Path, progress: Progress, workers: int = 1) -> int:
+def rasterize(annotations: Path, folder: Path, progress: ProgressCallback, workers: int = 1) -> int:
     """Make the label map of every image that an annotation file lists; what is done already is not done again.
 
     Every PNG is whole or absent, and the folder's record says that they are complete once the last one is there.

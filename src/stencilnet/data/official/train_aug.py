@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official.files import (
-    Progress,
+    ProgressCallback,
     Record,
     absent,
     begin,
     complain,
+    write_data,
     write_label,
     write_record,
-    write_whole,
 )
 from stencilnet.data.official.names import VOC_CLASSES
 from stencilnet.data.official.voc import labels_folder, list_file, read_names, remedy, survey, voc_folder
@@ -64,7 +64,7 @@ def train_aug_names(root: Path) -> tuple[str, ...]:
     return tuple(sorted(joined))
 
 
-def build_train_aug(root: Path, progress: Progress) -> int:
+def build_train_aug(root: Path, progress: ProgressCallback) -> int:
     """Make ``SegmentationClassAug/*.png`` and, last of all, ``ImageSets/Segmentation/train_aug.txt``.
 
     What is done already is not done again; every file is whole or absent.
@@ -102,7 +102,7 @@ def build_train_aug(root: Path, progress: Progress) -> int:
         if count % _REPORT == 0 or count == len(names):
             progress("label maps of train_aug", count, len(names))
     write_record(folder, record)
-    write_whole(list_file(root, "train_aug"), text)
+    write_data(list_file(root, "train_aug"), text)
     return len(names)
 
 

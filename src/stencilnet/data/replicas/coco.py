@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from stencilnet.data.official import COCO_CATEGORIES
-from stencilnet.data.replicas.pictures import Bits, Files, jpeg, outlines, parts, photo, run_lengths
+from stencilnet.data.replicas.pictures import Bits, DrawnFiles, jpeg, outlines, parts, photo, run_lengths
 from stencilnet.data.scenes import Fine, Scene
 from stencilnet.text.strict_json import dumps
 
@@ -32,7 +32,7 @@ _SEEDS = {"2017": 2017, "2014": 2014}
 _FIRST = {"train": 0, "val": 100}
 
 
-def coco_files(year: str) -> Files:
+def coco_files(year: str) -> DrawnFiles:
     """Yield the files of both splits; image 1 of each has no annotations, image 3 has a crowd."""
     for split, count in COUNTS.items():
         images, annotations = [], []

@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from stencilnet.data.folders import FolderError
-from stencilnet.data.official.files import replica_file, write_whole
+from stencilnet.data.official.files import replica_file, write_data
 from stencilnet.data.official.layouts import PAINTINGS
 from stencilnet.data.replicas import coco, pairs, photos
-from stencilnet.data.replicas.pictures import Files
+from stencilnet.data.replicas.pictures import DrawnFiles
 from stencilnet.data.replicas.voc import sbd_files, voc_files
 from stencilnet.text.strict_json import dumps
 
@@ -27,7 +27,7 @@ class Replica:
         counts: Number of images in each folder that no list counts.
     """
 
-    draw: Callable[[], Files]
+    draw: Callable[[], DrawnFiles]
     places: tuple[str, ...]
     derived: tuple[str, ...] = ()
     counts: tuple[tuple[str, int], ...] = ()
@@ -63,7 +63,7 @@ def make_replica(name: str, root: Path) -> None:
     """Make a tiny replica of a data set in its official layout; the same bytes every time.
 
     It is as the set's archives unpack: label maps of COCO and train_aug are derived by
-    `stencilnet.data.official.Layout.prepare`, as for the real sets. A file ``replica-NAME.json`` beside it, there
+    `stencilnet.data.official.SetLayout.prepare`, as for the real sets. A file ``replica-NAME.json`` beside it, there
     before any of it, tells it from the real one.
 
     Args:
@@ -92,7 +92,7 @@ def make_replica(name: str, root: Path) -> None:
             for path, data in replica.draw():
                 (Path(drawn) / path).parent.mkdir(parents=True, exist_ok=True)
                 (Path(drawn) / path).write_bytes(data)
-            write_whole(marker, dumps(dict(replica.counts)).encode())
+            write_data(marker, dumps(dict(replica.counts)).encode())
             for place in replica.places:
                 (root / place).parent.mkdir(parents=True, exist_ok=True)
                 os.rename(Path(drawn) / place, root / place)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from stencilnet.data.official.layouts import PAINTINGS
-from stencilnet.data.replicas.pictures import Files, jpeg
+from stencilnet.data.replicas.pictures import DrawnFiles, jpeg
 from stencilnet.data.scenes import STYLES, draw_scene, paint_style
 from stencilnet.tasks.edges import find_edges
 
@@ -17,7 +17,7 @@ _PAINTING = 384
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def handbag_files() -> Files:
+def handbag_files() -> DrawnFiles:
     """Yield 512x256 pictures with black edges on white on the left, and the photo on the right."""
     for split, count in COUNTS.items():
         for number in range(count):
@@ -28,7 +28,7 @@ def handbag_files() -> Files:
             yield f"edges2handbags/{split}/{number + 1}_AB.jpg", jpeg(np.concatenate([drawing, image], 1))
 
 
-def style_files() -> Files:
+def style_files() -> DrawnFiles:
     """Yield the two paintings."""
     for name, style in zip(PAINTINGS, STYLES, strict=True):
         yield f"styles/{name}", jpeg(paint_style(style, _PAINTING))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stencilnet.data.replicas.pictures import Files, borders, jpeg, photo
+from stencilnet.data.replicas.pictures import DrawnFiles, borders, jpeg, photo
 from stencilnet.data.scenes import Fine, draw_scene, paint_style
 
 CLASS_SETS = ("cubs", "cars", "flowers", "wikiart", "sketches")
@@ -36,7 +36,7 @@ _CLASS_SIDE = 64
 _IMAGES = {"train": 6, "test": 3}
 
 
-def camvid_files() -> Files:
+def camvid_files() -> DrawnFiles:
     """Yield 240x180 photos and label maps of two sequences: indices 0-10, 11 for void."""
     table = np.full(len(Fine), _CAMVID_VOID, np.uint8)
     for kind, index in _CAMVID.items():
@@ -51,7 +51,7 @@ def camvid_files() -> Files:
                 yield f"camvid/{split}/labels/{name}.png", _png(table[scene.labels])
 
 
-def bsds_files() -> Files:
+def bsds_files() -> DrawnFiles:
     """Yield photos, and gray maps of the share of annotators who marked a boundary."""
     for split, count in _BSDS.items():
         for number in range(count):
@@ -60,7 +60,7 @@ def bsds_files() -> Files:
             yield f"bsds500/{split}/boundaries/{1000 + number}.png", _png(borders(scene.labels).astype(np.uint8) * 204)
 
 
-def class_files() -> Files:
+def class_files() -> DrawnFiles:
     """Yield class folders of two classes that their textures tell apart."""
     textures = {label: paint_style(label, _CLASS_SIDE).astype(np.float32) for label in _CLASSES}
     for seed, name in enumerate(CLASS_SETS):

@@ -11,7 +11,7 @@ from PIL import Image
 from stencilnet.data.scenes import Scene, draw_scene
 
 Bits = npt.NDArray[np.bool_]
-Files = Iterator[tuple[str, bytes]]
+DrawnFiles = Iterator[tuple[str, bytes]]
 """Paths under the data root, and what is in them."""
 
 _FORMATS = ((128, 160), (160, 128))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stencilnet.data.official.files import label_png
-from stencilnet.data.replicas.pictures import Files, borders, jpeg, photo
+from stencilnet.data.replicas.pictures import DrawnFiles, borders, jpeg, photo
 from stencilnet.data.scenes import Fine, Scene
 from stencilnet.tasks.task import VOID
 
@@ -34,7 +34,7 @@ _SEED = 2012
 _HEADER = b"MATLAB 5.0 MAT-file, Platform: GLNXA64, Created on: Mon Nov  7 00:00:00 2011".ljust(116)
 
 
-def voc_files() -> Files:
+def voc_files() -> DrawnFiles:
     """Yield the files of VOC 2012; its photos are also those of SBD."""
     folder = "VOCdevkit/VOC2012"
     held = {number for numbers in VOC_LISTS.values() for number in numbers}
@@ -49,7 +49,7 @@ def voc_files() -> Files:
         yield f"{folder}/ImageSets/Segmentation/{split}.txt", _list(numbers)
 
 
-def sbd_files() -> Files:
+def sbd_files() -> DrawnFiles:
     """Yield the files of SBD."""
     folder = "benchmark_RELEASE/dataset"
     for split, numbers in SBD_LISTS.items():

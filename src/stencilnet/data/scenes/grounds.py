@@ -4,13 +4,13 @@ import math
 
 from stencilnet.data.scenes.sketch import NEAR_HORIZON, Colour, Material, Point, gain, mix, rgb, vary
 from stencilnet.data.scenes.spaces import Fine
-from stencilnet.data.scenes.stage import Line, Stage, level, sloping
+from stencilnet.data.scenes.stage import GroundLine, SceneDraft, level, sloping
 from stencilnet.data.scenes.textures import Texture
 
 _DASH = ((0.0, 0.0), (0.1, 0.0), (0.1, 0.028), (0.0, 0.028))
 
 
-def hills(stage: Stage, count: int, tall: float) -> None:
+def hills(stage: SceneDraft, count: int, tall: float) -> None:
     """Ridges behind the ground, hazier and bluer with the distance; high ones are rock with snow."""
     rng, sketch, light = stage.rng, stage.sketch, stage.mood.light
     for layer in range(count):
@@ -41,7 +41,7 @@ def hills(stage: Stage, count: int, tall: float) -> None:
         sketch.add(points, material, box, (1, 1.0), haze, near=NEAR_HORIZON * (0.3 + 0.5 * share))
 
 
-def grass(stage: Stage) -> None:
+def grass(stage: SceneDraft) -> None:
     """Grass everywhere; flowers or fallen leaves in it tell the season."""
     season, rng = stage.mood.season, stage.rng
     first, second = season.grass
@@ -56,7 +56,7 @@ def grass(stage: Stage) -> None:
     stage.strip(level(-0.02), level(1.05), material)
 
 
-def fields(stage: Stage) -> None:
+def fields(stage: SceneDraft) -> None:
     """Ploughed and sown fields near the horizon: rows tell the crop."""
     rng, width = stage.rng, stage.sketch.width
     crops: tuple[tuple[Colour, Colour], ...] = (
@@ -79,7 +79,7 @@ def fields(stage: Stage) -> None:
         x += wide + 0.03
 
 
-def water(stage: Stage, upper: Line, lower: Line) -> None:
+def water(stage: SceneDraft, upper: GroundLine, lower: GroundLine) -> None:
     """Water between two lines, tinted by the sky; `render` adds the mirror image."""
     light = stage.mood.light
     tint = mix(rgb("#2f7fa8"), light.middle, 0.45)
@@ -88,7 +88,7 @@ def water(stage: Stage, upper: Line, lower: Line) -> None:
     stage.strip(upper, lower, material)
 
 
-def road(stage: Stage, near: tuple[float, float]) -> None:
+def road(stage: SceneDraft, near: tuple[float, float]) -> None:
     """A road across the picture with a kerb on both sides and a dashed line."""
     rng, width = stage.rng, stage.sketch.width
     tilt = 0.06 * (rng.random() - 0.5)
@@ -105,7 +105,7 @@ def road(stage: Stage, near: tuple[float, float]) -> None:
         x += 0.2
 
 
-def road_away(stage: Stage) -> None:
+def road_away(stage: SceneDraft) -> None:
     """A road that winds towards the horizon."""
     rng, width = stage.rng, stage.sketch.width
     foot, bend = width * (0.25 + 0.5 * rng.random()), 0.5 * (rng.random() - 0.5)

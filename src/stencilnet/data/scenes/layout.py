@@ -8,7 +8,7 @@ from stencilnet.data.scenes.mood import Mood, draw_mood
 from stencilnet.data.scenes.pen import Pen
 from stencilnet.data.scenes.sketch import Material, Sketch, gain, rgb, vary
 from stencilnet.data.scenes.spaces import Fine
-from stencilnet.data.scenes.stage import Draw, Stage, level
+from stencilnet.data.scenes.stage import Draw, SceneDraft, level
 from stencilnet.data.scenes.textures import Texture
 
 
@@ -17,13 +17,15 @@ def compose(rng: Random, width: float, height: float) -> tuple[Sketch, Mood]:
     mood = draw_mood(rng)
     kind = rng.choices((_meadow, _coast, _lake, _town, _farm), (0.2, 0.25, 0.17, 0.22, 0.16))[0]
     horizon = height * (0.34 + 0.14 * rng.random())
-    stage = Stage(rng=rng, mood=mood, sketch=Sketch(width=width, height=height, horizon=horizon, shadow=mood.shadow))
+    stage = SceneDraft(
+        rng=rng, mood=mood, sketch=Sketch(width=width, height=height, horizon=horizon, shadow=mood.shadow)
+    )
     kind(stage)
     stage.draw_things()
     return stage.sketch, mood
 
 
-def _balloons(stage: Stage, count: float) -> None:
+def _balloons(stage: SceneDraft, count: float) -> None:
     """Hot-air balloons in the sky."""
     rng, sketch = stage.rng, stage.sketch
     total = count * max(sketch.width, 0.7)
@@ -42,7 +44,7 @@ _HERD: tuple[Draw, ...] = (figures.cow, figures.sheep, figures.horse, figures.pi
 _BOATS: tuple[Draw, ...] = (props.sailing_boat, props.sailing_boat, props.steamer, props.rowing_boat)
 
 
-def _meadow(stage: Stage) -> None:
+def _meadow(stage: SceneDraft) -> None:
     """Rolling grassland with a winding road, trees and strollers."""
     hills(stage, 3, 0.16)
     _balloons(stage, 0.75)
@@ -60,7 +62,7 @@ def _meadow(stage: Stage) -> None:
     stage.scatter(_SHRUBS, 2, (0.4, 1.0), 1.0)
 
 
-def _farm(stage: Stage) -> None:
+def _farm(stage: SceneDraft) -> None:
     """Fields, a farmhouse, fences and the herd."""
     hills(stage, 2, 0.1)
     _balloons(stage, 0.3)
@@ -75,7 +77,7 @@ def _farm(stage: Stage) -> None:
     stage.scatter(_SHRUBS, 1.5, (0.3, 1.0), 1.0)
 
 
-def _coast(stage: Stage) -> None:
+def _coast(stage: SceneDraft) -> None:
     """Sea and beach: boats, parasols, palms."""
     rng = stage.rng
     if rng.random() < 0.6:
@@ -105,7 +107,7 @@ def _coast(stage: Stage) -> None:
     stage.scatter((buildings.fence,), 0.3, (0.7, 0.9), 2.4)
 
 
-def _lake(stage: Stage) -> None:
+def _lake(stage: SceneDraft) -> None:
     """Mountains mirrored in a lake, woods on its banks."""
     rng = stage.rng
     hills(stage, 3, 0.26)
@@ -126,7 +128,7 @@ def _lake(stage: Stage) -> None:
     stage.scatter(_SHRUBS, 1.6, (near + 0.1, 1.05), 1.0)
 
 
-def _town(stage: Stage) -> None:
+def _town(stage: SceneDraft) -> None:
     """A row of houses along a road."""
     rng, width = stage.rng, stage.sketch.width
     hills(stage, 1, 0.1)

@@ -26,7 +26,7 @@ _SENSOR_NOISE = 0.008
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
+class Raster:
     """The large picture: world coordinates of its pixels and the part each one shows."""
 
     rows: int
@@ -37,7 +37,7 @@ class View:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class PartTable:
     """One entry per part; see `Sketch.add`. Part 0 is the sky."""
 
     numbers: Floats
@@ -71,7 +71,7 @@ def render(sketch: Sketch, mood: Mood, size: tuple[int, int], seed: list[int]) -
     return np.ascontiguousarray(image.astype(np.uint8).transpose(1, 2, 0)), labels
 
 
-def rasterise(sketch: Sketch, size: tuple[int, int]) -> View:
+def rasterise(sketch: Sketch, size: tuple[int, int]) -> Raster:
     """Find the part under each pixel of the large picture, twice `size`."""
     rows, columns = 2 * size[0], 2 * size[1]
     unit = min(rows, columns)
@@ -80,7 +80,7 @@ def rasterise(sketch: Sketch, size: tuple[int, int]) -> View:
     for index, points in enumerate(sketch.polygons, start=1):
         draw.polygon([(x * unit - 0.5, y * unit - 0.5) for x, y in points], fill=index)
     y, x = np.divmod(np.arange(rows * columns, dtype=np.int32), np.int32(columns))
-    return View(
+    return Raster(
         rows=rows,
         columns=columns,
         x=(x.astype(np.float32) + 0.5) / unit,
@@ -89,10 +89,10 @@ def rasterise(sketch: Sketch, size: tuple[int, int]) -> View:
     )
 
 
-def table_of(sketch: Sketch) -> Table:
+def table_of(sketch: Sketch) -> PartTable:
     """Collect the parts' numbers."""
     rows = np.array([(0.0,) * 17 + (Fine.SKY, Texture.PLAIN, 0.0), *sketch.rows], dtype=np.float32)
-    return Table(
+    return PartTable(
         numbers=np.ascontiguousarray(rows[:, [*range(17), 19]].T),
         labels=rows[:, 17].astype(np.uint8),
         textures=rows[:, 18].astype(np.uint8),
@@ -111,7 +111,7 @@ def _shadow(sketch: Sketch, size: tuple[int, int]) -> Floats:
     return np.asarray(large, dtype=np.float32).ravel() / 255
 
 
-def _surfaces(view: View, table: Table, mood: Mood, horizon: float, shadow: Floats) -> Floats:
+def _surfaces(view: Raster, table: PartTable, mood: Mood, horizon: float, shadow: Floats) -> Floats:
     """Colour (3, N) of everything but the sky, which is left black."""
     parts, numbers = view.parts, table.numbers
     dx, dy = view.x - numbers[6].take(parts), view.y - numbers[7].take(parts)
@@ -143,13 +143,13 @@ def _surfaces(view: View, table: Table, mood: Mood, horizon: float, shadow: Floa
     return colour
 
 
-def within_box(table: Table, parts: Indices, dx: Floats, dy: Floats) -> tuple[Floats, Floats]:
+def within_box(table: PartTable, parts: Indices, dx: Floats, dy: Floats) -> tuple[Floats, Floats]:
     """Places in the parts' boxes, from -1 to 1, of points at (dx, dy) from their middles."""
     across, along = table.numbers[8].take(parts), table.numbers[9].take(parts)
     return np.clip(dx * across, -1, 1), np.clip(dy * along, -1, 1)
 
 
-def facing(table: Table, parts: Indices, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+def facing(table: PartTable, parts: Indices, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
     """Normals as they are shaded by: x right, y down, z towards the viewer. `x` and `y` are places in a part's box."""
     numbers = table.numbers
     nx = numbers[10].take(parts) * x + numbers[12].take(parts)
@@ -214,7 +214,7 @@ def _cloud_cover(x: Floats, height: Floats, light: Light, mood: Mood) -> tuple[F
     return density, np.clip(0.55 + 0.55 * (lump - towards) + 0.1 * (lump - light.cover), 0, 1)
 
 
-def _on_near_bank(view: View, table: Table, water: Indices, horizon: float) -> Bools:
+def _on_near_bank(view: Raster, table: PartTable, water: Indices, horizon: float) -> Bools:
     """Which pixels (N,) show things that stand on this side of the water, which it can't mirror.
 
     How far a thing stands follows from its haze. Balloons hang in the air: their haze says nothing of a bank.
@@ -228,7 +228,7 @@ def _on_near_bank(view: View, table: Table, water: Indices, horizon: float) -> B
     return np.asarray(near.take(view.parts), dtype=bool)
 
 
-def _reflections(view: View, water: Indices, near: Bools, colour: Floats) -> Floats:
+def _reflections(view: Raster, water: Indices, near: Bools, colour: Floats) -> Floats:
     """Water (3, N) with the mirror image, broken by ripples, of what stands above it in its column."""
     blind = near.copy()
     blind[water] = True

@@ -10,22 +10,22 @@ from stencilnet.data.scenes.pen import Pen
 from stencilnet.data.scenes.sketch import HAZE_FALL, HAZE_MOST, Material, Sketch, metre
 
 Draw = Callable[[Pen], None]
-Line = Callable[[float], float]
+GroundLine = Callable[[float], float]
 """A line across the ground: s for each x / width."""
 
 
-def level(s: float) -> Line:
+def level(s: float) -> GroundLine:
     """The straight line at s."""
     return lambda _: s
 
 
-def sloping(s: float, tilt: float) -> Line:
+def sloping(s: float, tilt: float) -> GroundLine:
     """A straight line through s in the middle of the picture."""
     return lambda t: s + tilt * (t - 0.5)
 
 
 @dataclass(kw_only=True)
-class Stage:
+class SceneDraft:
     """A scene in the making.
 
     Places on the ground are (x, s): x in world coordinates, s from 0 at the horizon to 1 at the picture's lower edge.
@@ -90,14 +90,14 @@ class Stage:
             mirror=1 if self.rng.random() < 0.5 else -1,
         )
 
-    def strip(self, upper: Line, lower: Line, material: Material) -> None:
+    def strip(self, upper: GroundLine, lower: GroundLine, material: Material) -> None:
         """A part of the ground between two lines, each giving s for x / width in [0, 1]."""
         steps = [k / 20 for k in range(-1, 22)]
         width = self.sketch.width
         points = [(t * width, self.row(upper(t))) for t in steps]
         self.sketch.ground(points + [(t * width, self.row(lower(t))) for t in reversed(steps)], material)
 
-    def wave(self, middle: float, amplitude: float, tilt: float = 0.0) -> Line:
+    def wave(self, middle: float, amplitude: float, tilt: float = 0.0) -> GroundLine:
         """A gently winding line around s = `middle`."""
         first, second = self.rng.random() * math.tau, self.rng.random() * math.tau
         return lambda t: (

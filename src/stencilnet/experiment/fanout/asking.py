@@ -1,6 +1,5 @@
 """What a cluster is asked for: ``--ask KEY=VALUE``, under the engines' own names."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from importlib.util import find_spec
@@ -8,6 +7,7 @@ from shutil import which
 from typing import Any, Literal
 
 from stencilnet.experiment.reading import ConfigError
+from stencilnet.text.strict_json import loads
 
 _DAY = 24 * 60
 _NUMBERS = {"timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node"}
@@ -73,8 +73,8 @@ def read_ask(engine: str, words: Sequence[str]) -> RayAsk | SlurmAsk:
 
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
-    except json.JSONDecodeError:
+        return loads(text)
+    except ValueError:
         return text
 
 

@@ -1,0 +1,203 @@
+"""How plain data (parsed JSON or YAML) become dataclasses: strictly, and each mistake by its path."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from math import isfinite
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+import cattrs
+from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
+
+from stencilnet.text.shortening import brief, listed
+
+T = TypeVar("T")
+
+NAMES: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a mapping",
+}
+"""What types are called in messages."""
+
+
+class MismatchError(TypeError):
+    """A value of another type than its field's.
+
+    Attributes:
+        expected: The field's type, a key of `NAMES`.
+        value: What was there; None also where there was nothing.
+    """
+
+    def __init__(self, expected: type, value: object) -> None:
+        super().__init__(f"expected {NAMES[expected]}, but got {shown(value)}")
+        self.expected = expected
+        self.value = value
+
+
+class UnknownKeysError(ValueError):
+    """Keys that a dataclass has no field for.
+
+    Attributes:
+        names: The keys, sorted.
+        known: Names of the fields.
+    """
+
+    def __init__(self, names: list[str], known: list[str]) -> None:
+        super().__init__(f"unknown keys: {listed(names)}. Known here: {', '.join(known)}")
+        self.names = names
+        self.known = known
+
+
+class StructureError(ValueError):
+    """Plain data that do not fit a dataclass.
+
+    Attributes:
+        mistakes: All that is wrong: where, and the error there.
+    """
+
+    def __init__(self, mistakes: list[tuple[str, Exception]]) -> None:
+        super().__init__("; ".join(f"{path or 'the data'}: {error}" for path, error in mistakes))
+        self.mistakes = mistakes
+
+
+def strict_converter(*, complete: bool = False) -> cattrs.Converter:
+    """Return a converter between plain data and dataclasses that takes no value for one of another type.
+
+    Args:
+        complete: Whether fields with a default have to be there too; those that may be None may be left out.
+    """
+    made = cattrs.Converter(forbid_extra_keys=True)
+    for plain in (bool, int, float, str):
+        made.register_structure_hook(plain, _strictly(plain))
+
+    def section(kind: Any) -> Callable[[Any, Any], Any]:
+        inner = made.gen_structure_attrs_fromdict(kind)
+        return _of_kind(dict, _with_all_fields(kind, inner) if complete else inner)
+
+    made.register_structure_hook_factory(dataclasses.is_dataclass, section)
+    for mapping in (dict, Mapping):
+        made.register_structure_hook_factory(
+            _made_of(mapping), lambda kind: _of_kind(dict, made.gen_structure_mapping(kind))
+        )
+    made.register_structure_hook_factory(_made_of(tuple), lambda kind: _of_kind(list, _row(get_args(kind), made)))
+    made.register_structure_hook_factory(_made_of(Literal), lambda kind: _one_of(get_args(kind)))
+    return made
+
+
+def structured(data: object, kind: type[T], converter: cattrs.Converter) -> T:
+    """Return plain data as a dataclass.
+
+    Args:
+        data: The data.
+        kind: The dataclass.
+        converter: One of `strict_converter`.
+
+    Raises:
+        StructureError: If they do not fit; it holds every mistake.
+    """
+    try:
+        return converter.structure(data, kind)
+    except (cattrs.BaseValidationError, ValueError, TypeError) as error:
+        raise StructureError(list(_mistakes(error, ""))) from None
+
+
+def name_of(value: object) -> str:
+    """Return what a value is, in the words of messages."""
+    if value is None:
+        return "nothing"
+    return NAMES.get(type(value), type(value).__name__)
+
+
+def shown(value: object) -> str:
+    """Return what a value is, and the value, shortened."""
+    return name_of(value) if value is None else f"{name_of(value)} {brief(value)}"
+
+
+def _made_of(origin: Any) -> Callable[[Any], bool]:
+    def predicate(kind: Any) -> bool:
+        found: Any = get_origin(kind)
+        return found is origin
+
+    return predicate
+
+
+def _of_kind(expected: type, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Check that a value is a mapping or a list before its items are structured: cattrs takes that for granted."""
+
+    def structure(value: Any, target: Any) -> Any:
+        if not isinstance(value, (list, tuple) if expected is list else expected):
+            raise MismatchError(expected, value)
+        return inner(value, target)
+
+    return structure
+
+
+def _with_all_fields(kind: Any, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Take None for a field that is not there, and so refuse it unless it may be None."""
+    absent = dict.fromkeys(_fields(kind))
+    return lambda value, target: inner({**absent, **value}, target)
+
+
+def _fields(kind: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(kind)]
+
+
+def _row(members: tuple[Any, ...], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
+    """Tuples hold one type: any number (``tuple[int, ...]``), or as many as are written."""
+    item, count = members[0], None if members[-1] is Ellipsis else len(members)
+
+    def structure(value: Any, _: Any) -> Any:
+        if count is not None and len(value) != count:
+            raise ValueError(f"expected a list of {count}, but got {len(value)}: {brief(list(value))}")
+        return tuple(converter.structure(value, list[item]))  # type: ignore[valid-type]
+
+    return structure
+
+
+def _one_of(choices: tuple[Any, ...]) -> Callable[[Any, Any], Any]:
+    def structure(value: Any, _: Any) -> Any:
+        if value not in choices:
+            raise ValueError(f"expected one of {', '.join(map(str, choices))}, but got {brief(value)}")
+        return value
+
+    return structure
+
+
+def _strictly(expected: type) -> Callable[[Any, type], Any]:
+    """A plain value must be of its type already: no "5" for 5, no 1 for true."""
+
+    def structure(value: Any, _: type) -> Any:
+        if expected is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"expected a finite number, but got {value}")
+        if type(value) is not expected:
+            raise MismatchError(expected, value)
+        return value
+
+    return structure
+
+
+def _mistakes(error: BaseException, path: str) -> Iterator[tuple[str, Exception]]:
+    """Walk cattrs's nested groups and yield each mistake with its path."""
+    if isinstance(error, ClassValidationError):
+        noted, whole = error.group_exceptions()
+        for inner, note in noted:
+            yield from _mistakes(inner, f"{path}.{note.name}" if path else note.name)
+        for inner in whole:
+            yield from _mistakes(inner, path)
+    elif isinstance(error, IterableValidationError):
+        noted_items, whole = error.group_exceptions()
+        for inner, item in noted_items:
+            yield from _mistakes(inner, f"{path}.{item.index}")
+        for inner in whole:
+            yield from _mistakes(inner, path)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        yield path, UnknownKeysError(sorted(map(str, error.extra_fields)), _fields(error.cl))
+    elif isinstance(error, KeyError | ValueError | TypeError):
+        yield path, error
+    else:
+        raise error
