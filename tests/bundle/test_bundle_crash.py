@@ -208,6 +208,7 @@ def test_removing(bundle: Path, tmp_path: Path, as_bytes: AsBytes) -> None:
     assert seen == {True, False}
 
 
+@pytest.mark.slow
 def test_saving_a_new_bundle(tmp_path: Path, make_net: MakeNet, as_bytes: AsBytes) -> None:
     net, work = make_net("shapes", "colour"), tmp_path / "work"
     expected = {name: as_bytes(net.state.weights(name)) for name in net.tasks}
@@ -223,6 +224,7 @@ def test_saving_a_new_bundle(tmp_path: Path, make_net: MakeNet, as_bytes: AsByte
     assert seen == {True, False}
 
 
+@pytest.mark.slow
 def test_saving_over_a_bundle(bundle: Path, tmp_path: Path, make_net: MakeNet, as_bytes: AsBytes) -> None:
     net, before, work = make_net("shapes", "colour", "clean"), weights(bundle, as_bytes), tmp_path / "work"
     work.mkdir()

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -113,6 +112,5 @@ def style_image(task: StyleTransfer, root: Path) -> Tensor:
     return to_tensor(picture.resize(size)).float() / 255
 
 
-@cache
 def _painted(name: str, size: int) -> Tensor:
     return torch.from_numpy(paint_style(name, size)).permute(2, 0, 1).float() / 255
