@@ -254,7 +254,15 @@ def test_the_trained_weights_are_the_states(method: Method, lab: Lab, as_bytes: 
 
 
 @by_name(KEEPING)
-@pytest.mark.parametrize("order", list(permutations("abc")), ids="".join)
+@pytest.mark.parametrize(
+    "order",
+    [  # in two of the six, every pair of tasks comes both ways
+        pytest.param(
+            order, id="".join(order), marks=() if order in (("a", "b", "c"), ("c", "b", "a")) else pytest.mark.slow
+        )
+        for order in permutations("abc")
+    ],
+)
 def test_no_forgetting_in_any_order(method: Method, order: tuple[str, ...], lab: Lab, as_bytes: AsBytes) -> None:
     state = lab.start(method)
     outputs = {"first": lab.output(state, "first")}
@@ -338,7 +346,7 @@ REFUSING = {
 """Those that cannot hold a quantised task in place, and what they say."""
 
 
-@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("norm", ["instance"])
 @pytest.mark.parametrize("method", METHODS, ids=[label(method, "instance") for method in METHODS])
 def test_quantised_tasks_before_another_method(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
     """Methods that do not forget leave them as they are; seeded weights stay so even while the shared ones move."""
@@ -359,7 +367,7 @@ def test_quantised_tasks_before_another_method(method: Method, lab: Lab, as_byte
     assert lab.output(later, "c").isfinite().all()
 
 
-@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("norm", ["instance"])
 @pytest.mark.parametrize("method", METHODS, ids=[label(method, "instance") for method in METHODS])
 def test_quantised_tasks_after_another_method(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
     state = lab.learn(method, lab.start(method), "a")
