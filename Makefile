@@ -3,19 +3,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-TRAINING_TESTS := tests/training tests/runtime tests/models/test_acceleration.py tests/experiment/test_learning.py \
-	tests/experiment/test_run.py
+BF16_TESTS := $(addprefix tests/training/, test_compiling.py test_trainer_settings.py test_accumulation.py \
+	test_fit_resume.py) tests/runtime/test_engine.py tests/runtime/test_engine_many.py \
+	tests/models/test_acceleration.py tests/experiment/test_learning.py
 
-.PHONY: demo test test-bf16 lint clean
+.PHONY: demo test test-slow test-bf16 lint clean
 
 demo: $(VENV)/ready  ## train six tasks over one frozen network on embedded data; ends with runs/demo/report.html
 	$(BIN)/stencil demo --out runs/demo
 
-test: $(VENV)/ready lint  ## lint, types, import contracts, tests
-	$(BIN)/python -m pytest -n 2
+test: $(VENV)/ready lint  ## lint, types, import contracts, and all tests but the slow ones
+	$(BIN)/python -m pytest -n 2 -m "not slow"
 
-test-bf16: $(VENV)/ready  ## the tests that train, as on a processor that has bfloat16 if this has not, or the reverse
-	$(BIN)/python -m pytest -n 2 --bf16 other $(TRAINING_TESTS)
+test-slow: $(VENV)/ready  ## the tests marked slow: Ray, Slurm, torchrun, every shipped config, every line of the README
+	$(BIN)/python -m pytest -n 2 -m slow
+
+test-bf16: $(VENV)/ready  ## where a precision is left open: as on a processor that has bfloat16 if this has not, or the reverse
+	$(BIN)/python -m pytest -n 2 -m "not slow" --bf16 other $(BF16_TESTS)
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

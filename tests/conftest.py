@@ -17,6 +17,8 @@ from stencilnet.models import fresh_head, fresh_weights, layout_of
 from stencilnet.models.acceleration import has_fast_bf16
 from stencilnet.models.columns import run
 
+from .command_line import Stencil, command_line
+
 torch.set_num_threads(1)
 
 
@@ -149,3 +151,9 @@ class TinyFit:
 def make_fit() -> type[TinyFit]:
     """The class itself: ``make_fit(backbone, seed=..., steps=..., lr=...)`` is a `stencilnet.methods.Fit`."""
     return TinyFit
+
+
+@pytest.fixture
+def stencil(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Stencil:
+    """The command line in this process; see `command_line`."""
+    return command_line(tmp_path_factory.mktemp("streams"), monkeypatch)

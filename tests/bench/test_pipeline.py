@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,8 @@ from stencilnet.bench.render import pipeline_plain, pipeline_table
 from stencilnet.evaluation.render import to_text
 from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.reading import read_config
+
+from ..command_line import Stencil
 
 ROOT = Path()
 
@@ -96,10 +96,9 @@ def test_the_machine_is_named() -> None:
     assert facts["cpu"] in facts["hardware"]
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(stencil: Stencil, tmp_path: Path) -> None:
     words = "bench demo/tiny --only colour --workers 0 --batches 2 --repetitions 2 --json"
-    command = [sys.executable, "-m", "stencilnet", *words.split()]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = stencil(*words.split(), cwd=tmp_path)
     found = json.loads(done.stdout)
     assert found["repetitions"] == 2
     assert found["machine"]["torch"]

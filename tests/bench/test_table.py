@@ -1,8 +1,6 @@
 """Every row of the performance table runs, at a tiny size; what is timed is right, whatever the time."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +24,8 @@ from stencilnet.evaluation.render import to_text
 from stencilnet.masks import Masks
 from stencilnet.models import UNet
 
+from ..command_line import Stencil
+
 SLOW = {"memory-large"}
 """Rows that are another's in all but the batch, and take a process each."""
 
@@ -34,12 +34,23 @@ HANGS_ON_THE_MACHINE = {"training", "auto"}
 """Rows that need bfloat16 instructions or a compiler."""
 
 
+LONG = {"memory", "auto", "demo"}
+"""Rows that compile, train whole runs, or start several processes."""
+
+
 @pytest.fixture
 def setting(tmp_path: Path) -> Setting:
     return Setting(device="cpu", width=4, size=64, repetitions=2, folder=tmp_path, say=lambda _: None)
 
 
-@pytest.mark.parametrize("name", [row.name for row in ROWS if row.name not in SLOW])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(row.name, marks=pytest.mark.slow if row.name in LONG else ())
+        for row in ROWS
+        if row.name not in SLOW
+    ],
+)
 def test_every_row_gives_numbers_or_a_reason(name: str, setting: Setting) -> None:
     (result,) = measure_rows(setting, [name])
     assert result.row.name == name
@@ -243,14 +254,9 @@ def test_what_is_not_here_is_told(setting: Setting, monkeypatch: pytest.MonkeyPa
     assert list(measure_rows(setting)) == [Result(row=lost, found=None, reason="no such thing")]
 
 
-def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stencilnet", "bench", *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200)
-
-
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(stencil: Stencil, tmp_path: Path) -> None:
     words = "--device cpu --width 4 --size 64 --row disk-tenth --row switch --repetitions 2 --json --out here"
-    done = run(*words.split(), cwd=tmp_path)
+    done = stencil("bench", *words.split(), cwd=tmp_path)
     report = json.loads(done.stdout)
     assert [entry["row"] for entry in report["rows"]] == ["switch", "disk-tenth"]
     assert report["machine"]["torch"]
@@ -276,8 +282,8 @@ def test_the_command(tmp_path: Path) -> None:
         ("--repetitions 1 --row switch", "at least 2 repetitions"),
     ],
 )
-def test_is_usage_error(words: str, message: str, tmp_path: Path) -> None:
-    done = run(*words.split(), cwd=tmp_path)
+def test_usage_errors(words: str, message: str, stencil: Stencil, tmp_path: Path) -> None:
+    done = stencil("bench", *words.split(), cwd=tmp_path)
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stdout == ""

@@ -69,7 +69,7 @@ def test_two_decoders_give_back_every_bit(shape: tuple[int, ...], share: float, 
     np.testing.assert_array_equal(slowly(code, bits.size), bits.reshape(-1))
 
 
-@pytest.mark.parametrize("count", [1, 7, 254, 255, 256, 510, 511, 20_000, 600_001])
+@pytest.mark.parametrize("count", [1, 254, 255, 256, 511, 150_001])
 @pytest.mark.parametrize("kept", [True, False])
 def test_masks_of_one_kind_of_bit_take_next_to_nothing(count: int, kept: bool) -> None:
     bits = np.full(count, kept)
@@ -79,7 +79,7 @@ def test_masks_of_one_kind_of_bit_take_next_to_nothing(count: int, kept: bool) -
     np.testing.assert_array_equal(slowly(code, count), bits)
 
 
-@pytest.mark.parametrize("at", [0, 1, 253, 254, 255, 256, 509, 510, 511, 998, 999])
+@pytest.mark.parametrize("at", [0, 253, 254, 255, 256, 510, 999])
 def test_a_lone_bit_is_found_wherever_it_is(at: int) -> None:
     bits = np.arange(1000) == at
     for mask in (bits, ~bits):
@@ -88,9 +88,14 @@ def test_a_lone_bit_is_found_wherever_it_is(at: int) -> None:
         np.testing.assert_array_equal(slowly(code, 1000), mask)
 
 
-@pytest.mark.parametrize("share", [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.45, 0.48, 0.5])
-@pytest.mark.parametrize("count", [100_000, 1_000_000])
-@pytest.mark.parametrize("rarer", [0, 1])
+@pytest.mark.parametrize(
+    ("share", "count", "rarer"),
+    [
+        *((share, 100_000, 0) for share in (0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.3, 0.4, 0.45, 0.48, 0.5)),
+        *((share, 100_000, 1) for share in (0.001, 0.1, 0.45)),
+        (0.003, 1_000_000, 1),
+    ],
+)
 def test_code_is_about_as_small_as_the_entropy(share: float, count: int, rarer: int) -> None:
     bits = drawn(count, share, seed=count) == bool(rarer)
     code, entropy = encode_bits(packed(bits)), entropy_bytes(bits)

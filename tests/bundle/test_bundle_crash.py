@@ -166,6 +166,52 @@ def test_adding(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Re
     assert seen == {True, False}
 
 
+def test_removing(bundle: Path, tmp_path: Path, as_bytes: AsBytes) -> None:
+    before, work = weights(bundle, as_bytes), tmp_path / "work"
+    work.mkdir()
+    seen = set()
+    for place, done in cut_everywhere(bundle, work, lambda place: remove_task(place, "colour")):
+        after = weights(place, as_bytes)
+        seen.add("colour" in after)
+        assert after == {name: before[name] for name in after}
+        assert "shapes" in after
+        report = verify(place)
+        assert report.ok, report.findings
+        assert all("/tasks/.gone-colour-" in f.file or "/.new-" in f.file for f in report.findings)
+        assert not done or report.findings == ()
+        if "colour" in after:
+            remove_task(place, "colour")
+    assert seen == {True, False}
+
+
+@pytest.mark.slow
+def test_saving_a_new_bundle(tmp_path: Path, make_net: MakeNet, as_bytes: AsBytes) -> None:
+    net, work = make_net("shapes", "colour"), tmp_path / "work"
+    expected = {name: as_bytes(net.state.weights(name)) for name in net.tasks}
+    work.mkdir()
+    seen = set()
+    for place, _ in cut_everywhere(tmp_path / "none", work, lambda place: save(net, place)):
+        seen.add(place.exists())
+        if place.exists():  # then it is whole
+            assert weights(place, as_bytes) == expected
+            assert verify(place).ok
+        save(net, place)
+        assert weights(place, as_bytes) == expected
+    assert seen == {True, False}
+
+
+@pytest.mark.slow
+def test_saving_over_a_bundle(bundle: Path, tmp_path: Path, make_net: MakeNet, as_bytes: AsBytes) -> None:
+    net, before, work = make_net("shapes", "colour", "clean"), weights(bundle, as_bytes), tmp_path / "work"
+    work.mkdir()
+    for place, _ in cut_everywhere(bundle, work, lambda place: save(net, place)):
+        after = weights(place, as_bytes)
+        assert {name: after[name] for name in before} == before
+        assert verify(place).ok
+        save(net, place)
+        assert list(weights(place, as_bytes)) == ["shapes", "colour", "clean"]
+
+
 def test_a_full_disk_leaves_nothing_behind(
     bundle: Path, make_delta: MakeDelta, records: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Verbs, exit codes, and what is said on which stream."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from PIL import Image
 
 import stencilnet as sn
 from stencilnet.data.scenes import Scenes
+
+from ..command_line import Stencil
 
 TASK = """
 title: One more
@@ -28,27 +31,28 @@ tasks:
 """
 
 
-def stencil(*words: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stencilnet", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a bundle of one task, a config, and photos."""
+    folder = tmp_path_factory.mktemp("learned")
     scenes = sn.Splits(
         train=Scenes(count=4, size=32, space="coarse"), validation=Scenes(count=2, size=32, first=9, space="coarse")
     )
     things = sn.Segmentation(classes=("background", "plant", "building", "vehicle", "person", "animal", "toy"))
     config = sn.Learning(view=sn.View(crop=32), recipe=sn.Recipe(steps=2, batch=2))
-    sn.save(
-        sn.learn(sn.MultiTaskNet(sn.UNet(width=2)), things, scenes, name="things", config=config), tmp_path / "bundle"
-    )
-    (tmp_path / "my.yaml").write_text(TASK)
-    (tmp_path / "photos").mkdir()
-    Image.effect_noise((40, 33), 50).convert("RGB").save(tmp_path / "photos" / "a.jpg")
-    (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8 not a photo")
-    return tmp_path
+    net = sn.learn(sn.MultiTaskNet(sn.UNet(width=2)), things, scenes, name="things", config=config)
+    sn.save(net, folder / "bundle")
+    (folder / "my.yaml").write_text(TASK)
+    (folder / "photos").mkdir()
+    Image.effect_noise((40, 33), 50).convert("RGB").save(folder / "photos" / "a.jpg")
+    (folder / "photos" / "broken.jpg").write_bytes(b"\xff\xd8 not a photo")
+    return folder
+
+
+@pytest.fixture
+def desk(learned: Path, tmp_path: Path) -> Path:
+    """The same folder, to be written to."""
+    return shutil.copytree(learned, tmp_path / "desk")
 
 
 def test_help_is_quick_and_loads_no_torch(tmp_path: Path) -> None:
@@ -57,7 +61,7 @@ def test_help_is_quick_and_loads_no_torch(tmp_path: Path) -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_add_run_evaluate_and_remove(desk: Path) -> None:
+def test_add_run_evaluate_and_remove(stencil: Stencil, desk: Path) -> None:
     things = (desk / "bundle" / "tasks" / "things" / "task.json").read_bytes()
     added = stencil("add", "bundle", "my.yaml", cwd=desk)
     assert (added.returncode, added.stdout) == (0, "added   colour\n"), added.stderr
@@ -85,22 +89,21 @@ def test_add_run_evaluate_and_remove(desk: Path) -> None:
     assert stencil("verify", "bundle", cwd=desk).returncode == 0
 
 
-def test_one_bad_photo_does_not_stop_the_others(desk: Path) -> None:
+def test_one_bad_photo_does_not_stop_the_others(stencil: Stencil, desk: Path) -> None:
     ran = stencil("run", "bundle", "things", "photos", "-o", "out", cwd=desk)
     assert ran.returncode == 1
     assert ran.stdout == "out/a.png\n"
     assert "broken.jpg" in ran.stderr
-    assert "Traceback" not in ran.stderr
 
 
-def test_photos_that_are_left_out_are_counted_on_stderr(desk: Path) -> None:
+def test_photos_that_are_left_out_are_counted_on_stderr(stencil: Stencil, desk: Path) -> None:
     (desk / "photos" / "broken.jpg").rename(desk / "photos" / "b.heic")
     ran = stencil("run", "bundle", "things", "photos", "-o", "out", cwd=desk)
     assert (ran.returncode, ran.stdout) == (0, "out/a.png\n")
     assert ran.stderr == "photos: 1 file was left out, of formats that are not read: .heic (1)\n"
 
 
-def test_outputs_are_no_inputs_of_a_second_run(desk: Path) -> None:
+def test_outputs_are_no_inputs_of_a_second_run(stencil: Stencil, desk: Path) -> None:
     (desk / "photos" / "broken.jpg").unlink()
     first = stencil("run", "bundle", "things", "photos", "-o", "photos/out", cwd=desk)
     again = stencil("run", "bundle", "things", "photos", "-o", "photos/out", cwd=desk)
@@ -110,7 +113,7 @@ def test_outputs_are_no_inputs_of_a_second_run(desk: Path) -> None:
     assert sorted(path.name for path in (desk / "photos" / "out").rglob("*")) == ["a.png"]
 
 
-def test_damage_is_found(desk: Path) -> None:
+def test_damage_is_found(stencil: Stencil, desk: Path) -> None:
     backbone = desk / "bundle" / "model.safetensors"
     data = bytearray(backbone.read_bytes())
     data[-1] ^= 1
@@ -139,16 +142,19 @@ def test_damage_is_found(desk: Path) -> None:
         (("frobnicate",), 2, "No such command"),
     ],
 )
-def test_refusals_are_one_message(words: tuple[str, ...], code: int, message: str, desk: Path) -> None:
+def test_refusals_are_one_message(
+    words: tuple[str, ...], code: int, message: str, stencil: Stencil, desk: Path
+) -> None:
     done = stencil(*words, cwd=desk)
     assert done.returncode == code, done.stderr
     assert message in done.stderr
-    assert "Traceback" not in done.stderr
     assert done.stdout == ""
 
 
 @pytest.mark.parametrize("words", [("train",), ("compare",), ("train", "--dry-run"), ("add",)], ids=" ".join)
-def test_data_that_teach_nothing_are_a_mistake_in_the_config(words: tuple[str, ...], desk: Path) -> None:
+def test_data_that_teach_nothing_are_a_mistake_in_the_config(
+    words: tuple[str, ...], stencil: Stencil, desk: Path
+) -> None:
     for part in ("images", "labels"):
         (desk / part).mkdir()
         for index in range(3):

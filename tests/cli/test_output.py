@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,8 @@ from stencilnet.bundle import add_task
 from stencilnet.bundle.card import write_card
 from stencilnet.masks import Replace, TaskDelta
 from stencilnet.models import TaskRecord
+
+from ..command_line import Stencil
 
 HOSTILE = "\x1b[2J\x9b31m\u202e <script>alert(1)</script> | a\nlast: ok"
 NOT_UTF8 = os.fsdecode(b"caf\xe9.png")
@@ -35,12 +36,6 @@ tasks:
     view: {crop: 32, test: crop, damage: {kind: blur, sigma: 1.0}}
     recipe: {steps: 1, batch: 2}
 """
-
-
-def stencil(words: Sequence[object], cwd: Path, encoding: str = "utf-8") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "stencilnet", *map(str, words)]
-    env = {**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "100"}
-    return subprocess.run(command, cwd=cwd, capture_output=True, timeout=120, env=env)
 
 
 @pytest.fixture(scope="module")
@@ -62,45 +57,42 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
-def test_every_file_is_made_whatever_the_terminal_can_show(desk: Path, tmp_path: Path, encoding: str) -> None:
-    done = stencil(["run", "bundle", "clean", "photos", "-o", tmp_path / "out"], desk, encoding)
-    assert (done.returncode, done.stderr) == (0, b"")
+def test_every_file_is_made_whatever_the_terminal_can_show(
+    stencil: Stencil, desk: Path, tmp_path: Path, encoding: str
+) -> None:
+    done = stencil("run", "bundle", "clean", "photos", "-o", tmp_path / "out", cwd=desk, encoding=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
     assert len(list((tmp_path / "out").iterdir())) == 5
-    shown = [line.rpartition("/")[2] for line in done.stdout.decode(encoding).splitlines()]
+    shown = [line.rpartition("/")[2] for line in done.stdout.splitlines()]
     kanji = "日" if encoding == "utf-8" else r"\u65e5"
     assert set(shown) == {f"03{kanji}.png", "a.png", "caf\\xe9.png", "z\\n.png", "\\x1b[31m.png"}
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
-def test_measurements_are_printed_whatever_the_terminal_can_show(desk: Path, encoding: str) -> None:
-    done = stencil(["evaluate", "bundle", "my.yaml"], desk, encoding)
+def test_measurements_are_printed_whatever_the_terminal_can_show(stencil: Stencil, desk: Path, encoding: str) -> None:
+    done = stencil("evaluate", "bundle", "my.yaml", cwd=desk, encoding=encoding)
     assert done.returncode == 0, done.stderr
     arrow = "↑" if encoding == "utf-8" else r"\u2191"
-    assert f"PSNR {arrow}" in done.stdout.decode(encoding)
+    assert f"PSNR {arrow}" in done.stdout
 
 
-def test_a_shown_config_can_be_read_again(desk: Path, tmp_path: Path) -> None:
+def test_a_shown_config_can_be_read_again(stencil: Stencil, desk: Path, tmp_path: Path) -> None:
+    known = stencil("config", "show", "my.yaml", "--json", cwd=desk).stdout
+    assert json.loads(known)["title"] == "Straße 日本 \x1b[2J"
     for encoding in ("ascii", "cp1252", "utf-8"):
-        (tmp_path / "again.yaml").write_bytes(stencil(["config", "show", "my.yaml"], desk, encoding).stdout)
-        found = [
-            stencil(["config", "show", path, "--json"], desk).stdout for path in ("my.yaml", tmp_path / "again.yaml")
-        ]
-        assert found[0] == found[1]
-        assert json.loads(found[0])["title"] == "Straße 日本 \x1b[2J"
+        shown = stencil("config", "show", "my.yaml", cwd=desk, encoding=encoding).stdout
+        (tmp_path / "again.yaml").write_text(shown, encoding=encoding)
+        assert stencil("config", "show", tmp_path / "again.yaml", "--json", cwd=desk).stdout == known
 
 
-@pytest.mark.parametrize(
-    "words", [["info", "bundle"], ["config", "show", "photos"], ["run", "bundle", "clean", "photos"]]
-)
-def test_a_reader_that_leaves_ends_nothing(desk: Path, tmp_path: Path, words: list[str]) -> None:
-    more = ["-o", str(tmp_path / "out")] if words[0] == "run" else []
+def test_a_reader_that_leaves_ends_nothing(desk: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)  # as `head` does once it has its lines
-    command = [sys.executable, "-m", "stencilnet", *words, *more]
+    command = [sys.executable, "-m", "stencilnet", "run", "bundle", "clean", "photos", "-o", tmp_path / "out"]
     done = subprocess.run(command, cwd=desk, stdout=writer, stderr=subprocess.PIPE, timeout=120)
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert not more or len(list((tmp_path / "out").iterdir())) == 5
+    assert len(list((tmp_path / "out").iterdir())) == 5
 
 
 def test_a_closed_stdout_ends_nothing(desk: Path) -> None:
@@ -119,21 +111,22 @@ def hostile(desk: Path, tmp_path: Path) -> Path:
     return bundle
 
 
-def harmless(output: bytes) -> str:
-    text = output.decode("utf-8")
+def harmless(text: str) -> str:
     assert not {char for char in text if not char.isprintable()} - {"\n", "\t"}, text
     return text
 
 
-def test_what_a_record_says_does_not_reach_the_terminal_as_a_command(desk: Path, tmp_path: Path) -> None:
+def test_what_a_record_says_does_not_reach_the_terminal_as_a_command(
+    stencil: Stencil, desk: Path, tmp_path: Path
+) -> None:
     bundle = hostile(desk, tmp_path)
-    shown = harmless(stencil(["info", bundle], desk).stdout)
+    shown = harmless(stencil("info", bundle, cwd=desk).stdout)
     assert shown.count("\n") == 3  # the backbone, and a line a task
     assert r"\x1b[2J\x9b31m\u202e" in shown
-    known = json.loads(harmless(stencil(["info", bundle, "--json"], desk).stdout))
+    known = json.loads(harmless(stencil("info", bundle, "--json", cwd=desk).stdout))
     assert known["tasks"]["odd"]["method"] == HOSTILE
     for words in (["verify", bundle], ["run", bundle, "odd", "photos/a.png", "-o", "o.png"], ["merge", bundle, bundle]):
-        done = stencil(words, desk)
+        done = stencil(*words, cwd=desk)
         harmless(done.stdout)
         harmless(done.stderr)
 
@@ -144,7 +137,7 @@ def test_what_a_record_says_is_no_markup_in_the_bundles_page(desk: Path, tmp_pat
     bundle.rename(odd)
     write_card(odd)
     page = (odd / "README.md").read_text(encoding="utf-8")
-    harmless(page.encode())
+    harmless(page)
     assert not re.search(r"(?<!\\)<", page)
     (row,) = (line for line in page.splitlines() if line.startswith("| odd |"))
     assert row.replace(r"\|", "").count("|") == 5
@@ -163,9 +156,9 @@ def test_what_a_record_says_is_no_markup_in_the_bundles_page(desk: Path, tmp_pat
         ["evaluate", "bundle", "bad/\x1b[31m.yaml"],
     ],
 )
-def test_names_do_not_reach_the_terminal_as_commands(desk: Path, words: list[str]) -> None:
+def test_names_do_not_reach_the_terminal_as_commands(stencil: Stencil, desk: Path, words: list[str]) -> None:
     (desk / "bad").mkdir(exist_ok=True)
     (desk / "bad" / "\x1b[31m.png").write_bytes(b"no picture")
     (desk / "bad" / "\x1b[31m.yaml").write_text('"\\e[2J": 1\ntasks: ["\\e[2J"]')
-    done = stencil(words, desk)
+    done = stencil(*words, cwd=desk)
     assert r"\x1b[31m" in harmless(done.stdout) + harmless(done.stderr)

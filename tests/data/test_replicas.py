@@ -92,7 +92,7 @@ class TestMake:
         assert all(is_replica(name, raw) for name in LAYOUTS)
         assert not is_replica("styles", tmp_path)
 
-    @pytest.mark.parametrize("left", [0, 1, 4])
+    @pytest.mark.parametrize("left", [0, 4])
     def test_an_interrupted_one_names_all_that_is_to_be_removed(self, tmp_path, left):
         make_replica("coco2017", tmp_path)
         places = REPLICAS["coco2017"].places
@@ -186,7 +186,7 @@ class TestLayouts:
         with pytest.raises(FolderError, match=r"instances_val2017.json: corrupt or truncated JSON"):
             LAYOUTS["coco2017"].prepare(root, silent)
 
-    @pytest.mark.parametrize("content", ["{", "", "[]", "{}", '{"train": "x", "val": 1}', "\xff"])
+    @pytest.mark.parametrize("content", ["{", "[]", '{"train": "x", "val": 1}', "\xff"])
     def test_a_damaged_marker_of_the_handbags(self, raw, tmp_path, content):
         shutil.copytree(raw / "edges2handbags", tmp_path / "edges2handbags")
         (tmp_path / "replica-edges2handbags.json").write_text(content, "latin-1")

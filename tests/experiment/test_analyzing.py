@@ -43,7 +43,7 @@ def record(distance: str = "l1", method: str = "piggyback") -> TaskRecord:
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    net = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.MultiTaskNet(sn.UNet(width=1))
     head = TaskDelta({name: Replace(t) for name, t in net.fresh_head(3, torch.Generator()).items()})
     deltas = {"first": head, "sharp": masked(net, 1), "other": masked(net, 2), "sharp-2": masked(net, 3)}
     deltas["copied"] = deltas["sharp"]
@@ -97,7 +97,7 @@ def test_a_ceiling_must_be_one_task_learned_twice(
 
 
 def saved(path: Path, deltas: dict[str, TaskDelta], records: dict[str, TaskRecord]) -> Path:
-    net = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.MultiTaskNet(sn.UNet(width=1))
     sn.save(net.with_state(state(net, deltas), records), path)
     return path
 
@@ -107,7 +107,7 @@ def quantized_record(distance: str = "l1") -> TaskRecord:
 
 
 def test_quantised_tasks_are_analysed_by_their_codes(tmp_path: Path) -> None:
-    net = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.MultiTaskNet(sn.UNet(width=1))
     deltas = {"sharp": moved(net, 1), "other": moved(net, 2), "sharp-2": moved(net, 3)}
     records = {"sharp": quantized_record(), "other": quantized_record("l2"), "sharp-2": quantized_record()}
     written = analyze_bundle(saved(tmp_path / "bundle", deltas, records), tmp_path / "out", [("sharp", "sharp-2")])
@@ -131,7 +131,7 @@ def test_quantised_tasks_are_analysed_by_their_codes(tmp_path: Path) -> None:
 
 
 def test_masks_and_codes_of_one_bundle_are_analysed_apart(tmp_path: Path) -> None:
-    net = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.MultiTaskNet(sn.UNet(width=1))
     head = TaskDelta({name: Replace(t) for name, t in net.fresh_head(3, torch.Generator()).items()})
     deltas = {"first": head, "a": masked(net, 1), "b": moved(net, 2), "c": masked(net, 3), "d": moved(net, 4)}
     deltas["seeded"] = moved(net, 5, seeded=True)
@@ -156,7 +156,7 @@ def test_masks_and_codes_of_one_bundle_are_analysed_apart(tmp_path: Path) -> Non
 
 
 def test_one_task_of_each_kind_has_no_pairs(tmp_path: Path) -> None:
-    net = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.MultiTaskNet(sn.UNet(width=1))
     records = {"a": record(), "b": quantized_record()}
     written = analyze_bundle(saved(tmp_path / "bundle", {"a": masked(net, 1), "b": moved(net, 2)}, records), tmp_path)
     assert [path.name for path in written] == ["zeros-a.svg", "zeros-b.svg", "masks.json"]
@@ -165,7 +165,7 @@ def test_one_task_of_each_kind_has_no_pairs(tmp_path: Path) -> None:
 
 
 def test_tasks_over_seeded_weights_alone_have_nothing_to_compare(tmp_path: Path) -> None:
-    net = sn.MultiTaskNet(sn.UNet(width=2))
+    net = sn.MultiTaskNet(sn.UNet(width=1))
     bundle = saved(tmp_path / "bundle", {"a": moved(net, 1, seeded=True)}, {"a": quantized_record()})
     with pytest.raises(ValueError, match=r"tasks with masks or codes in .*, but none of a has one\. Learn one by"):
         analyze_bundle(bundle, tmp_path / "out")

@@ -22,8 +22,9 @@ from stencilnet.masks import Entry, Quantized, Replace, TaskDelta
 
 def config() -> Experiment:
     """Two styles of the tiny demo, the second learned from the first, and a task of another kind."""
+    small = [f"tasks.{name}.task.style_size=64" for name in ("swirls", "bands")]
     warm = ["methods.0.method.warm_start=swirls"]
-    whole = read_config("demo/tiny", ["trainer.samples=0", *warm])
+    whole = read_config("demo/tiny", ["trainer.samples=0", "backbone.width=2", *small, *warm])
     named = tuple(whole.plan(name) for name in ("scenes", "swirls", "bands", "colour"))
     return dataclasses.replace(whole, methods=whole.methods[:1], tasks=named)
 
@@ -39,6 +40,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def slider(folder: Path) -> Slider:
+    return Slider.between(opened(folder), "swirls", "bands")
+
+
 def test_a_run_folder_holds_each_task_before_its_scores_were_cut(folder: Path) -> None:
     run = opened(folder)
     net = load(folder / "bundle")
@@ -48,10 +54,8 @@ def test_a_run_folder_holds_each_task_before_its_scores_were_cut(folder: Path) -
             assert torch.equal(weights[name], tensor)
 
 
-def test_the_ends_of_a_slider_are_what_the_run_measured(folder: Path) -> None:
-    run = opened(folder)
-    slider = Slider.between(run, "swirls", "bands")
-    results = {result.task: result for result in run.results() if result.method == "piggyback"}
+def test_the_ends_of_a_slider_are_what_the_run_measured(folder: Path, slider: Slider) -> None:
+    results = {result.task: result for result in opened(folder).results() if result.method == "piggyback"}
     first, last = slider.measure(0.0), slider.measure(1.0)
     assert first.values["swirls"] == pytest.approx(results["swirls"].metrics["swirls"], rel=1e-6)
     assert last.values["bands"] == pytest.approx(results["bands"].metrics["bands"], rel=1e-6)
@@ -59,8 +63,7 @@ def test_the_ends_of_a_slider_are_what_the_run_measured(folder: Path) -> None:
     assert 0 < slider.measure(0.5).changed < last.changed
 
 
-def test_a_strip_its_losses_and_its_numbers_are_written(folder: Path, tmp_path: Path) -> None:
-    slider = Slider.between(opened(folder), "swirls", "bands")
+def test_a_strip_its_losses_and_its_numbers_are_written(slider: Slider, tmp_path: Path) -> None:
     Image.effect_noise((40, 33), 50).convert("RGB").save(tmp_path / "photo.png")
     strip, _, numbers = write_blend(slider, tmp_path / "out", [tmp_path / "photo.png"], steps=3)
     with Image.open(strip) as picture:
@@ -79,8 +82,7 @@ def test_a_strip_its_losses_and_its_numbers_are_written(folder: Path, tmp_path: 
         write_blend(slider, tmp_path / "never", steps=1)
 
 
-def test_without_photos_the_strip_shows_test_examples(folder: Path) -> None:
-    slider = Slider.between(opened(folder), "swirls", "bands")
+def test_without_photos_the_strip_shows_test_examples(slider: Slider) -> None:
     inputs = slider.inputs([])
     assert [image.shape for image in inputs] == [(3, 32, 32)] * 2
     assert not torch.equal(*inputs)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
 
 import stencilnet as sn
@@ -82,6 +81,8 @@ def long_alone(start: Callable[[Experiment], Path]) -> Run:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
     """A Ray of this process's own."""
+    import ray
+
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
@@ -154,6 +155,7 @@ def test_machines_apart_and_merged_are_one_machine(start: Callable[[Experiment],
     assert write_report(run).exists()  # a task without curves is no trouble
 
 
+@pytest.mark.slow
 def test_ray_gives_the_same_bytes(cluster: None, start: Callable[[Experiment], Path], alone: Run) -> None:
     experiment = small("piggyback", "finetune")
     told: list[str] = []
@@ -169,9 +171,12 @@ def test_ray_gives_the_same_bytes(cluster: None, start: Callable[[Experiment], P
     told.clear()
     assert fan_out(run, RayAsk()) == {}
     assert not told  # nothing is done twice
+    import ray
+
     assert ray.is_initialized()  # it was not started by us
 
 
+@pytest.mark.slow
 def test_a_killed_ray_worker_goes_on_from_its_checkpoint(
     cluster: None, start: Callable[[Experiment], Path], long_alone: Run
 ) -> None:
@@ -187,6 +192,7 @@ def test_a_killed_ray_worker_goes_on_from_its_checkpoint(
     assert deltas(bundles[0]) == deltas(bundles[1])
 
 
+@pytest.mark.slow
 def test_a_failed_job_is_named_and_the_others_end(cluster: None, start: Callable[[Experiment], Path]) -> None:
     experiment = small("piggyback")
     source = read_config("photos").tasks[0].data
@@ -201,6 +207,7 @@ def test_a_failed_job_is_named_and_the_others_end(cluster: None, start: Callable
     assert message.startswith("one job failed; what is done is kept (--resume goes on with it):\n  piggyback/colour: ")
 
 
+@pytest.mark.slow
 def test_stopping_leaves_checkpoints(cluster: None, start: Callable[[Experiment], Path]) -> None:
     experiment = small("piggyback", steps=100_000)
     wish = threading.Event()
@@ -214,6 +221,7 @@ def test_stopping_leaves_checkpoints(cluster: None, start: Callable[[Experiment]
     assert not list(run.folder.path.glob(".stop-*"))
 
 
+@pytest.mark.slow
 def test_submitit_gives_the_same_bytes_also_when_preempted(
     start: Callable[[Experiment], Path], long_alone: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

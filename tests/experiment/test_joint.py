@@ -31,7 +31,7 @@ TASKS = ("scenes", "colour", "edges")
 
 
 def experiment(*, first: bool = False) -> Experiment:
-    whole = read_config("demo/tiny")
+    whole = read_config("demo/tiny", ["backbone.width=2"])
     methods = (MethodPlan(method=sn.Joint()), MethodPlan(method=sn.Piggyback(lr=1e-2), tasks=("colour",)))
     tasks = tuple(plan for plan in whole.tasks if plan.name in TASKS)
     return dataclasses.replace(whole, methods=methods if first else methods[::-1], tasks=tasks)

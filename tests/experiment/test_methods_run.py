@@ -29,7 +29,7 @@ TASKS = ("scenes", "things", "colour")
 
 
 def chained(*methods: AnyMethod) -> Experiment:
-    whole = read_config("demo/tiny")
+    whole = read_config("demo/tiny", ["backbone.width=2"])
     plans = tuple(MethodPlan(method=method) for method in methods)
     return dataclasses.replace(whole, methods=plans, tasks=whole.tasks[:3])
 

@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,8 @@ import stencilnet as sn
 from stencilnet.data.sources import PairsSource
 from stencilnet.evaluation.results import read_result
 from stencilnet.experiment.reading import ConfigError, read_config
+
+from ..command_line import Done, Stencil, command_line
 
 ONE_STEP = {"steps": 1, "batch": 2, "lr": 2.0}
 """White is reached at once: the first step of Adam is `lr` long, and all that is above white is white."""
@@ -57,15 +57,21 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def stencil(*words: object, cwd: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "stencilnet", *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=200
-    )
+def written(done: Done) -> str:
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_a_perfect_task_is_learned_saved_and_loaded(desk: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def run(desk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the config's run."""
+    with pytest.MonkeyPatch.context() as patch:
+        stencil = command_line(tmp_path_factory.mktemp("streams"), patch)
+        written(stencil("compare", "my.yaml", "--out", "run", cwd=desk))
+    return desk / "run"
+
+
+def test_a_perfect_task_is_learned_saved_and_loaded(stencil: Stencil, desk: Path, tmp_path: Path) -> None:
     examples = PairsSource(inputs="before", targets="after").open(desk)
     data = sn.Splits(train=examples, validation=examples)
     config = sn.Learning(view=sn.View(crop=32), recipe=sn.Recipe(**ONE_STEP), seed=SEED, folder=tmp_path / "run")
@@ -78,13 +84,11 @@ def test_a_perfect_task_is_learned_saved_and_loaded(desk: Path, tmp_path: Path) 
     assert resumed.records["first"].metrics == net.records["first"].metrics
     sn.save(net, tmp_path / "bundle")
     assert sn.load(tmp_path / "bundle").records["first"].metrics == net.records["first"].metrics
-    shown = strict(stencil("info", tmp_path / "bundle", "--json", cwd=tmp_path))
+    shown = strict(written(stencil("info", tmp_path / "bundle", "--json")))
     assert shown["tasks"]["first"]["metrics"]["scores"]["PSNR"] == "inf"  # type: ignore[index]
 
 
-def test_a_run_of_perfect_tasks_has_its_report(desk: Path) -> None:
-    stencil("compare", "my.yaml", "--out", "run", cwd=desk)
-    run = desk / "run"
+def test_a_run_of_perfect_tasks_has_its_report(run: Path) -> None:
     for path in [*run.rglob("*.json"), *run.rglob("metrics.jsonl")]:
         for line in path.read_text().splitlines() if path.suffix == ".jsonl" else [path.read_text()]:
             strict(line)
@@ -96,15 +100,14 @@ def test_a_run_of_perfect_tasks_has_its_report(desk: Path) -> None:
     assert "nan" not in page
 
 
-def test_a_perfect_bundle_is_evaluated_analysed_and_blended(desk: Path, tmp_path: Path) -> None:
-    if not (desk / "run").exists():
-        stencil("compare", "my.yaml", "--out", "run", cwd=desk)
-    found = strict(stencil("evaluate", "run/bundle", "my.yaml", "--json", cwd=desk))
+def test_a_perfect_bundle_is_evaluated_analysed_and_blended(stencil: Stencil, run: Path, tmp_path: Path) -> None:
+    desk = run.parent
+    found = strict(written(stencil("evaluate", "run/bundle", "my.yaml", "--json", cwd=desk)))
     assert found["second"]["values"]["PSNR"] == found["second"]["trivial_values"]["PSNR"] == "inf"  # type: ignore[index]
-    assert " inf " in stencil("evaluate", "run/bundle", "my.yaml", cwd=desk)
-    stencil("analyze", "run/bundle", "-o", tmp_path / "masks", cwd=desk)
+    assert " inf " in written(stencil("evaluate", "run/bundle", "my.yaml", cwd=desk))
+    written(stencil("analyze", "run/bundle", "-o", tmp_path / "masks", cwd=desk))
     strict((tmp_path / "masks" / "masks.json").read_text())
-    stencil("blend", "run", "second", "third", "-o", tmp_path / "blend", "--steps", 2, cwd=desk)
+    written(stencil("blend", "run", "second", "third", "-o", tmp_path / "blend", "--steps", 2, cwd=desk))
     blended = strict((tmp_path / "blend" / "blend.json").read_text())
     assert blended["positions"][0]["values"]["second"]["PSNR"] == "inf"  # type: ignore[index]
 

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,8 @@ from stencilnet.experiment.reading import ConfigError, check_paths, read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.methods import Piggyback
+
+from ..command_line import Stencil
 
 METHODS = ("piggyback", "scratch", "finetune", "decoder")
 ROOT = Path()
@@ -190,12 +190,8 @@ def test_the_paper_s_sizes_at_width_64() -> None:
     assert mib["piggyback"] == pytest.approx(1.8, abs=0.05)
 
 
-def test_json_is_one_object_and_words_are_checked(tmp_path: Path) -> None:
-    def stencil(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "stencilnet", *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
-
-    done = stencil("train", "demo/tiny", "--dry-run", "--json", "--only", "things")
+def test_json_is_one_object_and_words_are_checked(stencil: Stencil, tmp_path: Path) -> None:
+    done = stencil("train", "demo/tiny", "--dry-run", "--json", "--only", "things", cwd=tmp_path)
     plan = json.loads(done.stdout)
     assert [(row["method"], row["task"]) for row in plan["trainings"]] == [
         ("backbone", "scenes"),
@@ -207,7 +203,7 @@ def test_json_is_one_object_and_words_are_checked(tmp_path: Path) -> None:
     )
     assert plan["seconds"] == pytest.approx(sum(row["seconds"] for row in plan["trainings"]))
     assert list(tmp_path.iterdir()) == []
-    refused = stencil("train", "demo/tiny", "--json")
+    refused = stencil("train", "demo/tiny", "--json", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--json requires --dry-run" in refused.stderr
 

@@ -49,6 +49,7 @@ def small_unet(name: str) -> Experiment:
     return small(name, "backbone.width=2", "perceptual.source=standin", "perceptual.weights=cache")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_it_is_planned_whole(name: str, root: Path) -> None:
     experiment = small_unet(name)
@@ -63,6 +64,7 @@ def test_it_is_planned_whole(name: str, root: Path) -> None:
     assert all(f"{method}/{task}" in text for method, task in wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_it_trains_every_task_on_its_replica(name: str, root: Path, tmp_path: Path) -> None:
     experiment = small_unet(name)
@@ -79,6 +81,7 @@ def test_it_trains_every_task_on_its_replica(name: str, root: Path, tmp_path: Pa
     assert ("Beside the paper" in page) == (experiment.reference == "paper")
 
 
+@pytest.mark.slow
 def test_figure_14_is_planned_with_the_heads_of_its_class_folders(root: Path) -> None:
     crops = [f"tasks.{plan.name}.task.crop=32" for plan in read_config("paper/figure14").tasks]
     experiment = small("paper/figure14", "backbone.init=random", "backbone.weights=null", *crops)
@@ -91,6 +94,7 @@ def test_figure_14_is_planned_with_the_heads_of_its_class_folders(root: Path) ->
     assert masks.sizes.delta == (trunk - biases) // 8 + 4 * head
 
 
+@pytest.mark.slow
 def test_the_paper_config_trains_by_every_method_on_its_replica(root: Path, tmp_path: Path) -> None:
     experiment = small_unet("paper/compare")
     run = Run(experiment, Session(out=tmp_path / "run", root=root))

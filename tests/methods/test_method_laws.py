@@ -124,6 +124,7 @@ class Lab:
     fresh: Mapping[str, Fresh]
     first: NetState
     starts: dict[str, NetState] = field(default_factory=dict)
+    learned: dict[tuple[Method, int, str], tuple[NetState, NetState]] = field(default_factory=dict)
     image: Tensor = field(default_factory=lambda: torch.linspace(0, 1, 3 * 40 * 33).view(1, 3, 40, 33))
 
     def start(self, method: Method) -> NetState:
@@ -133,8 +134,12 @@ class Lab:
         return self.starts[method.name]
 
     def learn(self, method: Method, state: NetState, *tasks: str) -> NetState:
+        """Learn tasks one after another; what was learned from this very state before is not trained again."""
         for task in tasks:
-            state = method.learn(state, task, self.fresh[task], self.fits[task])
+            key = method, id(state), task
+            if key not in self.learned:  # the state is kept, so that no other gets its id
+                self.learned[key] = state, method.learn(state, task, self.fresh[task], self.fits[task])
+            state = self.learned[key][1]
         return state
 
     def output(self, state: NetState, task: str) -> Tensor:
@@ -244,9 +249,9 @@ def test_learning_leaves_the_passed_state_and_the_fresh_tensors_alone(
     before, start = everything(lab.first, as_bytes), lab.start(method)
     adopted = everything(start, as_bytes)
     fresh = as_bytes(lab.fresh["a"].head), as_bytes(lab.fresh["a"].shared)
-    state = lab.learn(method, start, "a")
+    state = method.learn(start, "a", lab.fresh["a"], lab.fits["a"])
     after_a = everything(state, as_bytes)
-    lab.learn(method, state, "b")
+    method.learn(state, "b", lab.fresh["b"], lab.fits["b"])
     assert everything(lab.first, as_bytes) == before
     assert everything(start, as_bytes) == adopted
     assert everything(state, as_bytes) == after_a
@@ -287,7 +292,15 @@ def test_the_trained_weights_are_the_states(method: Method, lab: Lab, as_bytes: 
 
 
 @by_name(KEEPING)
-@pytest.mark.parametrize("order", list(permutations("abc")), ids="".join)
+@pytest.mark.parametrize(
+    "order",
+    [  # in two of the six, every pair of tasks comes both ways
+        pytest.param(
+            order, id="".join(order), marks=() if order in (("a", "b", "c"), ("c", "b", "a")) else pytest.mark.slow
+        )
+        for order in permutations("abc")
+    ],
+)
 def test_no_forgetting_in_any_order(method: Method, order: tuple[str, ...], lab: Lab, as_bytes: AsBytes) -> None:
     state = lab.start(method)
     outputs = {"first": lab.output(state, "first")}
@@ -371,7 +384,7 @@ REFUSING = {
 """Those that cannot hold a quantised task in place, and what they say."""
 
 
-@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("norm", ["instance"])
 @pytest.mark.parametrize("method", METHODS, ids=[label(method, "instance") for method in METHODS])
 def test_quantised_tasks_before_another_method(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
     """Methods that do not forget leave them as they are; seeded weights stay so even while the shared ones move."""
@@ -392,7 +405,7 @@ def test_quantised_tasks_before_another_method(method: Method, lab: Lab, as_byte
     assert lab.output(later, "c").isfinite().all()
 
 
-@pytest.mark.parametrize("norm", get_args(Norm))
+@pytest.mark.parametrize("norm", ["instance"])
 @pytest.mark.parametrize("method", METHODS, ids=[label(method, "instance") for method in METHODS])
 def test_quantised_tasks_after_another_method(method: Method, lab: Lab, as_bytes: AsBytes) -> None:
     state = lab.learn(method, lab.start(method), "a")

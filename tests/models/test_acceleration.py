@@ -63,6 +63,7 @@ def test_apples_gpus_have_neither() -> None:
     assert not can_compile("mps")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lacking", ["compiler", "place to write"])
 def test_where_it_does_not_work_it_is_said_once(lacking: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
@@ -75,6 +76,7 @@ def test_where_it_does_not_work_it_is_said_once(lacking: str, tmp_path: Path) ->
     assert done.stderr.count("torch.compile does not work here") == 1
 
 
+@pytest.mark.slow
 def test_what_works_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     can_compile.cache_clear()  # what does not work is said once, and may have been
     with caplog.at_level(logging.WARNING, logger="stencilnet"):

@@ -104,6 +104,7 @@ def small(weights: Path) -> Experiment:
     return dataclasses.replace(whole, tasks=tuple(tasks))
 
 
+@pytest.mark.slow
 def test_the_original_setting_from_config_to_figure(weights: Path, root: Path, tmp_path: Path) -> None:
     from torchvision.models import vgg16
     from torchvision.transforms.functional import normalize

@@ -199,6 +199,7 @@ main()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="limits a process's memory as Linux does")
+@pytest.mark.slow
 def test_a_real_shortage_ends_one_picture_and_not_the_batch(tmp_path: Path) -> None:
     """Of 2400x2400 pixels the first layer alone makes 1.4 GiB; reading them takes 90 MiB."""
     bundled(MultiTaskNet(UNet(width=64, channels=1)), tmp_path / "bundle")

@@ -148,6 +148,7 @@ def test_a_graph_has_shapes_but_no_weights() -> None:
 
 
 @pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.slow
 def test_a_compiled_training_ends_where_an_eager_one_does(tmp_path: Path) -> None:
     backbone = unet()
     eager, compiled = (

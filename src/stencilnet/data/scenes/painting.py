@@ -5,6 +5,7 @@ Coordinates: the shorter side of the picture is 1, x to the right, y down.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -71,6 +72,7 @@ def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]
     return np.array(large.resize((width, height), Image.Resampling.BOX), dtype=np.uint8)
 
 
+@lru_cache(maxsize=len(STYLES))  # seconds of strokes, the same canvas for every square picture up to its side
 def _paint(painting: _Painting, shape: tuple[int, int]) -> Image.Image:
     """The picture on a canvas of (height, width) pixels: colour, and relief of the paint lit from the upper left."""
     rng = np.random.default_rng(painting.seed)
