@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from stencilnet.bundle import add_task, load, remove_task, save, verify
+from stencilnet.bundle import add_task, load, remove_task, replace_task, save, verify
 from stencilnet.masks import TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord
 
@@ -139,9 +139,10 @@ def test_nothing_is_put_in_place_before_it_is_on_disk(
     delta = make_delta(net, "decoder", 3, 5)
     with MACHINE.off_at(1000):
         add_task(bundle, "clean", records["clean"], delta, shared=net.state.shared)
+        replace_task(bundle, "clean", records["clean"], make_delta(net, "decoder", 3, 6), shared=net.state.shared)
         save(make_net("shapes", "colour"), bundle.parent / "new")
-        # new task, card, whole bundle, card
-        assert [synced for _, synced in MACHINE.renamed] == [True] * 4, MACHINE.renamed
+        # new task, card, delta, task.json, card, whole bundle, card
+        assert [synced for _, synced in MACHINE.renamed] == [True] * 7, MACHINE.renamed
 
 
 def test_adding(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Records, as_bytes: AsBytes) -> None:
@@ -163,6 +164,29 @@ def test_adding(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Re
             assert not done
             change(place)  # what is left over is not in the way
         assert verify(place).ok, verify(place).findings
+    assert seen == {True, False}
+
+
+def test_replacing(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Records, as_bytes: AsBytes) -> None:
+    net, before = load(bundle), weights(bundle, as_bytes)
+    delta, work = make_delta(net, "piggyback", 2, 55), tmp_path / "work"
+    anew = as_bytes(delta.apply(net.state.shared))
+    work.mkdir()
+
+    def change(place: Path) -> None:
+        replace_task(place, "colour", records["colour"], delta, shared=net.state.shared)
+
+    seen = set()
+    for place, done in cut_everywhere(bundle, work, change):
+        after = weights(place, as_bytes)
+        assert after["shapes"] == before["shapes"]
+        assert after["colour"] in (before["colour"], anew)
+        seen.add(after["colour"] == anew)
+        assert verify(place).ok, verify(place).findings
+        change(place)
+        assert weights(place, as_bytes)["colour"] == anew
+        assert len(list(place.glob("tasks/colour/delta-*"))) == 1
+        assert not done or verify(place).findings == ()
     assert seen == {True, False}
 
 
@@ -225,6 +249,7 @@ def test_a_full_disk_leaves_nothing_behind(
     monkeypatch.setattr(os, "fsync", full)
     for change in (
         lambda: add_task(bundle, "clean", records["clean"], delta, shared=net.state.shared),
+        lambda: replace_task(bundle, "colour", records["clean"], delta, shared=net.state.shared),
         lambda: save(net, bundle.parent / "other"),
     ):
         with pytest.raises(OSError, match="No space left"):

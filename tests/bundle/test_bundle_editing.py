@@ -1,4 +1,4 @@
-"""Adding, removing and saving again: what was learned is never lost, moved or mixed up."""
+"""Adding, replacing, removing and saving again: what was learned is never lost, moved or mixed up."""
 
 import shutil
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from stencilnet.bundle import BundleError, add_task, load, remove_task, save, verify
+from stencilnet.bundle import BundleError, add_task, load, remove_task, replace_task, save, verify
 from stencilnet.masks import BitMask, DeltaError, Replace, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord
 
@@ -18,13 +18,6 @@ Records = dict[str, TaskRecord]
 FileBytes = Callable[[Path], dict[str, bytes]]
 
 IMAGE = torch.rand(1, 3, 33, 40, generator=torch.Generator().manual_seed(3))
-
-
-def exchange(bundle: Path, record: TaskRecord, delta: TaskDelta) -> None:
-    """Put another task in the place of `colour`."""
-    shared = load(bundle).state.shared
-    remove_task(bundle, "colour")
-    add_task(bundle, "colour", record, delta, shared=shared, order=1)
 
 
 def outputs(path: Path) -> dict[str, bytes]:
@@ -73,10 +66,10 @@ def test_what_was_read_before_a_task_was_removed_stays(bundle: Path) -> None:
     assert net.deltas["shapes"] is delta
 
 
-def test_reader_of_an_exchanged_task_gets_the_new_one(bundle: Path, make_delta: MakeDelta, records: Records) -> None:
+def test_reader_of_a_replaced_task_gets_the_new_one(bundle: Path, make_delta: MakeDelta, records: Records) -> None:
     net = load(bundle)
     anew = make_delta(net, "piggyback", 2, 77)
-    exchange(bundle, records["colour"], anew)
+    replace_task(bundle, "colour", records["colour"], anew, shared=net.state.shared)
     assert net.deltas["colour"].masks == anew.masks
     assert load(bundle).deltas["colour"].masks == anew.masks
     assert load(bundle).tasks == ("shapes", "colour")
@@ -88,7 +81,7 @@ def test_reader_does_not_take_another_task_for_its_own(bundle: Path, make_delta:
     net = load(bundle)
     assert net.records["colour"] == records["colour"]
     other = make_delta(net, "decoder", 3, 5)
-    exchange(bundle, records["clean"], other)
+    replace_task(bundle, "colour", records["clean"], other, shared=net.state.shared)
     with pytest.raises(BundleError, match=r"another task took this name.*colorization.*restoration.*Load the bundle"):
         net.deltas["colour"]
 
@@ -98,7 +91,7 @@ def test_reader_that_had_read_nothing_of_a_task_gets_the_new_one_whole(
 ) -> None:
     net = load(bundle)
     other = make_delta(net, "decoder", 3, 5)
-    exchange(bundle, records["clean"], other)
+    replace_task(bundle, "colour", records["clean"], other, shared=net.state.shared)
     assert net.records["colour"] == records["clean"]
     assert as_bytes(net.state.weights("colour")) == as_bytes(other.apply(net.state.shared))
 
@@ -116,14 +109,23 @@ def test_reader_does_not_take_a_task_of_another_place_for_the_one_it_listed(
         net.records["colour"]
 
 
+def test_replacing_by_the_same_changes_nothing(bundle: Path, file_bytes: FileBytes, records: Records) -> None:
+    before, net = file_bytes(bundle), load(bundle)
+    replace_task(bundle, "colour", records["colour"], net.deltas["colour"], shared=net.state.shared)
+    assert file_bytes(bundle) == before
+
+
 def test_a_task_over_other_weights_is_refused(
     bundle: Path, make_net: MakeNet, make_delta: MakeDelta, records: Records, file_bytes: FileBytes
 ) -> None:
     before, moved = file_bytes(bundle), make_net(seed=1)
     delta = make_delta(moved, "piggyback", 2, 0)
-    with pytest.raises(BundleError, match=r"model.safetensors: not the backbone that this task was learned over") as e:
-        add_task(bundle, "colour", records["colour"], delta, shared=moved.state.shared)
-    assert "save the network to another folder" in e.value.remedy
+    for change in (add_task, replace_task):
+        with pytest.raises(
+            BundleError, match=r"model.safetensors: not the backbone that this task was learned over"
+        ) as e:
+            change(bundle, "colour", records["colour"], delta, shared=moved.state.shared)
+        assert "save the network to another folder" in e.value.remedy
     assert file_bytes(bundle) == before
 
 
@@ -132,8 +134,11 @@ def test_wrong_names_are_refused(bundle: Path, make_delta: MakeDelta, records: R
     delta, record, shared = make_delta(net, "piggyback", 2, 0), records["colour"], net.state.shared
     with pytest.raises(BundleError, match=r"tasks/colour: the name is taken.*but got a task of that name"):
         add_task(bundle, "colour", record, delta, shared=shared)
-    with pytest.raises(BundleError, match="not a task name"):
-        add_task(bundle, "../x", record, delta, shared=shared)
+    for change in (add_task, replace_task):
+        with pytest.raises(BundleError, match="not a task name"):
+            change(bundle, "../x", record, delta, shared=shared)
+    with pytest.raises(BundleError, match=r"tasks/x: no such task. Expected a task to replace, but got none"):
+        replace_task(bundle, "x", record, delta, shared=shared)
     with pytest.raises(BundleError, match=r"tasks/x: no such task. Expected a task's folder, but got none"):
         remove_task(bundle, "x")
     with pytest.raises(BundleError, match="not a task name"):

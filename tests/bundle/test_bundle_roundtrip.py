@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, verify
+from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, sizes, verify
 from stencilnet.bundle.tensors import decode_delta, decode_tensors, encode_delta, encode_tensors
 from stencilnet.masks import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
@@ -120,6 +120,18 @@ def test_tasks_of_one_place_go_by_name(tmp_path: Path, make_net: Callable[..., M
     assert load(tmp_path / "b").tasks == ("a", "b")
 
 
+def test_sizes_are_those_of_the_files(bundle: Path) -> None:
+    measured = sizes(bundle)
+    assert measured["backbone"] == len((bundle / "model.safetensors").read_bytes())
+    assert list(measured["tasks"]) == ["shapes", "colour"]
+    for name, size in measured["tasks"].items():
+        (delta,) = (bundle / "tasks" / name).glob("delta-*")
+        assert size == {
+            "delta": len(delta.read_bytes()),
+            "record": len((bundle / "tasks" / name / "task.json").read_bytes()),
+        }
+
+
 def test_same_network_same_bytes(
     tmp_path: Path, make_net: Callable[..., MultiTaskNet], file_bytes: Callable[[Path], dict[str, bytes]]
 ) -> None:
@@ -130,8 +142,8 @@ def test_same_network_same_bytes(
 
 def test_card_names_tasks_kinds_and_bytes(bundle: Path) -> None:
     card = (bundle / "README.md").read_text()
-    bytes_on_disk = sum(path.stat().st_size for path in (bundle / "tasks" / "colour").iterdir())
-    assert f"| colour | colorization | piggyback | {bytes_on_disk:,} |" in card
+    measured = sizes(bundle)["tasks"]["colour"]
+    assert f"| colour | colorization | piggyback | {measured['delta'] + measured['record']:,} |" in card
     assert 'engine.run("photo.jpg", task="shapes")' in card
 
 

@@ -15,10 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stencilnet.bundle import BundleError, load, read_records, save, verify
+from stencilnet.bundle import BundleError, load, read_records, save, sizes, verify
 from stencilnet.bundle.card import write_card
 from stencilnet.bundle.records import next_place
-from stencilnet.bundle.summary import summary
 from stencilnet.bundle.tensors import decode_delta
 from stencilnet.models import MultiTaskNet
 
@@ -313,7 +312,7 @@ def test_oversized_json(bundle: Path) -> None:
 def test_what_is_no_bundle(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder").mkdir()
-    for read in (load, read_records, summary):
+    for read in (load, read_records, sizes):
         with pytest.raises(BundleError, match=r"not a bundle. Expected a folder with config.json.*Check the path"):
             read(tmp_path / place)
     assert [finding.what for finding in verify(tmp_path / place).findings] == ["not a bundle"]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import stencilnet as sn
 from stencilnet.bundle import BundleError, add_task, merge, remove_task, verify
+from stencilnet.bundle.editing import replace_task
 from stencilnet.masks import DeltaError, NetState, Replace, TaskDelta, Trainable, column_key, lateral_key
 from stencilnet.methods import Fresh, Piggyback, Progressive, Scratch, learn_first
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
@@ -224,6 +225,8 @@ def test_a_bundle_keeps_the_columns_together(net: MultiTaskNet, tmp_path: Path, 
     assert torch.equal(sn.load(whole)(picture(), "b"), net(picture(), "b"))  # read first, before what it needs
     with pytest.raises(BundleError, match=r"other tasks run through its column.*but got a, b"):
         remove_task(whole, "masked")
+    with pytest.raises(BundleError, match=r"other tasks run through its column.*but got b"):
+        replace_task(whole, "a", net.records["a"], net.deltas["a"], shared=net.state.shared)
     remove_task(whole, "b")
     sn.save(net, whole)  # puts back what is missing
     assert torch.equal(sn.load(whole)(picture(), "b"), net(picture(), "b"))

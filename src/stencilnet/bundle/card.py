@@ -4,7 +4,7 @@ from itertools import islice
 from pathlib import Path
 
 from stencilnet.bundle.format import BACKBONE, CARD
-from stencilnet.bundle.reading import read_config, size_of, task_bytes
+from stencilnet.bundle.reading import read_config, size_of, task_sizes
 from stencilnet.bundle.records import each_name, read_task
 from stencilnet.bundle.schema import TaskFile
 from stencilnet.storage import write_text
@@ -68,7 +68,7 @@ def write_card(root: Path) -> None:
 
 
 def _row(root: Path, name: str, task: TaskFile) -> str:
-    size = task_bytes(root, name, task)
+    size = sum(task_sizes(root, name, task).values())  # type: ignore[arg-type]
     return f"| {name} | {_shown(task.record.kind)} | {_shown(task.record.method)} | {size:,} |"
 
 

@@ -16,7 +16,7 @@ from stencilnet.bundle.schema import BundleConfig, TaskFile
 from stencilnet.bundle.tensors import encode_backbone, encode_delta
 from stencilnet.masks import TaskDelta
 from stencilnet.models import TaskRecord
-from stencilnet.storage import remove_folder, sync_folder, write_folder
+from stencilnet.storage import remove_folder, sync_folder, write_file, write_folder
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,40 @@ def add_task(
     columns = _columns(root, delta, config)
     task = TaskFile(record=record, order=place, backbone=config.backbone, delta=sha256_of(content), columns=columns)
     write_new(root, name, task, content)
+    renew_card(root)
+
+
+def replace_task(
+    path: str | Path, name: str, record: TaskRecord, delta: TaskDelta, *, shared: Mapping[str, Tensor]
+) -> None:
+    """Put a task learned anew in the place of an earlier one, all at once; it keeps its place in the order.
+
+    Arguments as for `add_task`.
+
+    Raises:
+        BundleError: If there is no such task, another runs through its column, or the new one was learned over other
+            weights.
+        DeltaError: If the delta does not fit the backbone or the record.
+    """
+    root = Path(path)
+    config = _check_shared(root, shared)
+    reference_of(config, shared, root / CONFIG).check(delta, record.channels)
+    folder = root / TASKS / check_name(name)
+    if not (folder / TASK).exists():
+        raise BundleError(folder, "no such task", "a task to replace", "none", "Check the name, or use add_task.")
+    _check_unneeded(root, name)
+    before = read_task(root, name, config.backbone)
+    content = encode_delta(delta)
+    columns = _columns(root, delta, config)
+    task = TaskFile(
+        record=record, order=before.order, backbone=config.backbone, delta=sha256_of(content), columns=columns
+    )
+    data = task.to_bytes(folder / TASK)
+    write_file(folder / delta_name(task.delta), content)
+    write_file(folder / TASK, data)  # from here on the new task stands
+    for unnamed in folder.glob(delta_name("*")):
+        if unnamed.name != delta_name(task.delta):
+            unnamed.unlink()
     renew_card(root)
 
 

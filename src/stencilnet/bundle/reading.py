@@ -1,12 +1,27 @@
 """What a bundle says about itself, read without touching a tensor."""
 
 from pathlib import Path
+from typing import TypedDict
 
 from stencilnet.bundle.disk import inside, read_file
-from stencilnet.bundle.format import CONFIG, JSON_LIMIT, TASK, TASKS, BundleError, MissingError, delta_name
+from stencilnet.bundle.format import BACKBONE, CONFIG, JSON_LIMIT, TASK, TASKS, BundleError, MissingError, delta_name
 from stencilnet.bundle.records import read_tasks
 from stencilnet.bundle.schema import BundleConfig, TaskFile
 from stencilnet.models import TaskRecord
+
+
+class TaskSizes(TypedDict):
+    """Bytes of a task's files on disk."""
+
+    delta: int
+    record: int
+
+
+class BundleSizes(TypedDict):
+    """Bytes of a bundle's files on disk: ``model.safetensors``, and every task's by name, in the order of learning."""
+
+    backbone: int
+    tasks: dict[str, TaskSizes]
 
 
 def read_config(path: str | Path) -> BundleConfig:
@@ -32,14 +47,28 @@ def read_records(path: str | Path) -> dict[str, TaskRecord]:
     return {name: task.record for name, task in read_tasks(Path(path), read_config(path).backbone).items()}
 
 
-def task_bytes(root: Path, name: str, task: TaskFile) -> int:
-    """Return the bytes of one task's files: its delta and its record.
+def sizes(path: str | Path) -> BundleSizes:
+    """Return the measured bytes of the bundle's files.
+
+    Raises:
+        BundleError: If there is no bundle, or a file is missing or damaged beyond finding the others.
+    """
+    root = Path(path)
+    tasks = read_tasks(root, read_config(root).backbone)
+    return {
+        "backbone": size_of(root, root / BACKBONE),
+        "tasks": {name: task_sizes(root, name, task) for name, task in tasks.items()},
+    }
+
+
+def task_sizes(root: Path, name: str, task: TaskFile) -> TaskSizes:
+    """Return the measured bytes of one task's files.
 
     Raises:
         BundleError: If one is missing.
     """
     folder = root / TASKS / name
-    return size_of(root, folder / delta_name(task.delta)) + size_of(root, folder / TASK)
+    return {"delta": size_of(root, folder / delta_name(task.delta)), "record": size_of(root, folder / TASK)}
 
 
 def size_of(root: Path, file: Path) -> int:

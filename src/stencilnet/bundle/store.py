@@ -152,5 +152,5 @@ def _check_equal(stored: TaskFile, task: TaskFile, file: Path) -> None:
             "another task of this name is saved here",
             "the same one, or none",
             f"one with another {', '.join(differing)}",
-            "Save to another folder, or remove that task first.",
+            "Save to another folder, remove that task first, or use replace_task.",
         )

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from stencilnet.bundle.format import BACKBONE
-from stencilnet.bundle.reading import read_config, size_of, task_bytes
+from stencilnet.bundle.reading import read_config, size_of, task_sizes
 from stencilnet.bundle.records import read_tasks
 from stencilnet.text.columns import aligned
 from stencilnet.text.escaping import one_line
@@ -31,7 +31,7 @@ def summary(path: str | Path) -> dict[str, Any]:
                 "channels": task.record.channels,
                 "method": task.record.method,
                 "metrics": dict(task.record.metrics),
-                "bytes": task_bytes(root, name, task),
+                "bytes": sum(task_sizes(root, name, task).values()),
             }
             for name, task in read_tasks(root, config.backbone).items()
         },
