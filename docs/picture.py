@@ -11,8 +11,8 @@ from PIL import Image
 
 import stencilnet as sn
 from stencilnet.analysis.grids import Sheet, contact_sheet
-from stencilnet.data.scenes import draw_scene
-from stencilnet.experiment.reading import read_config, to_plain
+from stencilnet.config.reading import read_config, to_plain
+from stencilnet.scenes import draw_scene
 
 COLUMNS = {
     "scenes": "16 classes",

@@ -12,9 +12,9 @@ from stencilnet.storage import NEW, discard_unfinished, replacing, write_file, w
 
 SOURCE = Path(stencilnet.__file__).parent
 OTHERS = {
-    "data/fetching/download.py",  # a file that grows over several calls
-    "data/fetching/unpack.py",  # moves what an archive held
-    "data/replicas/make.py",  # draws a folder aside, then moves it
+    "datasets/fetching/download.py",  # a file that grows over several calls
+    "datasets/fetching/unpack.py",  # moves what an archive held
+    "datasets/replicas/make.py",  # draws a folder aside, then moves it
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from stencilnet.analysis.report import write_report
 from stencilnet.analysis.sections import compose
-from stencilnet.experiment.reading import read_config, to_plain
+from stencilnet.config.reading import read_config, to_plain
 from stencilnet.experiment.reporting import material
 from stencilnet.experiment.run import Run, Session
 

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from stencilnet.config.reading import read_config, to_plain
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.published import table2_beside_ours
 from stencilnet.evaluation.render import to_markdown
 from stencilnet.evaluation.results import read_result
-from stencilnet.experiment.reading import read_config, to_plain
 
 HEAD = """# The paper's Table 2, and ours
 

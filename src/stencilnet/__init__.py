@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stencilnet.bundle import BundleError, load, save
     from stencilnet.data.transforms import View
-    from stencilnet.experiment.learning import Learning, Splits, learn
+    from stencilnet.learning.learn import Learning, Splits, learn
     from stencilnet.masks import BitMask, DeltaError
     from stencilnet.methods import (
         EWC,
@@ -53,7 +53,7 @@ _HOMES = {
     "Finetune": "methods",
     "HeadOnly": "methods",
     "Joint": "methods",
-    "Learning": "experiment.learning",
+    "Learning": "learning.learn",
     "MultiTaskNet": "models",
     "NormOnly": "methods",
     "Normals": "tasks.normals",
@@ -67,12 +67,12 @@ _HOMES = {
     "Scratch": "methods",
     "Segmentation": "tasks.segmentation",
     "Settings": "training.settings",
-    "Splits": "experiment.learning",
+    "Splits": "learning.learn",
     "StyleTransfer": "tasks.style",
     "UNet": "models",
     "VGG16": "models",
     "View": "data.transforms",
-    "learn": "experiment.learning",
+    "learn": "learning.learn",
     "load": "bundle",
     "save": "bundle",
 }

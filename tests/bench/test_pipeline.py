@@ -10,9 +10,9 @@ import pytest
 from stencilnet.bench.machine import Measured, machine, ratio
 from stencilnet.bench.pipeline import Pass, PipelineRow, measure_pipeline
 from stencilnet.bench.render import pipeline_plain, pipeline_table
+from stencilnet.config.reading import read_config
+from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.render import to_text
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.reading import read_config
 
 from ..command_line import Stencil
 

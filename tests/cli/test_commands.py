@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import stencilnet as sn
-from stencilnet.data.scenes import Scenes
+from stencilnet.scenes import Scenes
 
 from ..command_line import Stencil
 

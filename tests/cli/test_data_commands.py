@@ -12,9 +12,9 @@ from PIL import Image
 from rich.console import Console
 
 from stencilnet.cli.data import Meter
-from stencilnet.data.fetching import download
-from stencilnet.data.fetching.catalog import CAMVID, CATALOG
-from stencilnet.data.fetching.problems import human_bytes
+from stencilnet.datasets.fetching import download
+from stencilnet.datasets.fetching.catalog import CAMVID, CATALOG
+from stencilnet.datasets.fetching.problems import human_bytes
 
 from ..command_line import Stencil
 from ..data.fetching_server import Server, web_server

@@ -10,9 +10,9 @@ from click.testing import CliRunner
 
 from stencilnet.bench.table import ROWS
 from stencilnet.cli.main import stencil
-from stencilnet.data.fetching.catalog import CATALOG
-from stencilnet.experiment.fanout import RayAsk, SlurmAsk
-from stencilnet.experiment.shipped import shipped
+from stencilnet.cluster import RayAsk, SlurmAsk
+from stencilnet.config.shipped import shipped
+from stencilnet.datasets.fetching.catalog import CATALOG
 from stencilnet.methods import registered
 
 VERBS = [*stencil.commands, "data fetch", "data list", "data make", "config list", "config show"]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from stencilnet.cli.main import stencil as group
-from stencilnet.data.scenes import draw_scene
+from stencilnet.scenes import draw_scene
 
 from ..command_line import Stencil
 
@@ -104,7 +104,7 @@ def test_the_python_lines_run(desk: Path, monkeypatch: pytest.MonkeyPatch) -> No
     import torch
 
     import stencilnet as sn
-    from stencilnet.data.scenes import Scenes
+    from stencilnet.scenes import Scenes
 
     monkeypatch.chdir(desk)
     photos = sn.Splits(train=Scenes(count=8, size=32), validation=Scenes(count=2, size=32, first=50))

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from stencilnet.data.fetching.catalog import Checksum
+from stencilnet.datasets.fetching.catalog import Checksum
 
 
 @dataclass

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from stencilnet.config.reading import ConfigError, read_config, to_plain
 from stencilnet.data.damage import HOLE, Blur, Damage, Downscale, Holes, Noise, damaged
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
-from stencilnet.experiment.reading import ConfigError, read_config, to_plain
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.task import Example
 

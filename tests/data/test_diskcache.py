@@ -22,10 +22,10 @@ from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs
 from stencilnet.data.official.coco import CocoSource
 from stencilnet.data.official.layouts import LAYOUTS
 from stencilnet.data.official.voc import VocSource
-from stencilnet.data.replicas import make_replica
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.sources import ImagesSource, ScenesSource, SideBySideSource
 from stencilnet.data.transforms import View, resized
+from stencilnet.datasets.replicas import make_replica
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.task import Example
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from stencilnet.data.fetching.catalog import Checksum
-from stencilnet.data.fetching.download import Wanted, download
-from stencilnet.data.fetching.problems import FetchError, full_disk_named, human_bytes
+from stencilnet.datasets.fetching.catalog import Checksum
+from stencilnet.datasets.fetching.download import Wanted, download
+from stencilnet.datasets.fetching.problems import FetchError, full_disk_named, human_bytes
 
 from .fetching_server import Server, md5, web_server
 

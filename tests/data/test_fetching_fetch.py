@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from stencilnet.data.fetching.catalog import CAMVID, CATALOG, DataSet, HandSet, Holding, RemoteFile
-from stencilnet.data.fetching.fetch import State, fetch, look
-from stencilnet.data.fetching.problems import FetchError
 from stencilnet.data.official.layouts import LAYOUTS, ProgressCallback, SetLayout
-from stencilnet.data.replicas import REPLICAS, make_replica
+from stencilnet.datasets.fetching.catalog import CAMVID, CATALOG, DataSet, HandSet, Holding, RemoteFile
+from stencilnet.datasets.fetching.fetch import State, fetch, look
+from stencilnet.datasets.fetching.problems import FetchError
+from stencilnet.datasets.replicas import REPLICAS, make_replica
 
 from .fetching_server import Server, md5, tarred, web_server, zipped
 

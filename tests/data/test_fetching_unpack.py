@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stencilnet.data.fetching.catalog import CATALOG, Checksum, DataSet, Holding, RemoteFile
-from stencilnet.data.fetching.problems import FetchError
-from stencilnet.data.fetching.unpack import put_in_place, unpacked, unpacking
+from stencilnet.datasets.fetching.catalog import CATALOG, Checksum, DataSet, Holding, RemoteFile
+from stencilnet.datasets.fetching.problems import FetchError
+from stencilnet.datasets.fetching.unpack import put_in_place, unpacked, unpacking
 
 from .fetching_server import tarred, zipped
 

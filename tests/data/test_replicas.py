@@ -13,8 +13,8 @@ from scipy.io import loadmat
 
 from stencilnet.data.folders import FolderError, side_by_side
 from stencilnet.data.official import COCO_CATEGORIES, LAYOUTS, CocoSource, VocSource, is_replica
-from stencilnet.data.replicas import REPLICAS, make_replica
-from stencilnet.data.replicas.pictures import borders, outlines, run_lengths
+from stencilnet.datasets.replicas import REPLICAS, make_replica
+from stencilnet.datasets.replicas.pictures import borders, outlines, run_lengths
 
 RAW = {"coco2017": 2, "coco2014": 2, "sbd": 1}
 """How many lines tell what `prepare` makes of the raw replicas."""

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stencilnet.data.scenes import (
+from stencilnet.scenes import (
     SPACES,
     STYLES,
     Fine,
@@ -69,7 +69,7 @@ class TestDrawScene:
 
     def test_is_the_same_in_another_process(self):
         code = (
-            "import hashlib; from stencilnet.data.scenes import draw_scene; s = draw_scene(2, 7, 64); "
+            "import hashlib; from stencilnet.scenes import draw_scene; s = draw_scene(2, 7, 64); "
             "print(hashlib.sha256(s.image.tobytes() + s.labels.tobytes()).hexdigest())"
         )
         ran = subprocess.run(

@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
-from stencilnet.data.scenes import Scenes
 from stencilnet.data.together import EvaluationTogether, TrainingTogether
 from stencilnet.data.transforms import View
+from stencilnet.scenes import Scenes
 from stencilnet.tasks.colorization import Colorization
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.task import Task

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from stencilnet.data.classes import class_folders
-from stencilnet.data.fetching.listing import make_named
 from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs
 from stencilnet.data.official import CocoSource, VocSource
+from stencilnet.datasets.fetching.listing import make_named
 
 
 def save(path: Path, *shape: int, seed: int = 0) -> None:

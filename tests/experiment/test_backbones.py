@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import stencilnet as sn
-from stencilnet.data.scenes import Scenes
-from stencilnet.experiment.backbones import backbone_problems, make_backbone, start_of
-from stencilnet.experiment.config import Backbone
-from stencilnet.experiment.reading import ConfigError, read_config
+from stencilnet.config.reading import ConfigError, read_config
+from stencilnet.config.schema import Backbone
+from stencilnet.learning.backbones import backbone_problems, make_backbone, start_of
 from stencilnet.masks import Replace
 from stencilnet.models.unet import DECODER
+from stencilnet.scenes import Scenes
 
 
 def vgg13_features() -> nn.Sequential:

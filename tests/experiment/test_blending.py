@@ -11,10 +11,10 @@ from PIL import Image
 
 import stencilnet as sn
 from stencilnet.bundle import add_task, load
+from stencilnet.config.reading import read_config
+from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.experiment.blending import Slider, open_run, real_task, worsens, write_blend
-from stencilnet.experiment.config import Experiment, MethodPlan
 from stencilnet.experiment.folder import RunError
-from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.masks import Entry, Quantized, Replace, TaskDelta

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from stencilnet.data.scenes import draw_scene
+from stencilnet.config.reading import ConfigError, read_config
+from stencilnet.config.schema import Experiment
 from stencilnet.data.sources import LabelledSource
-from stencilnet.experiment.config import Experiment
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.forecast import forecast
-from stencilnet.experiment.reading import ConfigError, read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
+from stencilnet.scenes import draw_scene
 
 
 @pytest.fixture

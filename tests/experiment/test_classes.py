@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stencilnet.config.classes import class_problems, with_classes
+from stencilnet.config.reading import read_config, to_plain
+from stencilnet.config.schema import Experiment, TaskPlan
 from stencilnet.data.classes import ClassFoldersSource
-from stencilnet.experiment.classes import class_problems, with_classes
-from stencilnet.experiment.config import Experiment, TaskPlan
-from stencilnet.experiment.opening import open_data
-from stencilnet.experiment.reading import read_config, to_plain
+from stencilnet.learning.opening import open_data
 from stencilnet.tasks.classification import Classification
 
 

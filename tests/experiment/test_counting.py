@@ -11,21 +11,21 @@ import torch
 from PIL import Image
 
 import stencilnet as sn
+from stencilnet.config.reading import ConfigError, read_config
+from stencilnet.config.schema import Data, Experiment, TaskPlan
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.folders import Examples
-from stencilnet.data.scenes import Scenes
 from stencilnet.data.sources import ImagesSource, LabelledSource, PairsSource
-from stencilnet.experiment import counting
 from stencilnet.experiment.adding import add_tasks
-from stencilnet.experiment.config import Data, Experiment, TaskPlan
-from stencilnet.experiment.counting import Counts, DataError, check_data, count
 from stencilnet.experiment.evaluating import evaluate_bundle
 from stencilnet.experiment.forecast import forecast
-from stencilnet.experiment.opening import TaskData, open_data
-from stencilnet.experiment.reading import ConfigError, read_config
 from stencilnet.experiment.reporting import material, write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
+from stencilnet.learning import counting
+from stencilnet.learning.counting import Counts, DataError, check_data, count
+from stencilnet.learning.opening import TaskData, open_data
+from stencilnet.scenes import Scenes
 from stencilnet.tasks.task import Example, Task
 
 Pixels = npt.NDArray[np.uint8]

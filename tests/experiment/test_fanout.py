@@ -18,9 +18,9 @@ import torch
 
 import stencilnet as sn
 from stencilnet.bundle import merge, verify
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.fanout import FanError, FanJob, RayAsk, SlurmAsk, fan_out, jobs, read_ask
-from stencilnet.experiment.reading import ConfigError, read_config
+from stencilnet.cluster import FanError, FanJob, RayAsk, SlurmAsk, fan_out, jobs, read_ask
+from stencilnet.config.reading import ConfigError, read_config
+from stencilnet.config.schema import Experiment
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run, Session
 from stencilnet.training.fit import Interrupted
@@ -281,7 +281,7 @@ def test_an_engine_that_is_not_there_is_told(start: Callable[[Experiment], Path]
 
 
 def test_a_machine_that_does_not_see_the_folder_says_so(start: Callable[[Experiment], Path], tmp_path: Path) -> None:
-    from stencilnet.experiment.fanout.work import Outcome, Work, carry_out
+    from stencilnet.cluster.work import Outcome, Work, carry_out
 
     experiment = small("piggyback")
     job = jobs(experiment)[1]

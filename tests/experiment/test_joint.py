@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import stencilnet as sn
+from stencilnet.cluster.jobs import jobs
+from stencilnet.config.reading import read_config
+from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.experiment.adding import add_tasks
-from stencilnet.experiment.config import Experiment, MethodPlan
-from stencilnet.experiment.fanout.jobs import jobs
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.forecast import forecast
 from stencilnet.experiment.planning import as_plain
-from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session

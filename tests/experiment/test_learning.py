@@ -9,9 +9,9 @@ import torch
 
 import stencilnet as sn
 from stencilnet.bundle import verify
-from stencilnet.data.scenes import Scenes
-from stencilnet.experiment.config import Backbone
+from stencilnet.config.schema import Backbone
 from stencilnet.masks.rounding import rounded
+from stencilnet.scenes import Scenes
 from stencilnet.training.fit import Interrupted
 
 

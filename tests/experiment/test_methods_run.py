@@ -8,18 +8,18 @@ import pytest
 import torch
 
 import stencilnet as sn
-from stencilnet.data.scenes import Scenes
+from stencilnet.config.reading import read_config
+from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.tables import table2
-from stencilnet.experiment.config import Experiment, MethodPlan
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.forecast import Forecast, forecast
 from stencilnet.experiment.planning import as_plain
-from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.reporting import material, write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.methods import AnyMethod
+from stencilnet.scenes import Scenes
 from stencilnet.training.fit import Interrupted
 
 from .test_run import by_stage, start, tree

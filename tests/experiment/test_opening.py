@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from stencilnet.config.schema import Data, TaskPlan
 from stencilnet.data.sources import ImagesSource
-from stencilnet.experiment import opening
-from stencilnet.experiment.config import Data, TaskPlan
-from stencilnet.experiment.opening import open_data
+from stencilnet.learning import opening
+from stencilnet.learning.opening import open_data
 from stencilnet.tasks.colorization import Colorization, is_gray
 
 

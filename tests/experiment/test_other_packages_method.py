@@ -13,9 +13,9 @@ import stencilnet as sn
 from stencilnet.analysis.plots import method_colours
 from stencilnet.bundle import verify
 from stencilnet.cli.main import stencil
-from stencilnet.experiment.choosing import with_methods
+from stencilnet.config.choosing import with_methods
+from stencilnet.config.reading import ConfigError, read_config, to_yaml
 from stencilnet.experiment.forecast import forecast
-from stencilnet.experiment.reading import ConfigError, read_config, to_yaml
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session

@@ -10,7 +10,7 @@ from PIL import Image
 
 import stencilnet as sn
 from stencilnet.bundle import verify
-from stencilnet.experiment.reading import ConfigError, read_config, to_yaml
+from stencilnet.config.reading import ConfigError, read_config, to_yaml
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.plugins import PluginError

@@ -9,9 +9,9 @@ import yaml
 from PIL import Image
 
 import stencilnet as sn
+from stencilnet.config.reading import ConfigError, read_config
 from stencilnet.data.sources import PairsSource
 from stencilnet.evaluation.results import read_result
-from stencilnet.experiment.reading import ConfigError, read_config
 
 from ..command_line import Done, Stencil, command_line
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from stencilnet.bundle.tensors import decode_delta, encode_delta
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.downloads import without_downloads
+from stencilnet.config.downloads import without_downloads
+from stencilnet.config.reading import ConfigError, read_config
+from stencilnet.config.schema import Experiment
 from stencilnet.experiment.forecast import Forecast, forecast
 from stencilnet.experiment.planning import as_plain, describe, mebibytes
-from stencilnet.experiment.reading import ConfigError, check_paths, read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
+from stencilnet.learning.checking import check_paths
 from stencilnet.methods import Piggyback
 
 from ..command_line import Stencil

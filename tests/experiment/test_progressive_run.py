@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import stencilnet as sn
+from stencilnet.cluster.jobs import jobs
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.tables import table2
-from stencilnet.experiment.fanout.jobs import jobs
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.forecast import forecast
 from stencilnet.experiment.run import Run

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stencilnet.experiment.choosing import with_methods
-from stencilnet.experiment.config import order_problems
-from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config, to_plain, to_yaml
-from stencilnet.experiment.shipped import shipped
+from stencilnet.config.choosing import with_methods
+from stencilnet.config.reading import ConfigError, check_names, read_config, to_plain, to_yaml
+from stencilnet.config.schema import order_problems
+from stencilnet.config.shipped import shipped
+from stencilnet.learning.checking import check_paths
 from stencilnet.methods import Piggyback
 
 

@@ -13,16 +13,16 @@ from filelock import FileLock
 
 import stencilnet as sn
 from stencilnet.bundle import remove_task
+from stencilnet.cluster.jobs import jobs
+from stencilnet.config.reading import read_config
+from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.results import StageResult
 from stencilnet.experiment import testing
 from stencilnet.experiment.adding import add_tasks
 from stencilnet.experiment.analyzing import analyze_bundle
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.fanout.jobs import jobs
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
 from stencilnet.experiment.forecast import forecast
 from stencilnet.experiment.pictures import saved
-from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run, Session
 from stencilnet.training import settings

@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 
 from stencilnet.bundle import verify
-from stencilnet.data.fetching.catalog import CATALOG
-from stencilnet.data.fetching.listing import make_named
+from stencilnet.config.reading import ConfigError, read_config, to_plain
+from stencilnet.config.schema import Experiment
+from stencilnet.config.shipped import shipped
 from stencilnet.data.official.names import COCO_CLASSES, VOC_CLASSES
-from stencilnet.experiment.config import Experiment
+from stencilnet.datasets.fetching.catalog import CATALOG
+from stencilnet.datasets.fetching.listing import make_named
 from stencilnet.experiment.forecast import forecast
 from stencilnet.experiment.planning import describe
-from stencilnet.experiment.reading import ConfigError, check_paths, read_config, to_plain
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session, check_devices
-from stencilnet.experiment.shipped import shipped
+from stencilnet.learning.checking import check_paths
 from stencilnet.training.distributed import Group
 
 QUICK = ("trainer.device=cpu", "trainer.precision=float32", "trainer.workers=0", "trainer.samples=1", "pictures=1")

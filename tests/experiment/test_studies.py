@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.reading import read_config, to_plain
-from stencilnet.experiment.structuring import make_converter
+from stencilnet.config.converting import make_converter
+from stencilnet.config.reading import read_config, to_plain
+from stencilnet.config.schema import Experiment
 from stencilnet.methods import AnyMethod, registered
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stencilnet.experiment.styles import calibration_image
+from stencilnet.learning.styles import calibration_image
 from stencilnet.tasks.task import Example
 from stencilnet.training.sampling import PIXELS
 

@@ -3,8 +3,8 @@
 import dataclasses
 
 import stencilnet as sn
-from stencilnet.experiment.config import Experiment, MethodPlan
-from stencilnet.experiment.reading import read_config
+from stencilnet.config.reading import read_config
+from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.experiment.walking import First, Learn, LearnTogether, Remember, Retrain, Step, is_chain, walk
 from stencilnet.methods import AnyMethod
 

@@ -13,9 +13,9 @@ import stencilnet as sn
 from stencilnet.analysis.masks import zero_ratios
 from stencilnet.bundle.architecture import class_path, describe, rebuild
 from stencilnet.cli.main import stencil
-from stencilnet.data.replicas import make_replica
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.reading import read_config
+from stencilnet.config.reading import read_config
+from stencilnet.config.schema import Experiment
+from stencilnet.datasets.replicas import make_replica
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session

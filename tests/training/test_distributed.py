@@ -19,9 +19,9 @@ import stencilnet as sn
 from stencilnet.bundle import verify
 from stencilnet.cli.console import stop_on_signal
 from stencilnet.cli.devices import on_devices
-from stencilnet.experiment.learning import task_seed
-from stencilnet.experiment.reading import ConfigError, read_config
+from stencilnet.config.reading import ConfigError, read_config
 from stencilnet.experiment.session import check_devices
+from stencilnet.learning.learn import task_seed
 from stencilnet.tasks.task import Recipe
 from stencilnet.training import distributed
 from stencilnet.training.distributed import ALONE, Group, PeerError, join, packed, unpacked

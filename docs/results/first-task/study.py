@@ -22,17 +22,17 @@ from typing import Any
 import torch
 
 from stencilnet.bundle import load, save
+from stencilnet.config.reading import read_config, to_plain
+from stencilnet.config.schema import Experiment, MethodPlan, TaskPlan
 from stencilnet.data.damage import Noise
 from stencilnet.data.samples import EvaluationSamples
 from stencilnet.evaluation.evaluate import evaluate
-from stencilnet.experiment.backbones import make_backbone
-from stencilnet.experiment.config import Experiment, MethodPlan, TaskPlan
-from stencilnet.experiment.learning import Splits, learn
-from stencilnet.experiment.opening import TaskData, open_data
-from stencilnet.experiment.provenance import hardware, provenance
-from stencilnet.experiment.reading import read_config, to_plain
 from stencilnet.experiment.session import Session, learning
-from stencilnet.experiment.styles import bind_tasks
+from stencilnet.learning.backbones import make_backbone
+from stencilnet.learning.learn import Splits, learn
+from stencilnet.learning.opening import TaskData, open_data
+from stencilnet.learning.provenance import hardware, provenance
+from stencilnet.learning.styles import bind_tasks
 from stencilnet.methods import Finetune, Method, Piggyback, Scratch
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.task import Task

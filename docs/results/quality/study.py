@@ -33,15 +33,15 @@ import torch
 import stencilnet as sn
 from stencilnet.bundle import load, save
 from stencilnet.bundle.tensors import encode_delta
-from stencilnet.experiment.backbones import make_backbone
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.learning import Splits, learn
-from stencilnet.experiment.opening import TaskData, open_data
-from stencilnet.experiment.provenance import hardware, provenance
-from stencilnet.experiment.reading import read_config, to_plain
+from stencilnet.config.reading import read_config, to_plain
+from stencilnet.config.schema import Experiment
 from stencilnet.experiment.session import Session, learning
-from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
+from stencilnet.learning.backbones import make_backbone
+from stencilnet.learning.learn import Splits, learn
+from stencilnet.learning.opening import TaskData, open_data
+from stencilnet.learning.provenance import hardware, provenance
+from stencilnet.learning.styles import bind_tasks
 from stencilnet.masks import NetState
 from stencilnet.methods import (
     Decoder,

@@ -25,13 +25,13 @@ from torch import Tensor
 import stencilnet as sn
 from stencilnet.analysis.masks import overlaps, total, zero_ratio
 from stencilnet.bundle import load
+from stencilnet.config.reading import read_config, to_plain
+from stencilnet.config.schema import TaskPlan
 from stencilnet.data.samples import EvaluationSamples
 from stencilnet.evaluation.evaluate import evaluate
-from stencilnet.experiment.config import TaskPlan
-from stencilnet.experiment.opening import open_data
-from stencilnet.experiment.provenance import hardware, provenance
-from stencilnet.experiment.reading import read_config, to_plain
 from stencilnet.experiment.testing import Tester
+from stencilnet.learning.opening import open_data
+from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.masks import BitMask, NetState, Select, TaskDelta
 
 CONFIG = "demo/small"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from stencilnet.experiment.provenance import hardware, provenance
+from stencilnet.learning.provenance import hardware, provenance
 
 LEAST = 2
 """Repetitions without which nothing is known of a number's spread."""

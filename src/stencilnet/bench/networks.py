@@ -7,9 +7,9 @@ import torch
 from PIL import Image
 
 from stencilnet.bundle import save
-from stencilnet.data.scenes import draw_scene
 from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.scenes import draw_scene
 
 KIND, CHANNELS = "restoration", 3
 """Of every task made here."""

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stencilnet.bench.machine import Measured, check_repetitions, ratio
+from stencilnet.config.classes import with_classes
+from stencilnet.config.downloads import without_downloads
+from stencilnet.config.schema import Experiment, TaskPlan
 from stencilnet.data.folders import Examples
-from stencilnet.experiment.backbones import make_backbone
-from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Experiment, TaskPlan
-from stencilnet.experiment.downloads import without_downloads
+from stencilnet.data.sources import spread
 from stencilnet.experiment.forecast import bound_tasks
-from stencilnet.experiment.learning import Splits, fresh_of, job_of, task_seed
-from stencilnet.experiment.opening import TaskData, open_data
-from stencilnet.experiment.pictures import spread
 from stencilnet.experiment.session import Session, learning
+from stencilnet.learning.backbones import make_backbone
+from stencilnet.learning.learn import Splits, fresh_of, job_of, task_seed
+from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.masks import Masks
 from stencilnet.methods import Piggyback
 from stencilnet.models import MultiTaskNet

@@ -8,13 +8,13 @@ from torch import Tensor
 
 from stencilnet.bench.machine import Measured
 from stencilnet.bench.rows import WIDTH, Found, Setting, compared, seconds
-from stencilnet.experiment.backbones import make_backbone
-from stencilnet.experiment.config import Experiment
+from stencilnet.config.reading import read_config
+from stencilnet.config.schema import Experiment
 from stencilnet.experiment.forecast import bound_tasks
-from stencilnet.experiment.learning import Splits, fresh_of, job_of, task_seed
-from stencilnet.experiment.opening import open_data
-from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.session import Session, learning
+from stencilnet.learning.backbones import make_backbone
+from stencilnet.learning.learn import Splits, fresh_of, job_of, task_seed
+from stencilnet.learning.opening import open_data
 from stencilnet.masks import Masks
 from stencilnet.methods import Piggyback
 from stencilnet.models import MultiTaskNet

@@ -145,8 +145,9 @@ def _pipeline(
     from stencilnet.bench.pipeline import measure_pipeline
     from stencilnet.bench.render import pipeline_plain, pipeline_table
     from stencilnet.cli.console import console, cores, teller
+    from stencilnet.config.reading import check_names, read_config
     from stencilnet.evaluation.render import to_text
-    from stencilnet.experiment.reading import check_names, check_paths, read_config
+    from stencilnet.learning.checking import check_paths
     from stencilnet.training.settings import resolve
 
     screen = console()

@@ -13,7 +13,7 @@ import click
 
 from stencilnet.cli.console import teller
 from stencilnet.cli.streams import say, say_json
-from stencilnet.data.fetching.catalog import CATALOG
+from stencilnet.datasets.fetching.catalog import CATALOG
 from stencilnet.text.escaping import printable
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
 def list_(root: Path, as_json: bool) -> None:
     """List the data sets with purpose, size, licence, and whether each is present under the root."""
-    from stencilnet.data.fetching.listing import as_text, survey
+    from stencilnet.datasets.fetching.listing import as_text, survey
 
     rows = survey(root)
     say_json({row.name: asdict(row) for row in rows}) if as_json else say(as_text(rows, root))
@@ -72,8 +72,8 @@ def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> Non
     put in ROOT/downloads yourself is used.
     """
     from stencilnet.cli.console import console
-    from stencilnet.data.fetching.listing import fetch_named
-    from stencilnet.data.fetching.problems import human_bytes
+    from stencilnet.datasets.fetching.listing import fetch_named
+    from stencilnet.datasets.fetching.problems import human_bytes
 
     screen = console()
     try:
@@ -95,7 +95,7 @@ def make(name: str, root: Path) -> None:
 
     The pictures are drawn; nothing of the real set is in them, and nothing is downloaded.
     """
-    from stencilnet.data.fetching.listing import make_named
+    from stencilnet.datasets.fetching.listing import make_named
 
     failed = False
     for each in CATALOG if name == "all" else [name]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from stencilnet.experiment.shipped import shipped
+from stencilnet.config.shipped import shipped
 
 
 class NamingOption(click.Option):

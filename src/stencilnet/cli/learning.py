@@ -6,7 +6,7 @@ import click
 
 from stencilnet.cli.helping import NamingOption, configs, method_names
 from stencilnet.cli.streams import is_written_whole, say, say_json
-from stencilnet.experiment.shipped import shipped
+from stencilnet.config.shipped import shipped
 
 _out = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Run folder.")
 _root = click.option(
@@ -227,7 +227,7 @@ def list_() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print CONFIG with every default written out."""
-    from stencilnet.experiment.reading import read_config, to_plain, to_yaml
+    from stencilnet.config.reading import read_config, to_plain, to_yaml
 
     experiment = read_config(name, overrides)
     if as_json:

@@ -61,8 +61,8 @@ def main() -> None:
 
 
 def _is_usage_error(error: BaseException) -> bool:
-    from stencilnet.experiment.counting import DataError
+    from stencilnet.config.reading import ConfigError
     from stencilnet.experiment.folder import RunError
-    from stencilnet.experiment.reading import ConfigError
+    from stencilnet.learning.counting import DataError
 
     return isinstance(error, ConfigError | DataError | RunError)

@@ -137,9 +137,10 @@ def merge(bundle: Path, sources: tuple[str, ...]) -> None:
 def evaluate(bundle: Path, config: str, root: Path, overrides: tuple[str, ...], precision: str, as_json: bool) -> None:
     """Measure every task of BUNDLE on CONFIG's test data, with trivial baselines."""
     from stencilnet.cli.console import console, teller, use_all_cores
+    from stencilnet.config.reading import read_config
     from stencilnet.experiment.evaluating import as_text, evaluate_bundle
-    from stencilnet.experiment.reading import check_paths, read_config
     from stencilnet.experiment.session import Session
+    from stencilnet.learning.checking import check_paths
 
     screen = console()
     use_all_cores()

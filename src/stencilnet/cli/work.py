@@ -16,8 +16,8 @@ from stencilnet.cli.streams import say, say_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stencilnet.experiment.config import Experiment
-    from stencilnet.experiment.fanout import RayAsk, SlurmAsk
+    from stencilnet.cluster import RayAsk, SlurmAsk
+    from stencilnet.config.schema import Experiment
     from stencilnet.experiment.session import Session
     from stencilnet.training.distributed import Group
     from stencilnet.training.sinks import Sink
@@ -42,12 +42,13 @@ def carry_out(
     """Read a config, check its data, and run it into a folder; ends with the report."""
     if as_json and not dry_run:
         raise click.UsageError("--json requires --dry-run.")
-    from stencilnet.experiment.choosing import with_methods
-    from stencilnet.experiment.fanout import FanError, fan_out
-    from stencilnet.experiment.reading import ConfigError, check_names, check_paths, read_config
+    from stencilnet.cluster import FanError, fan_out
+    from stencilnet.config.choosing import with_methods
+    from stencilnet.config.reading import ConfigError, check_names, read_config
     from stencilnet.experiment.reporting import write_report
     from stencilnet.experiment.run import Run
     from stencilnet.experiment.session import check_devices
+    from stencilnet.learning.checking import check_paths
 
     screen = console()
     use_all_cores()
@@ -82,7 +83,7 @@ def carry_out(
 
 
 def _ask_of(engine: str, asked: tuple[str, ...]) -> "RayAsk | SlurmAsk":
-    from stencilnet.experiment.fanout import read_ask
+    from stencilnet.cluster import read_ask
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of its use
     return read_ask(engine, asked)
@@ -116,9 +117,10 @@ def add_to(
     overrides: tuple[str, ...],
 ) -> None:
     """Read a config, check its data, and learn its tasks into a bundle; checkpoints lie beside the bundle."""
+    from stencilnet.config.reading import check_names, read_config
     from stencilnet.experiment.adding import add_tasks
-    from stencilnet.experiment.reading import check_names, check_paths, read_config
     from stencilnet.experiment.session import check_devices
+    from stencilnet.learning.checking import check_paths
 
     screen = console()
     use_all_cores()

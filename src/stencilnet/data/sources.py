@@ -10,7 +10,7 @@ from typing import Literal
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs, side_by_side
 from stencilnet.data.official import CocoSource, VocSource
-from stencilnet.data.scenes import SPACES, TRUTHS, Scenes
+from stencilnet.scenes import SPACES, TRUTHS, Scenes
 from stencilnet.tasks.task import VOID
 
 
@@ -33,10 +33,10 @@ class ScenesSource:
     first: int = 0
     """Number of the first scene; give training and test scenes ranges that do not overlap."""
     space: str = "fine"
-    """Label space, a key of `stencilnet.data.scenes.SPACES`."""
+    """Label space, a key of `stencilnet.scenes.SPACES`."""
     truth: str = "labels"
     """What comes with a picture: ``labels``, their ``boundaries`` (labels 0 and 1), or a target, ``depth`` or
-    ``normals`` (see `stencilnet.data.scenes.Geometry`)."""
+    ``normals`` (see `stencilnet.scenes.Geometry`)."""
 
     def __post_init__(self) -> None:
         _check(
@@ -267,3 +267,8 @@ def _check(*rules: tuple[bool, str]) -> None:
     broken = [expected for holds, expected in rules if not holds]
     if broken:
         raise ValueError("Expected " + "; ".join(broken) + ".")
+
+
+def spread(count: int, total: int) -> list[int]:
+    """Return the positions of `count` examples spread evenly over `total`."""
+    return [position * total // count for position in range(min(count, total))] if count else []

@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from stencilnet.bundle import add_task, load
-from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.counting import check_all
+from stencilnet.config.classes import with_classes
+from stencilnet.config.schema import Experiment
 from stencilnet.experiment.folder import RunError
-from stencilnet.experiment.learning import Splits, learn_task
-from stencilnet.experiment.opening import open_data
 from stencilnet.experiment.session import Session, learning
-from stencilnet.experiment.styles import bind_style, perceptual_network
+from stencilnet.learning.counting import check_all
+from stencilnet.learning.learn import Splits, learn_task
+from stencilnet.learning.opening import open_data
+from stencilnet.learning.styles import bind_style, perceptual_network
 from stencilnet.methods import JointMethod
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task

@@ -14,15 +14,15 @@ from stencilnet.analysis.drawing import to_svg
 from stencilnet.analysis.grids import Sheet, contact_sheet
 from stencilnet.analysis.sharing import blend_figure, blend_names
 from stencilnet.bundle import load
+from stencilnet.config.reading import read_config
+from stencilnet.data.sources import spread
 from stencilnet.evaluation.render import number_texts
 from stencilnet.evaluation.tables import metric_title
 from stencilnet.experiment.folder import RunError
-from stencilnet.experiment.learning import fresh_of, task_seed
-from stencilnet.experiment.pictures import spread
-from stencilnet.experiment.reading import read_config
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.experiment.testing import Tester
+from stencilnet.learning.learn import fresh_of, task_seed
 from stencilnet.masks import RealTask, TaskDelta, between
 from stencilnet.methods import Masking
 from stencilnet.models import MultiTaskNet

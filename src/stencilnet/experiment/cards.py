@@ -1,7 +1,7 @@
 """Tasks in words: the rows of the paper's Table 1."""
 
+from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.results import TaskCard
-from stencilnet.experiment.config import Experiment
 from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.task import Task
 

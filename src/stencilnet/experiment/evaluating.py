@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from stencilnet.bundle import load
-from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.counting import check_data
-from stencilnet.experiment.opening import TaskData, open_data
+from stencilnet.config.classes import with_classes
+from stencilnet.config.schema import Experiment
 from stencilnet.experiment.session import Session
-from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
+from stencilnet.learning.counting import check_data
+from stencilnet.learning.opening import TaskData, open_data
+from stencilnet.learning.styles import bind_tasks
 from stencilnet.text.columns import aligned
 from stencilnet.text.shortening import listed, shorten
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from stencilnet.config.reading import to_plain
+from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.protocol import BACKBONE
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.reading import to_plain
 from stencilnet.storage import write_text
 from stencilnet.text.shortening import listed
 from stencilnet.text.strict_json import dumps, loads

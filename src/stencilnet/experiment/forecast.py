@@ -7,26 +7,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stencilnet.bundle.tensors import encode_backbone, encode_delta
+from stencilnet.config.classes import with_classes
+from stencilnet.config.downloads import without_downloads
+from stencilnet.config.schema import Experiment
 from stencilnet.data.folders import Examples
 from stencilnet.data.samples import CACHE_BYTES
+from stencilnet.data.sources import spread
 from stencilnet.data.transforms import resized
 from stencilnet.evaluation.protocol import BACKBONE, Stage
 from stencilnet.evaluation.results import Sizes
-from stencilnet.experiment.backbones import in_words, make_backbone, start_of
-from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.counting import check_all
-from stencilnet.experiment.downloads import without_downloads
-from stencilnet.experiment.joint import Member, joint_job, joint_state
-from stencilnet.experiment.learning import Learning, Splits, first_state, fresh_of, job_of, task_seed
 from stencilnet.experiment.measuring import Glance, Measuring, silenced, untouched
-from stencilnet.experiment.opening import TaskData, open_data
-from stencilnet.experiment.pictures import spread
-from stencilnet.experiment.provenance import hardware, provenance
 from stencilnet.experiment.session import Session, learning
-from stencilnet.experiment.styles import bind_style, calibration_image
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.experiment.walking import First, Learn, LearnTogether, Remember, Retrain, Step, walk
+from stencilnet.learning.backbones import in_words, make_backbone, start_of
+from stencilnet.learning.counting import check_all
+from stencilnet.learning.joint import Member, joint_job, joint_state
+from stencilnet.learning.learn import Learning, Splits, first_state, fresh_of, job_of, task_seed
+from stencilnet.learning.opening import TaskData, open_data
+from stencilnet.learning.provenance import hardware, provenance
+from stencilnet.learning.styles import bind_style, calibration_image
 from stencilnet.masks import NetState
 from stencilnet.methods import Fresh
 from stencilnet.perceptual.standin import random_standin

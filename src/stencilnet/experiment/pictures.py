@@ -13,11 +13,6 @@ from stencilnet.tasks.task import PictureTask, Predictor, Task
 INPUT, TARGET = "input", "target"
 
 
-def spread(count: int, total: int) -> list[int]:
-    """Return the positions of `count` examples spread evenly over `total`."""
-    return [position * total // count for position in range(min(count, total))] if count else []
-
-
 def save_pictures(
     folder: Path,
     label: str,

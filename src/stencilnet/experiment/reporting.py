@@ -11,16 +11,16 @@ from stencilnet.analysis.masks import TaskCodes
 from stencilnet.analysis.report import write_report as write_files
 from stencilnet.analysis.sections import ReportInputs, compose
 from stencilnet.bundle import load
+from stencilnet.config.reading import to_yaml
+from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL
 from stencilnet.evaluation.results import StageResult
 from stencilnet.evaluation.tables import method_title
-from stencilnet.experiment.config import Experiment
-from stencilnet.experiment.counting import noted
 from stencilnet.experiment.folder import RunFolder
 from stencilnet.experiment.pictures import INPUT, TARGET, saved
-from stencilnet.experiment.reading import to_yaml
 from stencilnet.experiment.run import Run
+from stencilnet.learning.counting import noted
 from stencilnet.models.vgg16 import layer_names
 from stencilnet.tasks.task import LabelMapTask, PictureTask
 

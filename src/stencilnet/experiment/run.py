@@ -7,22 +7,22 @@ from functools import cached_property
 from pathlib import Path
 
 from stencilnet.bundle import add_task, load, save, task_names
+from stencilnet.config.classes import with_classes
+from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage
 from stencilnet.evaluation.results import StageResult, read_result, write_result
-from stencilnet.experiment.backbones import make_backbone
-from stencilnet.experiment.classes import with_classes
-from stencilnet.experiment.config import Experiment, MethodPlan
-from stencilnet.experiment.counting import DataError, check_all
 from stencilnet.experiment.folder import RunError, RunFolder, claim, settle
-from stencilnet.experiment.joint import Member, learn_jointly
-from stencilnet.experiment.learning import Learning, Splits, adopt, learn_task
 from stencilnet.experiment.locking import alone
 from stencilnet.experiment.memory import read_memory, write_memory
-from stencilnet.experiment.opening import TaskData, open_data
 from stencilnet.experiment.session import Session, learning
-from stencilnet.experiment.styles import bind_tasks
 from stencilnet.experiment.testing import Tester
 from stencilnet.experiment.walking import First, Learn, LearnTogether, Remember, Retrain, Step, is_chain, walk
+from stencilnet.learning.backbones import make_backbone
+from stencilnet.learning.counting import DataError, check_all
+from stencilnet.learning.joint import Member, learn_jointly
+from stencilnet.learning.learn import Learning, Splits, adopt, learn_task
+from stencilnet.learning.opening import TaskData, open_data
+from stencilnet.learning.styles import bind_tasks
 from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.perceptual_task import PerceptualTask

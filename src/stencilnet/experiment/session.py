@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stencilnet.experiment.backbones import start_of
-from stencilnet.experiment.config import Experiment, TaskPlan
-from stencilnet.experiment.learning import Learning
-from stencilnet.experiment.reading import ConfigError
+from stencilnet.config.reading import ConfigError
+from stencilnet.config.schema import Experiment, TaskPlan
+from stencilnet.learning.backbones import start_of
+from stencilnet.learning.learn import Learning
 from stencilnet.training.distributed import ALONE, Group, check_division
 from stencilnet.training.settings import resolve
 from stencilnet.training.sinks import Sink

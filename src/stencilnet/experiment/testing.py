@@ -11,17 +11,17 @@ from torch import Tensor
 
 from stencilnet.analysis.masks import zero_ratio
 from stencilnet.bundle.tensors import encode_delta
+from stencilnet.config.schema import Experiment, sources
 from stencilnet.data.official.files import has_replicas
 from stencilnet.data.samples import EvaluationSamples
-from stencilnet.data.sources import ScenesSource
+from stencilnet.data.sources import ScenesSource, spread
 from stencilnet.evaluation.evaluate import evaluate
 from stencilnet.evaluation.protocol import TRIVIAL, Stage
 from stencilnet.evaluation.results import Sizes, StageResult, TaskCard
 from stencilnet.experiment.cards import card
-from stencilnet.experiment.config import Experiment, sources
-from stencilnet.experiment.opening import TaskData
-from stencilnet.experiment.pictures import save_pictures, spread
-from stencilnet.experiment.provenance import hardware, provenance
+from stencilnet.experiment.pictures import save_pictures
+from stencilnet.learning.opening import TaskData
+from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.masks.rounding import parts
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.cost import multiply_adds

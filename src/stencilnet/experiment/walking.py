@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.evaluation.protocol import BACKBONE, Stage, plan, plan_joint
-from stencilnet.experiment.config import Experiment, MethodPlan
 from stencilnet.methods import AnyMethod, JointMethod, Method
 
 

@@ -1,0 +1,127 @@
+"""What a cluster is asked for: ``--ask KEY=VALUE``, under the engines' own names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from importlib.util import find_spec
+from shutil import which
+from typing import Any, Literal
+
+from stencilnet.config.reading import ConfigError
+from stencilnet.text.strict_json import loads
+
+_DAY = 24 * 60
+_NUMBERS = {"timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node"}
+_PACKAGES = {"ray": "ray", "slurm": "submitit"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RayAsk:
+    """What Ray is asked for.
+
+    Attributes:
+        address: Of a cluster that runs already: ``auto``, ``ray://host:10001``, ``host:6379``; ``local`` starts one on
+            this machine and ends it afterwards.
+        num_cpus: Cores a job.
+        num_gpus: GPUs a job.
+        memory: Bytes of memory a job; 0 for no say.
+        max_retries: How often a job whose worker died is gone on with.
+    """
+
+    address: str = "local"
+    num_cpus: float = 1
+    num_gpus: float = 0
+    memory: int = 0
+    max_retries: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlurmAsk:
+    """What Slurm is asked for, through submitit.
+
+    Attributes:
+        cluster: ``slurm``, or ``local``: processes of this machine.
+        slurm_max_num_timeout: How often a job that ran out of time is queued again. One that was preempted always is.
+        parameters: As submitit's `AutoExecutor.update_parameters` knows them: ``timeout_min``, ``cpus_per_task``,
+            ``gpus_per_node``, ``mem_gb``, ``slurm_partition``, ``slurm_account``, ``slurm_qos``, ...
+    """
+
+    cluster: Literal["slurm", "local"] = "slurm"
+    slurm_max_num_timeout: int = 100
+    parameters: dict[str, Any] = field(default_factory=lambda: {"timeout_min": _DAY})
+
+
+def read_ask(engine: str, words: Sequence[str]) -> RayAsk | SlurmAsk:
+    """Read what was asked, and make sure that the engine is installed.
+
+    Args:
+        engine: ``ray`` or ``slurm``.
+        words: ``KEY=VALUE`` each; a value that is JSON is read as JSON, any other is text.
+
+    Raises:
+        ConfigError: If the engine is not installed, a word is not of this form, or its key or value is not known.
+        ValueError: If this machine cannot submit to Slurm.
+    """
+    package = _PACKAGES[engine]
+    if find_spec(package) is None:
+        raise ConfigError(f"--on {engine}", [f"{package} is not installed: pip install 'stencilnet[{engine}]'"])
+    problems = [f"expected KEY=VALUE, but got {word!r}" for word in words if not word.partition("=")[1]]
+    if problems:
+        raise ConfigError("--ask", problems)
+    asked = {key: _value(text) for key, _, text in (word.partition("=") for word in words)}
+    return _ray(asked) if engine == "ray" else _slurm(asked)
+
+
+def _value(text: str) -> Any:
+    try:
+        return loads(text)
+    except ValueError:
+        return text
+
+
+def _ray(asked: dict[str, Any]) -> RayAsk:
+    known = {entry.name: entry.default for entry in fields(RayAsk)}
+    problems = [f"no {key!r} for ray; it has {', '.join(known)}" for key in asked if key not in known]
+    for key in asked.keys() & (known.keys() - {"address"}):
+        value = asked[key]
+        whole = key == "max_retries"
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value >= 0:
+            problems.append(f"expected `{key}` to be a{' whole' if whole else ''} number >= 0, but got {value!r}")
+    if not isinstance(asked.get("address", ""), str):
+        problems.append(f"expected `address` to be text, but got {asked['address']!r}")
+    if problems:
+        raise ConfigError("--ask", problems)
+    return replace(RayAsk(), **{**asked, **({"memory": int(asked["memory"])} if "memory" in asked else {})})
+
+
+def _slurm(asked: dict[str, Any]) -> SlurmAsk:
+    standard = SlurmAsk()
+    cluster = asked.pop("cluster", standard.cluster)
+    timeouts = asked.pop("slurm_max_num_timeout", standard.slurm_max_num_timeout)
+    problems = []
+    if cluster not in ("slurm", "local"):
+        problems.append(f"expected `cluster` to be slurm or local, but got {cluster!r}")
+    if not isinstance(timeouts, int) or isinstance(timeouts, bool) or timeouts < 0:
+        problems.append(f"expected `slurm_max_num_timeout` to be a whole number >= 0, but got {timeouts!r}")
+    problems += [
+        f"expected `{key}` to be a number, but got {asked[key]!r}"
+        for key in _NUMBERS & asked.keys()
+        if isinstance(asked[key], bool) or not isinstance(asked[key], int | float)
+    ]
+    if problems:
+        raise ConfigError("--ask", problems)
+    ask = SlurmAsk(cluster=cluster, slurm_max_num_timeout=timeouts, parameters={**standard.parameters, **asked})
+    check_slurm(ask)
+    return ask
+
+
+def check_slurm(ask: SlurmAsk) -> None:
+    """Refuse Slurm where there is none, before a run is begun.
+
+    Raises:
+        ValueError: If this machine cannot submit jobs.
+    """
+    if ask.cluster == "slurm" and which("srun") is None:  # which submitit asks for, too
+        raise ValueError(
+            "Expected a machine that can submit to Slurm, but it has no `srun`. Start this on a login node; "
+            "`--ask cluster=local` tries it out by processes of this machine."
+        )

@@ -1,0 +1,162 @@
+"""Reads a config file: YAML (or JSON, as a run keeps it), overrides, the schema; all mistakes at once, with paths."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stencilnet.config.converting import make_converter, mistakes
+from stencilnet.config.schema import Experiment
+from stencilnet.config.shipped import shipped
+from stencilnet.methods import registered
+from stencilnet.structuring import StructureError, name_of, structured
+from stencilnet.tasks.catalog import kinds
+from stencilnet.text.shortening import shorten
+from stencilnet.text.strict_json import loads
+
+_MISTAKES = 50
+"""Most mistakes that a message lists."""
+
+_LONGEST = 2000
+"""Most characters of one."""
+
+
+class ConfigError(ValueError):
+    """A config that cannot be run; the message lists every mistake, of very many the first ones.
+
+    Attributes:
+        problems: All mistakes, in words.
+    """
+
+    def __init__(self, source: str, problems: Sequence[str], hint: str = "") -> None:
+        count = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        hints = [hint] if hint else []
+        shown = [shorten(problem, _LONGEST) for problem in problems[:_MISTAKES]]
+        more = [f"and {len(problems) - _MISTAKES:,} more"] if len(problems) > _MISTAKES else []
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in [*shown, *more]), *hints]))
+        self.problems = tuple(problems)
+
+
+def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
+    """Read a config.
+
+    Args:
+        source: A file, or the name of a shipped config.
+        overrides: ``dotted.path=value`` pairs laid over the file; list items by index, tasks also by name.
+
+    Raises:
+        ConfigError: If the file cannot be read or has mistakes; all of them are listed.
+    """
+    raw = _read_yaml(source)
+    for override in overrides:
+        _lay_over(raw, override, source)
+    _fill_recipes(raw)
+    try:
+        return structured(raw, Experiment, make_converter())
+    except StructureError as error:
+        raise ConfigError(source, list(mistakes(error))) from None
+
+
+def to_plain(experiment: Experiment) -> dict[str, Any]:
+    """Return a config as plain YAML/JSON data, defaults written out; reading it back gives an equal config."""
+    plain: dict[str, Any] = make_converter().unstructure(experiment)
+    return plain
+
+
+def to_yaml(experiment: Experiment, *, ascii_only: bool = False) -> str:
+    """Return a config as YAML, defaults written out; `ascii_only` for other characters as YAML's escapes."""
+    plain = _listed(to_plain(experiment))
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=not ascii_only, width=110)
+    return text
+
+
+def check_names(source: str, experiment: Experiment, *, methods: Sequence[str] = (), only: Sequence[str] = ()) -> None:
+    """Refuse names of methods and tasks that a config does not have.
+
+    Raises:
+        ConfigError: If there are any; all of them are listed.
+    """
+    known = [plan.name for plan in experiment.methods]
+    tasks = [plan.name for plan in experiment.tasks]
+    problems = [
+        f"--methods: no method {name!r}; there are {', '.join(dict.fromkeys([*known, *registered()]))}"
+        for name in methods
+        if name not in known
+    ]
+    problems += [f"--only: no task {name!r}; the config has {', '.join(tasks)}" for name in only if name not in tasks]
+    if problems:
+        raise ConfigError(source, problems)
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    return [_listed(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _read_yaml(source: str) -> dict[str, Any]:
+    path = shipped().get(source, Path(source))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        names = list(shipped())
+        close = difflib.get_close_matches(source, names, n=1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Shipped configs: {', '.join(names)}."
+        raise ConfigError(
+            source, [f"expected a file or a shipped config, but there is none of that name. {hint}"]
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(source, [f"cannot be read: {error}"]) from None
+    form, parse = ("JSON", loads) if path.suffix == ".json" else ("YAML", yaml.safe_load)
+    try:
+        raw = parse(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: JSON's own; in YAML a date such as 2024-13-01
+        raise ConfigError(source, [f"is not {form}: {error}"]) from None
+    if not isinstance(raw, dict):
+        raise ConfigError(source, [f"expected a mapping at the top, but got {name_of(raw)}"])
+    return raw
+
+
+def _lay_over(raw: dict[str, Any], override: str, source: str) -> None:
+    path, equals, value = override.partition("=")
+    keys = path.split(".")
+    if not equals or not all(keys):
+        raise ConfigError(source, [f"--set {override}: expected dotted.path=value"])
+    place: Any = raw
+    for key in keys[:-1]:
+        if isinstance(place, list):
+            place = _item(place, key, override, source)
+        elif isinstance(place, dict):
+            place = place.setdefault(key, {})
+        else:
+            raise ConfigError(source, [f"--set {override}: `{key}` is below a plain value"])
+    if isinstance(place, list):
+        raise ConfigError(source, [f"--set {override}: a list item is replaced by its fields only"])
+    if not isinstance(place, dict):
+        raise ConfigError(source, [f"--set {override}: `{keys[-1]}` is below a plain value"])
+    try:
+        place[keys[-1]] = yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(source, [f"--set {override}: the value is not YAML: {error}"]) from None
+
+
+def _item(items: list[Any], key: str, override: str, source: str) -> Any:
+    for position, item in enumerate(items):
+        if key == str(position) or (isinstance(item, dict) and item.get("name") == key):
+            return item
+    raise ConfigError(source, [f"--set {override}: no item `{key}`; there are {len(items)}"])
+
+
+def _fill_recipes(raw: dict[str, Any]) -> None:
+    """Lay each task's recipe over its kind's default one."""
+    plans = raw.get("tasks")
+    for plan in plans if isinstance(plans, list) else []:
+        if not isinstance(plan, dict) or not isinstance(plan.get("task"), dict):
+            continue
+        kind = plan["task"].get("kind")
+        recipe = plan.get("recipe", {})
+        if isinstance(kind, str) and kind in kinds() and isinstance(recipe, dict):
+            plan["recipe"] = {**dataclasses.asdict(kinds()[kind].recipe()), **recipe}

@@ -1,5 +1,0 @@
-"""Tiny replicas of the public data sets in their official layouts, drawn from the embedded scenes."""
-
-from stencilnet.data.replicas.make import REPLICAS, make_replica
-
-__all__ = ["REPLICAS", "make_replica"]

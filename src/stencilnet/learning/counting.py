@@ -1,0 +1,273 @@
+"""Counts what a task's data hold before it is trained, and refuses what cannot be learned or measured.
+
+A network that has one class to tell apart, or nothing to be wrong about, scores perfectly and has learned nothing.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stencilnet.config.schema import TaskPlan, sources
+from stencilnet.data.folders import Examples, shown
+from stencilnet.learning.opening import TaskData, digest_of
+from stencilnet.storage import write_text
+from stencilnet.tasks.inventory import CountedTask, Inventory
+from stencilnet.tasks.task import Example, Task
+from stencilnet.text.strict_json import dumps, loads
+from stencilnet.training.sampling import permutation
+
+logger = logging.getLogger(__name__)
+
+PARTS = {"train": "training", "validation": "validation", "test": "test"}
+"""Parts of a task's data, and what messages call them."""
+
+LIMIT = 20_000
+"""Most label maps of a part that are all counted. Of more, of what is drawn, and where no label files can be read
+without their photos, examples are looked at until everything has been seen that is looked for."""
+
+_AT_ONCE = 16
+_TOLD_EVERY = 10_000
+"""Examples looked at between two lines of the log."""
+
+
+class DataError(ValueError):
+    """Data from which nothing can be learned, or on which nothing can be measured; the message says each reason."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """What a part of a task's data was found to hold.
+
+    Attributes:
+        found: Units of each thing that the task's `Inventory` names, and of none of them last.
+        looked: Examples that were looked at.
+        examples: Examples that there are; more than `looked` where everything was seen before.
+    """
+
+    found: tuple[int, ...]
+    looked: int
+    examples: int
+
+
+def check_all(
+    plans: Iterable[TaskPlan],
+    data: Callable[[str], TaskData],
+    announce: Callable[[str], None],
+    memo: Callable[[str], Path | None] = lambda _: None,
+) -> None:
+    """Count several tasks' data, and tell which classes they lack.
+
+    Args:
+        plans: The tasks.
+        data: Opens a task's data by name.
+        announce: Is told what is lacking, a line each.
+        memo: The file that keeps a task's counts; see `check_data`.
+
+    Raises:
+        DataError: If something cannot be learned or measured; all that is wrong with any task is listed.
+    """
+    problems: list[str] = []
+    for plan in plans:
+        try:
+            for line in check_data(plan, data(plan.name), memo=memo(plan.name)):
+                announce(line)
+        except DataError as error:
+            problems += error.problems
+    if problems:
+        raise DataError(problems)
+
+
+def check_data(
+    plan: TaskPlan, data: TaskData, *, memo: Path | None = None, parts: Sequence[str] = tuple(PARTS)
+) -> tuple[str, ...]:
+    """Count a task's data, and return what of its classes it lacks, a sentence each.
+
+    Args:
+        plan: The task.
+        data: Its examples.
+        memo: A file that keeps what was counted, until the data change.
+        parts: Which of `PARTS` to look at.
+
+    Raises:
+        DataError: If there is nothing to learn in the training part, nothing to measure in another, or labels are not
+            the task's classes; all of it is listed.
+    """
+    task = plan.task
+    if not isinstance(task, CountedTask):
+        return ()
+    wanted, kept = task.inventory(), read_memo(memo)
+    known: dict[str, Counts] = {}
+    problems: list[str] = []
+    for part in parts:
+        examples: Examples = getattr(data, part)
+        mark = _mark(plan, wanted, part, examples)
+        try:
+            if part not in kept or kept[part][0] != mark:
+                kept[part] = mark, count(task, examples, f"{plan.name} {PARTS[part]}")
+            known[part] = kept[part][1]
+        except ValueError as error:
+            problems.append(f"{plan.name}, {PARTS[part]} part: {error}")
+    if memo is not None and not problems:
+        _write_memo(memo, kept, wanted)
+    more, lacking = judged(wanted, known, plan.name)
+    if problems or more:
+        raise DataError([*problems, *more])
+    return lacking
+
+
+def check_splits(task: Task, name: str, train: Sequence[Example], validation: Sequence[Example]) -> tuple[str, ...]:
+    """Look at examples that are no config's until everything has been seen; return what they lack, as `check_data`.
+
+    Raises:
+        DataError: If there is nothing to learn or to select by.
+        ValueError: If labels that were looked at are not the task's classes.
+    """
+    if not isinstance(task, CountedTask):
+        return ()
+    parts = {"train": train, "validation": validation}
+    known = {part: count(task, found, f"{name} {PARTS[part]}", limit=0) for part, found in parts.items()}
+    problems, lacking = judged(task.inventory(), known, name)
+    if problems:
+        raise DataError(problems)
+    return lacking
+
+
+def noted(plan: TaskPlan, memo: Path) -> tuple[str, ...]:
+    """Return what a file of counts says that a task's data lack; nothing if there is none."""
+    if not isinstance(plan.task, CountedTask):
+        return ()
+    wanted = plan.task.inventory()
+    fitting = len(wanted.things) + 1
+    known = {part: counts for part, (_, counts) in read_memo(memo).items() if len(counts.found) == fitting}
+    return judged(wanted, known, plan.name)[1]
+
+
+def count(task: CountedTask, examples: Sequence[Example], label: str, limit: int = LIMIT) -> Counts:
+    """Count what examples hold.
+
+    Args:
+        task: Says what is looked for.
+        examples: The examples; no photo of theirs is read where label files can be read alone.
+        label: What the log calls them.
+        limit: Most label files of which all are read; of more, and of other examples, only until everything is seen.
+
+    Raises:
+        ValueError: If an example is not the task's.
+    """
+    wanted, size = task.inventory(), len(examples)
+    truth = examples.truth if isinstance(examples, Examples) else None
+    whole = truth is not None and size <= limit
+    read = truth or examples.__getitem__
+    found, looked = torch.zeros(len(wanted.things) + 1, dtype=torch.int64), 0
+    order = range(size) if whole else permutation(0, 0, size)  # files may be sorted by class
+    for counts in _counted(task, read, order, threads=isinstance(examples, Examples)):
+        found, looked = found + counts, looked + 1
+        if looked % _TOLD_EVERY == 0:
+            logger.info("%s: counted %d of %d examples", label, looked, size)
+        if not whole and int((found[:-1] > 0).sum()) >= (len(wanted.things) if wanted.named else wanted.least):
+            break
+    return Counts(found=tuple(found.tolist()), looked=looked, examples=size)
+
+
+def judged(wanted: Inventory, known: Mapping[str, Counts], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return why data cannot be learned or measured, and which classes parts of other data lack, a sentence each.
+
+    Args:
+        wanted: What is looked for.
+        known: What was found, by part.
+        name: What messages call the task.
+    """
+    problems, lacking = [], []
+    for part, counts in known.items():
+        missing = _missing(wanted, counts)
+        need, words = (wanted.least, wanted.enough) if part == "train" else (1, wanted.some)
+        if len(wanted.things) - len(missing) < need:
+            found = _found(wanted, counts)
+            problems.append(f"{name}: expected {words} in the {PARTS[part]} part, but {found}. {wanted.remedy}")
+        elif wanted.named and missing and part != "validation":
+            left = "learned" if part == "train" else "measured"
+            held = _none(wanted, missing) + _rest(wanted, counts)
+            lacking.append(f"{name}: the {PARTS[part]} part holds {held}; it is {left} without.")
+    return tuple(problems), tuple(lacking)
+
+
+def read_memo(memo: Path | None) -> dict[str, tuple[str, Counts]]:
+    """Return what a file keeps: by part of the data, the mark of what was counted, and the counts."""
+    if memo is None or not memo.exists():
+        return {}
+    try:
+        kept: dict[str, dict[str, Any]] = loads(memo.read_text(encoding="utf-8"))
+        return {part: (str(held["mark"]), _counts_of(held)) for part, held in kept.items()}
+    except (ValueError, KeyError, TypeError, AttributeError):  # a note to save time; without it all is counted again
+        return {}
+
+
+def _counts_of(held: Mapping[str, Any]) -> Counts:
+    found = tuple(int(value) for value in (*held["found"].values(), held["rest"]))
+    return Counts(found=found, looked=int(held["looked"]), examples=int(held["examples"]))
+
+
+def _write_memo(memo: Path, kept: Mapping[str, tuple[str, Counts]], wanted: Inventory) -> None:
+    plain = {}
+    for part, (mark, counts) in kept.items():
+        *found, rest = counts.found
+        named = dict(zip(wanted.things, found, strict=True))
+        plain[part] = {"mark": mark, "unit": wanted.unit, **asdict(counts), "found": named, "rest": rest}
+    text = dumps(plain, indent=2) + "\n"
+    if not memo.exists() or memo.read_text(encoding="utf-8") != text:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        write_text(memo, text)
+
+
+def _mark(plan: TaskPlan, wanted: Inventory, part: str, examples: Examples) -> str:
+    """Return a hash of the files, of what they are read as, and of what is looked for."""
+    source = sources(plan).get(part, plan.data.train)
+    return sha256(f"{digest_of(examples)}\n{source}\n{plan.task}\n{wanted}".encode()).hexdigest()
+
+
+def _counted(
+    task: CountedTask, read: Callable[[int], Example], order: Sequence[int], *, threads: bool
+) -> Iterator[torch.Tensor]:
+    """Yield the counts of examples in order; an own data set may not bear to be read by several threads."""
+    if not threads:
+        yield from (task.count(read(index)) for index in order)
+        return
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding runs outside Python's lock
+        for start in range(0, len(order), _AT_ONCE):
+            yield from pool.map(lambda index: task.count(read(index)), order[start : start + _AT_ONCE])
+
+
+def _missing(wanted: Inventory, counts: Counts) -> list[str]:
+    return [thing for thing, held in zip(wanted.things, counts.found[:-1], strict=True) if not held]
+
+
+def _found(wanted: Inventory, counts: Counts) -> str:
+    missing = _missing(wanted, counts)
+    kinds = len(wanted.things) - len(missing)
+    got = f"it holds {_none(wanted, missing)}" if wanted.named else f"got {kinds or 'none'}"
+    return got + _rest(wanted, counts)
+
+
+def _rest(wanted: Inventory, counts: Counts) -> str:
+    """Say which share is of nothing that is looked for, if any is."""
+    total, rest = sum(counts.found), counts.found[-1]
+    return f"; {100 * rest / total:.3g} % are {wanted.rest}" if rest else ""
+
+
+def _none(wanted: Inventory, missing: Sequence[str]) -> str:
+    """Say which classes there are none of."""
+    named = shown([f"`{thing}`" for thing in missing])
+    if len(missing) == 1:
+        return f"no {wanted.unit} of class {named}"
+    return f"no {wanted.unit} of {len(missing)} of the {len(wanted.things)} classes ({named})"
