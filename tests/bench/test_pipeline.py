@@ -43,6 +43,7 @@ def test_one_repetition_makes_no_number(tiny: Experiment) -> None:
         next(measure_pipeline(tiny, ROOT, workers=(0,), batches=1, say=print))
 
 
+@pytest.mark.slow
 def test_every_task_is_measured(tiny: Experiment, caplog: pytest.LogCaptureFixture) -> None:
     said: list[str] = []
     chosen = ("swirls", "edges")

@@ -168,6 +168,7 @@ def found(*ratios: float) -> Found:
     )
 
 
+@pytest.mark.slow
 def test_a_childs_memory_is_its_own() -> None:
     held = torch.ones(100, 2**20)  # 400 MiB here must not count there
     small, large = (_peak("weights", Shape(width=8, size=size, batch=4), "cpu") for size in (32, 128))

@@ -136,6 +136,7 @@ def test_jobs_are_one_a_task_or_one_a_chain() -> None:
     assert jobs(dataclasses.replace(experiment, methods=(warm,))) == (backbone, whole)
 
 
+@pytest.mark.slow
 def test_machines_apart_and_merged_are_one_machine(start: Callable[[Experiment], Path], alone: Run) -> None:
     experiment = small("piggyback", "finetune")
     one, other = start(experiment), start(experiment)

@@ -182,6 +182,7 @@ def test_learning_by_hand(method: AnyMethod) -> None:
     assert net.records["again"].method == method.name
 
 
+@pytest.mark.slow
 def test_a_run_by_quantised_deltas_is_reported_by_its_codes(tmp_path: Path) -> None:
     run = start(tmp_path / "run", chained(sn.QuantizedDelta()))
     run.compare()

@@ -100,6 +100,7 @@ def _quantized_net() -> MultiTaskNet:
     return net.with_state(state, records)
 
 
+@pytest.mark.slow
 def test_quantised_tasks_run_from_fewer_modules_than_tasks(tmp_path: Path) -> None:
     net, image = _quantized_net(), picture((37, 50))
     save(net, tmp_path / "bundle")

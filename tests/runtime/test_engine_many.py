@@ -108,6 +108,7 @@ def test_auto_without_a_compiler_is_exact_where_bf16_is_slow(bundle: Path, monke
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile does not work here")
 def test_auto_is_close_at_all_sizes_by_few_graphs(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
     from torch._dynamo.utils import counters
