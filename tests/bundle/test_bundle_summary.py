@@ -19,6 +19,16 @@ def test_every_task_with_its_bytes_on_disk() -> None:
         assert name in summary_text(GOLDEN)
 
 
+def test_how_the_backbone_is_stored() -> None:
+    """A share of a backbone that is a number says nothing."""
+    lines = {form: summary_text(GOLDEN.with_name(f"v1-{form}")).splitlines() for form in ("int8", "seed")}
+    assert "bytes as int8, " in lines["int8"][0]
+    assert lines["int8"][1].endswith("% of the backbone")
+    assert "bytes as seed:7, " in lines["seed"][0]
+    assert lines["seed"][1].endswith(" bytes")
+    assert summary(GOLDEN)["stored"] == "float32"
+
+
 def test_an_emptied_backbone_is_shown_all_the_same(tmp_path: Path) -> None:
     shutil.copytree(GOLDEN, tmp_path / "bundle")
     (tmp_path / "bundle" / "model.safetensors").write_bytes(b"")

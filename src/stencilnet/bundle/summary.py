@@ -6,6 +6,7 @@ from typing import Any
 from stencilnet.bundle.format import BACKBONE
 from stencilnet.bundle.reading import read_config, size_of, task_sizes
 from stencilnet.bundle.records import read_tasks
+from stencilnet.masks.rounding import seed_number
 from stencilnet.text.columns import aligned
 from stencilnet.text.escaping import one_line
 from stencilnet.text.shortening import shorten
@@ -25,6 +26,7 @@ def summary(path: str | Path) -> dict[str, Any]:
         "arguments": dict(config.arguments or {}),
         "backbone": config.backbone,
         "backbone_bytes": size_of(root, root / BACKBONE),
+        "stored": config.stored,
         "tasks": {
             name: {
                 "kind": task.record.kind,
@@ -43,14 +45,16 @@ def summary_text(path: str | Path) -> str:
     known = summary(path)
     arguments = ", ".join(f"{key} {value}" for key, value in known["arguments"].items())
     built = f"{known['architecture']} ({arguments})" if arguments else known["architecture"]
-    lines = [f"{_shown(built)}, {known['backbone_bytes']:,} bytes, {known['backbone'][:16]}"]
+    stored = "" if known["stored"] == "float32" else f" as {known['stored']}"
+    lines = [f"{_shown(built)}, {known['backbone_bytes']:,} bytes{stored}, {known['backbone'][:16]}"]
     whole = max(known["backbone_bytes"], 1)  # an emptied file is for `verify` to tell
+    given = seed_number(known["stored"]) is not None  # by a number, which is nothing to compare with
     rows = [
         (
             f"  {name}",
             *(_shown(task[key]) for key in ("kind", "method")),
             f"{task['bytes']:,} bytes",
-            f"{task['bytes'] / whole:.1%} of the backbone",
+            "" if given else f"{task['bytes'] / whole:.1%} of the backbone",
         )
         for name, task in known["tasks"].items()
     ]
