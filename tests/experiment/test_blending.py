@@ -93,6 +93,7 @@ def test_without_photos_the_strip_shows_test_examples(slider: Slider) -> None:
     [
         (("swirls", "nobody"), r"learned by piggyback \(swirls, bands, colour\), but got 'nobody'"),
         (("scenes", "swirls"), "but got 'scenes'"),
+        (("swirls", "swirls"), "two different tasks to interpolate between, but got 'swirls' twice"),
         (("colour", "swirls"), "two tasks of one kind that gives pictures, but 'colour' is colorization"),
     ],
 )

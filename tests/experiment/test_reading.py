@@ -166,6 +166,7 @@ def test_overrides_reach_by_index_and_by_name(tmp_path: Path) -> None:
         ("tasks.nobody.title=x", "no item `nobody`"),
         ("title.x=1", "below a plain value"),
         ("seed=[", "the value is not YAML"),
+        (f"seed={'[' * 5000}", "the value is not YAML: it is nested too deeply"),
     ],
 )
 def test_bad_overrides(override: str, message: str, tmp_path: Path) -> None:
@@ -175,7 +176,12 @@ def test_bad_overrides(override: str, message: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("- a", "expected a mapping at the top, but got a list"), ("a: [", "is not YAML"), ("", "but got nothing")],
+    [
+        ("- a", "expected a mapping at the top, but got a list"),
+        ("a: [", "is not YAML"),
+        ("[" * 5000, "is not YAML: it is nested too deeply"),
+        ("", "but got nothing"),
+    ],
 )
 def test_files_that_are_no_config(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=message):

@@ -110,14 +110,28 @@ def _read_yaml(source: str) -> dict[str, Any]:
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(source, [f"cannot be read: {error}"]) from None
-    form, parse = ("JSON", loads) if path.suffix == ".json" else ("YAML", yaml.safe_load)
+    form, parse = ("JSON", loads) if path.suffix == ".json" else ("YAML", _parsed)
     try:
         raw = parse(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: JSON's own; in YAML a date such as 2024-13-01
+    except ValueError as error:
         raise ConfigError(source, [f"is not {form}: {error}"]) from None
     if not isinstance(raw, dict):
         raise ConfigError(source, [f"expected a mapping at the top, but got {name_of(raw)}"])
     return raw
+
+
+def _parsed(text: str) -> Any:
+    """Return the value of YAML text.
+
+    Raises:
+        ValueError: If it is not YAML, holds a date that does not exist, or is nested too deeply.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _lay_over(raw: dict[str, Any], override: str, source: str) -> None:
@@ -138,8 +152,8 @@ def _lay_over(raw: dict[str, Any], override: str, source: str) -> None:
     if not isinstance(place, dict):
         raise ConfigError(source, [f"--set {override}: `{keys[-1]}` is below a plain value"])
     try:
-        place[keys[-1]] = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError) as error:
+        place[keys[-1]] = _parsed(value)
+    except ValueError as error:
         raise ConfigError(source, [f"--set {override}: the value is not YAML: {error}"]) from None
 
 

@@ -138,9 +138,11 @@ class Slider:
         """Open two tasks of a run.
 
         Raises:
-            RunError: As `real_task` does, or if the tasks are not of one kind that gives pictures.
+            RunError: As `real_task` does, or if they are the same task, or not of one kind that gives pictures.
             ValueError: If they differ in their tensors' shapes.
         """
+        if first == second:
+            raise RunError(f"Expected two different tasks to interpolate between, but got {first!r} twice.")
         ends = real_task(run, first), real_task(run, second)
         kinds = [run.experiment.plan(name).task for name in (first, second)]
         if kinds[0].kind != kinds[1].kind or not isinstance(kinds[0], PictureTask):
