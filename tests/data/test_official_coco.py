@@ -14,6 +14,7 @@ from PIL import Image
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official import COCO_CATEGORIES, COCO_CLASSES, COCO_INDEX, CocoSource, paint, rasterize
 from stencilnet.data.official.annotations import Outline, Outlined, listed_quickly, read_annotations
+from stencilnet.storage import NEW
 from stencilnet.tasks.images import ImageError
 
 PERSON, CAR, TOOTHBRUSH = 1, 3, 90
@@ -312,6 +313,13 @@ class TestRasterize:
         path, labels = lay_out(tmp_path, content())
         rasterize(path, labels, silent)
         os.utime(path, ns=(1, 1))
+        assert len(CocoSource(split="train").open(tmp_path)) == 3
+
+    def test_what_a_crash_left_is_no_label_map(self, tmp_path):
+        path, labels = lay_out(tmp_path, content())
+        labels.mkdir(parents=True)
+        (labels / f"{NEW}0123.png").write_bytes(b"half")
+        rasterize(path, labels, silent)
         assert len(CocoSource(split="train").open(tmp_path)) == 3
 
     def test_files_of_another_origin_are_left_alone(self, tmp_path):

@@ -260,7 +260,7 @@ def test_what_is_asked_is_read() -> None:
         ("slurm", ["cluster=moon"], "expected `cluster` to be slurm or local, but got 'moon'"),
     ],
 )
-def test_is_usage_error_are_named(engine: str, words: list[str], message: str) -> None:
+def test_usage_errors_are_named(engine: str, words: list[str], message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         read_ask(engine, words)
 

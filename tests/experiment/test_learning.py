@@ -123,10 +123,12 @@ def test_over_a_backbone_that_is_a_number_the_first_task_is_a_quantised_delta(tm
 
 
 def test_a_number_gives_all_weights_of_the_backbone() -> None:
-    with pytest.raises(ValueError, match="fresh or frozen with `stored` seed:7"):
+    with pytest.raises(ValueError, match="`backbone` to be fresh with `stored` seed:7"):
         config(backbone="given", stored="seed:7")
-    with pytest.raises(ValueError, match="`init: random` with `stored: seed:7`"):
+    with pytest.raises(ValueError, match="no `frozen` with `stored: seed:7`, but got `init: vgg13`"):
         Backbone(init="vgg13", stored="seed:7")
+    with pytest.raises(ValueError, match="but got `frozen: true`"):
+        Backbone(frozen=True, stored="seed:7")
 
 
 def test_a_frozen_backbone_is_rounded_before_a_head_is_learned_over_it() -> None:

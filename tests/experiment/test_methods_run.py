@@ -152,6 +152,15 @@ def test_what_was_remembered_is_missed(finished: Run, tmp_path: Path) -> None:
     assert by_stage(run)["ewc", "colour"].digests == by_stage(finished)["ewc", "colour"].digests
 
 
+def test_memory_that_nothing_starts_from_any_more_is_not_measured_again(finished: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished.folder.path, folder)
+    memory = folder / "ewc" / "scenes" / "memory.safetensors"
+    memory.unlink()
+    start(folder, finished.experiment, resume=True).compare()
+    assert not memory.exists()
+
+
 def test_a_report_is_made_of_them(finished: Run) -> None:
     text = write_report(finished).with_name("report.md").read_text()
     assert all(title in text for title in ("EWC", "PackNet", "pseudo-rehearsal"))

@@ -54,6 +54,24 @@ class Growing(Piggyback):
     after_first: ClassVar[Any] = "retrain"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Called(Finetune):
+    """Its `trains_norms` is a method, which is always true."""
+
+    name: ClassVar[str] = "called"
+
+    def trains_norms(self) -> bool:  # type: ignore[override]
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chained(Finetune):
+    name: ClassVar[str] = "chained"
+
+    def prerequisites(self, task: str, learned_before: tuple[str, ...]) -> tuple[str, ...]:
+        return learned_before
+
+
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
@@ -65,6 +83,8 @@ class Growing(Piggyback):
         ("tuning", Finetune, "expected its `name` to be 'tuning' and to match .*, but got 'finetune'"),
         ("untitled", Untitled, "expected its `title` to be a name for tables, but it is empty"),
         ("growing", Growing, "expected `moves_shared` with `after_first` 'retrain', but it is false"),
+        ("called", Called, "expected `trains_norms` and `mask_lr` to be properties"),
+        ("chained", Chained, "expected no `prerequisites` with `moves_shared`"),
     ],
 )
 def test_what_is_no_method_is_refused(name: str, value: object, message: str) -> None:

@@ -321,7 +321,7 @@ from stencilnet.runtime import Engine
 engine = Engine(sys.argv[1])
 for task in engine.tasks:
     engine.run(Image.new("RGB", (40, 33), (10, 200, 90)), task)
-heavy = ("torchvision", "matplotlib", "skimage", "scipy", "pandas", "yaml", "click", "rich")
+heavy = ("torchvision", "matplotlib", "skimage", "scipy", "pandas", "yaml", "click", "rich", "cattrs")
 print(sorted(set(heavy) & set(sys.modules)))
 """
     done = subprocess.run(

@@ -8,7 +8,7 @@ from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.samples import check_view
 from stencilnet.data.sources import HoldOut, LabelledSource, Source
 from stencilnet.data.transforms import View
-from stencilnet.masks.rounding import Stored, check_stored
+from stencilnet.masks.rounding import Stored, check_stored, seed_number
 from stencilnet.methods import AnyMethod, JointMethod, registered
 from stencilnet.methods.registry import NAME, RESERVED
 from stencilnet.models.vgg16 import LEAST
@@ -47,7 +47,7 @@ class Backbone:
     rounded to it once, after the first task and before anything is learned over them. ``float16`` halves the bytes;
     ``int8``, with a scale for each of a weight's first dimension, quarters them. ``seed:N``: the weights are random,
     the number N stands for them, and a bundle stores next to nothing of them. No task trains them: the first is
-    learned as a quantised delta over them, like others after it."""
+    learned as a quantised delta over them, with default settings."""
 
     def __post_init__(self) -> None:
         check_stored(self.stored)
@@ -77,10 +77,9 @@ class Backbone:
         if self.init == "vgg13" and (self.kind != "unet" or self.width not in (None, PAPER_WIDTH)):
             got = f"`kind: {self.kind}`" if self.kind != "unet" else f"`width: {self.width}`"
             problems.append(f"`init: vgg13` to come with `kind: unet` and `width: {PAPER_WIDTH}`, but got {got}")
-        if self.init != "random" and self.stored.startswith("seed:"):
-            problems.append(
-                f"`init: random` with `stored: {self.stored}`, which gives all weights, but got {self.init}"
-            )
+        if seed_number(self.stored) is not None and (self.init != "random" or self.frozen):
+            got = "`frozen: true`" if self.frozen else f"`init: {self.init}`"
+            problems.append(f"`init: random` and no `frozen` with `stored: {self.stored}`, but got {got}")
         if self.init == "imagenet" and self.kind != "vgg16":
             problems.append(f"`init: imagenet` to come with `kind: vgg16`, but got `kind: {self.kind}`")
         if self.init == "random" and self.weights is not None:
@@ -290,6 +289,13 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
             f"no method {plan.name} with backbone vgg16, which has no decoder"
             for plan in methods
             if plan.method.needs_decoder
+        ]
+    if seed_number(backbone.stored) is not None:
+        problems += [
+            f"no method {plan.name} with `stored: {backbone.stored}`: it starts from what the first task has trained, "
+            "but the shared weights are random"
+            for plan in methods
+            if plan.method.needs_trained_backbone
         ]
     for method in methods:
         learned = [plan for plan in tasks if plan is tasks[0] or not method.tasks or plan.name in method.tasks]

@@ -197,7 +197,7 @@ class _Foretelling:
     costs: dict[object, StepCost] = field(default_factory=dict)
     scoring: dict[str, float] = field(default_factory=dict)
     states: dict[tuple[str, str], NetState] = field(default_factory=dict)
-    """By method and task: the state after it. Those of `start` are not here."""
+    """By method and task: the state after it, of the method at hand. Those of `start` are not here."""
     bundled: set[str] = field(default_factory=set)
     """Methods that have a bundle."""
     looked: dict[str, int] = field(default_factory=dict)
@@ -215,6 +215,9 @@ class _Foretelling:
 
     def foretell(self, step: Step) -> Iterator[Training]:
         """Yield the trainings of a step that is asked for, and the tests that follow; keep the state it leads to."""
+        if not any(label == step.stage.method for label, _ in self.states):  # another method: its states are enough
+            self.states.clear()
+            self.joint = {name: kept for name, kept in self.joint.items() if name == step.stage.method}
         match step:
             case First():
                 yield self._first(step)

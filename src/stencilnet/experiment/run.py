@@ -1,6 +1,6 @@
 """Runs the protocol of a config: learn each task by each method, save, re-test, go on after an interruption."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
@@ -90,8 +90,7 @@ class Run:
                 is free again.
         """
         steps = walk(self.experiment, [method.name for method in self._methods()], self.session.only)
-        pending = [step for step in steps if step.asked and not self._done(step)]
-        names = {step.stage.task for step in pending if not isinstance(step, Remember)}
+        names = {step.stage.task for step in self._pending(steps) if not isinstance(step, Remember)}
         plans = [plan for plan in self.experiment.tasks if plan.name in names]
         try:
             check_all(plans, self.data, self.session.announce, self.folder.counts)
@@ -110,12 +109,11 @@ class Run:
         tasks of a method that cannot learn them apart form a chain, which one process at a time goes on with.
         """
         chain = is_chain(self.experiment, method)
-        for step in walk(self.experiment, [method.name], self.session.only):
+        for step in self._pending(walk(self.experiment, [method.name], self.session.only)):
             stage = step.stage
-            if step.asked and not self._done(step):
-                with self._alone(stage.method if chain or isinstance(step, First) else f"{stage.method}.{stage.task}"):
-                    if not self._done(step):  # by another process, meanwhile
-                        self._do(step)
+            with self._alone(stage.method if chain or isinstance(step, First) else f"{stage.method}.{stage.task}"):
+                if not self._done(step):  # by another process, meanwhile
+                    self._do(step)
         self.complete(method)
 
     def unfinished(self, method: str, tasks: Sequence[str]) -> tuple[str, ...]:
@@ -157,13 +155,19 @@ class Run:
             return self.folder.memory(method, task).exists()
         return self.folder.result(method, task).exists() and self._holds(step.stage)
 
+    def _pending(self, steps: Iterable[Step]) -> list[Step]:
+        """Return the steps that are asked for and not done; of a method's memory, only what one of them starts from."""
+        left = [step for step in steps if step.asked and not self._done(step)]
+        starts = {(step.stage.method, step.start.task) for step in left if isinstance(step, Learn)}
+        return [s for s in left if not isinstance(s, Remember) or (s.stage.method, s.stage.task) in starts]
+
     def _do(self, step: Step) -> None:
         """Carry out a step, or what is missing of it."""
         stage = step.stage
+        self.session.announce(f"{stage.method}: {stage.task}")
         if isinstance(step, Remember):
             write_memory(self.folder.memory(stage.method, stage.task), self._adopted(step).memory)
             return
-        self.session.announce(f"{stage.method}: {stage.task}")
         if not self._holds(stage):
             self._train(step)
         self._test(stage, load(self._bundle(stage)))

@@ -80,7 +80,7 @@ class Learning:
         stored: How a bundle stores the backbone: ``float32``, ``float16`` or ``int8``. Its weights are rounded to that
             once, when the first task has been learned, so that every later task is learned over exactly what is
             stored. Or ``seed:N``: they are random ones that the number N stands for, the first task is learned as a
-            quantised delta over them, and a bundle stores next to nothing of the backbone.
+            quantised delta with default settings over them, and a bundle stores next to nothing of the backbone.
     """
 
     view: View = field(default_factory=View)
@@ -100,12 +100,15 @@ class Learning:
         if self.backbone not in ("fresh", "given", "frozen"):
             raise ValueError(f"Expected `backbone` to be fresh, given or frozen, but got {self.backbone!r}.")
         check_stored(self.stored)
-        if self.backbone == "given" and seed_number(self.stored) is not None:
+        if self.backbone != "fresh" and seed_number(self.stored) is not None:
             raise ValueError(
-                f"Expected `backbone` to be fresh or frozen with `stored` {self.stored}, which gives all weights, but "
-                "got 'given'."
+                f"Expected `backbone` to be fresh with `stored` {self.stored}, which gives all weights, but got "
+                f"{self.backbone!r}."
             )
 
+
+OVER_A_SEED = QuantizedDelta()
+"""What the first task is learned by over shared weights that a number stands for."""
 
 _FACTS = ("seconds", "precision", "compiled")
 """What a finished training says of itself that belongs to its task's provenance."""
@@ -283,6 +286,7 @@ def _record(task: Task, method: AnyMethod | None, config: Learning) -> TaskRecor
     """Describe a task that was learned by a method; None for the first task's own training."""
     assert config.folder is not None, "whoever calls gives one"
     resolved, selected = resolve(config.trainer, config.group), selected_of(config.folder)
+    used = OVER_A_SEED if method is None and seed_number(config.stored) is not None else method
     return TaskRecord(
         kind=task.kind,
         channels=task.channels,
@@ -291,7 +295,7 @@ def _record(task: Task, method: AnyMethod | None, config: Learning) -> TaskRecor
         recipe={
             **asdict(config.recipe or task.recipe()),
             "view": asdict(config.view),
-            **({} if method is None else {"method": asdict(method)}),
+            **({} if used is None else {"method": asdict(used)}),
         },
         metrics={"step": selected["step"], "scores": selected["scores"]},
         provenance=provenance(
@@ -307,8 +311,8 @@ def first_state(
     net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: str, stored: Stored = "float32"
 ) -> NetState:
     """Return the state after the first task, whose backbone is `fresh`, `given` or `frozen`: see `Learning`."""
-    if backbone == "fresh" and seed_number(stored) is not None:
-        return QuantizedDelta().learn(NetState(fresh.shared).round(stored), name, fresh, fit)
+    if seed_number(stored) is not None:
+        return OVER_A_SEED.learn(NetState(fresh.shared).round(stored), name, fresh, fit)
     if backbone == "frozen":
         start = net.state.round(stored)
         return replace(learn_first_head(name, start.shared, fresh, fit), stored=stored)

@@ -30,6 +30,7 @@ class Finetune(Method):
     colour: ClassVar[str] = "#d55e00"
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
+    needs_trained_backbone: ClassVar[bool] = True
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state over moved shared weights, with the task's head."""

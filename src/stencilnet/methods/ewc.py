@@ -35,6 +35,7 @@ class EWC(Method):
     title: ClassVar[str] = "EWC"
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
+    needs_trained_backbone: ClassVar[bool] = True
     after_first: ClassVar[AfterFirst] = "remember"
     strength: float = 0.01
     """Lambda, in units of the new task's loss before training."""

@@ -90,6 +90,8 @@ class Declared(ABC):
         moves_shared: Whether learning may change the shared weights, so that every task needs a bundle of its own.
         forgets: Whether learning may change what earlier tasks do.
         needs_decoder: Whether it needs a backbone with a decoder.
+        needs_trained_backbone: Whether it starts from shared weights that hold what the first task has learned, so that
+            it makes no sense over random ones (`backbone.stored: seed:N`).
     """
 
     name: ClassVar[str]
@@ -98,6 +100,7 @@ class Declared(ABC):
     moves_shared: ClassVar[bool] = False
     forgets: ClassVar[bool] = False
     needs_decoder: ClassVar[bool] = False
+    needs_trained_backbone: ClassVar[bool] = False
 
     @property
     def trains_norms(self) -> bool:

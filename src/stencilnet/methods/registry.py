@@ -12,7 +12,7 @@ from stencilnet.methods.baselines import Decoder, Finetune, Scratch
 from stencilnet.methods.cheap import HeadOnly, NormOnly
 from stencilnet.methods.ewc import EWC
 from stencilnet.methods.joint import Joint
-from stencilnet.methods.method import AnyMethod, JointMethod, Method
+from stencilnet.methods.method import AnyMethod, Declared, JointMethod, Method
 from stencilnet.methods.packnet import PackNet
 from stencilnet.methods.piggyback import Piggyback
 from stencilnet.methods.progressive import Progressive
@@ -92,6 +92,11 @@ def check(name: str, value: object) -> None:
         raise TypeError("expected a dataclass whose fields all have defaults")
     if value.name != name or not NAME.fullmatch(name):
         raise ValueError(f"expected its `name` to be {name!r} and to match {NAME.pattern}, but got {value.name!r}")
+    made = value()
+    if not isinstance(made.trains_norms, bool) or not isinstance(made.mask_lr, float | None):
+        raise TypeError("expected `trains_norms` and `mask_lr` to be properties, of a bool and of a float or None")
+    if value.moves_shared and value.prerequisites is not Declared.prerequisites:
+        raise ValueError("expected no `prerequisites` with `moves_shared`: its tasks form a chain anyway")
     if not value.title:
         raise ValueError("expected its `title` to be a name for tables, but it is empty")
     if issubclass(value, Method) and value.after_first != "nothing" and not value.moves_shared:

@@ -29,6 +29,7 @@ class Rehearsal(Method):
     title: ClassVar[str] = "pseudo-rehearsal"
     moves_shared: ClassVar[bool] = True
     forgets: ClassVar[bool] = True
+    needs_trained_backbone: ClassVar[bool] = True
     strength: float = 0.3
     """Weight of the distillation, in units of the task's loss before training, L_0."""
     inputs: Literal["images", "noise"] = "images"

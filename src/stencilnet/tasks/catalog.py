@@ -1,9 +1,10 @@
 """The registry of task kinds: those built in, and those that other packages register. Nothing else lists kinds."""
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import is_dataclass
 from functools import cache
 from inspect import Parameter, signature
+from types import MappingProxyType
 from typing import Any, cast
 
 from stencilnet.plugins import load
@@ -21,6 +22,9 @@ from stencilnet.text.shortening import brief, listed
 
 GROUP = "stencilnet.tasks"
 """Entry point group in which other packages register task kinds."""
+
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+"""What a kind's name looks like."""
 
 BUILT_IN: tuple[type[Kind], ...] = (
     Segmentation,
@@ -46,7 +50,7 @@ def kinds() -> Mapping[str, type[Kind]]:
         PluginError: If an installed package registers a kind that cannot be used.
     """
     built_in = {kind.kind: kind for kind in BUILT_IN}
-    return built_in | cast(dict[str, type[Kind]], load(GROUP, taken=built_in, check=_check))
+    return MappingProxyType(built_in | cast(dict[str, type[Kind]], load(GROUP, taken=built_in, check=_check)))
 
 
 def traits_of(kind: str) -> Traits:
@@ -93,10 +97,10 @@ def task_from_record(kind: str, settings: Mapping[str, Any]) -> Task:
 
 def _check(name: str, value: object) -> None:
     """Refuse what is no task kind of this name."""
-    if not isinstance(value, type) or not is_dataclass(value):
+    if not isinstance(value, type) or "__dataclass_fields__" not in vars(value):
         raise TypeError(f"expected a dataclass, but got {brief(value)}")
     kind = cast(type[Kind], value)
-    if kind.kind != name:
-        raise ValueError(f"expected `kind` to be {name!r}, but got {brief(kind.kind)}")
+    if kind.kind != name or not NAME.fullmatch(name):
+        raise ValueError(f"expected `kind` to be {name!r} and to match {NAME.pattern}, but got {brief(kind.kind)}")
     if not isinstance(kind.traits, Traits):
         raise TypeError(f"expected `traits` to be a Traits, but got {brief(kind.traits)}")

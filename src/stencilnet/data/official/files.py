@@ -14,7 +14,7 @@ from PIL import Image
 
 from stencilnet.data.folders import FolderError, shown, unseen
 from stencilnet.data.official.names import voc_palette
-from stencilnet.storage import write_file
+from stencilnet.storage import NEW, write_file
 from stencilnet.structuring import strict_converter, structured
 from stencilnet.tasks.images import read_stored, to_tensor
 from stencilnet.tasks.labels import read_labels
@@ -93,7 +93,7 @@ def begin(folder: Path, source: Record) -> set[str]:
 
 def _begin(folder: Path, source: Record) -> set[str]:
     record = read_record(folder)
-    present = sorted(folder.glob("*.png"))
+    present = sorted(path for path in folder.glob("*.png") if not path.name.startswith(NEW))  # what a crash left
     if record is None and present:
         raise FolderError(
             f"Expected {folder} to hold only label maps that stencilnet made, but got {len(present)} PNG files of "
