@@ -99,7 +99,7 @@ def test_a_kind_that_is_not_registered_has_the_default_traits() -> None:
     [
         ("other", Other(), "expected a dataclass, but got"),
         ("other", int, "expected a dataclass, but got <class 'int'>"),
-        ("another", Other, "expected `kind` to be 'another', but got 'other'"),
+        ("another", Other, "expected `kind` to be 'another' and to match .*, but got 'other'"),
         ("bare", Bare, "has no attribute 'traits'"),
     ],
 )
