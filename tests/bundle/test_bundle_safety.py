@@ -139,7 +139,7 @@ def test_columns_that_are_none(bundle: Path, columns: object, message: str) -> N
                 [entry(kind="ternary")],
                 {f"head.bias:{p}": torch.full((1,), n, dtype=torch.uint8) for p, n in (("keep", 1), ("flip", 2))},
             ),
-            "Expected `flip` to turn over some of the (2,) weights that `keep` keeps",
+            "Expected `flip` to hold only bits of `keep`, of shape (2,)",
         ),
         (
             delta_bytes(

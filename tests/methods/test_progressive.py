@@ -171,9 +171,9 @@ def test_what_another_task_needs_is_not_removed(state: NetState) -> None:
 
 def test_a_missing_column_is_named(state: NetState, net: MultiTaskNet) -> None:
     torn = NetState(state.shared, {task: delta for task, delta in state.deltas.items() if task != "masked"})
-    with pytest.raises(DeltaError, match="tasks that `a` runs through, but there is no masked"):
+    with pytest.raises(DeltaError, match="`a` needs the columns of other tasks, but there is no masked"):
         torn.weights("a")
-    with pytest.raises(DeltaError, match="tasks that `a` runs through, but there is no masked"):
+    with pytest.raises(DeltaError, match="`a` needs the columns of other tasks, but there is no masked"):
         net.with_state(torn, {})(picture(), "a")
 
 
@@ -199,7 +199,7 @@ def test_a_column_for_another_backbone_is_refused(state: NetState) -> None:
 @pytest.mark.parametrize(
     ("key", "entry", "message"),
     [
-        (lateral_key("first", "conv99_1"), Replace(torch.zeros(2, 2, 1, 1)), "which this backbone has not"),
+        (lateral_key("first", "conv99_1"), Replace(torch.zeros(2, 2, 1, 1)), "that this backbone lacks"),
         (lateral_key("first", "conv2_1"), Replace(torch.zeros(2, 2, 3, 3)), r"tensor of shape \(4, 2, 1, 1\)"),
         (lateral_key("first", "conv2_1"), Replace(torch.zeros(4, 2, 1, 1).double()), "torch.float32 tensor"),
     ],
