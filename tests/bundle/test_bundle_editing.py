@@ -289,7 +289,7 @@ def test_one_damaged_task_does_not_keep_another_from_being_removed(
 ) -> None:
     (bundle / "tasks/colour/task.json").write_text("{")
     remove_task(bundle, "shapes")
-    assert "README.md of the bundle was not renewed" in caplog.text
+    assert "README.md of the bundle was not updated" in caplog.text
     assert "tasks/colour/task.json: not valid JSON" in caplog.text
     assert not (bundle / "tasks/shapes").exists()
 

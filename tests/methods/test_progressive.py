@@ -256,7 +256,7 @@ def test_a_column_that_was_learned_anew_is_noticed(
         file.unlink()
     (path / "tasks" / "masked").rmdir()
     add_task(path, "masked", net.records["masked"], other.deltas["masked"], shared=state.shared)
-    with pytest.raises(BundleError, match="column of the task `masked`, which is not there as it was"):
+    with pytest.raises(BundleError, match="column of the task `masked`, which is missing or has changed"):
         sn.load(path)(picture(), "a")
     assert torch.equal(sn.load(path)(picture(), "first"), net(picture(), "first"))
     assert [finding.file.split("/")[-2] for finding in verify(path).findings] == ["a", "b"]
