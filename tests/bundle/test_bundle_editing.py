@@ -152,7 +152,7 @@ def test_a_delta_that_does_not_fit_is_refused(
     before, net = file_bytes(bundle), load(bundle)
     good = make_delta(net, "piggyback", 2, 0).entries
     wrong: dict[str, TaskDelta] = {
-        "has not": TaskDelta({**good, "conv0.weight": Replace(torch.zeros(1))}),
+        "this backbone lacks": TaskDelta({**good, "conv0.weight": Replace(torch.zeros(1))}),
         "to have the shape": TaskDelta({**good, "conv1_1.weight": Select(BitMask.pack(torch.ones(7) > 0))}),
         "whole head": TaskDelta({"head.bias": good["head.bias"]}),
         "float64": TaskDelta({**good, "head.bias": Replace(torch.zeros(2, dtype=torch.float64))}),

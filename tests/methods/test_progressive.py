@@ -237,7 +237,7 @@ def test_a_column_is_merged_with_what_it_runs_through(net: MultiTaskNet, tmp_pat
     sn.save(net, whole)
     sn.save(net.with_state(NetState(net.state.shared, {"first": net.deltas["first"]}), net.records), small)
     before = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
-    with pytest.raises(BundleError, match=r"column of the task `masked`, which is not there .* but got no such task"):
+    with pytest.raises(BundleError, match=r"column of the task `masked`, which is missing .* but got no such task"):
         merge(small, [whole / "tasks" / "b", whole / "tasks" / "a"])
     assert {path: path.read_bytes() for path in small.rglob("*") if path.is_file()} == before
     assert merge(small, [whole]).added == ("a", "b", "masked")

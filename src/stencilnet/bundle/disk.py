@@ -26,7 +26,7 @@ def read_file(root: Path, file: Path, limit: int | None = None) -> bytes:
 
 
 def peek(file: str, limit: int) -> bytes:
-    """Return a regular file's content, or nothing if it is larger or no such file, three times as fast as `read_file`.
+    """Return a file's content, or nothing if it is larger or not a regular file, three times as fast as `read_file`.
 
     Links are not checked, so the content may be searched but not used.
     """

@@ -64,7 +64,7 @@ def merge(path: str | Path, sources: Sequence[str | Path]) -> Merged:
         check_columns(found[name].record, found[name].folder / TASK, hash_of)
     for name in sorted(added, key=lambda name: len(found[name].record.columns)):  # a column before what runs through it
         write_new_files(root, name, found[name].files)
-    renew_card(root)  # also if nothing was added: a crash may have prevented it before
+    renew_card(root)  # also if nothing was added: an earlier call may have crashed before this
     return Merged(added=tuple(added), present=tuple(present))
 
 

@@ -64,7 +64,7 @@ class TaskFiles(Mapping[str, TaskFile]):
         return name in self._names  # Mapping's own would read the file
 
     def read(self, name: str) -> TaskFile:
-        """Return a task's file as it is now.
+        """Return a task's file in its current state.
 
         Raises:
             BundleError: If it is damaged, belongs to another backbone, or was removed.

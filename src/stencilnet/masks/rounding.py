@@ -107,8 +107,8 @@ def whole(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights that stored tensors represent, in float32 where they were rounded.
 
     Raises:
-        ValueError: If a scale has no codes, a seed has no shape, they do not fit each other, or seeds stand for more
-            than `MOST` weights.
+        ValueError: If a scale has no codes, a seed has no shape, they do not fit each other, or there are seeds for
+            more than `MOST` weights.
     """
     weights: dict[str, Tensor] = {}
     seeded = [name.removesuffix(SEED) for name in parts if name.endswith(SEED)]

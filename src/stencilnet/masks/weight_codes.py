@@ -1,4 +1,4 @@
-"""What a task does to each shared weight, as one small integer; tasks of one kind are compared by these codes."""
+"""Codes of what a task does to each shared weight, one small integer each; tasks of one kind are compared by them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

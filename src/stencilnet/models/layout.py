@@ -141,7 +141,7 @@ def _refuse_tied(backbone: nn.Module) -> None:
         if other != name:
             raise ValueError(
                 f"Expected every parameter of {type(backbone).__name__} to have one name, but `{other}` and `{name}` "
-                "are the same. Deltas go by name: untie them."
+                "are the same. Deltas need unique names: untie them."
             )
 
 

@@ -78,7 +78,7 @@ class MultiTaskNet(nn.Module):
         """Return a network with the same kind of backbone in another state; this one does not change.
 
         Raises:
-            DeltaError: If the state's shared weights are not those of such a backbone.
+            DeltaError: If the state's shared weights do not fit this backbone.
         """
         own = {name: (tensor.shape, tensor.dtype) for name, tensor in self._split()[0].items()}
         given = {name: (tensor.shape, tensor.dtype) for name, tensor in state.shared.items()}
@@ -133,7 +133,7 @@ class MultiTaskNet(nn.Module):
         if x.dim() != 4 or x.shape[1] != 3:
             raise ValueError(f"Expected argument `x` to be images (N, 3, H, W), but got shape {tuple(x.shape)}.")
         weights = self._checked_weights(task, self._columns(task))
-        self.backbone.eval()  # after net.train(), running statistics of finished tasks would change
+        self.backbone.eval()  # after net.train(), finished tasks' running statistics would change
         return run(self.backbone, weights, x)
 
     def materialize(self, task: str) -> nn.Module:

@@ -20,7 +20,7 @@ def _pad_axis(x: Tensor, *, axis: int) -> Tensor:
         return x
     before, after = total // 2, total - total // 2
     amounts = (before, after, 0, 0) if axis == 3 else (0, 0, before, after)
-    # Reflection can add only less than the side's length.
+    # Reflection can only add less than the side's length.
     return F.pad(x, amounts, mode="reflect" if after < side else "replicate")
 
 

@@ -54,7 +54,7 @@ class VGG16(nn.Module):
                 f"Expected images of at least {LEAST}x{LEAST} px for VGG16, but got {x.shape[-1]}x{x.shape[-2]} px. "
                 "Use larger ones."
             )
-        # Plain numbers, not a tensor, which would have to be a buffer.
+        # Plain numbers: a tensor would be a buffer, which is neither trained nor stored.
         x = torch.stack([(x[:, i] - MEAN[i]) / STD[i] for i in range(3)], dim=1)
         logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits

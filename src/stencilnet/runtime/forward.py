@@ -80,7 +80,7 @@ def _compile(channels: int) -> Callable[[nn.Module, Tensor], Tensor]:
     def run(module: nn.Module, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
         padded = pad(images) if isinstance(module, UNet) else images  # outside, since each way to pad is a graph
-        padded = padded.clone()  # guards also check whether the input is a view, and from inference mode
+        padded = padded.clone()  # guards also check whether the input is a view or an inference tensor
         torch._dynamo.maybe_mark_dynamic(padded, (2, 3))  # two sizes, even if the first picture is square
         output: Tensor = graph(module, padded)
         return crop(output, height, width) if isinstance(module, UNet) else output
