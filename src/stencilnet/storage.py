@@ -1,9 +1,9 @@
-"""Files and folders written whole: a reader finds the old content or the new, and so does a machine that crashed.
+"""Writes files and folders atomically: a reader finds either the old content or the new, also after a crash.
 
-New content grows under a hidden name in the same folder and is renamed onto its place. A link there is replaced, not
-followed; permissions are those of any new file (the umask's). With `sync` it reaches the disk before the rename and
-the rename reaches it after: a power cut takes nothing back. Without, a power cut may leave less than was written: for
-files that are many and cheap to make again.
+New content is written under a hidden name in the same folder and then renamed to its final name. A link there is
+replaced, not followed; permissions are those of any new file (from the umask). With `sync`, the content is flushed to
+disk before the rename and the rename after it, so that it survives a power cut. Without `sync`, a power cut may leave
+less than was written; this is for many files that are cheap to make again.
 """
 
 import os
@@ -15,28 +15,28 @@ from pathlib import Path
 from typing import BinaryIO
 
 NEW = ".new-"
-"""Prefix of what is being written: a crash may leave it, and nothing reads it."""
+"""Prefix of names that are being written: a crash may leave them, and nothing reads them."""
 GONE = ".gone-"
-"""Prefix of what is being removed: a crash may leave it, and nothing reads it."""
+"""Prefix of names that are being removed: a crash may leave them, and nothing reads them."""
 
 
 @contextmanager
 def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes its place at the end of the block; after an exception nothing has changed.
+    """Open a temporary file that replaces `path` at the end of the block; an exception leaves `path` unchanged.
 
     Args:
-        path: The file's place, in a folder that exists.
-        sync: Whether it has to outlast a power cut right after.
+        path: The file to write, in a folder that exists.
+        sync: Whether the content must survive a power cut right after; True by default.
 
     Yields:
-        The open file, whose name has the suffix of `path`.
+        The open temporary file, whose name has the suffix of `path`.
 
     Raises:
         OSError: If it cannot be written.
     """
     temporary = path.with_name(f"{NEW}{secrets.token_hex(8)}{path.suffix}")
     try:
-        with temporary.open("x+b") as file:  # readable, since Pillow reads back what it has written of a TIFF
+        with temporary.open("x+b") as file:  # readable, since Pillow reads back parts of a TIFF
             yield file
             if sync:
                 file.flush()
@@ -50,25 +50,25 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
 
 
 def write_file(path: Path, data: bytes, *, sync: bool = True) -> None:
-    """Write bytes as a whole file; arguments and errors are those of `replacing`."""
+    """Write bytes as a file, atomically; arguments and errors are those of `replacing`."""
     with replacing(path, sync=sync) as file:
         file.write(data)
 
 
 def write_text(path: Path, text: str, *, sync: bool = True) -> None:
-    """Write text as a whole file in UTF-8; what UTF-8 cannot hold (bytes of a file name) is written as an escape."""
+    """Write text as a UTF-8 file, atomically; characters that UTF-8 lacks (bytes of a file name) are escaped."""
     write_file(path, text.encode("utf-8", "backslashreplace"), sync=sync)
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Put a folder with files in place all at once.
+    """Create a folder with files, atomically.
 
     Args:
-        folder: Its place, where there is nothing yet, or an empty folder.
-        files: Contents by path inside the folder, ``/`` between its parts.
+        folder: The folder, which does not exist or is empty.
+        files: Contents by path inside the folder, with ``/`` between its parts.
 
     Raises:
-        OSError: Of `errno.EEXIST` or `errno.ENOTEMPTY` if the place is taken.
+        OSError: With `errno.EEXIST` or `errno.ENOTEMPTY` if the path is taken.
     """
     temporary = folder.parent / f"{NEW}{folder.name}-{secrets.token_hex(8)}"
     temporary.mkdir()
@@ -86,7 +86,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Take a folder out all at once (by its name), then delete it."""
+    """Remove a folder, atomically: rename it, then delete it."""
     gone = folder.parent / f"{GONE}{folder.name}-{secrets.token_hex(8)}"
     os.rename(folder, gone)
     sync_folder(folder.parent)
@@ -94,13 +94,13 @@ def remove_folder(folder: Path) -> None:
 
 
 def discard_unfinished(folder: Path) -> None:
-    """Delete files that a crash left unfinished in a folder, which nobody else may be writing to."""
+    """Delete unfinished files that a crash left in a folder; no other process may be writing to it."""
     for path in folder.glob(f"{NEW}*"):
         path.unlink()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the folder's names last through a crash; not every system can."""
+    """Flush a folder's names to disk, so that they survive a crash; only POSIX systems support this."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)

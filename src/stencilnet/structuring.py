@@ -1,4 +1,4 @@
-"""How plain data (parsed JSON or YAML) become dataclasses: strictly, and each mistake by its path."""
+"""Converts plain data (parsed JSON or YAML) into dataclasses, strictly; each mistake is reported with its path."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -20,15 +20,15 @@ NAMES: Mapping[type, str] = {
     list: "a list",
     dict: "a mapping",
 }
-"""What types are called in messages."""
+"""Names of types in messages."""
 
 
 class MismatchError(TypeError):
-    """A value of another type than its field's.
+    """A value whose type is not its field's.
 
     Attributes:
         expected: The field's type, a key of `NAMES`.
-        value: What was there; None also where there was nothing.
+        value: The value; None also if it is missing.
     """
 
     def __init__(self, expected: type, value: object) -> None:
@@ -38,7 +38,7 @@ class MismatchError(TypeError):
 
 
 class UnknownKeysError(ValueError):
-    """Keys that a dataclass has no field for.
+    """Keys for which a dataclass has no field.
 
     Attributes:
         names: The keys, sorted.
@@ -55,7 +55,7 @@ class StructureError(ValueError):
     """Plain data that do not fit a dataclass.
 
     Attributes:
-        mistakes: All that is wrong: where, and the error there.
+        mistakes: All mistakes, each as its path and the error there.
     """
 
     def __init__(self, mistakes: list[tuple[str, Exception]]) -> None:
@@ -64,10 +64,10 @@ class StructureError(ValueError):
 
 
 def strict_converter(*, complete: bool = False) -> cattrs.Converter:
-    """Return a converter between plain data and dataclasses that takes no value for one of another type.
+    """Return a converter between plain data and dataclasses that never converts a value to another type.
 
     Args:
-        complete: Whether fields with a default have to be there too; those that may be None may be left out.
+        complete: Whether fields with a default are required too; fields that may be None can be left out.
     """
     made = cattrs.Converter(forbid_extra_keys=True)
     for plain in (bool, int, float, str):
@@ -96,7 +96,7 @@ def structured(data: object, kind: type[T], converter: cattrs.Converter) -> T:
         converter: One of `strict_converter`.
 
     Raises:
-        StructureError: If they do not fit; it holds every mistake.
+        StructureError: If the data do not fit; it holds every mistake.
     """
     try:
         return converter.structure(data, kind)
@@ -105,14 +105,14 @@ def structured(data: object, kind: type[T], converter: cattrs.Converter) -> T:
 
 
 def name_of(value: object) -> str:
-    """Return what a value is, in the words of messages."""
+    """Return the name of a value's type for messages."""
     if value is None:
         return "nothing"
     return NAMES.get(type(value), type(value).__name__)
 
 
 def shown(value: object) -> str:
-    """Return what a value is, and the value, shortened."""
+    """Return the name of a value's type and the value, shortened."""
     return name_of(value) if value is None else f"{name_of(value)} {brief(value)}"
 
 
@@ -125,7 +125,7 @@ def _made_of(origin: Any) -> Callable[[Any], bool]:
 
 
 def _of_kind(expected: type, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Check that a value is a mapping or a list before its items are structured: cattrs takes that for granted."""
+    """Check that a value is a mapping or a list before its items are structured, which cattrs assumes."""
 
     def structure(value: Any, target: Any) -> Any:
         if not isinstance(value, (list, tuple) if expected is list else expected):
@@ -136,7 +136,7 @@ def _of_kind(expected: type, inner: Callable[[Any, Any], Any]) -> Callable[[Any,
 
 
 def _with_all_fields(kind: Any, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Take None for a field that is not there, and so refuse it unless it may be None."""
+    """Treat a missing field as None, which is refused unless the field may be None."""
     absent = dict.fromkeys(_fields(kind))
     return lambda value, target: inner({**absent, **value}, target)
 
@@ -146,7 +146,7 @@ def _fields(kind: Any) -> list[str]:
 
 
 def _row(members: tuple[Any, ...], converter: cattrs.Converter) -> Callable[[Any, Any], Any]:
-    """Tuples hold one type: any number (``tuple[int, ...]``), or as many as are written."""
+    """Structure a tuple of one item type, of any length (``tuple[int, ...]``) or of the annotated length."""
     item, count = members[0], None if members[-1] is Ellipsis else len(members)
 
     def structure(value: Any, _: Any) -> Any:
@@ -167,7 +167,7 @@ def _one_of(choices: tuple[Any, ...]) -> Callable[[Any, Any], Any]:
 
 
 def _strictly(expected: type) -> Callable[[Any, type], Any]:
-    """A plain value must be of its type already: no "5" for 5, no 1 for true."""
+    """Require that a plain value already has its type: no "5" for 5, no 1 for true."""
 
     def structure(value: Any, _: type) -> Any:
         if expected is float and isinstance(value, int) and not isinstance(value, bool):
@@ -182,7 +182,7 @@ def _strictly(expected: type) -> Callable[[Any, type], Any]:
 
 
 def _mistakes(error: BaseException, path: str) -> Iterator[tuple[str, Exception]]:
-    """Walk cattrs's nested groups and yield each mistake with its path."""
+    """Walk cattrs's nested error groups and yield each mistake with its path."""
     if isinstance(error, ClassValidationError):
         noted, whole = error.group_exceptions()
         for inner, note in noted:

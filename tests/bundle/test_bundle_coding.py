@@ -213,7 +213,7 @@ def changed(index: int, value: int) -> list[int]:
     [
         ([], "at least 4 code words"),
         (WORDS[:3], "at least 4 code words"),
-        (WORDS[:5], "two words a lane"),
+        (WORDS[:5], "two words per lane"),
         (WORDS[:-1], "words"),
         ([*WORDS, 0], "words to end in states of 65536"),
         (changed(0, 0), "a chance of at least 1"),

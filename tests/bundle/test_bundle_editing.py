@@ -152,7 +152,7 @@ def test_a_delta_that_does_not_fit_is_refused(
     before, net = file_bytes(bundle), load(bundle)
     good = make_delta(net, "piggyback", 2, 0).entries
     wrong: dict[str, TaskDelta] = {
-        "has not": TaskDelta({**good, "conv0.weight": Replace(torch.zeros(1))}),
+        "this backbone lacks": TaskDelta({**good, "conv0.weight": Replace(torch.zeros(1))}),
         "to have the shape": TaskDelta({**good, "conv1_1.weight": Select(BitMask.pack(torch.ones(7) > 0))}),
         "whole head": TaskDelta({"head.bias": good["head.bias"]}),
         "float64": TaskDelta({**good, "head.bias": Replace(torch.zeros(2, dtype=torch.float64))}),
@@ -289,7 +289,7 @@ def test_one_damaged_task_does_not_keep_another_from_being_removed(
 ) -> None:
     (bundle / "tasks/colour/task.json").write_text("{")
     remove_task(bundle, "shapes")
-    assert "README.md of the bundle was not renewed" in caplog.text
+    assert "README.md of the bundle was not updated" in caplog.text
     assert "tasks/colour/task.json: not valid JSON" in caplog.text
     assert not (bundle / "tasks/shapes").exists()
 

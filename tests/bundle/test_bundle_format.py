@@ -80,8 +80,8 @@ def test_wrong_envelope(change: dict[str, Any], message: str) -> None:
         (b"", "Expecting value"),
         (b"{", "Expecting property name"),
         (b"[1]", "got list"),
-        (b'{"a": 1, "a": 2}', "the key 'a' is there twice"),
-        (b'{"b": {"a": 1, "a": 2}}', "the key 'a' is there twice"),
+        (b'{"a": 1, "a": 2}', "the key 'a' occurs twice"),
+        (b'{"b": {"a": 1, "a": 2}}', "the key 'a' occurs twice"),
         (b'{"a": NaN}', "NaN is not a JSON number"),
         (b'{"a": -Infinity}', "-Infinity is not a JSON number"),
         (b'{"a": 1e999}', "1e999 is too large a number"),
@@ -117,7 +117,7 @@ class CountedKey(str):
 def test_a_duplicate_among_many_keys_is_found_in_linear_time() -> None:
     pairs = [(CountedKey(f"key {number}"), number) for number in range(2000)]
     CountedKey.comparisons = 0
-    with pytest.raises(ValueError, match="the key 'key 1999' is there twice"):
+    with pytest.raises(ValueError, match="the key 'key 1999' occurs twice"):
         unique([*pairs, (CountedKey("key 1999"), 0)])
     assert CountedKey.comparisons < 10  # hashes tell keys apart: only equal ones are compared
 

@@ -166,7 +166,7 @@ def test_a_damaged_task_keeps_no_other_from_being_added(
     place(bundle / "tasks/shapes/task.json", 5)
     assert add(bundle, "new", net, make_delta, records) == 6
     assert load(bundle).records["new"] == records["colour"]
-    assert "README.md of the bundle was not renewed" in caplog.text
+    assert "README.md of the bundle was not updated" in caplog.text
     with pytest.raises(BundleError, match=r"tasks/colour/task\.json: "):
         load(bundle).records["colour"]
 

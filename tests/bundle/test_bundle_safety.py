@@ -97,7 +97,7 @@ def test_a_later_version_or_field_names_its_release(bundle: Path, file: str) -> 
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (["shapes"], "`columns` is not by the schema"),
+        (["shapes"], "`columns` does not fit the schema"),
         ({"shapes": "abc"}, "`columns.shapes` is not a hash"),
         ({"../shapes": "0" * 64}, "not a task name"),
         ({"shapes": "0" * 64}, "other adapters than the record says. Expected adapters from the columns of ['shapes']"),
@@ -111,22 +111,22 @@ def test_columns_that_are_none(bundle: Path, columns: object, message: str) -> N
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (delta_bytes([entry(shape=[3])], BIAS), "`head.bias` is not whole"),
+        (delta_bytes([entry(shape=[3])], BIAS), "`head.bias` is damaged"),
         (delta_bytes([entry(shape=[-2])], BIAS), "the shape of `head.bias` is not a shape"),
         (delta_bytes([entry(shape=[2.0])], BIAS), "the shape of `head.bias` is not a shape"),
         (delta_bytes([entry(shape=[True, 2])], BIAS), "the shape of `head.bias` is not a shape"),
         (delta_bytes([entry(shape=[1 << 60, 1 << 60])], BIAS), "the shape of `head.bias` is not a shape"),
-        (delta_bytes([entry(shape="2")], BIAS), "an entry is not by the schema"),
-        (delta_bytes([entry(kind="select")], BIAS), "`head.bias` is not whole"),
+        (delta_bytes([entry(shape="2")], BIAS), "an entry does not fit the schema"),
+        (delta_bytes([entry(kind="select")], BIAS), "`head.bias` is damaged"),
         (
             delta_bytes([entry(kind="select", shape=[9])], {"head.bias:bits": torch.zeros(1, dtype=torch.uint8)}),
-            "`head.bias` is not whole",
+            "`head.bias` is damaged",
         ),
         (
             delta_bytes([entry(kind="select", shape=[1])], {"head.bias:bits": torch.full((1,), 3, dtype=torch.uint8)}),
             "unused bits",
         ),
-        (delta_bytes([entry(kind="sign")], BIAS), "`head.bias` is not whole"),
+        (delta_bytes([entry(kind="sign")], BIAS), "`head.bias` is damaged"),
         (
             delta_bytes(
                 [entry(kind="sign")],
@@ -139,7 +139,7 @@ def test_columns_that_are_none(bundle: Path, columns: object, message: str) -> N
                 [entry(kind="ternary")],
                 {f"head.bias:{p}": torch.full((1,), n, dtype=torch.uint8) for p, n in (("keep", 1), ("flip", 2))},
             ),
-            "Expected `flip` to turn over some of the (2,) weights that `keep` keeps",
+            "Expected `flip` to hold only bits of `keep`, of shape (2,)",
         ),
         (
             delta_bytes(
@@ -165,11 +165,11 @@ def test_columns_that_are_none(bundle: Path, columns: object, message: str) -> N
         (delta_bytes([], BIAS), "undeclared tensors"),
         (delta_bytes([entry()], BIAS | {"head.bias:more": torch.zeros(1)}), "`head.bias` has other parts"),
         (delta_bytes([entry()], BIAS | {"x": torch.zeros(1)}), "undeclared tensors"),
-        (delta_bytes([entry(key="head.weight")], BIAS), "`head.weight` is not whole"),
+        (delta_bytes([entry(key="head.weight")], BIAS), "`head.weight` is damaged"),
         (delta_bytes([entry()], BIAS, graph="columns"), "the metadata has other fields"),
         (delta_bytes([entry() | {"scale": 2}], BIAS), "an entry has other fields"),
         (delta_bytes(["head.bias"], BIAS), "an entry has other fields"),
-        (delta_bytes(None, BIAS), "the metadata is not by the schema"),
+        (delta_bytes(None, BIAS), "the metadata does not fit the schema"),
         (delta_bytes([entry()], BIAS, version=2), "another format version"),
         (safetensors.torch.save(BIAS), "not a task's delta"),
         (safetensors.torch.save(BIAS, {"stencilnet": "{"}), "not valid JSON"),
@@ -210,7 +210,7 @@ def test_another_backbones_task_names_both(bundle: Path, make_net: Callable[...,
             read()
         assert str(caught.value) == (
             f"{bundle}/tasks/foreign/task.json: another backbone's task. Expected one learned over the backbone "
-            f"{ours}, but got one learned over {theirs}. Put it into a bundle with its own backbone, or learn it anew "
+            f"{ours}, but got one learned over {theirs}. Put it into a bundle with its own backbone, or learn it again "
             "here."
         )
     assert "another backbone's task" in {finding.what for finding in verify(bundle).findings}
@@ -343,7 +343,7 @@ def test_missing_files(bundle: Path) -> None:
         (lambda b: b["head"].update(name="tail"), "another architecture"),
         (lambda b: b["head"].update(name="conv9_2"), "does not fit the backbone"),
         (lambda b: b.update(decoder=["nothing"]), "another architecture"),
-        (lambda b: b.update(decoder=[1]), "`decoder` is not by the schema"),
+        (lambda b: b.update(decoder=[1]), "`decoder` does not fit the schema"),
         (lambda b: b.update(images={"channels": "BGR", "range": [0, 255], "layout": "NHWC"}), "image conventions"),
         (lambda b: b.update(backbone="x"), "`backbone` is not a hash"),
         (lambda b: b["head"]["tensors"]["head.bias"].update(dtype="complex64"), "head.bias` does not fit"),
@@ -361,10 +361,10 @@ def test_a_config_that_does_not_fit(bundle: Path, change: Callable[[dict[str, An
     ("change", "message"),
     [
         (lambda b: b.update(channels=0), "out of range"),
-        (lambda b: b.update(channels=True), "the file is not by the schema"),
+        (lambda b: b.update(channels=True), "the file does not fit the schema"),
         (lambda b: b.update(order=-1), "out of range"),
-        (lambda b: b.update(kind=None), "the file is not by the schema"),
-        (lambda b: b.update(settings=[]), "the file is not by the schema"),
+        (lambda b: b.update(kind=None), "the file does not fit the schema"),
+        (lambda b: b.update(settings=[]), "the file does not fit the schema"),
         (lambda b: b.update(backbone=SHA), "another backbone's task"),
         (lambda b: b.update(backbone=SHA.upper() + "0"), "`backbone` is not a hash"),
         (lambda b: b["delta"].update(sha256="x"), "`delta.sha256` is not a hash"),
@@ -503,4 +503,4 @@ def test_a_duplicate_key_in_a_tensor_files_header(bundle: Path) -> None:
     tensor = b'{"dtype": "U8", "shape": [0], "data_offsets": [0, 0]}'
     header = b'{"__metadata__": {"a": "1", "a": "2"}, "head.bias:tensor": ' + tensor + b"}"
     plant(bundle / "tasks" / "colour", len(header).to_bytes(8, "little") + header)
-    refused(bundle, "the key 'a' is there twice")
+    refused(bundle, "the key 'a' occurs twice")

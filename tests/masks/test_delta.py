@@ -108,7 +108,7 @@ def test_a_fitting_delta_passes_whatever_its_number_of_outputs() -> None:
         (
             "conv2.weight",
             Select(BitMask.pack(BITS)),
-            r"The delta has an entry for `conv2\.weight`, which this backbone has not",
+            r"The delta has an entry for `conv2\.weight`, which this backbone lacks",
         ),
     ],
 )

@@ -80,7 +80,7 @@ def test_other_memory_is_refused(out: Tensor, message: str) -> None:
 
 def test_the_weights_own_memory_is_refused() -> None:
     weight = torch.ones(9)
-    with pytest.raises(ValueError, match="`out` to have memory of its own"):
+    with pytest.raises(ValueError, match="`out` to have its own memory"):
         select_packed(weight, BitMask.pack(weight > 2), weight)
     assert torch.equal(weight, torch.ones(9))
 

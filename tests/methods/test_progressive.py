@@ -171,9 +171,9 @@ def test_what_another_task_needs_is_not_removed(state: NetState) -> None:
 
 def test_a_missing_column_is_named(state: NetState, net: MultiTaskNet) -> None:
     torn = NetState(state.shared, {task: delta for task, delta in state.deltas.items() if task != "masked"})
-    with pytest.raises(DeltaError, match="tasks that `a` runs through, but there is no masked"):
+    with pytest.raises(DeltaError, match="`a` needs the columns of other tasks, but there is no masked"):
         torn.weights("a")
-    with pytest.raises(DeltaError, match="tasks that `a` runs through, but there is no masked"):
+    with pytest.raises(DeltaError, match="`a` needs the columns of other tasks, but there is no masked"):
         net.with_state(torn, {})(picture(), "a")
 
 
@@ -199,7 +199,7 @@ def test_a_column_for_another_backbone_is_refused(state: NetState) -> None:
 @pytest.mark.parametrize(
     ("key", "entry", "message"),
     [
-        (lateral_key("first", "conv99_1"), Replace(torch.zeros(2, 2, 1, 1)), "which this backbone has not"),
+        (lateral_key("first", "conv99_1"), Replace(torch.zeros(2, 2, 1, 1)), "that this backbone lacks"),
         (lateral_key("first", "conv2_1"), Replace(torch.zeros(2, 2, 3, 3)), r"tensor of shape \(4, 2, 1, 1\)"),
         (lateral_key("first", "conv2_1"), Replace(torch.zeros(4, 2, 1, 1).double()), "torch.float32 tensor"),
     ],
@@ -237,7 +237,7 @@ def test_a_column_is_merged_with_what_it_runs_through(net: MultiTaskNet, tmp_pat
     sn.save(net, whole)
     sn.save(net.with_state(NetState(net.state.shared, {"first": net.deltas["first"]}), net.records), small)
     before = {path: path.read_bytes() for path in small.rglob("*") if path.is_file()}
-    with pytest.raises(BundleError, match=r"column of the task `masked`, which is not there .* but got no such task"):
+    with pytest.raises(BundleError, match=r"column of the task `masked`, which is missing .* but got no such task"):
         merge(small, [whole / "tasks" / "b", whole / "tasks" / "a"])
     assert {path: path.read_bytes() for path in small.rglob("*") if path.is_file()} == before
     assert merge(small, [whole]).added == ("a", "b", "masked")
@@ -256,7 +256,7 @@ def test_a_column_that_was_learned_anew_is_noticed(
         file.unlink()
     (path / "tasks" / "masked").rmdir()
     add_task(path, "masked", net.records["masked"], other.deltas["masked"], shared=state.shared)
-    with pytest.raises(BundleError, match="column of the task `masked`, which is not there as it was"):
+    with pytest.raises(BundleError, match="column of the task `masked`, which is missing or has changed"):
         sn.load(path)(picture(), "a")
     assert torch.equal(sn.load(path)(picture(), "first"), net(picture(), "first"))
     assert [finding.file.split("/")[-2] for finding in verify(path).findings] == ["a", "b"]

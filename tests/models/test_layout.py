@@ -110,7 +110,7 @@ def test_a_head_of_another_kind_is_refused() -> None:
 
 def test_a_decoder_prefix_that_names_nothing_is_refused() -> None:
     expected = (
-        r"Expected the decoder prefix `up6` to name parameters of Sequential, but none starts so\. "
+        r"Expected the decoder prefix `up6` to name parameters of Sequential, but none starts with it\. "
         r"Name its own, or pass `decoder=\(\)` for a backbone without one\."
     )
     with pytest.raises(ValueError, match=expected):
@@ -208,7 +208,7 @@ def test_a_layer_that_cannot_be_drawn_anew_is_named() -> None:
 def test_tied_weights_are_refused() -> None:
     net = nn.Sequential(OrderedDict(a=nn.Conv2d(3, 3, 1), b=nn.Conv2d(3, 3, 1), head=nn.Conv2d(3, 2, 1)))
     net.b.weight = net.a.weight
-    with pytest.raises(ValueError, match=r"`a\.weight` and `b\.weight` are one\. A delta is by name: untie them"):
+    with pytest.raises(ValueError, match=r"`b\.weight` are the same\. Deltas need unique names: untie them"):
         layout_of(net, "head", ())
 
 

@@ -69,7 +69,7 @@ def planned(folder: Path, widths: tuple[int, ...]) -> dict[Path, Path]:
 def test_a_picture_that_does_not_fit_is_one_error(bundle: Path, tmp_path: Path) -> None:
     engine = Engine(bundle, backbone=Small())
     expected = engine.run(picture(40), "clean").tobytes()
-    found = r"does not fit in memory: 2\.00 GiB at once could not be had\. Make the picture smaller\.$"
+    found = r"does not fit in memory: 2\.00 GiB at once could not be allocated\. Make the picture smaller\.$"
     with pytest.raises(TooLargeError, match=r"^The picture \(60x20 pixels\) " + found) as raised:
         engine.run(picture(60), "clean")
     assert isinstance(raised.value, ValueError)
@@ -212,4 +212,4 @@ def test_a_real_shortage_ends_one_picture_and_not_the_batch(tmp_path: Path) -> N
     assert done.stdout == "out/a.png\nout/c.png\n"
     (line,) = done.stderr.splitlines()
     assert line.startswith("stencil: in/b.png: The picture (2400x2400 pixels) does not fit in memory: ")
-    assert line.endswith(" at once could not be had. Make the picture smaller.")
+    assert line.endswith(" at once could not be allocated. Make the picture smaller.")

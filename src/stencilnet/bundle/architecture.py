@@ -1,4 +1,4 @@
-"""From a backbone to its description in ``config.json``, and back."""
+"""Converts a backbone to its description in ``config.json``, and back."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,7 +17,7 @@ from stencilnet.models import VGG16, MultiTaskNet, UNet, layout_of
 from stencilnet.models.unet import Norm
 
 UNET, VGG = "stencilnet.UNet", "stencilnet.VGG16"
-"""Architectures that a bundle rebuilds by itself, under their public names: their modules may move."""
+"""Public names of the architectures that a bundle can rebuild by itself. Their modules may move."""
 
 _HEAD_TYPES = {str(t).removeprefix("torch."): t for t in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
 
@@ -37,28 +37,28 @@ def describe(net: MultiTaskNet, backbone: str) -> BundleConfig:
 
 
 def class_path(backbone: nn.Module) -> str:
-    """Return the name that a backbone's class goes by in bundles."""
+    """Return the name of a backbone's class in bundles."""
     kind = type(backbone)
     return {UNet: UNET, VGG16: VGG}.get(kind, f"{kind.__module__}.{kind.__qualname__}")
 
 
 def _arguments(backbone: nn.Module) -> dict[str, Any] | None:
-    """Return what to build a known backbone with; a class derived from one is not known."""
+    """Return the arguments to build a known backbone, or None for another class, also if it is derived from one."""
     if type(backbone) is UNet:
         return {"width": backbone.width} | ({} if backbone.norm == "instance" else {"norm": backbone.norm})
     return {} if type(backbone) is VGG16 else None
 
 
 def reference_of(config: BundleConfig, shared: Mapping[str, Tensor], file: Path) -> Reference:
-    """Return what every delta of a bundle must fit.
+    """Return the reference that every delta of a bundle must fit.
 
     Raises:
-        BundleError: If the config names a number format that a head cannot have.
+        BundleError: If the config names a dtype that a head cannot have.
     """
     for spec in config.head_tensors.values():
         if spec.dtype not in _HEAD_TYPES:
             expected = f"one of {list(_HEAD_TYPES)}"
-            raise BundleError(file, "not a number format of a head", expected, f"{spec.dtype!r}", restore(file))
+            raise BundleError(file, "not a dtype of a head", expected, f"{spec.dtype!r}", restore(file))
     return Reference(
         shared={name: tensor.to("meta") for name, tensor in shared.items()},
         head={
@@ -69,7 +69,7 @@ def reference_of(config: BundleConfig, shared: Mapping[str, Tensor], file: Path)
 
 
 def read_backbone(root: Path, config: BundleConfig) -> dict[str, Tensor]:
-    """Return the backbone's shared weights, their content checked against the recorded hash.
+    """Return the backbone's shared weights after checking the file against the recorded hash.
 
     Raises:
         BundleError: If the file is missing or damaged.
@@ -89,10 +89,10 @@ def read_backbone(root: Path, config: BundleConfig) -> dict[str, Tensor]:
 
 
 def rebuild(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path) -> nn.Module:
-    """Build the bundle's own backbone; its head, which no task uses, has one channel of zeros.
+    """Build the bundle's backbone; its head, which no task uses, has one channel of zeros.
 
     Raises:
-        BundleError: If the architecture is not a known one, or the weights do not fit it.
+        BundleError: If the architecture is unknown, or the weights do not fit it.
     """
     file = root / CONFIG
     builders: Mapping[str, Callable[[BundleConfig, Path], nn.Module]] = {UNET: _unet, VGG: _vgg16}
@@ -127,14 +127,14 @@ def _vgg16(config: BundleConfig, file: Path) -> nn.Module:
 
 
 def fill(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path, backbone: nn.Module) -> None:
-    """Copy the bundle's weights into a backbone that the caller built; its head stays as it is.
+    """Copy the bundle's weights into a backbone that the caller built; its head is not changed.
 
     Raises:
         BundleError: If it is of another class, or the weights do not fit it.
     """
     expected, got = config.architecture, class_path(backbone)
     if "__main__" in (expected.partition(".")[0], got.partition(".")[0]):
-        # A script's class is `__main__`'s when it saves, and a module's when another script loads it.
+        # A class of a script is in `__main__` when the script saves, and in a module when another script loads.
         expected, got = expected.rpartition(".")[2], got.rpartition(".")[2]
     if expected != got:
         remedy = "Pass a backbone of that class."

@@ -1,4 +1,4 @@
-"""The bundle's README: a page for people, derived from the rest and never read."""
+"""The bundle's README: a page for people, derived from the other files and read by no program."""
 
 from itertools import islice
 from pathlib import Path
@@ -12,10 +12,10 @@ from stencilnet.text.escaping import markdown
 from stencilnet.text.shortening import shorten
 
 _LABELS = "classification"
-"""The task kind that gives labels; the others give pictures."""
+"""The task kind that outputs labels; the others output pictures."""
 
 _ROWS = 20
-"""Most tasks that the page lists: with thousands, a change of one must not cost a look at the others."""
+"""Most tasks that the page lists: among thousands, changing one task must not require reading the others."""
 
 _TABLE = """| task | kind | learned by | bytes |
 | --- | --- | --- | ---: |
@@ -46,7 +46,7 @@ engine = sn.Engine("path/to/this/folder")
 
 
 def write_card(root: Path) -> None:
-    """Write ``README.md`` anew from the bundle as it is on disk; where there are many tasks, without their list."""
+    """Rewrite ``README.md`` from the bundle on disk; if there are many tasks, without their list."""
     config, names = read_config(root), list(islice(each_name(root), _ROWS + 1))
     many = len(names) > _ROWS
     files = {name: read_task(root, name, config.backbone) for name in names[: 1 if many else None]}
@@ -73,5 +73,5 @@ def _row(root: Path, name: str, task: TaskFile) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return text that a file holds, short, as Markdown that cannot be more than text."""
+    """Return text of a file, shortened and escaped as Markdown."""
     return markdown(shorten(text))

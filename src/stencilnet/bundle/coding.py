@@ -10,35 +10,35 @@ from torch import Tensor
 from stencilnet.masks import BitMask, rans
 
 MOST = 1 << 27
-"""Most weights of a coded mask: few bytes can stand for many bits, and no file should ask for all memory."""
+"""Most weights of a coded mask: a few bytes can encode many bits, and no file should claim all memory."""
 
 STEPS = 1 << 11
 """Most symbols of a lane."""
 
 _EVEN = 29491
-"""Of 65536 (45 %): where the rarer bit is more frequent, code takes no fewer bytes than one bit a weight."""
+"""In 1/65536 (45 %): if the rarer bit is more frequent than this, code takes no fewer bytes than one bit per weight."""
 
 _SKIP = rans.SYMBOLS - 1
-"""A gap this long, with no rarer bit after it."""
+"""Symbol of a gap of this length that is not followed by a rarer bit."""
 
 _HEADER = 4
 _WORD = "<u2"
-"""Words are 16 bits, the low byte first."""
+"""A word is 16 bits, little-endian."""
 
 
 def is_worth_coding(bits: BitMask) -> bool:
-    """Return whether code may take fewer bytes than one bit a weight; where not, `encode_bits` can be spared."""
+    """Return whether code may take fewer bytes than one bit per weight; if not, `encode_bits` is not worth calling."""
     return 1 <= bits.numel <= MOST and _rarer(_chance(bits))[0] <= _EVEN
 
 
 def encode_bits(bits: BitMask) -> Tensor:
-    """Return a mask as code words: for bits that are independent of each other, about as few as there can be.
+    """Return a mask as code words; their number is close to optimal if the bits are independent of each other.
 
     Args:
         bits: A mask of 1 to `MOST` weights.
 
     Returns:
-        ``(2 * words,)`` uint8, the same for the same mask on every machine.
+        ``(2 * words,)`` uint8, identical on every machine.
     """
     chance = _chance(bits)
     rate, rarer = _rarer(chance)
@@ -52,10 +52,10 @@ def encode_bits(bits: BitMask) -> Tensor:
 
 
 def decode_bits(code: Tensor, shape: torch.Size) -> BitMask:
-    """Return the mask of a shape that code words stand for.
+    """Return the mask of shape `shape` that code words encode.
 
     Raises:
-        ValueError: If they stand for none.
+        ValueError: If they do not encode such a mask.
     """
     weights = prod(shape)
     whole = code.dtype == torch.uint8 and code.dim() == 1 and len(code) % 2 == 0 and len(code) >= 2 * _HEADER
@@ -69,7 +69,7 @@ def decode_bits(code: Tensor, shape: torch.Size) -> BitMask:
     body = _HEADER + 2 * lanes
     if chance < 1 or not 1 <= lanes <= count <= min(STEPS * lanes, weights + 1) or len(values) < body:
         raise ValueError(
-            f"Expected a chance of at least 1, 1 to {STEPS} symbols and two words a lane, and at most "
+            f"Expected a chance of at least 1, 1 to {STEPS} symbols and two words per lane, and at most "
             f"{weights + 1} symbols, but got {chance}, {count} in {lanes} lanes, and {len(values) - _HEADER} words."
         )
     rate, rarer = _rarer(chance)
@@ -81,17 +81,17 @@ def decode_bits(code: Tensor, shape: torch.Size) -> BitMask:
 
 
 def _chance(bits: BitMask) -> int:
-    """Return how many of 65536 bits are ones, rounded, and neither none nor all."""
+    """Return the share of ones in 1/65536, rounded, but neither none nor all."""
     return min(max((2 * rans.TOTAL * bits.ones + bits.numel) // (2 * bits.numel), 1), rans.TOTAL - 1)
 
 
 def _rarer(chance: int) -> tuple[int, int]:
-    """Return how often, of 65536, the rarer bit comes, and which it is; `chance` is the ones'."""
+    """Return the share of the rarer bit in 1/65536, and which bit it is; `chance` is the share of ones."""
     return (chance, 1) if 2 * chance <= rans.TOTAL else (rans.TOTAL - chance, 0)
 
 
 def _gaps(positions: npt.NDArray[np.int64], weights: int) -> rans.Symbols:
-    """Return the gaps before each rarer bit, and the last gap, before the end; a long one starts with skips."""
+    """Return the gaps before each rarer bit and before the end, as symbols; a long gap starts with skips."""
     gaps = np.diff(positions, prepend=-1, append=weights) - 1
     skips = gaps // _SKIP
     symbols = np.full(len(gaps) + int(skips.sum()), _SKIP, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The deltas of a bundle: a delta's file when it is first used."""
+"""The deltas of a bundle; each file is read at its first use."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from stencilnet.masks import DeltaError, TaskDelta
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reference:
-    """What a task's delta must fit. The tensors' names, shapes and types count, not their values.
+    """The tensors that a task's delta must fit in names, shapes and types; their values do not matter.
 
     Attributes:
         shared: The backbone without its head.
-        head: A head; output channels are free.
+        head: A head with any number of output channels.
     """
 
     shared: Mapping[str, Tensor]
@@ -44,7 +44,7 @@ class LazyDeltas(Mapping[str, TaskDelta]):
 
     Args:
         files: The bundle's task files.
-        reference: What every delta must fit.
+        reference: The tensors that every delta must fit.
     """
 
     def __init__(self, files: TaskFiles, reference: Reference) -> None:
@@ -57,7 +57,7 @@ class LazyDeltas(Mapping[str, TaskDelta]):
             root, task = self._files.root, self._files[name]
             try:
                 self._read[name] = read_delta(root, name, task, self._reference)
-            except MissingError:  # somebody replaced the task after this reader had read what it is
+            except MissingError:  # the task was replaced after its record was read here
                 self._read[name] = read_delta(root, name, self._replaced(name, task), self._reference)
             check_columns(task, root / TASKS / name / TASK, self._hash)
         return self._read[name]
@@ -85,10 +85,10 @@ class LazyDeltas(Mapping[str, TaskDelta]):
 
 
 def read_delta(root: Path, name: str, task: TaskFile, reference: Reference | None) -> TaskDelta:
-    """Return a task's delta, its content checked against the recorded hash and (if not None) the reference.
+    """Return a task's delta after checking it against the recorded hash and, if not None, the reference.
 
     Raises:
-        MissingError: If the file is not there.
+        MissingError: If the file is missing.
         BundleError: If it is damaged, or does not fit.
     """
     file = root / TASKS / name / delta_name(task.delta)
@@ -96,7 +96,7 @@ def read_delta(root: Path, name: str, task: TaskFile, reference: Reference | Non
 
 
 def parse_delta(data: bytes, file: Path, task: TaskFile, reference: Reference | None) -> TaskDelta:
-    """Return a task's delta, given the bytes of its file, checked as by `read_delta`.
+    """Return a task's delta, given the bytes of its file, after the checks of `read_delta`.
 
     Raises:
         BundleError: If it is damaged, or does not fit.
@@ -112,26 +112,26 @@ def parse_delta(data: bytes, file: Path, task: TaskFile, reference: Reference | 
         if reference is not None:
             reference.check(delta, task.record.channels)
     except DeltaError as error:
-        expected = "one that was learned over it"
+        expected = "a delta that was learned over it"
         what = "the delta does not fit the backbone"
         raise BundleError(file, what, expected, f"this: {error}", restore(file)) from error
     return delta
 
 
 def check_columns(task: TaskFile, file: Path, hash_of: Callable[[str], str | None]) -> None:
-    """Refuse a task that runs through columns which are not there as they were when it was learned.
+    """Refuse a task that runs through columns that are missing or have changed since it was learned.
 
     Args:
         task: The task.
         file: Its ``task.json``.
-        hash_of: Gives the SHA-256 of another task's delta; None where there is no such task.
+        hash_of: Returns the SHA-256 of another task's delta, or None if there is no such task.
 
     Raises:
-        BundleError: If one is missing, or another.
+        BundleError: If a column is missing or has changed.
     """
     for name, sha256 in task.columns.items():
         got = hash_of(name)
         if got != sha256:
-            what = f"it runs through the column of the task `{name}`, which is not there as it was"
+            what = f"it runs through the column of the task `{name}`, which is missing or has changed"
             remedy = f"Install that `{name}` too, or remove this task."
             raise BundleError(file, what, f"the delta {sha256}", got or "no such task", remedy)

@@ -1,4 +1,4 @@
-"""Reading inside a bundle's folder, and nothing outside it."""
+"""Reads files inside a bundle's folder, and none outside it."""
 
 import os
 import stat
@@ -11,7 +11,7 @@ def read_file(root: Path, file: Path, limit: int | None = None) -> bytes:
     """Return the content of a regular file of the bundle.
 
     Raises:
-        MissingError: If it is not there.
+        MissingError: If it is missing.
         BundleError: If a link leads out of the bundle, it is not a regular file, or it is larger than `limit` bytes.
     """
     inside(root, file)
@@ -26,9 +26,9 @@ def read_file(root: Path, file: Path, limit: int | None = None) -> bytes:
 
 
 def peek(file: str, limit: int) -> bytes:
-    """Return the content of a regular file, nothing if it is none or larger; in a third of the time of `read_file`.
+    """Return a file's content, or nothing if it is larger or not a regular file, three times as fast as `read_file`.
 
-    Links are not told apart, so this is for what is only counted with, not for what is used.
+    Links are not checked, so the content may be searched but not used.
     """
     try:
         handle = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -46,8 +46,8 @@ def inside(root: Path, file: Path) -> None:
     """Refuse a path that leads out of the bundle or to something other than a regular file.
 
     Raises:
-        MissingError: If it is not there.
-        BundleError: As above.
+        MissingError: If it is missing.
+        BundleError: If the path is refused.
     """
     if _plain(root, file):
         return
@@ -71,7 +71,7 @@ def inside(root: Path, file: Path) -> None:
 
 
 def _plain(root: Path, file: Path) -> bool:
-    """Whether a regular file is reached from the root without a link: nearly always, and told in no time."""
+    """Return whether a regular file is reached from the root without a link: the usual case, and fast to check."""
     below, step, mode = file.parts[len(root.parts) :], str(root), 0
     for part in below:
         step = os.path.join(step, part)
@@ -85,5 +85,5 @@ def _plain(root: Path, file: Path) -> bool:
 
 
 def missing(file: Path) -> MissingError:
-    """Return the error for a file that is not there."""
+    """Return the error for a missing file."""
     return MissingError(file, "missing", "a file", "none", restore(file))

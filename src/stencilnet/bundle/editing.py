@@ -1,4 +1,4 @@
-"""Putting single tasks into a bundle and taking them out."""
+"""Adds, replaces and removes single tasks of a bundle."""
 
 import errno
 import logging
@@ -30,7 +30,7 @@ def add_task(
     shared: Mapping[str, Tensor],
     order: int | None = None,
 ) -> None:
-    """Put one more task into a bundle, all at once: a reader sees it whole or not at all.
+    """Add a task to a bundle, atomically: a reader sees it whole or not at all.
 
     Args:
         path: The bundle's folder.
@@ -38,13 +38,13 @@ def add_task(
         record: What the task is.
         delta: What it changes.
         shared: The weights that it was learned over (`NetState.shared`): they must be the bundle's, byte for byte.
-        order: Its place in the order of learning, from 0; ties go by name. None for the end. Tasks that several
-            machines learn apart need one that does not hang on who was first.
+        order: Its place in the order of learning, from 0; ties are ordered by name. None (default) for the end. Tasks
+            learned on several machines need a place that does not depend on which finishes first.
 
     Raises:
         ValueError: If `order` is negative.
         BundleError: If the name is taken or not valid, the task was learned over other weights, or it runs through
-            columns of tasks that the bundle does not hold.
+            columns of tasks that the bundle lacks.
         DeltaError: If the delta does not fit the backbone or the record.
     """
     if order is not None and order < 0:
@@ -64,13 +64,13 @@ def add_task(
 def replace_task(
     path: str | Path, name: str, record: TaskRecord, delta: TaskDelta, *, shared: Mapping[str, Tensor]
 ) -> None:
-    """Put a task learned anew in the place of an earlier one, all at once; it keeps its place in the order.
+    """Replace a task by one that was learned again, atomically; it keeps its place in the order.
 
-    Arguments as for `add_task`.
+    The arguments are those of `add_task`.
 
     Raises:
-        BundleError: If there is no such task, another runs through its column, or the new one was learned over other
-            weights.
+        BundleError: If there is no such task, another task runs through its column, or the new one was learned over
+            other weights.
         DeltaError: If the delta does not fit the backbone or the record.
     """
     root = Path(path)
@@ -88,7 +88,7 @@ def replace_task(
     )
     data = task.to_bytes(folder / TASK)
     write_file(folder / delta_name(task.delta), content)
-    write_file(folder / TASK, data)  # from here on the new task stands
+    write_file(folder / TASK, data)  # from here on the new task is in effect
     for unnamed in folder.glob(delta_name("*")):
         if unnamed.name != delta_name(task.delta):
             unnamed.unlink()
@@ -96,10 +96,10 @@ def replace_task(
 
 
 def remove_task(path: str | Path, name: str) -> None:
-    """Take a task out of a bundle; the others keep their outputs bit for bit. A damaged task can be removed too.
+    """Remove a task from a bundle; the others keep their outputs bit for bit. A damaged task can be removed too.
 
     Raises:
-        BundleError: If there is no bundle, no such task, or another runs through its column.
+        BundleError: If there is no bundle, no such task, or another task runs through its column.
     """
     root = Path(path)
     read_config(root)
@@ -114,10 +114,10 @@ def remove_task(path: str | Path, name: str) -> None:
 
 
 def check_free_name(root: Path, name: str) -> None:
-    """Refuse a task name that is not valid, or taken.
+    """Refuse a task name that is invalid or taken.
 
     Raises:
-        BundleError: If it is.
+        BundleError: If the name is invalid or taken.
     """
     folder = root / TASKS / check_name(name)
     if folder.parent.is_symlink():
@@ -129,7 +129,7 @@ def check_free_name(root: Path, name: str) -> None:
 
 
 def write_new(root: Path, name: str, task: TaskFile, content: bytes) -> None:
-    """Put a new task's folder in place, all at once.
+    """Write a new task's folder, atomically.
 
     Raises:
         BundleError: If the name was taken since it was checked.
@@ -138,7 +138,7 @@ def write_new(root: Path, name: str, task: TaskFile, content: bytes) -> None:
 
 
 def write_new_files(root: Path, name: str, files: Mapping[str, bytes]) -> None:
-    """Put a new task's folder in place, all at once, given its files by name.
+    """Write a new task's folder, atomically, given its files by name.
 
     Raises:
         BundleError: If the name was taken since it was checked.
@@ -166,15 +166,15 @@ def task_files(folder: Path, task: TaskFile, content: bytes) -> dict[str, bytes]
 
 
 def renew_card(root: Path) -> None:
-    """Write ``README.md`` anew; a failure is only logged."""
+    """Rewrite ``README.md``; a failure is only logged."""
     try:
         write_card(root)
-    except BundleError as error:  # another task is damaged; the page is only for people
-        logger.warning("README.md of the bundle was not renewed: %s", error)
+    except BundleError as error:  # another task is damaged; no program reads the page
+        logger.warning("README.md of the bundle was not updated: %s", error)
 
 
 def _columns(root: Path, delta: TaskDelta, config: BundleConfig) -> dict[str, str]:
-    """Return the tasks whose columns a task runs through, with the hashes of their deltas as they are here."""
+    """Return the tasks whose columns a task runs through, with the hashes of their deltas in this bundle."""
     return {name: read_task(root, name, config.backbone).delta for name in delta.needs}
 
 

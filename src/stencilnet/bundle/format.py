@@ -14,7 +14,7 @@ VERSION = 1
 """Format version that this code reads and writes."""
 
 NEEDS = "0.1"
-"""First stencilnet release that reads what this code writes; raised when the format grows, not at each release."""
+"""First stencilnet release that reads what this code writes; raised when the format changes, not at each release."""
 
 CONFIG = "config.json"
 BACKBONE = "model.safetensors"
@@ -31,13 +31,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BundleError(ValueError):
-    """A bundle cannot be read or written as asked. Its texts are short, whatever a file holds: long ones are cut.
+    """A bundle cannot be read or written. Long texts are cut, since they may come from a file.
 
     Attributes:
-        file: The file or folder it is about.
+        file: The file or folder at fault.
         what: What is wrong with it.
-        expected: What should have been there.
-        got: What was there.
+        expected: What was expected.
+        got: What was found.
         remedy: What to do about it.
     """
 
@@ -55,7 +55,7 @@ class BundleError(ValueError):
 
 
 class MissingError(BundleError):
-    """A file of the bundle is not there."""
+    """A file of the bundle is missing."""
 
 
 def restore(file: Path) -> str:
@@ -71,10 +71,10 @@ def upgrade(needs: str) -> str:
 
 
 def check_name(name: str) -> str:
-    """Return a task name that is safe as a folder's name on every system.
+    """Return a task's name if it is safe as a folder's name on every system.
 
     Raises:
-        BundleError: If it is not.
+        BundleError: If it is not safe.
     """
     if not _NAME.fullmatch(name):
         raise BundleError(
@@ -112,7 +112,7 @@ def plain(value: Any, file: str | Path, where: str) -> Any:
     """Return a copy of JSON data with tuples as lists.
 
     Raises:
-        BundleError: If a value is not JSON data, naming it by its path.
+        BundleError: If a value is not JSON data; the message names its path.
     """
     if value is None or isinstance(value, bool | int | str):
         return value
@@ -132,10 +132,10 @@ def plain(value: Any, file: str | Path, where: str) -> Any:
 
 
 def seal(kind: str, body: Mapping[str, Any], file: str | Path) -> bytes:
-    """Return a JSON file's bytes: the body, its kind and version, and the SHA-256 of the canonical bytes of all that.
+    """Return a JSON file's bytes: the body, its kind and version, and the SHA-256 of the canonical bytes of all these.
 
     Raises:
-        BundleError: If it would be larger than a reader takes, or its text is not Unicode.
+        BundleError: If it would be larger than readers accept, or its text is not Unicode.
     """
     whole = {"format": f"stencilnet {kind}", "version": VERSION, "needs": NEEDS, **body}
     remedy = "Shorten the record."
@@ -153,7 +153,7 @@ def unseal(kind: str, data: bytes, file: Path) -> tuple[dict[str, Any], str]:
     """Return the body of a sealed JSON file, and the release it needs.
 
     Raises:
-        BundleError: If it is not JSON, of another kind or version, or its own hash does not fit.
+        BundleError: If it is not JSON, is of another kind or version, or does not match its own hash.
     """
     body = parse(data, file)
     found, version, needs = body.pop("format", None), body.pop("version", None), body.pop("needs", None)
@@ -181,7 +181,7 @@ def parse(data: bytes, file: Path) -> dict[str, Any]:
     """Return one JSON object, read strictly.
 
     Raises:
-        BundleError: If it is not UTF-8, not JSON, not an object, or has duplicate keys or numbers JSON has not.
+        BundleError: If it is not UTF-8, not JSON, not an object, or has duplicate keys or numbers that JSON lacks.
     """
     try:
         value = json.loads(
@@ -204,12 +204,12 @@ def unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object's keys and values as a mapping.
 
     Raises:
-        ValueError: If a key comes twice, naming the first such key.
+        ValueError: If a key occurs twice; the message names the first such key.
     """
     result: dict[str, Any] = {}
     for key, value in pairs:
         if key in result:
-            raise ValueError(f"the key {brief(key)} is there twice")
+            raise ValueError(f"the key {brief(key)} occurs twice")
         result[key] = value
     return result
 

@@ -1,4 +1,4 @@
-"""Joins tasks that were learned over one backbone in several places."""
+"""Merges tasks that were learned over one backbone in several places."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,11 +17,11 @@ from stencilnet.bundle.schema import BundleConfig, TaskFile, record_body
 
 @dataclass(frozen=True, kw_only=True)
 class Merged:
-    """What `merge` did.
+    """The result of `merge`.
 
     Attributes:
         added: Names of the tasks that were installed, sorted.
-        present: Names of the sources' tasks that the bundle had already, byte for byte; sorted.
+        present: Names of the sources' tasks that the bundle already had, byte for byte, sorted.
     """
 
     added: tuple[str, ...]
@@ -29,19 +29,19 @@ class Merged:
 
 
 def merge(path: str | Path, sources: Sequence[str | Path]) -> Merged:
-    """Install the tasks of other bundles over the same backbone, each as it is, byte for byte.
+    """Install the tasks of other bundles over the same backbone, byte for byte.
 
-    All tasks of all sources are read and checked before anything is written; then each is put in place all at once. A
-    crash leaves some of them whole and the others absent: merge again. The bundle ends up the same, byte for byte,
-    whatever the order of the sources, in one call or in several.
+    All tasks of all sources are read and checked before anything is written; then each is installed atomically. After a
+    crash each task is either complete or absent: merge again. The result is the same, byte for byte, whatever the order
+    of the sources, in one call or in several.
 
     Args:
         path: The bundle.
         sources: Bundles, or single tasks' folders (``tasks/<name>`` of a bundle, or a copy of one).
 
     Raises:
-        BundleError: If a source is neither, a task is damaged or another backbone's, two different tasks have one
-            name, or one runs through a column that is neither here nor in a source; nothing has been written then.
+        BundleError: If a source is neither, a task is damaged or belongs to another backbone, two different tasks have
+            one name, or a task runs through a column that is neither here nor in a source; nothing has been written.
     """
     root = Path(path)
     config = read_config(root)
@@ -64,13 +64,13 @@ def merge(path: str | Path, sources: Sequence[str | Path]) -> Merged:
         check_columns(found[name].record, found[name].folder / TASK, hash_of)
     for name in sorted(added, key=lambda name: len(found[name].record.columns)):  # a column before what runs through it
         write_new_files(root, name, found[name].files)
-    renew_card(root)  # also where nothing was added: a crash may have come before it
+    renew_card(root)  # also if nothing was added: an earlier call may have crashed before this
     return Merged(added=tuple(added), present=tuple(present))
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Task:
-    """A task's files by name, as they are on disk, and what its ``task.json`` says."""
+    """A task's files by name, as on disk, and its parsed ``task.json``."""
 
     folder: Path
     files: dict[str, bytes]
@@ -93,12 +93,12 @@ def _task_folders(source: Path) -> Iterator[Path]:
             "nothing to merge",
             f"a bundle's folder (with {CONFIG}), or one task's ({TASKS}/<name>, with {TASK})",
             got,
-            "Check the path. What is elsewhere, as on a hub, is copied to this machine first.",
+            "Check the path. Copy what is elsewhere, such as on a hub, to this machine first.",
         )
 
 
 def _read(folder: Path, config: BundleConfig, reference: Reference) -> _Task:
-    """Read one task whole; its content is checked against its own hashes, the backbone's, and the backbone itself."""
+    """Read one task and check it against its own hashes, the backbone's hash and the backbone itself."""
     check_name(folder.name)
     record = read_file(folder, folder / TASK, JSON_LIMIT)
     task = parse_task(record, folder / TASK, config.backbone)
@@ -116,8 +116,8 @@ def _check_same(one: _Task, other: _Task) -> None:
         f"another task of this name is in {one.folder}",
         "the same one, byte for byte",
         f"one with another {', '.join(_differing(one, other)) or 'layout of its JSON'}",
-        f"Name the tasks that you want ({TASKS}/<name> of the source) instead of the whole bundle, or copy one's "
-        "folder under another name: a task's name is its folder's.",
+        f"Name the tasks that you want ({TASKS}/<name> of the source) instead of the whole bundle, or copy a task's "
+        "folder under another name: a task has the name of its folder.",
     )
 
 

@@ -1,4 +1,4 @@
-"""What a bundle says about itself, read without touching a tensor."""
+"""Reads a bundle's config, records and sizes, without reading a tensor."""
 
 from pathlib import Path
 from typing import TypedDict
@@ -25,7 +25,7 @@ class BundleSizes(TypedDict):
 
 
 def read_config(path: str | Path) -> BundleConfig:
-    """Return what ``config.json`` says.
+    """Return the content of ``config.json``.
 
     Raises:
         BundleError: If there is no bundle, or the file is damaged.
@@ -42,7 +42,7 @@ def read_records(path: str | Path) -> dict[str, TaskRecord]:
     """Return every task's record by name, in the order of learning.
 
     Raises:
-        BundleError: If there is no bundle, or a record is damaged or of another backbone.
+        BundleError: If there is no bundle, or a record is damaged or belongs to another backbone.
     """
     return {name: task.record for name, task in read_tasks(Path(path), read_config(path).backbone).items()}
 
@@ -51,7 +51,7 @@ def sizes(path: str | Path) -> BundleSizes:
     """Return the measured bytes of the bundle's files.
 
     Raises:
-        BundleError: If there is no bundle, or a file is missing or damaged beyond finding the others.
+        BundleError: If there is no bundle, a file is missing, or its config or a record is damaged.
     """
     root = Path(path)
     tasks = read_tasks(root, read_config(root).backbone)
@@ -65,7 +65,7 @@ def task_sizes(root: Path, name: str, task: TaskFile) -> TaskSizes:
     """Return the measured bytes of one task's files.
 
     Raises:
-        BundleError: If one is missing.
+        BundleError: If a file is missing.
     """
     folder = root / TASKS / name
     return {"delta": size_of(root, folder / delta_name(task.delta)), "record": size_of(root, folder / TASK)}
@@ -75,7 +75,7 @@ def size_of(root: Path, file: Path) -> int:
     """Return the bytes of a file of the bundle.
 
     Raises:
-        BundleError: If it is missing, or none.
+        BundleError: If it is missing or not a regular file.
     """
     inside(root, file)
     return file.stat().st_size

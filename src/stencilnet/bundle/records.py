@@ -1,4 +1,4 @@
-"""A bundle's task files: names at once, a file when it is first used."""
+"""A bundle's task files: names are listed at once, and each file is read at its first use."""
 
 import os
 import re
@@ -14,18 +14,18 @@ _AGAIN = "Load the bundle again."
 
 _LAYOUT = b'{\n  "'
 _PLACE = re.compile(rb'\n  "order": ([0-9]{1,9}),?\n')
-"""A task's place in the order of learning, as `seal` lays its file out: further in, lines are indented further."""
+"""A task's place in the order of learning, as `seal` formats the file; nested lines are indented further."""
 
 
 class TaskFiles(Mapping[str, TaskFile]):
     """The task files of a bundle by name, in the order of learning; each is read and checked at its first use, once.
 
-    The names are those that the folder had when this was made. The order needs every file: it is read, and all are
-    checked, when it is first asked for; of the files only their places are kept.
+    The names are those in the folder at construction. The order needs every file: the first iteration reads and checks
+    all of them, but keeps only their places.
 
     Args:
         root: The bundle's folder.
-        backbone: The hash of the backbone that all must be learned over.
+        backbone: Hash of the backbone over which all tasks must be learned.
 
     Raises:
         BundleError: If a folder's name is not a task's.
@@ -64,10 +64,10 @@ class TaskFiles(Mapping[str, TaskFile]):
         return name in self._names  # Mapping's own would read the file
 
     def read(self, name: str) -> TaskFile:
-        """Return a task's file as it is now.
+        """Return a task's file in its current state.
 
         Raises:
-            BundleError: If it is damaged, another backbone's, or gone.
+            BundleError: If it is damaged, belongs to another backbone, or was removed.
         """
         try:
             return read_task(self.root, name, self._backbone)
@@ -79,7 +79,7 @@ class TaskFiles(Mapping[str, TaskFile]):
 
 
 class LazyRecords(Mapping[str, TaskRecord]):
-    """The records of a bundle by task name, as lazy as its task files."""
+    """The records of a bundle by task name, read as lazily as its task files."""
 
     def __init__(self, files: TaskFiles) -> None:
         self._files = files
@@ -98,18 +98,18 @@ class LazyRecords(Mapping[str, TaskRecord]):
 
 
 def task_names(path: str | Path) -> list[str]:
-    """Return the names of a bundle's tasks, sorted: the folders with a ``task.json``, bar hidden ones.
+    """Return the sorted names of a bundle's tasks: the folders with a ``task.json``, except hidden ones.
 
-    No file is read, so a task that is listed may still be damaged.
+    No file is read, so a listed task may still be damaged.
 
     Raises:
-        BundleError: If one is not a task name.
+        BundleError: If a folder's name is not a valid task name.
     """
     return list(each_name(path))
 
 
 def each_name(path: str | Path) -> Iterator[str]:
-    """Yield what `task_names` returns; who needs a few of thousands looks into their folders alone."""
+    """Yield the names of `task_names` one by one, so that taking a few of thousands looks into few folders."""
     folder = os.path.join(path, TASKS)
     found = os.listdir(folder) if os.path.isdir(folder) else []
     for name in sorted(name for name in found if not name.startswith(".")):
@@ -118,10 +118,10 @@ def each_name(path: str | Path) -> Iterator[str]:
 
 
 def next_place(root: Path) -> int:
-    """Return the place in the order of learning after that of every task of a bundle.
+    """Return the next free place in the order of learning, after all tasks of a bundle.
 
-    The files are searched for it, not checked: a damaged one does not keep others from being added, and one whose
-    place cannot be read does not count.
+    The files are searched but not checked, so that a damaged task does not prevent adding others; a task whose place
+    cannot be read is ignored.
 
     Raises:
         BundleError: If a folder's name is not a task's.
@@ -130,7 +130,7 @@ def next_place(root: Path) -> int:
 
 
 def needing(root: Path, name: str) -> list[str]:
-    """Return the tasks of a bundle that run through a task's column, sorted. Damaged ones do not count.
+    """Return the sorted names of a bundle's tasks that run through a task's column; damaged tasks are ignored.
 
     Raises:
         BundleError: If a folder's name is not a task's.
@@ -139,7 +139,7 @@ def needing(root: Path, name: str) -> list[str]:
     for other in task_names(root):
         file = os.path.join(root, TASKS, other, TASK)
         data = peek(file, JSON_LIMIT)
-        if b'"columns"' in data and f'"{name}"'.encode() in data:  # else there is no need to parse it
+        if b'"columns"' in data and f'"{name}"'.encode() in data:  # otherwise it need not be parsed
             try:
                 found += [other] if name in parse_task(data, Path(file), None).columns else []
             except BundleError:
@@ -148,7 +148,7 @@ def needing(root: Path, name: str) -> list[str]:
 
 
 def read_task(root: Path, name: str, backbone: str | None) -> TaskFile:
-    """Return one task's file; `backbone` is the hash of the one it must be learned over, or None for any.
+    """Return one task's file; `backbone` is the hash of the backbone it must be learned over, or None for any.
 
     Raises:
         BundleError: If it is damaged, or was learned over another backbone.
@@ -170,13 +170,13 @@ def parse_task(data: bytes, file: Path, backbone: str | None) -> TaskFile:
             "another backbone's task",
             f"one learned over the backbone {backbone}",
             f"one learned over {task.backbone}",
-            "Put it into a bundle with its own backbone, or learn it anew here.",
+            "Put it into a bundle with its own backbone, or learn it again here.",
         )
     return task
 
 
 def delta_hash(root: Path, name: str) -> str | None:
-    """Return the SHA-256 of a task's delta; None where there is no such task.
+    """Return the SHA-256 of a task's delta, or None if there is no such task.
 
     Raises:
         BundleError: If its record is damaged.
@@ -185,23 +185,23 @@ def delta_hash(root: Path, name: str) -> str | None:
 
 
 def read_tasks(root: Path, backbone: str) -> dict[str, TaskFile]:
-    """Return all task files by name, in the order of learning, without touching a tensor.
+    """Return all task files by name, in the order of learning, without reading a tensor.
 
     Raises:
-        BundleError: If one is damaged, or was learned over another backbone.
+        BundleError: If a task is damaged, or was learned over another backbone.
     """
     tasks = {name: read_task(root, name, backbone) for name in task_names(root)}
     return dict(sorted(tasks.items(), key=lambda item: (item[1].order, item[0])))
 
 
 def _place(root: Path, name: str) -> int:
-    """Return a task's place, -1 where it cannot be read."""
+    """Return a task's place, or -1 if it cannot be read."""
     file = os.path.join(root, TASKS, name, TASK)
     data = peek(file, JSON_LIMIT)
     found = _PLACE.search(data)
     if found and data.startswith(_LAYOUT):
         return int(found[1])
     try:
-        return parse_task(data, Path(file), None).order  # laid out in another way
+        return parse_task(data, Path(file), None).order  # formatted in another way
     except BundleError:
         return -1

@@ -1,4 +1,4 @@
-"""What ``config.json`` and ``task.json`` say, as plain data: checked on the way in, canonical on the way out."""
+"""The contents of ``config.json`` and ``task.json`` as plain data, checked when read and canonical when written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,13 +24,13 @@ from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import json_data, with_numbers
 
 IMAGES = {"channels": "RGB", "range": [0, 1], "layout": "NCHW"}
-"""How images enter a network, in every bundle of this version."""
+"""Format of a network's input images, in every bundle of this version."""
 
 _MOST = 1 << 40
-"""Most elements of a tensor: more is an attack, or a flipped bit."""
+"""Most elements of a tensor: a larger number is an attack or a flipped bit."""
 
 _SIDES = 64
-"""Most dimensions of a tensor: as many as PyTorch's operations take."""
+"""Most dimensions of a tensor that PyTorch's operations support."""
 
 _Kinds = Mapping[str, type | tuple[type, ...]]
 _CONFIG: _Kinds = {"architecture": dict, "head": dict, "decoder": list, "images": dict, "backbone": str}
@@ -52,11 +52,11 @@ _DELTA: _Kinds = {"file": str, "sha256": str}
 
 @dataclass(frozen=True, kw_only=True)
 class HeadTensor:
-    """What every task's head tensor of one name looks like.
+    """Dtype and shape of a head tensor, the same for every task.
 
     Attributes:
-        dtype: As PyTorch writes it, without ``torch.``.
-        shape: Without the first dimension, the output channels, which are the task's own.
+        dtype: PyTorch's name of the dtype, without ``torch.``.
+        shape: Shape without the first dimension, the output channels, which differ between tasks.
     """
 
     dtype: str
@@ -69,12 +69,12 @@ class BundleConfig:
 
     Attributes:
         architecture: ``stencilnet.UNet``, or the class path of another backbone.
-        arguments: Arguments to rebuild the backbone with; None where it has to be passed in.
+        arguments: Arguments to rebuild the backbone; None if the caller has to pass it.
         head: Name of the head layer.
         head_tensors: The head's tensors by state-dict key.
         decoder: Prefixes of the decoder's keys.
         backbone: SHA-256 of ``model.safetensors``.
-        stored: How that holds weights of two or more dimensions.
+        stored: The form in which that file holds weights of two or more dimensions.
     """
 
     architecture: str
@@ -105,7 +105,7 @@ class BundleConfig:
         """Read the file's bytes.
 
         Raises:
-            BundleError: If it is damaged, of another version, or not by the schema.
+            BundleError: If it is damaged, of another version, or does not fit the schema.
         """
         body, needs = unseal("bundle", data, file)
         stored = body.pop("stored", "float32")
@@ -115,7 +115,7 @@ class BundleConfig:
         if body["images"] != IMAGES:
             raise BundleError(file, "other image conventions", f"{IMAGES}", f"{body['images']}", upgrade(needs))
         if not all(isinstance(prefix, str) for prefix in body["decoder"]):
-            raise BundleError(file, "`decoder` is not by the schema", "strings", f"{body['decoder']}", restore(file))
+            raise BundleError(file, "`decoder` does not fit the schema", "strings", f"{body['decoder']}", restore(file))
         try:
             check_stored(stored)
         except ValueError as error:
@@ -140,10 +140,10 @@ class TaskFile:
 
     Attributes:
         record: What the task is.
-        order: Place in the order of learning; ties go by name.
+        order: Place in the order of learning; ties are ordered by name.
         backbone: SHA-256 of the ``model.safetensors`` that the task was learned over.
         delta: SHA-256 of the delta's file; its first 16 digits are in the file's name.
-        columns: Of a progressive net's task, the tasks whose columns it runs through: the SHA-256 of their deltas.
+        columns: SHA-256 of the deltas whose columns a progressive net's task runs through, by task; else empty.
         needs: First stencilnet release that reads the task.
     """
 
@@ -170,7 +170,7 @@ class TaskFile:
         """Read the file's bytes.
 
         Raises:
-            BundleError: If it is damaged, of another version, or not by the schema.
+            BundleError: If it is damaged, of another version, or does not fit the schema.
         """
         body, needs = unseal("task", data, file)
         columns = body.pop("columns", {})
@@ -193,10 +193,10 @@ class TaskFile:
 
 
 def record_body(record: TaskRecord, file: str | Path) -> dict[str, Any]:
-    """Return a record as JSON data: a metric that is not finite as the string ``inf``, ``-inf`` or ``nan``.
+    """Return a record as JSON data; a non-finite metric becomes the string ``inf``, ``-inf`` or ``nan``.
 
     Raises:
-        BundleError: If a value of it is not JSON data, naming it by its path.
+        BundleError: If a value is not JSON data; the message names its path.
     """
     body = {
         "kind": record.kind,
@@ -214,7 +214,7 @@ def fields(value: object, kinds: _Kinds, file: Path, where: str, needs: str) -> 
     """Return a JSON object that has exactly the given keys, of the given types.
 
     Raises:
-        BundleError: If it is no such object.
+        BundleError: If `value` is not such an object.
     """
     if not isinstance(value, dict) or set(value) != set(kinds):
         got = sorted(value) if isinstance(value, dict) else type(value).__name__
@@ -222,7 +222,7 @@ def fields(value: object, kinds: _Kinds, file: Path, where: str, needs: str) -> 
     for name, kind in kinds.items():
         if not isinstance(value[name], kind) or isinstance(value[name], bool):
             raise BundleError(
-                file, f"{where} is not by the schema", f"`{name}` to be {kind}", f"{value[name]!r}", restore(file)
+                file, f"{where} does not fit the schema", f"`{name}` to be {kind}", f"{value[name]!r}", restore(file)
             )
     return value
 
@@ -231,7 +231,7 @@ def shape_of(value: list[Any], file: Path, where: str) -> tuple[int, ...]:
     """Return a JSON list as a shape.
 
     Raises:
-        BundleError: If it is none.
+        BundleError: If it is not a shape.
     """
     sides = [side for side in value if isinstance(side, int) and not isinstance(side, bool) and side >= 0]
     if len(value) > _SIDES or len(sides) != len(value) or prod(max(side, 1) for side in sides) > _MOST:
@@ -245,13 +245,13 @@ def _head_tensor(spec: object, file: Path, name: str, needs: str) -> HeadTensor:
     tensor = fields(spec, _TENSOR, file, where, needs)
     if not tensor["shape"] or tensor["shape"][0] is not None:
         got = f"{tensor['shape']}"
-        raise BundleError(file, f"{where} is not a head's shape", "a shape whose first is null", got, restore(file))
+        raise BundleError(file, f"{where} is not a head's shape", "a shape with null first", got, restore(file))
     return HeadTensor(dtype=tensor["dtype"], shape=shape_of(tensor["shape"][1:], file, where))
 
 
 def _columns(value: object, file: Path) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise BundleError(file, "`columns` is not by the schema", "an object", f"{value!r}", restore(file))
+        raise BundleError(file, "`columns` does not fit the schema", "an object", f"{value!r}", restore(file))
     return {check_name(name): _hash(sha256, file, f"`columns.{name}`") for name, sha256 in value.items()}
 
 

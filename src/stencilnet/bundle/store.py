@@ -1,4 +1,4 @@
-"""Saving a network as a bundle, and loading it."""
+"""Saves a network as a bundle and loads it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,19 +20,19 @@ from stencilnet.storage import write_folder
 def save(net: MultiTaskNet, path: str | Path) -> None:
     """Write a network and its tasks as a bundle.
 
-    A new bundle is put in place all at once: after a crash it is there whole or not at all. To a bundle of the same
-    backbone, the tasks that it lacks are added, each all at once. Nothing is ever overwritten or removed: what is
-    there and differs is refused, before anything is written.
+    A new bundle is written atomically: after a crash it is complete or absent. To an existing bundle of the same
+    backbone, missing tasks are added, each atomically. Nothing is ever overwritten or removed: if existing content
+    differs, this is an error before anything is written.
 
     Args:
-        net: The network. Every task needs a record. A backbone of an own class is saved by its weights, and has to be
-            passed to `load`.
-        path: The bundle's folder. If there is none it is made.
+        net: The network. Every task needs a record. Of a backbone of your own class only the weights are saved; pass
+            the backbone to `load`.
+        path: The bundle's folder, created if it does not exist.
 
     Raises:
-        BundleError: If a task has no record or no valid name, or what is at `path` is not a bundle of this network.
+        BundleError: If a task has no record or no valid name, or `path` holds anything but a bundle of this network.
         DeltaError: If a task does not fit the network.
-        ValueError: If the backbone is to be stored rounded (`MultiTaskNet.stored`), but its weights are not.
+        ValueError: If `MultiTaskNet.stored` names a rounded form, but the weights have not been rounded to it.
     """
     root = Path(path).resolve()
     backbone = encode_backbone(net.state.shared, net.stored)
@@ -55,20 +55,20 @@ def save(net: MultiTaskNet, path: str | Path) -> None:
 def load(path: str | Path, *, backbone: nn.Module | None = None) -> MultiTaskNet:
     """Open a bundle. A task's record and delta are read, and their hashes checked, at their first use.
 
-    A damaged task so does not keep the others from being used. The order of learning (`MultiTaskNet.tasks`) needs all
-    records: they are read and checked when it is first asked for.
+    Thus a damaged task does not prevent using the others. The order of learning (`MultiTaskNet.tasks`) needs all
+    records, which are read and checked at its first use.
 
     Args:
         path: The bundle's folder.
-        backbone: For a bundle over another architecture than `UNet`: a network of the class that was saved, built
-            with the same arguments. It is taken over, and its weights are written over by the bundle's.
+        backbone: A network of the saved class, built with the same arguments; needed unless the bundle can rebuild its
+            architecture. It is not copied, and the bundle's weights overwrite its own.
 
     Returns:
         The network, on the CPU (or where `backbone` is), its tasks in the order of learning.
 
     Raises:
         BundleError: If there is no bundle, its config or backbone is damaged, or `backbone` does not fit; later, if a
-            task is damaged, another backbone's, or gone. The message names the file and says what to do.
+            task is damaged, belongs to another backbone, or was removed. The message names the file and the remedy.
     """
     root = Path(path)
     config = read_config(root)
@@ -95,7 +95,7 @@ def _check_same(stored: BundleConfig, config: BundleConfig, root: Path) -> None:
             "another backbone is saved here",
             f"the weights of this network, SHA-256 {config.backbone}",
             stored.backbone,
-            "Its tasks need it as it is. Save to another folder.",
+            "Its tasks need it unchanged. Save to another folder.",
         )
     if stored != config:
         what = "the same weights are saved here with another architecture, head or decoder"
@@ -117,7 +117,7 @@ def _check_free(root: Path) -> None:
 def _pending(
     net: MultiTaskNet, root: Path, config: BundleConfig, stored: Mapping[str, TaskFile]
 ) -> dict[str, tuple[TaskFile, bytes]]:
-    """Return the tasks to write, and make sure that all can be, and that those already there are the same."""
+    """Return the tasks to write, after checking that all can be written and that existing ones are the same."""
     reference = reference_of(config, net.state.shared, root / CONFIG)
     pending: dict[str, tuple[TaskFile, bytes]] = {}
     place = next_place(root)

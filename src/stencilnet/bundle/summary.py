@@ -1,4 +1,4 @@
-"""A bundle at a glance: what it holds, and what each task costs."""
+"""Summary of a bundle: its backbone, its tasks and the size of each."""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def summary(path: str | Path) -> dict[str, Any]:
 
 
 def summary_text(path: str | Path) -> str:
-    """Return `summary` as plain text, a line a task."""
+    """Return `summary` as plain text, with one line per task."""
     known = summary(path)
     arguments = ", ".join(f"{key} {value}" for key, value in known["arguments"].items())
     built = f"{known['architecture']} ({arguments})" if arguments else known["architecture"]
@@ -62,5 +62,5 @@ def summary_text(path: str | Path) -> str:
 
 
 def _shown(text: str) -> str:
-    """Return text that a file holds as one short line: it must not pass for another task's."""
+    """Return text of a file as one short line, so that it cannot pass for another task's line."""
     return one_line(shorten(text))

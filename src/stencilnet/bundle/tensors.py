@@ -1,4 +1,4 @@
-"""Tensors and deltas as safetensors bytes, and back, with every doubt an error."""
+"""Converts tensors and deltas to safetensors bytes and back, strictly."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -33,26 +33,26 @@ KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in _KINDS}
 """Entry kinds that this code reads, by their names in the file."""
 
 RAW = "raw"
-"""The coding of parts as they are, bits packed at one a weight."""
+"""The coding that stores parts unchanged, with bits packed at one per weight."""
 
 ENTROPY = "entropy"
-"""The coding in which an entry's packed bits are code words, where they are fewer."""
+"""The coding that stores an entry's packed bits as code words where these take fewer bytes."""
 
 _WORTH = 16
-"""Bytes that coding has to spare, to be worth it: its name takes up to 11 more in the file's header."""
+"""Least bytes that coding must save: its name takes up to 11 more in the file's header."""
 
 METADATA = "stencilnet"
 """The one metadata key: with several, the bytes of a safetensors file are not stable."""
 
 
 def encode_tensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
-    """Return tensors as the bytes of a safetensors file: the same tensors, the same bytes."""
+    """Return tensors as the bytes of a safetensors file; equal tensors give equal bytes."""
     seen: set[int] = set()
     return safetensors.torch.save({name: _own(tensor.detach(), seen) for name, tensor in tensors.items()}, metadata)
 
 
 def _own(tensor: Tensor, seen: set[int]) -> Tensor:
-    """Return a tensor on the CPU, contiguous, in memory that it shares with none: a copy, if need be."""
+    """Return a tensor on the CPU, contiguous, in memory that it shares with no other: a copy if necessary."""
     memory = tensor.untyped_storage()
     alone = memory.nbytes() == tensor.nbytes and memory.data_ptr() not in seen
     seen.add(memory.data_ptr())
@@ -60,7 +60,7 @@ def _own(tensor: Tensor, seen: set[int]) -> Tensor:
 
 
 def encode_backbone(shared: Mapping[str, Tensor], stored: Stored) -> bytes:
-    """Return the shared weights as the bytes of ``model.safetensors``, in the form that they were rounded to.
+    """Return the shared weights as the bytes of ``model.safetensors``, in the form to which they were rounded.
 
     Raises:
         ValueError: If they have not been rounded to it, or have changed since.
@@ -76,17 +76,17 @@ def decode_tensors(data: bytes, file: Path) -> dict[str, Tensor]:
     """
     try:
         return safetensors.torch.load(data)
-    except (SafetensorError, KeyError) as error:  # KeyError: a number format that PyTorch has not
+    except (SafetensorError, KeyError) as error:  # KeyError: a dtype that PyTorch lacks
         got = f"{type(error).__name__}: {error}"
         raise BundleError(file, "not a valid safetensors file", "tensors", got, restore(file)) from error
 
 
 def encode_delta(delta: TaskDelta, *, raw: bool = False) -> bytes:
-    """Return a delta as the bytes of its file: the same delta, the same bytes.
+    """Return a delta as the bytes of its file; equal deltas give equal bytes.
 
     Args:
         delta: The delta.
-        raw: Leave masks at one bit a weight. No file of a delta with entries of these shapes is larger.
+        raw: Whether to leave masks at one bit per weight, which gives the largest file for entries of these shapes.
     """
     parts: dict[str, Tensor] = {}
     entries = []
@@ -107,7 +107,7 @@ def _coded(entry: Entry) -> tuple[str, dict[str, Tensor]]:
 
 
 def _shorter(bits: BitMask) -> Tensor | None:
-    """Return packed bits as code words, if that spares bytes."""
+    """Return packed bits as code words if that saves bytes, else None."""
     if not is_worth_coding(bits):
         return None
     code = encode_bits(bits)
@@ -115,7 +115,7 @@ def _shorter(bits: BitMask) -> Tensor | None:
 
 
 def _coded_part(plane: str) -> str:
-    """Return the name of a part of packed bits when it is coded."""
+    """Return the part name of packed bits in coded form."""
     return "code" if plane == "bits" else f"{plane}_code"
 
 
@@ -128,7 +128,7 @@ def decode_delta(data: bytes, file: Path, needs: str = NEEDS) -> TaskDelta:
         needs: Release that the task's record names, for error messages.
 
     Raises:
-        BundleError: If it is damaged, or of a version, kind or coding that this code does not know.
+        BundleError: If it is damaged, or its version, or the kind or coding of an entry is unknown.
     """
     parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
     for name, tensor in decode_tensors(data, file).items():
@@ -138,7 +138,7 @@ def decode_delta(data: bytes, file: Path, needs: str = NEEDS) -> TaskDelta:
     for declared in _declared(data, file, needs):
         key = declared["key"]
         if key in entries:
-            raise BundleError(file, f"`{key}` is declared twice", "one entry a key", "two", restore(file))
+            raise BundleError(file, f"`{key}` is declared twice", "one entry per key", "two", restore(file))
         entries[key] = _entry(declared, parts.pop(key, {}), file, needs)
     if parts:
         got = f"tensors of {sorted(parts)} too"
@@ -176,7 +176,7 @@ def _entry(declared: dict[str, Any], parts: Mapping[str, Tensor], file: Path, ne
         entry = KINDS[kind].from_tensors(plain, shape)
     except (KeyError, ValueError) as error:
         got = f"{sorted(parts)} ({error})"
-        raise BundleError(file, f"`{key}` is not whole", f"the parts of a {kind!r}", got, restore(file)) from error
+        raise BundleError(file, f"`{key}` is damaged", f"the parts of a {kind!r}", got, restore(file)) from error
     known = {_coded_part(p) if p in entry.PLANES and _coded_part(p) in parts else p for p in entry.tensors()}
     if known != set(parts):
         raise BundleError(file, f"`{key}` has other parts", f"{sorted(known)}", f"{sorted(parts)}", restore(file))

@@ -1,4 +1,4 @@
-"""Hash everything, decode everything, and say what is wrong, all of it."""
+"""Verifies a bundle: hashes and decodes every file and reports everything that is wrong."""
 
 import os
 from collections.abc import Callable
@@ -20,15 +20,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that is not as it should be.
+    """One fault or leftover.
 
     Attributes:
-        file: Where.
+        file: The file or folder.
         what: What is wrong.
-        expected: What should have been there.
-        got: What is there.
+        expected: What was expected.
+        got: What was found.
         remedy: What to do about it.
-        leftover: Whether it is only something that nothing reads (a crash can leave it) and may be deleted.
+        leftover: Whether it is only a leftover of a crash, which nothing reads and which may be deleted.
     """
 
     file: str
@@ -44,11 +44,11 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What `verify` saw.
+    """The result of `verify`.
 
     Attributes:
-        checked: The files whose content was read and hashed, and is right.
-        findings: What is wrong, and leftovers.
+        checked: The files whose content was read, hashed and found correct.
+        findings: Faults and leftovers.
     """
 
     checked: tuple[str, ...]
@@ -56,15 +56,15 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        """Whether the bundle is whole; leftovers do not count."""
+        """Whether the bundle is intact; leftovers are ignored."""
         return all(finding.leftover for finding in self.findings)
 
 
 def verify(path: str | Path) -> Verification:
-    """Read a bundle whole: every file against its hash, every delta against the backbone.
+    """Read a whole bundle and check every file against its hash and every delta against the backbone.
 
-    Outputs are not compared: they differ in the last bits from processor to processor, and the weights, which are
-    compared exactly, determine them.
+    Outputs are not compared: their last bits differ between processors. The weights, which determine them, are compared
+    exactly.
 
     Args:
         path: The bundle's folder.
@@ -107,7 +107,7 @@ class _Log:
 def _verify_task(root: Path, folder: Path, config: BundleConfig | None, reference: Reference | None, log: _Log) -> None:
     name = folder.name
     if not os.path.lexists(folder / TASK):
-        if any(folder.glob("delta-*")):  # no crash leaves this: folders come and go whole
+        if any(folder.glob("delta-*")):  # not left by a crash: folders appear and disappear atomically
             log.attempt(lambda: read_task(root, name, None), folder / TASK)
             return
         log.findings.append(_leftover(folder, f"a folder without {TASK} is no task"))

@@ -16,7 +16,7 @@ from stencilnet.masks.weight_codes import WeightCodes
 class Affine:
     """The task's weight is ``k0 W + k1 + k2 M + k3 W M``, with a binary mask M and four numbers k.
 
-    With k = (0, 0, 0, 1) the mask selects, as in Piggyback; with k = (1, 0, 0, 0) it does not matter.
+    With k = (0, 0, 0, 1) the mask selects, as in Piggyback; with k = (1, 0, 0, 0) it has no effect.
     No method learns such entries any more; bundles may hold them.
 
     Attributes:
@@ -52,7 +52,7 @@ class Affine:
         """Write the mixed weights.
 
         Raises:
-            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
         """
         write_over(out, self.apply(weight))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 INITIAL = 1e-2
-"""Where every real mask score starts (the paper, Sec. 3)."""
+"""Initial value of every real mask score (the paper, Sec. 3)."""
 
 THRESHOLD = 5e-3
 """A score strictly above this keeps its weight (the paper, Sec. 3)."""
@@ -25,7 +25,7 @@ def binarize(real: Tensor) -> Tensor:
 
 
 class _Select(torch.autograd.Function):
-    # An own Function keeps one saved tensor (W) and skips the additions of the `hard + soft - soft.detach()` form.
+    # A custom Function saves one tensor (W) and avoids the additions of the `hard + soft - soft.detach()` form.
     @staticmethod
     def forward(ctx: Any, weight: Tensor, real: Tensor) -> Tensor:
         ctx.save_for_backward(weight)
@@ -38,7 +38,7 @@ class _Select(torch.autograd.Function):
 
 
 def select(weight: Tensor, real: Tensor) -> Tensor:
-    """Effective weights ``where(binarize(real), weight, 0)``, differentiable in ``real`` alone.
+    """Effective weights ``where(binarize(real), weight, 0)``, differentiable in ``real`` only.
 
     The threshold passes gradients through unchanged, without clipping, so ``dL/dreal = dL/dW_eff * weight``
     (Mallya et al. 2018, Eq. 4). ``where``, not ``*``: a product would leave ``-0.0`` and turn ``inf * 0`` into NaN.
@@ -55,7 +55,7 @@ def select(weight: Tensor, real: Tensor) -> Tensor:
 
 
 class _Through(torch.autograd.Function):
-    # Hands on what was selected before. Autograd sees writing over it, since an alias shares its version.
+    # Returns an alias of cached weights. It shares their version counter, so autograd notices if they are overwritten.
     @staticmethod
     def forward(ctx: Any, weight: Tensor, _real: Tensor, selected: Tensor) -> Tensor:
         ctx.save_for_backward(weight)
@@ -68,11 +68,11 @@ class _Through(torch.autograd.Function):
 
 
 class Selection:
-    """`select` of one weight into memory that is kept, and anew only after a change of the weight or its mask.
+    """`select` of one weight, cached, and computed again only after the weight or its mask has changed.
 
-    Changes are seen by autograd's version counters. What writes past them has to tell
-    (`torch.autograd.graph.increment_version`): PyTorch's fused optimisers, and whatever writes to ``tensor.data``.
-    Copies of a selection, by `copy` or `pickle`, start without its memory.
+    Autograd's version counters detect changes. Code that bypasses them (PyTorch's fused optimisers, writes to
+    ``tensor.data``) must call `torch.autograd.graph.increment_version`. Copies of a selection, by `copy` or `pickle`,
+    start with an empty cache.
     """
 
     def __init__(self) -> None:
@@ -83,12 +83,11 @@ class Selection:
         return Selection, ()
 
     def __call__(self, weight: Tensor, real: Tensor) -> Tensor:
-        """Return what `select` does, bit for bit (but where a score is no number), until the next change.
+        """Return the result of `select`, bit for bit (unless a score is NaN), valid until the next change.
 
-        A graph that is still held when a change is written cannot be run backwards any more: autograd raises
-        RuntimeError.
+        Running a graph backward after such a change is an error: autograd raises RuntimeError.
         """
-        if torch.compiler.is_compiling():  # the graph has memory of its own, and selects in the pass that needs it
+        if torch.compiler.is_compiling():  # the graph has its own memory, and selects in the pass that needs it
             return select(weight, real)
         selected = self._current(weight, real)
         if torch.is_grad_enabled() and real.requires_grad:
@@ -99,7 +98,7 @@ class Selection:
     def _current(self, weight: Tensor, real: Tensor) -> Tensor:
         of = (_mark(weight), _mark(real))
         if self._selected is None or of != self._of:
-            self._of = None  # should writing be interrupted
+            self._of = None  # in case writing is interrupted
             self._selected = _written(weight, real, self._selected)
             self._of = of
         return self._selected
@@ -116,7 +115,7 @@ def _form(tensor: Tensor) -> tuple[object, ...]:
 @torch.inference_mode(False)
 @torch.no_grad()
 def _written(weight: Tensor, real: Tensor, into: Tensor | None) -> Tensor:
-    """Write the selected weights into memory of before, if it fits."""
+    """Write the selected weights into `into` if it fits, else into new memory."""
     if into is None or _form(into) != _form(weight):
         into = torch.empty_like(weight, requires_grad=False)
     if weight.dtype == real.dtype:

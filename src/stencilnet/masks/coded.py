@@ -1,4 +1,4 @@
-"""What a quantised delta is trained as: real changes of the shared weights, rounded on the way in (ours)."""
+"""Training a quantised delta: real changes of the shared weights, rounded in the forward pass (ours)."""
 
 from collections.abc import Iterable, Mapping
 from math import exp, log2
@@ -15,39 +15,39 @@ from stencilnet.masks.seeded import Seed, Seeded
 from stencilnet.masks.trainable import Trainable
 
 CONTROL_EVERY = 5
-"""Training steps between two corrections of the codes' steps."""
+"""Training steps between two corrections of the codes' step sizes."""
 
 _GAIN = 0.5
-"""How hard the steps are corrected: they grow by a factor of ``exp(_GAIN * (bits - target))``."""
+"""Gain of the correction: step sizes grow by a factor of ``exp(_GAIN * (bits - target))``."""
 
 _HALVINGS = 24
-"""Halvings of the interval, in which the first steps are searched for: to a ten-millionth of it."""
+"""Halvings of the interval in which the initial step sizes are searched for, down to a ten-millionth of it."""
 
 _TINY = torch.finfo(torch.float32).tiny
-"""Least step of a layer, so that one whose weights did not move has a step too."""
+"""Least step size of a layer, so that a layer whose weights did not move has one too."""
 
 
 class Codes(Trainable):
-    """A small integer for each named weight, and the head; one step a layer, steered to a rate.
+    """Small integers for the named weights, and the head; one step size per layer, controlled to a target rate.
 
-    Trained are real changes of the weights. For the first part of a training they go in as they are. From then on each
-    is rounded to a multiple of its layer's step, and the gradient passes the rounding unchanged (straight-through).
-    Steps start in proportion to each layer's mean change, and inversely to a power of the root mean square of its
-    gradients until then: what the loss is sensitive to is coded finely. Every `CONTROL_EVERY` training steps all of
-    them are multiplied by one factor, so that the entropy of the codes stays at the target.
+    Real changes of the weights are trained. In the first part of a training they are used unrounded. After that each
+    is rounded to a multiple of its layer's step size; the gradient passes the rounding unchanged (straight-through).
+    Step sizes start in proportion to each layer's mean change, and inversely to a power of the root mean square of its
+    gradients until then: weights to which the loss is sensitive are coded finely. Every `CONTROL_EVERY` training steps
+    all step sizes are multiplied by one factor, so that the entropy of the codes stays at the target.
 
     Args:
         shared: State dict of the backbone without its head.
-        buffers: Those of its keys that are buffers.
-        head: The task's fresh head, by state-dict key.
+        buffers: Keys of `shared` that are buffers.
+        head: The task's initial head, by state-dict key.
         coded: Keys of the weights to code.
-        trained: Keys of other parameters that are trained as they are.
-        target: Bits a weight that the codes take, above 0.
+        trained: Keys of other parameters that are trained directly.
+        target: Entropy of the codes in bits per weight, above 0.
         switch: Share of the training's steps before weights are rounded, in (0, 1).
-        sensitivity: The power of the gradients; 0 codes all layers alike.
-        dead: Width of the zero bin, in steps; the others are one step wide.
-        seeds: By key of a coded weight: what takes the shared weight's place. None changes the shared weights.
-        start: By key of `trained`: where these start, if not where the shared ones are.
+        sensitivity: Exponent of the gradients' size; 0 ignores the gradients.
+        dead: Width of the zero bin, in step sizes; the other bins are one wide.
+        seeds: Seeds by key of a coded weight; their weights replace the shared ones. None (default) replaces none.
+        start: Initial values by key of `trained`; the shared ones by default.
     """
 
     steps: Tensor
@@ -82,7 +82,7 @@ class Codes(Trainable):
         self.register_buffer("_squares", torch.zeros(len(self._coded_names)))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return changes of weights, with what else is trained (``weight``), and the head (``head``)."""
+        """Return changes of weights and other trained parameters (``weight``), and the head (``head``)."""
         return {"weight": [*self._changes, *self._trained], "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
@@ -94,18 +94,18 @@ class Codes(Trainable):
         return weights | self._own_tensors()
 
     def delta(self) -> TaskDelta:
-        """Return one entry of codes a weight, and the task's own tensors."""
+        """Return one entry of codes per coded tensor, and the task's own tensors."""
         codes = zip(self._coded_names, self._codes(), self.steps.cpu(), strict=True)
         entries = {name: self._entry(name, Quantized(code.cpu(), step.clone())) for name, code, step in codes}
         return TaskDelta(entries | self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:
-        """Return the shared weights, which this training does not touch."""
+        """Return the shared weights, which this training does not change."""
         kept = self._frozen_weights() | self._before
         return {name: kept[name].detach().to("cpu", copy=True) for name in self._shared_names}
 
     def after_step(self, step: int, steps: int) -> None:
-        """Find the codes' steps where rounding begins, and correct them every `CONTROL_EVERY` training steps."""
+        """Find the step sizes when rounding begins, and correct them every `CONTROL_EVERY` training steps."""
         begin = max(1, round(self._switch * steps))
         if step <= begin:
             self._squares += torch.stack([_mean_square(change) for change in self._changes])
@@ -116,11 +116,11 @@ class Codes(Trainable):
 
     @property
     def selectable(self) -> bool:
-        """Whether weights are rounded: what runs before has no codes."""
+        """Whether weights are rounded; before that there are no codes."""
         return bool(self.steps.any())
 
     def status(self) -> dict[str, float]:
-        """Return the codes' entropy in bits a weight (``code/bits``) and their share of zeros (``code/zeros``)."""
+        """Return the codes' entropy in bits per weight (``code/bits``) and their share of zeros (``code/zeros``)."""
         if not self.selectable:
             return {}
         zeros = torch.stack([code.numel() - code.count_nonzero() for code in self._codes()]).sum()
@@ -128,7 +128,7 @@ class Codes(Trainable):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What beside its tensors decides how it trains."""
+        """Values other than tensors that affect training, by name."""
         return {
             "code target": self._target,
             "code switch": self._switch,
@@ -142,7 +142,7 @@ class Codes(Trainable):
         return sum(change.numel() for change in self._changes)
 
     def bits(self) -> float:
-        """Return the entropy of the codes, in bits a weight."""
+        """Return the entropy of the codes, in bits per weight."""
         return self._bits(self.steps)
 
     def _entry(self, name: str, change: Quantized) -> Entry:
@@ -164,7 +164,7 @@ class Codes(Trainable):
         return sum(_entropy(row) for row in torch.stack(counts).tolist()) / max(self.numel, 1)
 
     def _fitting_steps(self) -> Tensor:
-        """Search for the steps that take the target's bits: those of `_proportions`, times one factor."""
+        """Search for the step sizes that reach the target: those of `_proportions`, times one factor."""
         proportions = self._proportions()
         low, high = log2(1 / 1024), log2(1024.0)
         for _ in range(_HALVINGS):
@@ -173,7 +173,7 @@ class Codes(Trainable):
         return 2**high * proportions
 
     def _proportions(self) -> Tensor:
-        """Return the layers' mean changes, each over its gradients' relative size to a power."""
+        """Return the layers' mean changes, each divided by a power of its gradients' relative size."""
         means = torch.stack([change.detach().abs().mean() for change in self._changes])
         sizes = self._squares.sqrt()
         relative = torch.where(sizes > 0, sizes / sizes.mean(), 1.0)
@@ -181,7 +181,7 @@ class Codes(Trainable):
 
 
 def rounded_to(change: Tensor, step: Tensor, dead: float) -> Tensor:
-    """Return the codes of changes, int8: multiples of a step, with a zero bin `dead` steps wide; 0 at a step of 0."""
+    """Return changes as int8 multiples of the step size, with a zero bin `dead` steps wide; 0 at a step size of 0."""
     size = (change.abs() / step.clamp(min=_TINY) - (dead / 2 - 1)).floor().clamp(min=0, max=LARGEST_CODE)
     size = torch.where(step > 0, size, 0)
     return torch.where(change < 0, -size, size).to(torch.int8)

@@ -1,8 +1,8 @@
-"""How a task's weights name the columns of a progressive net (Rusu et al. 2016): its own, earlier tasks', adapters.
+"""State-dict keys for the columns and adapters of a progressive network (Rusu et al. 2016).
 
-A task's own column has the backbone's keys. A delta names an adapter ``lateral/<task>/<level>.weight``: from the column
-of that earlier task into its own, at that level. A task's whole weights hold the columns it needs as
-``column/<task>/<key>``, their adapters included.
+A task's own column has the backbone's keys. In a delta, ``lateral/<task>/<level>.weight`` is the adapter from that
+earlier task's column into the task's own, at that level. A task's full weights hold the columns it needs as
+``column/<task>/<key>``, adapters included.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,12 +15,12 @@ _LATERAL = "lateral"
 
 
 def column_key(task: str, key: str) -> str:
-    """Return the key, among a later task's weights, of a tensor of an earlier task's column."""
+    """Return the key of a tensor of an earlier task's column among a later task's weights."""
     return f"{_COLUMN}/{task}/{key}"
 
 
 def lateral_key(task: str, level: str) -> str:
-    """Return the key of the adapter from an earlier task's column at a level, which is a layer's name."""
+    """Return the key of the adapter from an earlier task's column at a level; a level is the name of a layer."""
     return f"{_LATERAL}/{task}/{level}.weight"
 
 
@@ -32,7 +32,7 @@ def lateral_of(key: str) -> tuple[str, str] | None:
 
 
 def backbone_key(key: str) -> str:
-    """Return the backbone's key that a tensor of a task's weights stands at, or beside, whatever its column."""
+    """Return the backbone key of a tensor of any column; for an adapter, the key of the weight beside it."""
     kind, _, rest = key.partition("/")
     if kind == _COLUMN and rest:
         return backbone_key(rest.partition("/")[2])
@@ -41,12 +41,12 @@ def backbone_key(key: str) -> str:
 
 
 def needed(keys: Iterable[str]) -> tuple[str, ...]:
-    """Return the earlier tasks whose columns adapters lead from, in the order in which they are named."""
+    """Return the earlier tasks whose columns the adapters read, in the order in which they are named."""
     return tuple(dict.fromkeys(found[0] for key in keys if (found := lateral_of(key)) is not None))
 
 
 def split_columns(weights: Mapping[str, T]) -> dict[str, dict[str, T]]:
-    """Return a task's weights by column, in the order of running: earlier tasks' by name, its own last as ``""``."""
+    """Return a task's weights by column, in the order of running: earlier tasks by name, its own last as ``""``."""
     columns: dict[str, dict[str, T]] = {}
     own: dict[str, T] = {}
     for key, value in weights.items():

@@ -14,7 +14,7 @@ from stencilnet.text.shortening import shorten
 
 
 class DeltaError(ValueError):
-    """A delta does not fit the weights it is applied to. Its text is short, whatever names and shapes a file holds."""
+    """A delta does not fit the weights it is applied to. The message is shortened, since its names come from files."""
 
     def __init__(self, message: str) -> None:
         super().__init__(shorten(message, 1000))
@@ -25,7 +25,7 @@ class TaskDelta:
     """What one task changes.
 
     Attributes:
-        entries: By state-dict key, in network order. With a progressive net's adapters (`masks.columns`).
+        entries: Entries by state-dict key, in network order, with the adapters of a progressive net (`masks.columns`).
     """
 
     entries: Mapping[str, Entry]
@@ -33,7 +33,7 @@ class TaskDelta:
     def apply(self, shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the task's full set of weights; `shared` is read, never written.
 
-        Keys the delta does not mention come through as they are (the same tensors, not copies).
+        Keys without an entry keep the shared tensors themselves, not copies.
 
         Raises:
             DeltaError: If an entry does not fit its shared weight; the message names the key.
@@ -47,9 +47,9 @@ class TaskDelta:
         return weights
 
     def write(self, shared: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
-        """Write what `apply` returns into the tensors of `out`, of the same keys, shapes and dtypes, on one device.
+        """Write the result of `apply` into the tensors of `out`, of the same keys, shapes and dtypes, on one device.
 
-        Check the delta first: what does not fit raises with a part of `out` written.
+        Call `check` first: an entry that does not fit raises after a part of `out` has been written.
         """
         selects = {key: entry for key in out if isinstance(entry := self.entries.get(key), Select)}
         copied = [key for key in out if key not in self.entries]
@@ -62,14 +62,14 @@ class TaskDelta:
                 torch._foreach_copy_([out[key] for key in copied], [shared[key] for key in copied])
 
     def check(self, shared: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
-        """Refuse a delta made for other weights: `torch.func.functional_call` would take any name and shape silently.
+        """Refuse a delta made for other weights: `torch.func.functional_call` accepts any name and shape silently.
 
         Args:
             shared: State dict of the backbone without its head.
-            head: The backbone's own head; a task's head has the same keys and shapes, but for the output channels.
+            head: The backbone's own head; a task's head has the same keys and shapes except for the output channels.
 
         Raises:
-            DeltaError: If a key, shape or dtype does not fit, or the head is not there whole.
+            DeltaError: If a key, shape or dtype does not fit, or part of the head is missing.
         """
         missing = [key for key in head if key not in self.entries]
         if missing:
@@ -81,7 +81,7 @@ class TaskDelta:
                 continue
             if key not in shared and key not in head:
                 raise DeltaError(
-                    f"The delta has an entry for `{key}`, which this backbone has not. Is it another's task?"
+                    f"The delta has an entry for `{key}`, which this backbone lacks. Is it another backbone's task?"
                 )
             reference = head[key] if key in head else shared[key]
             free = 1 if key in head else 0  # a head may have any number of output channels
@@ -100,30 +100,30 @@ class TaskDelta:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Earlier tasks without which this one does not run: those whose columns its adapters lead from."""
+        """Earlier tasks that this one needs to run: its adapters read their columns."""
         return needed(self.entries)
 
     @property
     def masks(self) -> dict[str, BitMask]:
-        """Which weights the task keeps, by key, in network order; empty for a task that selects nothing."""
+        """Masks of the weights that the task keeps, by key, in network order; empty if it selects nothing."""
         return {key: kept for key, entry in self.entries.items() if (kept := entry.kept) is not None}
 
     @property
     def weight_codes(self) -> dict[str, WeightCodes]:
-        """What the task says about each shared weight, by key, in network order; empty for one that has no codes."""
+        """What the task does to each shared weight, by key, in network order; empty if it has no codes."""
         return {key: codes for key, entry in self.entries.items() if (codes := entry.weight_codes) is not None}
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all entries, masks at one bit a weight; on disk, file header aside, the task takes these or less."""
+        """Bytes of all entries, masks at one bit per weight: at least their size on disk, file header aside."""
         return sum(entry.nbytes for entry in self.entries.values())
 
 
 def _check_lateral(key: str, entry: Entry, weight: Tensor | None) -> None:
-    """Refuse an adapter that is no 1x1 convolution beside a level's own."""
+    """Refuse an adapter that is not a 1x1 convolution with the channels of its level's convolution."""
     if weight is None or weight.dim() != 4:
         raise DeltaError(
-            f"The delta has an adapter `{key}` at a level which this backbone has not. Is it another's task?"
+            f"The delta has an adapter `{key}` at a level that this backbone lacks. Is it another backbone's task?"
         )
     shape = (*weight.shape[:2], 1, 1)
     if not isinstance(entry, Replace) or tuple(entry.shape) != shape or entry.tensor.dtype != weight.dtype:

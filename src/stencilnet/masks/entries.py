@@ -1,4 +1,4 @@
-"""What a task says about one state-dict key. Frozen and pure; each kind names itself for the file."""
+"""Entries of a delta: what a task does to one state-dict key. Each kind is frozen and pure and names itself on disk."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ class Entry(Protocol):
 
     Attributes:
         KIND: Name of the kind in the file.
-        PLANES: Those of its parts that are packed bits, one for each weight; a bundle may code them in fewer bytes.
+        PLANES: Names of the parts that are packed bits, one per weight; a bundle may code them in fewer bytes.
     """
 
     KIND: ClassVar[str]
     PLANES: ClassVar[tuple[str, ...]]
 
     def apply(self, weight: Tensor | None) -> Tensor:
-        """Return the task's own tensor, given the shared one (None where the shared net has no such key)."""
+        """Return the task's tensor, given the shared one (None if the shared network has no such key)."""
         ...
 
     def write(self, weight: Tensor | None, out: Tensor) -> None:
-        """Write what `apply` returns into a tensor of its shape and dtype, which has memory of its own."""
+        """Write the result of `apply` into `out`, which has its shape and dtype and no memory of `weight`."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return what has to be stored, by part name."""
+        """Return the tensors to store, by part name."""
         ...
 
     @classmethod
@@ -47,17 +47,17 @@ class Entry(Protocol):
 
     @property
     def kept(self) -> BitMask | None:
-        """Which shared weights the task keeps, the others being switched off; None for a kind that does not select."""
+        """Mask of the shared weights that the task keeps, switching off the rest; None if the kind does not select."""
         ...
 
     @property
     def weight_codes(self) -> WeightCodes | None:
-        """What the task says about each shared weight, as a small integer; None for a kind that says more, or less."""
+        """What the task does to each shared weight, as a small integer; None if the kind cannot be coded so."""
         ...
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all parts as they are; a bundle may code them in fewer."""
+        """Bytes of all parts, uncompressed; a bundle may code them in fewer."""
         ...
 
 
@@ -70,7 +70,7 @@ class Replace:
     tensor: Tensor
 
     def apply(self, weight: Tensor | None) -> Tensor:
-        """Return the task's tensor, on the shared weight's device where there is one."""
+        """Return the task's tensor, on the shared weight's device if there is one."""
         return self.tensor if weight is None else self.tensor.to(weight.device)
 
     def write(self, weight: Tensor | None, out: Tensor) -> None:  # noqa: ARG002 (the shared weight does not matter)
@@ -87,7 +87,7 @@ class Replace:
         """Rebuild from the stored tensor.
 
         Raises:
-            ValueError: If the tensor is not of the declared shape.
+            ValueError: If the tensor does not have the declared shape.
         """
         tensor = tensors["tensor"]
         if tensor.shape != shape:
@@ -101,12 +101,12 @@ class Replace:
 
     @property
     def kept(self) -> BitMask | None:
-        """None: the shared weights do not matter."""
+        """None: the shared weights are not used."""
         return None
 
     @property
     def weight_codes(self) -> WeightCodes | None:
-        """None: the shared weights do not matter."""
+        """None: the shared weights are not used."""
         return None
 
     @property
@@ -136,7 +136,7 @@ class Select:
         """Write the selected weights.
 
         Raises:
-            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
         """
         given = shared_weight(weight, self.shape, "to select from")
         select_packed(given, self.bits.to(given.device), out)
@@ -176,10 +176,10 @@ class Select:
 
 
 def write_selected(entries: Sequence[Select], weights: Sequence[Tensor | None], outs: Sequence[Tensor]) -> None:
-    """`Select.write` of many keys at once, which a GPU does in one launch.
+    """Do `Select.write` for many keys at once; on a GPU this is one launch.
 
     Raises:
-        ValueError: As `Select.write` does.
+        ValueError: As for `Select.write`.
     """
     given = [
         shared_weight(weight, entry.bits.shape, "to select from")
@@ -193,12 +193,12 @@ def shared_weight(weight: Tensor | None, shape: torch.Size, purpose: str) -> Ten
     """Return the shared weight that an entry builds on.
 
     Args:
-        weight: What the shared net has under the entry's key.
-        shape: What it has to be like.
-        purpose: What it is for, in the words of the error.
+        weight: The shared weight under the entry's key; None if there is none.
+        shape: Its expected shape.
+        purpose: Its purpose, as a phrase for the error message.
 
     Raises:
-        ValueError: If there is none, or one of another shape.
+        ValueError: If the weight is missing or has another shape.
     """
     if weight is None or weight.shape != shape:
         got = "none" if weight is None else f"one of shape {tuple(weight.shape)}"
@@ -207,7 +207,7 @@ def shared_weight(weight: Tensor | None, shape: torch.Size, purpose: str) -> Ten
 
 
 def stored_bits(packed: Tensor, shape: torch.Size) -> BitMask:
-    """Return packed bits of a file as a mask.
+    """Return packed bits read from a file as a mask.
 
     Raises:
         ValueError: If they do not fit the shape, or an unused bit of the last byte is set.
@@ -226,7 +226,7 @@ def write_over(out: Tensor, tensor: Tensor) -> None:
     """Write a task's tensor over another task's.
 
     Raises:
-        ValueError: If that is unlike it: `copy_` would stretch and convert.
+        ValueError: If they differ in shape, dtype or device: `copy_` would broadcast and convert.
     """
     wanted, got = ((t.shape, t.dtype, t.device) for t in (tensor, out))
     if wanted != got:

@@ -1,4 +1,4 @@
-"""A mapping with one more member, which leaves unread what the mapping loads lazily."""
+"""Adds a member to a mapping without reading what the mapping loads lazily."""
 
 from collections.abc import Iterator, Mapping
 from typing import Generic, TypeVar
@@ -7,11 +7,11 @@ V = TypeVar("V")
 
 
 class Grown(Mapping[str, V], Generic[V]):
-    """A mapping that may load lazily, and what was added to it, in this order.
+    """A mapping that may load lazily, followed by members added to it.
 
     Args:
         base: The mapping, which no longer changes.
-        added: What was added; none of the base's names.
+        added: The added members; none may have a name of the base's.
     """
 
     def __init__(self, base: Mapping[str, V], added: Mapping[str, V]) -> None:
@@ -33,7 +33,7 @@ class Grown(Mapping[str, V], Generic[V]):
 
 
 def grown(mapping: Mapping[str, V], name: str, value: V) -> Mapping[str, V]:
-    """Return a mapping with one more member at its end; what it loads lazily stays unread."""
+    """Return the mapping with one more member at its end; what it loads lazily stays unread."""
     if isinstance(mapping, Grown):
         return Grown(mapping.base, {**mapping.added, name: value})
     return Grown(mapping, {name: value})

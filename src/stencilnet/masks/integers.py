@@ -1,4 +1,4 @@
-"""Small integers, one for each weight, as code words near their entropy (``docs/format.md``, kind ``quantized``)."""
+"""Entropy coding of small integers, one per weight (``docs/format.md``, kind ``quantized``)."""
 
 from math import prod
 
@@ -11,14 +11,14 @@ LARGEST = 127
 """Largest absolute value of a coded integer."""
 
 MOST = 1 << 27
-"""Most integers of one array: a few bytes can stand for many integers, and no file should ask for all memory."""
+"""Most integers of one array: a few bytes can encode many integers, and no file should claim all memory."""
 
 STEPS = 1 << 13
-"""Most integers of a lane. Each is a symbol of its own, so lanes are long, to cost little at few bits a weight."""
+"""Most integers of a lane. Each is a symbol of its own, so lanes are long, to cost little at few bits per weight."""
 
 _HEADER = 2
 _WORD = "<u2"
-"""A word is 16 bits, the low byte first."""
+"""A word is 16 bits, little-endian."""
 
 Integers = npt.NDArray[np.int8]
 Bytes = npt.NDArray[np.uint8]
@@ -31,7 +31,7 @@ def encode_integers(codes: Integers) -> Bytes:
         codes: int8 of any shape, 1 to `MOST` of them, from -`LARGEST` to `LARGEST`.
 
     Returns:
-        ``(2 * words,)`` uint8, the same for the same integers on every machine.
+        ``(2 * words,)`` uint8, identical on every machine.
 
     Raises:
         ValueError: If there are too few or too many, or one is out of range.
@@ -40,8 +40,8 @@ def encode_integers(codes: Integers) -> Bytes:
     largest = int(np.abs(flat).max(initial=0))
     if not 1 <= flat.size <= MOST or largest > LARGEST:
         raise ValueError(
-            f"Expected 1 to {MOST} integers from {-LARGEST} to {LARGEST}, but got {flat.size}, the largest absolute "
-            f"value {largest}."
+            f"Expected 1 to {MOST} integers from {-LARGEST} to {LARGEST}, but got {flat.size} with a largest absolute "
+            f"value of {largest}."
         )
     symbols = (flat + largest).astype(np.uint8)
     shares = _shares(np.bincount(symbols, minlength=2 * largest + 1), largest)
@@ -53,14 +53,14 @@ def encode_integers(codes: Integers) -> Bytes:
 
 
 def decode_integers(code: Bytes, shape: tuple[int, ...]) -> Integers:
-    """Return the integers that code words stand for.
+    """Return the integers that code words encode.
 
     Args:
         code: ``(2 * words,)`` uint8.
         shape: The array's shape.
 
     Raises:
-        ValueError: If they stand for no array of this shape.
+        ValueError: If they do not encode an array of this shape.
     """
     count = prod(shape)
     if code.dtype != np.uint8 or code.ndim != 1 or code.size % 2 or code.size < 2 * _HEADER or not 1 <= count <= MOST:
@@ -85,7 +85,7 @@ def decode_integers(code: Bytes, shape: tuple[int, ...]) -> Integers:
 
 
 def _shares(counts: npt.NDArray[np.int64], largest: int) -> npt.NDArray[np.int64]:
-    """Return the share of each value but 0, of 65536, in integers: at least 1 of what occurs, and 1 left for 0."""
+    """Return integer shares of 65536 for all values but 0: at least 1 for each that occurs, and 1 left for 0."""
     total = int(counts.sum())
     others = np.delete(counts, largest)
     shares = np.maximum((2 * rans.TOTAL * others + total) // (2 * total), others > 0)
@@ -96,6 +96,6 @@ def _shares(counts: npt.NDArray[np.int64], largest: int) -> npt.NDArray[np.int64
 
 
 def _starts(shares: npt.NDArray[np.int64], largest: int) -> rans.Starts:
-    """Return where each value's slots start; 0, in the middle, has those that the others leave."""
+    """Return where each value's slots start; the value 0, in the middle, has the slots that the others leave."""
     sizes = np.insert(shares, largest, rans.TOTAL - shares.sum())
     return np.concatenate([[0], np.cumsum(sizes)])

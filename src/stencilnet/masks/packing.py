@@ -16,7 +16,7 @@ def _powers(device: torch.device) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class BitMask:
-    """A binary mask at one bit a weight, least significant bit first, unused bits of the last byte zero.
+    """A binary mask at one bit per weight, least significant bit first; unused bits of the last byte are zero.
 
     Attributes:
         packed: ``(ceil(n / 8),)`` uint8, where n is the number of weights.
@@ -64,12 +64,12 @@ class BitMask:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the packed bits: one bit a weight, and the most that the mask takes on disk."""
+        """Bytes of the packed bits, at one bit per weight: an upper bound of the mask's size on disk."""
         return self.packed.numel()
 
     @property
     def ones(self) -> int:
-        """Number of weights switched on. Counted byte by byte: a hundred million bits in a fraction of a second."""
+        """Number of weights kept. Bytes are counted, so a hundred million bits take a fraction of a second."""
         whole, rest = divmod(self.numel, _BYTE)
         counts: list[int] = torch.bincount(self.packed[:whole], minlength=2**_BYTE).tolist()
         last = int(self.packed[-1]) & ((1 << rest) - 1) if rest else 0

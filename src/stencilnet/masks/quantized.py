@@ -1,4 +1,4 @@
-"""Quantised deltas: each shared weight moved by a small multiple of its layer's one step (ours; see docs/paper.md)."""
+"""Quantised deltas: each shared weight moves by a multiple of its layer's step size (ours; see docs/paper.md)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from stencilnet.masks.weight_codes import WeightCodes
 class Quantized:
     """The task adds a multiple of one step to each shared weight: ``W + step * code``.
 
-    The product is taken in float32, and so is the sum for a weight of fewer bits, which is then rounded to its dtype. A
-    code of 0 keeps its weight as it is.
+    The product is computed in float32. So is the sum for a weight of fewer bits; it is then rounded to the weight's
+    dtype. A code of 0 leaves its weight unchanged.
 
     Attributes:
         codes: int8, of the weight's shape, from -127 to 127; on the CPU.
-        step: The step, a finite float32 number ``()``.
+        step: The step size, a finite float32 number ``()``.
     """
 
     KIND: ClassVar[str] = "quantized"
@@ -54,7 +54,7 @@ class Quantized:
         """Write the moved weights.
 
         Raises:
-            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
         """
         write_over(out, self.apply(weight))
 
@@ -67,7 +67,7 @@ class Quantized:
         """Rebuild from code words.
 
         Raises:
-            ValueError: If they stand for no codes of this shape, or the step is not finite.
+            ValueError: If they do not encode codes of this shape, or the step is not finite.
         """
         code = tensors["code"].numpy()
         if code.dtype != np.uint8 or code.ndim != 1 or code.size < _STEP_BYTES:
@@ -105,11 +105,11 @@ _STEP_BYTES = 4
 
 
 def moved(weight: Tensor, change: Tensor) -> Tensor:
-    """Return the sum of a weight and a float32 change; in float32 for a weight of fewer bits, and then rounded.
+    """Return the sum of a weight and a float32 change, computed in float32 and rounded if the weight has fewer bits.
 
     Args:
-        weight: Float, of any dtype.
-        change: Float32, of its shape.
+        weight: Weight of any float dtype.
+        change: float32 change of its shape.
     """
     if weight.element_size() < change.element_size():
         return (weight.to(change.dtype) + change).to(weight.dtype)

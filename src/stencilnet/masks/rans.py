@@ -1,8 +1,8 @@
 """A range coder of many lanes at once, in exact integers (static rANS; Duda 2013).
 
 A state is 32 bits wide and at least 2^16, a word 16 bits; frequencies sum up to 2^16. Symbol i belongs to lane
-``i % lanes``. A decoder's step decodes one symbol of every lane; the lanes that fall below 2^16 then take a word each
-from the one stream, in their order. The encoder does all that backwards, from states of 2^16.
+``i % lanes``. A step of the decoder decodes one symbol of every lane; each lane whose state falls below 2^16 then takes
+a word from the one stream, in the order of lanes. The encoder does the same backwards, from states of 2^16.
 """
 
 import numpy as np
@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 SYMBOLS = 256
 TOTAL = 1 << 16
-"""Sum of all frequencies; also the least state, and the number of words there are."""
+"""Sum of all frequencies; also the least state, and the number of possible words."""
 
 _LANE = 400
-"""Bytes of code for each lane. A lane costs about three of them, and saves steps."""
+"""Bytes of code per lane. A lane costs about three bytes and saves steps."""
 
 Symbols = npt.NDArray[np.uint8]
 States = npt.NDArray[np.uint32]
@@ -22,13 +22,13 @@ Words = npt.NDArray[np.uint16]
 
 
 def geometric(rate: int) -> Starts:
-    """Return where each symbol's share of `TOTAL` starts, and `TOTAL` itself at the end, for geometric symbols.
+    """Return where each symbol's share of `TOTAL` starts, then `TOTAL`, for geometrically distributed symbols.
 
-    Symbol g stands for g failures and a success, where a try succeeds ``rate`` times in 65536; the last symbol for 255
-    failures. Every symbol has one share, and the rest go by that distribution, rounded down step by step in integers.
+    Symbol g stands for g failures and a success, with a success probability of ``rate / 65536``; the last symbol stands
+    for 255 failures. Every symbol has a share of 1; the rest follows that distribution, rounded down at each step.
 
     Args:
-        rate: 1 to 65535.
+        rate: Success probability times 65536, from 1 to 65535.
     """
     left, found = 1 << 32, []  # left: the chance that g tries fail, of 2^32
     for symbol in range(SYMBOLS):
@@ -38,7 +38,7 @@ def geometric(rate: int) -> Starts:
 
 
 def cost(symbols: Symbols, starts: Starts) -> int:
-    """Return the bytes that symbols take by their shares, rounded up a little; the same on every machine."""
+    """Return the coded size of symbols in bytes, by their shares, rounded up a little; the same on every machine."""
     sizes = np.diff(starts).tolist()
     counts = np.bincount(symbols, minlength=len(sizes)).tolist()
     # The bit length of f^64 is 64 log2(f), without a floating-point logarithm.
@@ -54,7 +54,7 @@ def lanes(symbols: Symbols, starts: Starts, steps: int) -> int:
     Args:
         symbols: As for `encode`.
         starts: As for `encode`.
-        steps: Most symbols of a lane, and so most steps of a decoder: they are its time.
+        steps: Most symbols of a lane, and so most steps of a decoder, which determine its time.
     """
     wanted = max(cost(symbols, starts) // _LANE, -(-len(symbols) // steps), 1)
     return min(wanted, len(symbols), TOTAL - 1)
@@ -65,9 +65,9 @@ def encode(symbols: Symbols, starts: Starts, lanes: int) -> tuple[States, Words]
 
     Args:
         symbols: ``(n,)``, n at least 1.
-        starts: ``(symbols + 1,)``: where each symbol's share of `TOTAL` starts, and `TOTAL`. At most `SYMBOLS` symbols;
-            one that occurs has a share of at least 1.
-        lanes: 1 to n.
+        starts: ``(symbols + 1,)``: where each symbol's share of `TOTAL` starts, then `TOTAL`. There are at most
+            `SYMBOLS` symbols; each that occurs has a share of at least 1.
+        lanes: Number of lanes, 1 to n.
     """
     start = starts.astype(np.uint64)
     size = np.diff(start)
@@ -88,13 +88,13 @@ def decode(states: States, words: Words, starts: Starts, count: int) -> Symbols:
     """Return `count` symbols.
 
     Args:
-        states: One for each lane.
-        words: The stream, all of it.
+        states: One per lane.
+        words: The whole stream.
         starts: As for `encode`.
-        count: At least the number of lanes.
+        count: Number of symbols, at least that of lanes.
 
     Raises:
-        ValueError: If these are not what an encoder wrote: words are left over or missing, or a state is not one.
+        ValueError: If no encoder wrote this: words are left over or missing, or a state is invalid.
     """
     if int(states.min()) < TOTAL:
         raise ValueError(f"Expected states of at least {TOTAL}, but got {int(states.min())}.")
@@ -114,7 +114,7 @@ def decode(states: States, words: Words, starts: Starts, count: int) -> Symbols:
         state += shift.take(slot)
         low = np.flatnonzero(state < TOTAL)
         if taken + len(low) > len(stream):
-            raise ValueError(f"Expected more than the {len(stream)} words that are there.")
+            raise ValueError(f"Expected more words than {len(stream)}, but the stream ends there.")
         state[low] = (state[low] << 16) | stream[taken : taken + len(low)]
         taken += len(low)
     if taken != len(stream) or (states != TOTAL).any():

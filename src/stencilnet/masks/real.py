@@ -1,4 +1,4 @@
-"""A task before its scores are cut to bits, and what lies between two of them (ours)."""
+"""A task before its scores are thresholded, and interpolation between two such tasks (ours)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from stencilnet.masks.packing import BitMask
 
 @dataclass(frozen=True, eq=False)
 class RealTask:
-    """What a binary mask and a head were trained as.
+    """The trained form of a masked task: real scores, and the tensors it has of its own.
 
     Attributes:
         scores: Real masks by state-dict key, float32, on the CPU, in network order.
@@ -25,25 +25,25 @@ class RealTask:
     own: Mapping[str, Tensor]
 
     def delta(self) -> TaskDelta:
-        """Return the task as it is used: one bit a score."""
+        """Return the task as it is used, with one bit per score."""
         selected: dict[str, Entry] = {name: Select(BitMask.pack(binarize(real))) for name, real in self.scores.items()}
         return TaskDelta(selected | {name: Replace(tensor) for name, tensor in self.own.items()})
 
 
 def between(first: RealTask, second: RealTask, share: float) -> RealTask:
-    """Return what lies between two tasks over one backbone, on the straight line from score to score.
+    """Interpolate linearly between the scores of two tasks over one backbone.
 
-    Bits alone have nothing between them; scores have: a bit on which two tasks differ turns over where the line
-    crosses the threshold, so that few turn over at a time.
+    Bits cannot be interpolated, but scores can: a bit in which the tasks differ flips where its score crosses the
+    threshold, so few bits flip at a time.
 
     Args:
         first: The task at `share` 0, bit for bit.
         second: The task at `share` 1, bit for bit.
-        share: From 0 to 1.
+        share: Position between the tasks, from 0 to 1.
 
     Raises:
-        ValueError: If `share` is out of range, or the tasks differ in what they mask, in what they have of their own or
-            in their heads' channels.
+        ValueError: If `share` is out of range, or the tasks differ in their masked weights, in their own tensors or in
+            their heads' channels.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"Expected argument `share` to be from 0 to 1, but got {share}.")
@@ -60,7 +60,7 @@ def _between(first: Mapping[str, Tensor], second: Mapping[str, Tensor], share: f
         raise ValueError(
             f"Expected two tasks with the same tensors, but `{name}` is {_form(first.get(name))} in the first and "
             f"{_form(second.get(name))} in the second. Only tasks of one backbone, norm setting and number of output "
-            "channels have something between them."
+            "channels can be interpolated."
         )
     return {name: _mixed(tensor, second[name], share) for name, tensor in first.items()}
 

@@ -1,4 +1,4 @@
-"""A backbone in fewer bytes: weights rounded once to what a bundle stores exactly, or given by a seed (ours)."""
+"""A backbone in fewer bytes: weights rounded once to what a bundle stores exactly, or drawn from a seed (ours)."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from stencilnet.text.shortening import brief
 
 Stored = str
 """How a bundle stores a backbone's float32 weights of two or more dimensions: ``float32``, ``float16``, ``int8``, or
-``seed:N``, where the number N stands for all of them. They run in float32 all the same."""
+``seed:N``, where all are drawn from the seed N. They always run in float32."""
 
 _FORM = re.compile(r"float32|float16|int8|seed:(0|[1-9][0-9]{0,18})")
 
@@ -20,25 +20,25 @@ LARGEST = 127
 """Largest absolute value of an int8 code."""
 
 _SCALE_BITS = 16
-"""Significant bits of a scale: few enough that every product with a code is exact in float32, and so is the scale that
-a rounded weight gives again."""
+"""Significant bits of a scale: few enough that every product with a code is exact in float32, and that rounding a
+rounded weight gives the same scale again."""
 
 
 SCALE, SEED, SHAPE = ":scale", ":seed", ":shape"
-"""What is put behind a weight's key for its scales, or its seed and shape; no state-dict key has a colon."""
+"""Suffixes of a weight's key for its scales, or its seed and shape; no state-dict key has a colon."""
 
 DIMENSIONS = 64
-"""Of a weight, at most: as of the entries of a delta."""
+"""Most dimensions of a weight, as for the entries of a delta."""
 
 MOST = 1 << 28
-"""Weights that seeds may stand for in one backbone. A few bytes in a file must not claim any amount of memory."""
+"""Most weights of one backbone that may be drawn from seeds. A few bytes in a file must not claim unlimited memory."""
 
 _TINY = 2.0**-100
-"""What is smaller becomes 0: a scale has to be a normal number."""
+"""Smaller values become 0, since a scale has to be a normal number."""
 
 
 def check_stored(stored: object) -> None:
-    """Refuse what names no form of storage.
+    """Refuse an unknown form of storage.
 
     Raises:
         ValueError: If `stored` is none of ``float32``, ``float16``, ``int8`` and ``seed:N``.
@@ -51,13 +51,13 @@ def check_stored(stored: object) -> None:
 
 
 def seed_number(stored: Stored) -> int | None:
-    """Return N of ``seed:N``, and None for the other forms."""
+    """Return N of ``seed:N``; None for the other forms."""
     found = _FORM.fullmatch(stored)
     return int(found[1]) if found and found[1] else None
 
 
 def is_rounded(tensor: Tensor) -> bool:
-    """Return whether a tensor of a backbone is rounded at all: biases, norms and statistics are not."""
+    """Return whether rounding applies to a tensor of a backbone: not to biases, norms and statistics."""
     return tensor.dtype == torch.float32 and tensor.dim() >= 2
 
 
@@ -65,21 +65,21 @@ def rounded(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
     """Return weights as they are after being stored and read; rounding them again changes nothing.
 
     Args:
-        weights: By state-dict key.
-        stored: The form. ``float32`` leaves all as they are. ``seed:N`` replaces those of two or more dimensions by
-            random weights, whatever they are: use it before anything is trained.
+        weights: The weights by state-dict key.
+        stored: The form. ``float32`` changes nothing. ``seed:N`` replaces weights of two or more dimensions by random
+            ones, whatever their values: use it before anything is trained.
 
     Raises:
-        ValueError: If there is no such form, or a weight is not finite, or too large for it.
+        ValueError: If there is no such form, or a weight is not finite or too large for it.
     """
     check_stored(stored)
     return {name: _rounded(name, tensor, stored) if is_rounded(tensor) else tensor for name, tensor in weights.items()}
 
 
 def parts(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
-    """Return rounded weights as the tensors that a bundle stores: `whole` of them gives the weights again, exactly.
+    """Return rounded weights as the tensors that a bundle stores; `whole` restores the weights exactly.
 
-    An int8 weight has its scales under its key with `SCALE` behind it.
+    The scales of an int8 weight are stored under its key followed by `SCALE`.
 
     Raises:
         ValueError: If the weights have not been rounded to this form.
@@ -104,17 +104,17 @@ def parts(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
 
 
 def whole(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights that stored tensors stand for, float32 where they were rounded.
+    """Return the weights that stored tensors represent, in float32 where they were rounded.
 
     Raises:
-        ValueError: If a scale has no codes, a seed has no shape, they do not fit each other, or seeds stand for more
-            than `MOST` weights.
+        ValueError: If a scale has no codes, a seed has no shape, they do not fit each other, or there are seeds for
+            more than `MOST` weights.
     """
     weights: dict[str, Tensor] = {}
     seeded = [name.removesuffix(SEED) for name in parts if name.endswith(SEED)]
     shapes = {name: _shape(name, parts.get(name + SHAPE)) for name in seeded}
     if (count := sum(map(prod, shapes.values()))) > MOST:
-        raise ValueError(f"Expected seeds that stand for at most {MOST} weights, but got {count}.")
+        raise ValueError(f"Expected seeds for at most {MOST} weights, but got {count}.")
     for name, tensor in parts.items():
         if name.endswith(SCALE):
             _check_scale(name, tensor, parts.get(name.removesuffix(SCALE)))
@@ -155,11 +155,11 @@ def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return a float32 weight as codes and scales; their product is the rounded weight.
 
     Args:
-        weight: Of two or more dimensions, finite.
+        weight: Finite float32 of two or more dimensions.
 
     Returns:
-        int8 of its shape, and float32 with 1 in every dimension but the first: the largest absolute value over 127,
-        rounded up to 16 significant bits; 0 where all values are below `_TINY`.
+        int8 codes of its shape, and float32 scales of size 1 in every dimension but the first: the largest absolute
+        value over 127, rounded up to 16 significant bits; 0 where all values are below `_TINY`.
     """
     rows = weight.detach().reshape(len(weight), -1)
     largest = rows.abs().amax(dim=1)
@@ -169,7 +169,7 @@ def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def from_int8(codes: Tensor, scale: Tensor) -> Tensor:
-    """Return the float32 weight that codes and scales stand for; every product is exact."""
+    """Return the float32 weight that codes and scales represent; every product is exact."""
     return codes.float() * scale
 
 

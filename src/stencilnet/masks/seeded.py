@@ -1,4 +1,4 @@
-"""Weights that a number stands for, the same on every machine for ever (``docs/format.md``, kind ``seeded``)."""
+"""Weights drawn from a seed, the same on every machine and in every version (``docs/format.md``, kind ``seeded``)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _KEPT = 256
-"""Layers whose weights are kept: tasks over one number share them."""
+"""Layers whose weights are cached; tasks over one seed share them."""
 
 _BASE = np.dtype([("seed", "<u8"), ("bound", "<f4")])
 
@@ -33,7 +33,7 @@ class Seed:
 
     Attributes:
         seed: 0 to 2^64 - 1.
-        bound: A positive number; a float32.
+        bound: A positive float32 number.
     """
 
     seed: int
@@ -47,32 +47,32 @@ class Seed:
 
     @classmethod
     def of(cls, number: int, key: str, shape: tuple[int, ...]) -> Self:
-        """Return a layer's seed, given the number for the whole network.
+        """Return a layer's seed, given the seed of the whole network.
 
         The bound is PyTorch's for convolutions and linear layers, ``1 / sqrt(fan in)``.
 
         Args:
-            number: For the whole network.
+            number: Seed of the whole network.
             key: State-dict key of the layer's weight.
-            shape: Of the weight.
+            shape: Shape of the weight.
         """
         digest = hashlib.sha256(f"{number}/{key}".encode()).digest()
         return cls(int.from_bytes(digest[:8], "little"), float(np.float32(1 / sqrt(prod(shape[1:])))))
 
     def weight(self, shape: tuple[int, ...]) -> Tensor:
-        """Return the weights, float32, on the CPU; not to be written to."""
+        """Return the weights, float32, on the CPU, read-only."""
         return _weight(self, shape)
 
     def to_bytes(self) -> Tensor:
-        """Return ``(12,)`` uint8: the seed, 8 bytes, and the bound, a float32, the lowest byte first."""
+        """Return ``(12,)`` uint8: the seed in 8 bytes and the bound as float32, both little-endian."""
         return torch.from_numpy(np.array([(self.seed, self.bound)], _BASE).view(np.uint8))
 
     @classmethod
     def from_bytes(cls, data: Tensor) -> Self:
-        """Read what `to_bytes` returns.
+        """Read the output of `to_bytes`.
 
         Raises:
-            ValueError: If it is not that.
+            ValueError: If `data` has another form, or the seed or bound is invalid.
         """
         if data.dtype != torch.uint8 or tuple(data.shape) != (_BASE.itemsize,):
             raise ValueError(f"Expected a seed as 12 bytes, but got {data.dtype} of shape {tuple(data.shape)}.")
@@ -82,11 +82,11 @@ class Seed:
 
 @dataclass(frozen=True, eq=False)
 class Seeded:
-    """The task adds a multiple of one step to weights that a seed stands for; the shared ones do not matter.
+    """The task adds multiples of one step size to weights drawn from a seed; the shared ones are not used.
 
     Attributes:
-        seed: Gives the weights that are moved.
-        change: Moves them.
+        seed: Seed of the weights that are moved.
+        change: The change that is added to them.
     """
 
     KIND: ClassVar[str] = "seeded"
@@ -108,7 +108,7 @@ class Seeded:
         """Write the moved weights.
 
         Raises:
-            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
         """
         write_over(out, self.apply(weight))
 
@@ -121,7 +121,7 @@ class Seeded:
         """Rebuild from stored parts.
 
         Raises:
-            ValueError: If they stand for no seed, or no codes of this shape.
+            ValueError: If they do not encode a seed and codes of this shape.
         """
         return cls(Seed.from_bytes(tensors["base"]), Quantized.from_tensors(tensors, shape))
 
@@ -137,7 +137,7 @@ class Seeded:
 
     @property
     def weight_codes(self) -> WeightCodes | None:
-        """None: the codes are changes of other weights than the shared ones."""
+        """None: the codes change weights other than the shared ones."""
         return None
 
     @property
@@ -151,7 +151,7 @@ def philox(seed: int, count: int) -> npt.NDArray[np.uint32]:
 
     Args:
         seed: The key, 64 bits, its low word first. Block i of four words has the counter (i, i >> 32, 0, 0).
-        count: How many words.
+        count: Number of words.
     """
     blocks = np.arange(-(-count // 4), dtype=np.uint64)
     state = [blocks & _LOW, blocks >> np.uint64(32), np.zeros_like(blocks), np.zeros_like(blocks)]
@@ -170,7 +170,7 @@ def philox(seed: int, count: int) -> npt.NDArray[np.uint32]:
 
 @lru_cache(maxsize=_KEPT)
 def _weight(seed: Seed, shape: tuple[int, ...]) -> Tensor:
-    """Return the middles of 2^24 equal parts of (-1, 1), which float32 holds exactly, times the bound."""
+    """Draw from the midpoints of 2^24 equal parts of (-1, 1), which are exact in float32, and scale by the bound."""
     places = 2 * (philox(seed.seed, prod(shape)) >> np.uint32(8)).astype(np.int32) + 1 - (1 << 24)
     unit = places.astype(np.float32) * np.float32(2.0**-24)
     return torch.from_numpy(unit * np.float32(seed.bound)).reshape(shape)

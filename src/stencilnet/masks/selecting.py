@@ -16,26 +16,26 @@ _INTEGERS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 """Integers as wide as a weight, by bytes."""
 
 _CHUNK = 1 << 22
-"""Weights at a time: a bound on the indices made for them, 2 MiB, and few enough steps for threads to pay."""
+"""Weights per chunk: their indices take at most 2 MiB, and a chunk is large enough for threads to pay off."""
 
 
 def select_packed(weight: Tensor, bits: BitMask, out: Tensor | None = None) -> Tensor:
-    """Return the selected weights; bit for bit ``torch.where(bits.unpack(), weight, 0)``.
+    """Return the selected weights, bit for bit ``torch.where(bits.unpack(), weight, 0)``.
 
-    On a CPU a weight is kept or cleared as an integer, by a row of a table for each byte of the mask; on CUDA by one
-    kernel, where Triton is there. Zeros are +0.0, and NaN and infinity are cleared like any weight.
+    On a CPU, weights are kept or cleared as integers, by one table row per byte of the mask; on CUDA, by one kernel if
+    Triton is available. Zeros are +0.0, and NaN and infinity are cleared like any weight.
 
     Args:
-        weight: Float, of the mask's shape, on the same device.
+        weight: Float weights of the mask's shape, on the same device.
         bits: The mask.
-        out: Where to write, of the weight's shape, dtype and device, in memory of its own; no gradient passes then.
-            New memory if None.
+        out: Output of the weight's shape, dtype and device, sharing no memory with it; no gradient passes then.
+            None (default) allocates it.
 
     Returns:
         `out`, or the new tensor.
 
     Raises:
-        ValueError: If `out` is not such a tensor.
+        ValueError: If `out` does not fit.
     """
     if out is None and (weight.requires_grad or weight.is_complex()):
         return torch.where(bits.unpack(), weight, _zero(weight))
@@ -46,21 +46,21 @@ def select_packed(weight: Tensor, bits: BitMask, out: Tensor | None = None) -> T
 
 
 def select_all(weights: Sequence[Tensor], masks: Sequence[BitMask], outs: Sequence[Tensor]) -> None:
-    """Write many weights' selections: `select_packed` of each, but on CUDA all in one launch.
+    """Do `select_packed` for many weights, on CUDA in one launch.
 
     Args:
         weights: As for `select_packed`.
-        masks: One a weight.
-        outs: One a weight.
+        masks: One per weight.
+        outs: One per weight.
 
     Raises:
         ValueError: If one of `outs` or `masks` does not fit; nothing has been written then.
     """
     for weight, bits, out in zip(weights, masks, outs, strict=True):
         _check_out(weight, out)
-        if (bits.shape, bits.packed.device) != (weight.shape, weight.device):  # a kernel would read what is not there
+        if (bits.shape, bits.packed.device) != (weight.shape, weight.device):  # a kernel would read out of bounds
             raise ValueError(
-                f"Expected the mask of a weight of shape {tuple(weight.shape)} on {weight.device} to be like it, but "
+                f"Expected a mask of shape {tuple(weight.shape)} on {weight.device}, like its weight, but "
                 f"got one of shape {tuple(bits.shape)} on {bits.packed.device}."
             )
     flat: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor, Tensor]]] = {}
@@ -77,7 +77,7 @@ def select_all(weights: Sequence[Tensor], masks: Sequence[BitMask], outs: Sequen
 
 
 def _select(device: str, triples: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
-    """Write what packed bits keep of integers, all flat, of one device and dtype: ``(given, packed, taken)``."""
+    """Select from flat integers of one device and dtype, in triples of ``(given, packed, taken)``."""
     if (kernel := _kernel(device)) is not None:
         given, packed, taken = zip(*triples, strict=True)
         kernel(given, packed, taken)
@@ -97,7 +97,7 @@ def _check_out(weight: Tensor, out: Tensor) -> None:
             f"`weight`, but got {out.dtype} of shape {tuple(out.shape)} on {out.device}."
         )
     if weight.numel() and weight.device.type != "meta" and weight.data_ptr() == out.data_ptr():
-        raise ValueError("Expected argument `out` to have memory of its own, but got that of `weight`.")
+        raise ValueError("Expected argument `out` to have its own memory, but got that of `weight`.")
 
 
 def _zero(like: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def _zero(like: Tensor) -> Tensor:
 
 
 def _select_by_rows(given: Tensor, packed: Tensor, taken: Tensor) -> None:
-    """Expand the bits into `taken`, then clear there what they do not keep of `given`; all flat."""
+    """Expand the bits into integer masks in `taken`, then combine these with `given`; all flat."""
     rows = _rows(given.dtype)
     whole = given.numel() // 8 * 8
     for start in range(0, whole, _CHUNK):
@@ -127,7 +127,7 @@ def _rows(integer: torch.dtype) -> Tensor:
 
 @cache
 def _kernel(device: str) -> Callable[[Sequence[Tensor], Sequence[Tensor], Sequence[Tensor]], None] | None:
-    """Return the fused kernel, or None where it does not run: tried once, on a few weights."""
+    """Return the fused kernel, or None if it does not run, which is tried once, on a few weights."""
     if device != "cuda":
         return None
     try:

@@ -8,18 +8,18 @@ import triton.language as tl
 from torch import Tensor
 
 _BLOCK = 4096
-"""Weights a program."""
+"""Weights per program."""
 
 
 def select_fused(given: Sequence[Tensor], packed: Sequence[Tensor], taken: Sequence[Tensor]) -> None:
-    """Write to each of `taken` what its bits keep of its `given`, and 0 elsewhere: all in one launch.
+    """Write the selected values of each `given` into its `taken`, and 0 elsewhere, all in one launch.
 
-    Launching a kernel takes longer than selecting a small layer, so the layers' addresses go to one kernel as a table.
+    Launching a kernel takes longer than selecting a small layer, so one kernel gets a table of the layers' addresses.
 
     Args:
         given: ``(n,)`` integers as wide as the weights, contiguous, all of one dtype and on one device.
-        packed: ``(ceil(n / 8),)`` uint8, least significant bit first; one a `given`.
-        taken: Like `given`; one each.
+        packed: ``(ceil(n / 8),)`` uint8, least significant bit first; one per `given`.
+        taken: Outputs like `given`, one each.
     """
     triples = [triple for triple in zip(given, packed, taken, strict=True) if triple[0].numel()]
     if not triples:
@@ -27,7 +27,7 @@ def select_fused(given: Sequence[Tensor], packed: Sequence[Tensor], taken: Seque
     rows = [[g.data_ptr(), p.data_ptr(), t.data_ptr(), g.numel()] for g, p, t in triples]
     first = triples[0][0]
     largest = max(row[3] for row in rows)
-    with torch.cuda.device_of(first):  # type: ignore[no-untyped-call]  # Triton launches on the current device, whatever its tensors' one
+    with torch.cuda.device_of(first):  # type: ignore[no-untyped-call]  # Triton launches on the current device, not on its tensors'
         table = torch.tensor(rows, dtype=torch.int64).to(first.device, non_blocking=True)
         _select[(triton.cdiv(largest, _BLOCK), len(rows))](table, first, BLOCK=_BLOCK)
 

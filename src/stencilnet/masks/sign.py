@@ -1,4 +1,4 @@
-"""Sign deltas: every shared weight moved up or down by its channel's one step (after BitDelta, Liu et al. 2024)."""
+"""Sign deltas: each shared weight moves up or down by its channel's step size (after BitDelta, Liu et al. 2024)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ from stencilnet.masks.weight_codes import WeightCodes
 class Sign:
     """The task adds a step to the shared weights whose bit is one, and subtracts it from the others.
 
-    ``W + scale * (2 bits - 1)``. BitDelta takes the signs and one scale a matrix from a full fine-tune; a scale for
-    each output channel is ours. No method learns such entries any more; bundles may hold them.
+    ``W + scale * (2 bits - 1)``. BitDelta takes the signs and one scale per matrix from a full fine-tune; a scale
+    per output channel is ours. No method learns such entries any more; bundles may hold them.
 
     Attributes:
-        bits: Which weights move up.
-        scale: The steps, float32, of the weight's shape with 1 for every dimension but the output channels'.
+        bits: Mask of the weights that move up.
+        scale: Step sizes, float32, of the weight's shape with size 1 in every dimension but the output channels'.
     """
 
     KIND: ClassVar[str] = "sign"
@@ -53,7 +53,7 @@ class Sign:
         """Write the moved weights.
 
         Raises:
-            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
         """
         write_over(out, self.apply(weight))
 

@@ -1,4 +1,4 @@
-"""Where the scores of a mask start, if not all at one place as in the paper."""
+"""Initial scores of a mask, other than the paper's single value for all."""
 
 from collections.abc import Mapping
 
@@ -10,23 +10,22 @@ from stencilnet.masks.packing import BitMask
 
 
 def warm_scores(masks: Mapping[str, BitMask]) -> dict[str, Tensor]:
-    """Return scores that start from another task's bits, float32, on the CPU, by key.
+    """Return initial scores from another task's bits, float32, on the CPU, by key.
 
-    Where a bit is one, a score starts as the paper's do; where it is zero, as far below the threshold as these are
-    above it.
+    A score starts at the paper's value where the bit is one, and equally far below the threshold where it is zero.
 
     Args:
-        masks: The other task's, by key.
+        masks: The other task's masks, by key.
     """
     one, zero = torch.tensor(INITIAL), torch.tensor(2 * THRESHOLD - INITIAL)
     return {name: torch.where(mask.unpack().cpu(), one, zero) for name, mask in masks.items()}
 
 
 def scores_by_weight(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return scores whose distance from the threshold follows the size of their weights, float32, on the CPU, by key.
+    """Return initial scores above the threshold in proportion to their weights' sizes, float32, on the CPU, by key.
 
-    The distance is the paper's for a weight of its layer's mean absolute value. Adam moves every score about as fast as
-    any other, so that small weights are switched off first, and a large one only if its gradients stay with it.
+    The distance is the paper's for a weight of its layer's mean absolute value. Adam moves all scores at about the same
+    speed, so small weights are switched off first, and large ones only if their gradients persist.
 
     Args:
         weights: The masked weights by key.

@@ -13,14 +13,14 @@ from stencilnet.masks.rounding import Stored, rounded
 
 @dataclass(frozen=True, eq=False)
 class NetState:
-    """Shared weights and the tasks' deltas. Learning returns a new state; an older one stays what it was.
+    """Shared weights and the tasks' deltas. Learning returns a new state; the old one does not change.
 
     Attributes:
-        shared: State dict of the backbone without its head (every task has a head of its own).
-        deltas: By task name, in the order of learning.
-        memory: Tensors that learning further tasks needs and running none does, by names of their method's choice. They
-            never ship in a bundle.
-        stored: How a bundle stores the shared weights, exactly: they have been rounded to that.
+        shared: State dict of the backbone without its head (every task has its own head).
+        deltas: Deltas by task name, in the order of learning.
+        memory: Tensors needed to learn further tasks but not to run any, by names that their method chooses. Bundles
+            never contain them.
+        stored: The form in which a bundle stores the shared weights, which have been rounded to it.
     """
 
     shared: Mapping[str, Tensor]
@@ -32,7 +32,7 @@ class NetState:
         """Return the state with one more task.
 
         Raises:
-            DeltaError: If a task of that name is there: what was learned is never written over.
+            DeltaError: If a task of that name exists: learned tasks are never overwritten.
         """
         if task in self.deltas:
             raise DeltaError(f"Task `{task}` has been learned already. Remove it first, or use another name.")
@@ -42,7 +42,7 @@ class NetState:
         """Return the state without a task; the others keep their outputs bit for bit.
 
         Raises:
-            DeltaError: If there is no such task, or another needs it.
+            DeltaError: If there is no such task, or another task needs it.
         """
         self._known(task)
         needing = [name for name, delta in self.deltas.items() if task in delta.needs]
@@ -58,9 +58,9 @@ class NetState:
         return replace(self, shared=dict(shared), stored="float32")
 
     def round(self, stored: Stored) -> "NetState":
-        """Return the state over shared weights that are rounded to what a bundle stores in fewer bytes.
+        """Return the state with its shared weights rounded to a form that a bundle stores in fewer bytes.
 
-        Once, before anything else is learned over them: earlier tasks then run on weights they were not trained with.
+        Call it once, before learning further tasks: earlier tasks then run on weights they were not trained with.
 
         Raises:
             ValueError: If a weight is not finite, or too large for the form.
@@ -68,14 +68,14 @@ class NetState:
         return replace(self, shared=rounded(self.shared, stored), stored=stored)
 
     def remember(self, tensors: Mapping[str, Tensor]) -> "NetState":
-        """Return the state with more in its memory; what has the name of something there takes its place."""
+        """Return the state with more tensors in its memory; a tensor with an existing name replaces the old one."""
         return replace(self, memory={**self.memory, **tensors})
 
     def weights(self, task: str) -> dict[str, Tensor]:
-        """Return the full weights of one task; of a progressive net's, with the columns that it needs.
+        """Return the full weights of one task; in a progressive net they include the columns that it needs.
 
         Raises:
-            DeltaError: If there is no such task, or one that it needs is missing.
+            DeltaError: If there is no such task, or a task that it needs is missing.
         """
         self._known(task)
         return whole_weights(task, self.deltas, self.shared)
@@ -86,25 +86,25 @@ class NetState:
 
 
 def whole_weights(task: str, deltas: Mapping[str, TaskDelta], shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the full weights of a task that is there, with the columns that it needs.
+    """Return the full weights of a learned task, with the columns that it needs.
 
     Raises:
-        DeltaError: If a needed task is missing, or runs through columns that come after it or not at all, or an entry
-            does not fit.
+        DeltaError: If a needed task is missing, the columns are incomplete or in the wrong order, or an entry does not
+            fit.
     """
     delta = deltas[task]
     missing = [need for need in delta.needs if need not in deltas]
     if missing:
         raise DeltaError(
-            f"Expected the tasks that `{task}` runs through, but there is no {', '.join(missing)}. "
-            "Install them too, or remove it."
+            f"Task `{task}` needs the columns of other tasks, but there is no {', '.join(missing)}. "
+            "Install them too, or remove the task."
         )
     for place, need in enumerate(delta.needs):
         unrun = set(deltas[need].needs) - set(delta.needs[:place])
         if unrun:
             raise DeltaError(
                 f"Expected `{task}` to run through {', '.join(sorted(unrun))} before `{need}`, which needs them, but "
-                "its adapters are in another order, or lack them. Is its file damaged? Learn it anew."
+                "its adapters are in another order, or lack them. Is its file damaged? Learn the task again."
             )
     columns = {column_key(n, key): t for n in delta.needs for key, t in deltas[n].apply(shared).items()}
     return columns | delta.apply(shared)

@@ -1,4 +1,4 @@
-"""Ternary masks: every shared weight kept, switched off, or turned over (Mallya et al. 2018, Sec. 3 and 5)."""
+"""Ternary masks: each shared weight is kept, switched off or negated (Mallya et al. 2018, Sec. 3 and 5)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Ternary:
     No method learns such entries any more; bundles may hold them.
 
     Attributes:
-        keep: Which weights are not switched off.
-        flip: Which of these change their sign.
+        keep: Mask of the weights that are not switched off.
+        flip: Mask of those among them that are negated.
     """
 
     KIND: ClassVar[str] = "ternary"
@@ -32,12 +32,12 @@ class Ternary:
         keep, flip = self.keep, self.flip
         if keep.shape != flip.shape or bool((flip.packed & ~keep.packed).any()):
             raise ValueError(
-                f"Expected `flip` to turn over some of the {tuple(keep.shape)} weights that `keep` keeps, but it is of "
-                f"shape {tuple(flip.shape)}, or has others."
+                f"Expected `flip` to hold only bits of `keep`, of shape {tuple(keep.shape)}, but it is of "
+                f"shape {tuple(flip.shape)}, or has other bits."
             )
 
     def apply(self, weight: Tensor | None) -> Tensor:
-        """Return the weights, those kept with the sign they get.
+        """Return the kept weights, negated where `flip` is set, and 0 elsewhere.
 
         Raises:
             ValueError: If the shared net has no weight to select from, or one of another shape.
@@ -50,7 +50,7 @@ class Ternary:
         """Write the weights.
 
         Raises:
-            ValueError: As `apply` does, or if `out` is unlike the shared weight.
+            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
         """
         write_over(out, self.apply(weight))
 
@@ -74,12 +74,12 @@ class Ternary:
 
     @property
     def kept(self) -> BitMask | None:
-        """The weights that are not switched off, whichever sign they have."""
+        """Mask of the weights that are not switched off, whatever their sign."""
         return self.keep
 
     @property
     def weight_codes(self) -> WeightCodes | None:
-        """The factors: 1 keeps a weight as it is, 0 switches it off, -1 turns it over."""
+        """The factors: 1 leaves a weight unchanged, 0 switches it off, -1 negates it."""
         return WeightCodes(self.KIND, 1, self.shape, self._factors)
 
     @property

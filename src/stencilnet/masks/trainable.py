@@ -1,4 +1,4 @@
-"""What a method trains: parameters that turn into effective weights on the way in and into a delta at the end."""
+"""What a method trains: parameters that give effective weights in the forward pass and a delta at the end."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,15 +17,15 @@ from stencilnet.masks.real import RealTask
 class Trainable(nn.Module, ABC):
     """The parameters of one training, over shared weights that it never writes.
 
-    Frozen weights are Parameters without gradient rather than buffers, so that distributed training does not send
-    them round at every step. Buffers of the network (batch-norm statistics) are copied: training mode updates the
-    copies, and the delta carries what changed.
+    Frozen weights are parameters without gradient rather than buffers, so that distributed training does not
+    broadcast them at every step. Buffers of the network (batch-norm statistics) are copied: training mode updates the
+    copies, and the delta stores them.
 
     Args:
         shared: State dict of the backbone without its head.
-        buffers: Those of its keys that are buffers.
-        head: The task's fresh head, by state-dict key.
-        trained: Those of its keys that are trained as they are, from where they are.
+        buffers: Keys of `shared` that are buffers.
+        head: The task's initial head, by state-dict key.
+        trained: Keys of `shared` that are trained directly, from their values there.
     """
 
     def __init__(
@@ -52,16 +52,17 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def groups(self) -> dict[str, list[nn.Parameter]]:
-        """Return the trained parameters by role, which learning rates go by.
+        """Return the trained parameters by role; learning rates are set per role.
 
         Roles are ``mask``, ``norm``, ``weight`` and ``head``.
         """
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:
-        """Return effective weights for every state-dict key, differentiable in the trained parameters alone.
+        """Return effective weights for every state-dict key, differentiable in the trained parameters only.
 
-        They hold until a parameter changes: the next call may write over their memory, as an optimiser over a weight's.
+        They are valid until a parameter changes: the next call may overwrite their memory, and an optimiser overwrites
+        trained weights.
         """
 
     @abstractmethod
@@ -70,7 +71,7 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def shared(self) -> dict[str, Tensor]:
-        """Return the shared weights as this training leaves them, on the CPU (unchanged unless it moves them)."""
+        """Return the shared weights after this training, on the CPU (unchanged unless it moves them)."""
 
     def after_step(self, step: int, steps: int) -> None:
         """Called after each optimiser step, on every device of a training.
@@ -82,26 +83,26 @@ class Trainable(nn.Module, ABC):
 
     @property
     def selectable(self) -> bool:
-        """Whether it stands for a task as it is now, so that an evaluation may select it."""
+        """Whether its current state is a complete task, so that an evaluation may select it."""
         return True
 
     def status(self) -> dict[str, float]:
-        """Return what training curves show of it beside losses, by name."""
+        """Return values that training curves show beside losses, by name."""
         return {}
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What beside its tensors decides how it trains, by name: a training is resumed with the same alone."""
+        """Values other than tensors that affect training, by name; a training can be resumed only with equal ones."""
         return {}
 
     def head_delta(self) -> TaskDelta:
-        """Return the head alone: what a task keeps for itself when its weights become the shared ones."""
+        """Return a delta of the head alone: what the task keeps of its own when its weights become the shared ones."""
         return TaskDelta(
             {name: Replace(_stored(t)) for name, t in self._own_tensors().items() if name in self._head_names}
         )
 
     def _moved_shared(self) -> dict[str, Tensor]:
-        """Return the shared weights with the effective ones, and the running statistics, put in."""
+        """Return the shared weights, replaced by the effective weights and running statistics."""
         weights = self.weights()
         return {name: _stored(weights[name]) for name in self._shared_names}
 
@@ -109,7 +110,7 @@ class Trainable(nn.Module, ABC):
         return dict(zip(self._frozen_names, self._frozen, strict=True))
 
     def _own_tensors(self) -> dict[str, Tensor]:
-        """Return what the task has of its own, whole: trained weights, running statistics, head."""
+        """Return the task's own tensors: trained weights, running statistics, head."""
         buffers = dict(self.named_buffers(recurse=False))
         running = {name: buffers[f"_buffer_{position}"] for position, name in enumerate(self._buffer_names)}
         moved = dict(zip(self._trained_names, self._trained, strict=True))
@@ -120,20 +121,20 @@ class Trainable(nn.Module, ABC):
 
 
 class Masks(Trainable):
-    """A real mask over each named weight, and the head (the paper, Sec. 3); norms of its own, if asked for.
+    """A real mask over each named weight, and the head (the paper, Sec. 3); optionally the task's own norms.
 
-    A weight whose score is above the threshold is kept, another is zero. Real masks are float32 whatever the weights
-    are: near 0.01 a step of Adam is lost in half precision.
+    A weight is kept if its score is above the threshold, and zero otherwise. Real masks are float32 whatever the dtype
+    of the weights: near 0.01, half precision would lose a step of Adam.
 
-    Selected weights are kept from call to call; see `Selection` on what has to be told of a change.
+    Selected weights are cached between calls; see `Selection` for changes that it cannot detect.
 
     Args:
         shared: State dict of the backbone without its head.
-        buffers: Those of its keys that are buffers.
-        head: Where the task's head starts, by state-dict key.
+        buffers: Keys of `shared` that are buffers.
+        head: The task's initial head, by state-dict key.
         masked: Keys of the weights to mask.
-        norms: Keys of the scales and shifts to train as they are.
-        start: Where scores start, by key; 1e-2 for all if None.
+        norms: Keys of the scales and shifts to train directly; none by default.
+        start: Initial scores by key; None (default) starts all at 1e-2.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class Masks(Trainable):
         return weights | self._own_tensors()
 
     def delta(self) -> TaskDelta:
-        """Return one packed mask a weight, and the task's own tensors."""
+        """Return one packed mask per masked tensor, and the task's own tensors."""
         masks = zip(self._masked_names, self._bits(), strict=True)
         entries: dict[str, Entry] = {name: Select(BitMask.pack(bits.cpu())) for name, bits in masks}
         return TaskDelta(entries | self._own_entries())
@@ -182,7 +183,7 @@ class Masks(Trainable):
         return RealTask(scores, {name: _stored(tensor) for name, tensor in self._own_tensors().items()})
 
     def shared(self) -> dict[str, Tensor]:
-        """Return the shared weights, which this training does not touch."""
+        """Return the shared weights, which this training does not change."""
         kept = self._frozen_weights() | self._before
         return {name: _stored(kept[name]) for name in self._shared_names}
 
@@ -201,7 +202,7 @@ class Masks(Trainable):
         return self.numel - (int(torch.stack(ones).sum()) if ones else 0)
 
     def flips(self) -> int:
-        """Return how many weights have another bit now than at the start."""
+        """Return how many bits differ from those at the start."""
         if self._first is None:  # all started as ones
             return self.zeros()
         pairs = zip(self._bits(), self._first, strict=True)
@@ -216,8 +217,8 @@ class Weights(Trainable):
 
     Args:
         shared: State dict of the backbone without its head, where training starts.
-        buffers: Those of its keys that are buffers.
-        head: The task's fresh head, by state-dict key.
+        buffers: Keys of `shared` that are buffers.
+        head: The task's initial head, by state-dict key.
         trained: Keys of the weights to train; the others are frozen.
     """
 
@@ -234,20 +235,20 @@ class Weights(Trainable):
         return TaskDelta(self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:
-        """Return the shared weights with the trained ones, and the running statistics, put in."""
+        """Return the shared weights, replaced by the trained ones and the running statistics."""
         return self._moved_shared()
 
 
 class Free(Trainable):
     """Plain training of some elements of the named weights, and of the head; all others are frozen.
 
-    Frozen elements come in by `where`, so that nothing can move them: not momentum, not weight decay.
+    Frozen elements are taken from `shared` by `where`, so that neither momentum nor weight decay can move them.
 
     Args:
         shared: State dict of the backbone without its head, where training starts.
-        buffers: Those of its keys that are buffers.
-        head: The task's fresh head, by state-dict key.
-        free: Which elements to train, bool, by the keys of their weights.
+        buffers: Keys of `shared` that are buffers.
+        head: The task's initial head, by state-dict key.
+        free: Bool masks of the elements to train, by the keys of their weights.
     """
 
     def __init__(
@@ -267,7 +268,7 @@ class Free(Trainable):
         return {"weight": list(self._moving), "head": list(self._head)}
 
     def weights(self) -> dict[str, Tensor]:
-        """Return weights whose free elements are trained, frozen weights, and the task's own tensors."""
+        """Return the weights with trained elements, the frozen weights and the task's own tensors."""
         frozen = self._frozen_weights()
         return frozen | self._freed(frozen) | self._own_tensors()
 
@@ -278,7 +279,7 @@ class Free(Trainable):
         return TaskDelta(entries | self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:
-        """Return the shared weights with the free elements, and the running statistics, put in."""
+        """Return the shared weights, replaced by the trained elements and the running statistics."""
         return self._moved_shared()
 
     def _freed(self, frozen: Mapping[str, Tensor]) -> dict[str, Tensor]:

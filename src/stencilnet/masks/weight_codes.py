@@ -1,4 +1,4 @@
-"""What tasks of one kind are compared by: what each says about a shared weight, as one small integer."""
+"""Codes of what a task does to each shared weight, one small integer each; tasks of one kind are compared by them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class WeightCodes:
-    """A small integer for each of a layer's shared weights.
+    """One small integer per shared weight of a layer.
 
     Attributes:
-        kind: The entry's kind; the same code means something else in another.
-        neutral: The code that leaves its weight as it is.
+        kind: The entry's kind; the same code means something else in another kind.
+        neutral: The code that leaves a weight unchanged.
         shape: Shape of the weight.
-        read: Returns the codes, int8 of that shape, not to be written to. What is stored packed is unpacked anew at
-            each call, so that many tasks take no more memory than they are stored in.
+        read: Returns the codes, int8 of that shape, read-only. Packed codes are unpacked at each call, so that many
+            tasks take no more memory than their packed form.
     """
 
     kind: str

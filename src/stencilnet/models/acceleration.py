@@ -1,4 +1,4 @@
-"""Which fast paths a device has: bfloat16 arithmetic, and graphs that `torch.compile` makes."""
+"""Which fast paths a device has: bfloat16 arithmetic and `torch.compile`."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -11,12 +11,12 @@ from torch import Tensor
 logger = logging.getLogger(__name__)
 
 _BF16 = ("avx512_bf16", "amx_bf16", "bf16")
-"""What `torch.cpu.get_capabilities` calls bfloat16 arithmetic: on x86, as a tile unit, on Arm."""
+"""Names of bfloat16 arithmetic in `torch.cpu.get_capabilities`: x86, x86 with tiles, Arm."""
 
 
 @cache
 def has_fast_bf16(device: str) -> bool:
-    """Return whether a device computes in bfloat16 itself; others imitate it, many times slower than float32.
+    """Return whether a device supports bfloat16 natively; others emulate it, many times slower than float32.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``.
@@ -30,9 +30,9 @@ def has_fast_bf16(device: str) -> bool:
 
 @cache
 def can_compile(device: str) -> bool:
-    """Return whether `torch.compile` works on a device: tried once, on a small function; if not, it is logged why.
+    """Return whether `torch.compile` works on a device. It is tried once, on a small function; a failure is logged.
 
-    It needs a C++ compiler and Python's headers on a CPU, Triton on CUDA, and a folder to write to.
+    It needs a C++ compiler and Python's headers on a CPU, Triton on CUDA, and a writable folder.
 
     Args:
         device: ``cpu``, ``cuda`` or ``mps``.
@@ -41,7 +41,7 @@ def can_compile(device: str) -> bool:
         return False
     try:
         torch.compile(_probe)(torch.ones(8, device=device))
-    except (RuntimeError, OSError) as error:  # whichever part of its chain fails; a cache that cannot be written
+    except (RuntimeError, OSError) as error:  # from any part of its toolchain; OSError from an unwritable cache
         reason = str(error).strip().partition("\n")[0]
         logger.warning("torch.compile does not work here, so nothing is compiled, which is slower: %s", reason)
         return False

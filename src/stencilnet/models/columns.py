@@ -1,4 +1,4 @@
-"""Running a network by a task's whole weights: one column, or the columns of a progressive net (Rusu et al. 2016)."""
+"""Runs a network with a task's full weights: one column, or the columns of a progressive net (Rusu et al. 2016)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,20 +10,20 @@ from torch.func import functional_call
 from stencilnet.masks import lateral_of, split_columns
 
 Tap = Callable[[str, Tensor, Tensor], Tensor]
-"""What a backbone with levels hands each of them to: the layer's name, its input and its output. It goes on with what
-it is given back."""
+"""Called by a backbone at each of its levels with the layer's name, input and output; the backbone continues with the
+tensor that it returns."""
 
 ColumnFunction = Callable[[Tensor, Tap], Tensor]
 Adapters = Mapping[int, Mapping[str, Tensor]]
-"""1x1 convolutions into a column, by the place of the earlier column that they lead from, and by level."""
+"""1x1 convolutions into a column, by the place of the earlier column that they read, and by level."""
 
 
 def run(backbone: nn.Module, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
     """Return raw outputs ``(N, C, H, W)`` of images ``(N, 3, H, W)`` in [0, 1].
 
     Args:
-        backbone: Gives the graph of every column. Those with adapters need one that has levels, as the U-Net has.
-        weights: A task's, whole (`NetState.weights`).
+        backbone: The network of every column. Columns with adapters need one that has levels, such as the U-Net.
+        weights: A task's full weights (`NetState.weights`).
         images: The images.
     """
     columns = split_columns(weights)
@@ -48,7 +48,7 @@ def _call(backbone: nn.Module, weights: dict[str, Tensor], images: Tensor, tap: 
 def split_laterals(
     weights: Mapping[str, Tensor], places: Mapping[str, int]
 ) -> tuple[dict[str, Tensor], dict[int, dict[str, Tensor]]]:
-    """Return a column's own weights and its adapters, given the places of earlier columns by their tasks."""
+    """Return a column's own weights and its adapters; `places` holds the places of earlier columns by task."""
     plain: dict[str, Tensor] = {}
     laterals: dict[int, dict[str, Tensor]] = {}
     for key, tensor in weights.items():
@@ -63,8 +63,8 @@ def split_laterals(
 def through(columns: Sequence[ColumnFunction], adapters: Sequence[Adapters], images: Tensor) -> Tensor:
     """Run columns one after another and return the last one's output.
 
-    What a column's level is given goes, through an adapter, into the same level of a later column beside the layer's
-    own output, before its norm.
+    An adapter maps the input of a column's level into the same level of a later column, where it is added to the
+    layer's output, before its norm.
     """
     given: list[dict[str, Tensor]] = []
     for column, laterals in zip(columns, adapters, strict=True):
@@ -90,11 +90,11 @@ def _join(
 
 
 class Columns(nn.Module):
-    """Columns as one plain module, the last of which answers. Several threads may run it at once.
+    """Columns as one plain module that returns the last one's output. Several threads may run it at once.
 
     Args:
         columns: Modules of one class, with levels, in the order of running.
-        adapters: What leads into each of them.
+        adapters: The adapters into each of them.
     """
 
     def __init__(self, columns: Sequence[nn.Module], adapters: Sequence[Adapters]) -> None:

@@ -1,4 +1,4 @@
-"""Which of a backbone's tensors are what: masked weights, norms, decoder, head. And fresh ones to start from."""
+"""The roles of a backbone's tensors (masked weights, norms, decoder, head), and newly drawn tensors."""
 
 import copy
 from collections.abc import Iterable
@@ -26,16 +26,16 @@ class Layout:
     """State-dict keys of a backbone by role, each tuple in network order.
 
     Attributes:
-        masked: Convolution, transposed-convolution and linear weights outside the head. Not biases, not norms.
+        masked: Convolution, transposed-convolution and linear weights outside the head, without biases and norms.
         norms: Scales and shifts of normalisation layers outside the head; empty where norms have none.
         decoder: Parameters and buffers of the decoder, biases and norms included.
-        parameters: All parameters outside the head, but for the U-Net's `fixed`: what a method trains that trains the
-            network whole.
+        parameters: All parameters outside the head except the U-Net's `fixed`: those that training the whole network
+            trains.
         buffers: Buffers outside the head (batch-norm statistics).
         head: Keys of the head.
-        inert: Those of `parameters` that do nothing: the U-Net's biases before a norm. Empty for others.
-        levels: Names of the layers that the backbone hands to a tap (`models.columns`): those of the U-Net; empty for
-            others.
+        inert: Those of `parameters` that have no effect: the U-Net's biases before a norm. Empty for other networks.
+        levels: Names of the layers at which the backbone calls a tap (`models.columns`): those of the U-Net; empty for
+            other networks.
     """
 
     masked: tuple[str, ...]
@@ -57,7 +57,7 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
         decoder: Prefixes of the decoder's keys; may be empty.
 
     Raises:
-        ValueError: If there is no such head, a decoder prefix names nothing, or two names share one parameter.
+        ValueError: If there is no such head, a decoder prefix matches nothing, or two names share one parameter.
         TypeError: If the head is not one convolution or linear layer, or `decoder` is one string.
     """
     _head_module(backbone, head)
@@ -72,7 +72,7 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
         if not any(name.startswith(prefix) for name in trunk):
             raise ValueError(
                 f"Expected the decoder prefix `{prefix}` to name parameters of {type(backbone).__name__}, "
-                "but none starts so. Name its own, or pass `decoder=()` for a backbone without one."
+                "but none starts with it. Name its own, or pass `decoder=()` for a backbone without one."
             )
     modules = dict(backbone.named_modules())
     masked = {f"{name}.weight" for name, module in modules.items() if isinstance(module, _MASKABLE)}
@@ -114,14 +114,14 @@ def fresh_head(backbone: nn.Module, head: str, channels: int, generator: torch.G
 
 
 def fresh_weights(backbone: nn.Module, head: str, seed: int) -> dict[str, Tensor]:
-    """Draw new weights for the whole backbone but its head, by state-dict key, each layer by its own rule.
+    """Draw new weights for the whole backbone except its head, by state-dict key, with each layer's own initialisation.
 
     Raises:
         TypeError: If a layer with parameters or buffers of its own has no ``reset_parameters``.
     """
     fresh = copy.deepcopy(backbone).cpu()
     with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed every accelerator, for good
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed every accelerator
         for name, module in fresh.named_modules():
             if not [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
                 continue
@@ -141,7 +141,7 @@ def _refuse_tied(backbone: nn.Module) -> None:
         if other != name:
             raise ValueError(
                 f"Expected every parameter of {type(backbone).__name__} to have one name, but `{other}` and `{name}` "
-                "are one. A delta is by name: untie them."
+                "are the same. Deltas need unique names: untie them."
             )
 
 

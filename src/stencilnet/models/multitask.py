@@ -25,17 +25,17 @@ from stencilnet.models.unet import DECODER, UNet
 class MultiTaskNet(nn.Module):
     """A frozen backbone and its tasks. The backbone knows nothing of masks or tasks.
 
-    Not for several threads on one object: `torch.func.functional_call` swaps the module's tensors while it runs.
-    Materialise a task for that.
+    One object is not thread-safe, since `torch.func.functional_call` swaps the module's tensors while it runs.
+    Materialise a task to run it from several threads.
 
     Args:
-        backbone: Any network ``(N, 3, H, W) -> (N, C, ...)``; taken over and frozen, not copied.
+        backbone: Any network ``(N, 3, H, W) -> (N, C, ...)``; it is not copied, and is frozen.
         head: Name of its last layer, which every task replaces by its own.
-        decoder: Prefixes of the decoder's keys, for the decoder baseline; None for the U-Net's own.
+        decoder: Prefixes of the decoder's keys, for the decoder baseline; None (default) for the U-Net's own.
         deltas: Tasks learned so far, by name, in order; may load lazily.
         records: Their descriptions, by name.
-        memory: Tensors that learning further tasks needs and running none does; in no bundle.
-        stored: How a bundle stores the backbone, whose weights have been rounded to that.
+        memory: Tensors needed to learn further tasks but not to run any; bundles never contain them.
+        stored: The form in which a bundle stores the backbone, whose weights have been rounded to it.
 
     Raises:
         ValueError: If `head` or `decoder` do not fit the backbone.
@@ -75,10 +75,10 @@ class MultiTaskNet(nn.Module):
         return NetState(self._split()[0], self.deltas, self.memory, self.stored)
 
     def with_state(self, state: NetState, records: Mapping[str, TaskRecord]) -> "MultiTaskNet":
-        """Return a net over the same kind of backbone in another state; this one stays as it is.
+        """Return a network with the same kind of backbone in another state; this one does not change.
 
         Raises:
-            DeltaError: If the state's shared weights are not those of such a backbone.
+            DeltaError: If the state's shared weights do not fit this backbone.
         """
         own = {name: (tensor.shape, tensor.dtype) for name, tensor in self._split()[0].items()}
         given = {name: (tensor.shape, tensor.dtype) for name, tensor in state.shared.items()}
@@ -105,14 +105,14 @@ class MultiTaskNet(nn.Module):
         return fresh_head(self.backbone, self.head, channels, generator)
 
     def fresh_weights(self, seed: int) -> dict[str, Tensor]:
-        """Draw new weights for everything but the head, by state-dict key."""
+        """Draw new weights for everything except the head, by state-dict key."""
         return fresh_weights(self.backbone, self.head, seed)
 
     def check(self, delta: TaskDelta) -> None:
         """Refuse a delta that does not fit this backbone.
 
         Raises:
-            DeltaError: If a key, shape or dtype does not fit, or the head is not there whole.
+            DeltaError: If a key, shape or dtype does not fit, or part of the head is missing.
         """
         delta.check(*self._split())
 
@@ -133,7 +133,7 @@ class MultiTaskNet(nn.Module):
         if x.dim() != 4 or x.shape[1] != 3:
             raise ValueError(f"Expected argument `x` to be images (N, 3, H, W), but got shape {tuple(x.shape)}.")
         weights = self._checked_weights(task, self._columns(task))
-        self.backbone.eval()  # net.train() must not let a finished task's running statistics move
+        self.backbone.eval()  # after net.train(), finished tasks' running statistics would change
         return run(self.backbone, weights, x)
 
     def materialize(self, task: str) -> nn.Module:
@@ -152,11 +152,11 @@ class MultiTaskNet(nn.Module):
         return modules[0] if len(modules) == 1 else Columns(modules, [adapters for _, adapters in parts]).eval()
 
     def _folded(self, delta: TaskDelta, weights: Mapping[str, Tensor]) -> nn.Module:
-        """Return a module of a delta's own weights, without adapters."""
-        # What an entry computes is new already; the rest is the backbone's or the delta's own.
+        """Return a module with a task's own weights, without adapters."""
+        # Tensors that an entry computes are new already; the others belong to the backbone or the delta.
         new = {name for name, entry in delta.entries.items() if not isinstance(entry, Replace)}
         own = {name: t if name in new else t.clone() for name, t in weights.items()}
-        # What deepcopy finds in its memo it takes instead of copying.
+        # deepcopy takes objects from its memo instead of copying them.
         memo: dict[int, Tensor] = {
             id(parameter): nn.Parameter(own[name], requires_grad=False)
             for name, parameter in self.backbone.named_parameters()
@@ -167,19 +167,19 @@ class MultiTaskNet(nn.Module):
         return module.eval()
 
     def switch(self, module: nn.Module, task: str) -> None:
-        """Turn a module that `materialize` made, of whatever task, into another task's: the same bytes, in place.
+        """Turn a module that `materialize` made for any task into another task's, in place, with the same bytes.
 
-        At about the speed of copying the weights; memory is taken only for a head of another shape. What is refused
-        leaves the module as it was. No other thread may run it meanwhile.
+        This takes about as long as copying the weights, and memory only for a head of another shape. An error leaves
+        the module unchanged. No other thread may run it meanwhile.
 
         Args:
-            module: Where `materialize` put it: on the backbone's device, in its dtypes.
+            module: A module made by `materialize`, on the backbone's device, with its dtypes.
             task: The task that it becomes.
 
         Raises:
             DeltaError: If there is no such task, or its delta does not fit.
-            ValueError: If `module` is not one that `materialize` made of this net, or the task is a progressive net's,
-                which runs other columns too.
+            ValueError: If `materialize` of this network did not make `module`, or the task belongs to a progressive
+                network and runs other columns too.
         """
         delta = self._delta(task)
         if delta.needs:
@@ -225,7 +225,7 @@ class MultiTaskNet(nn.Module):
         return self.deltas[task]
 
     def _columns(self, task: str) -> dict[str, TaskDelta]:
-        """Return a task's delta and those that it needs, each read once."""
+        """Return the deltas of a task and of the tasks that it needs, each read once."""
         delta = self._delta(task)
         return {task: delta} | {need: self.deltas[need] for need in delta.needs if need in self.deltas}
 
@@ -238,7 +238,7 @@ class MultiTaskNet(nn.Module):
                 f"Expected a U-Net for `{task}`, whose adapters are at its levels, but got a "
                 f"{type(self.backbone).__name__}. Is it another backbone's task?"
             )
-        # A delta rests where it was made or loaded; the head has no shared weight whose device it could follow.
+        # A delta stays on the device where it was made or loaded; the head has no shared weight to follow.
         devices = {name: tensor.device for name, tensor in (shared | head).items()}
         weights = whole_weights(task, columns, shared)
         return {name: tensor.to(devices[backbone_key(name)]) for name, tensor in weights.items()}
@@ -250,7 +250,7 @@ class MultiTaskNet(nn.Module):
 
 
 def _resize(head: nn.Module, channels: int) -> None:
-    """Tell a head how many output channels its tensors have."""
+    """Set a head's number of output channels to that of its tensors."""
     if isinstance(head, nn.Conv2d):
         head.out_channels = channels
     elif isinstance(head, nn.Linear):

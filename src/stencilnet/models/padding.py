@@ -1,11 +1,11 @@
-"""Sides the U-Net can halve four times: pad on the way in, crop on the way out."""
+"""Pads images to sides that the U-Net can halve four times, and crops its outputs."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
 MULTIPLE = 16
 LEAST = 32
-"""16 would leave a 1x1 bottleneck, which instance normalisation cannot normalise."""
+"""Least padded side. A side of 16 would leave a 1x1 bottleneck, which instance normalisation cannot normalise."""
 
 
 def padded_side(side: int) -> int:
@@ -20,16 +20,16 @@ def _pad_axis(x: Tensor, *, axis: int) -> Tensor:
         return x
     before, after = total // 2, total - total // 2
     amounts = (before, after, 0, 0) if axis == 3 else (0, 0, before, after)
-    # Reflection cannot add as much as the side is long.
+    # Reflection can only add less than the side's length.
     return F.pad(x, amounts, mode="reflect" if after < side else "replicate")
 
 
 def pad(x: Tensor) -> Tensor:
-    """Pad ``(N, C, H, W)`` evenly on both sides to multiples of 16, at least 32: reflected, else replicated."""
+    """Pad ``(N, C, H, W)`` evenly on both sides to multiples of 16, at least 32, by reflection, else by replication."""
     return _pad_axis(_pad_axis(x, axis=2), axis=3)
 
 
 def crop(x: Tensor, height: int, width: int) -> Tensor:
-    """Cut the middle ``(N, C, height, width)`` out again: the inverse of `pad`."""
+    """Crop the middle ``(N, C, height, width)``: the inverse of `pad`."""
     top, left = (x.shape[2] - height) // 2, (x.shape[3] - width) // 2
     return x[:, :, top : top + height, left : left + width]

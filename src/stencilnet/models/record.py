@@ -1,4 +1,4 @@
-"""What a task is, beside what it changes: the plain data that a bundle keeps as ``task.json``."""
+"""The description of a task, as the plain data that a bundle keeps in ``task.json``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ class TaskRecord:
     Attributes:
         kind: Task kind, as in a config (``segmentation``, ``colorization``, ...).
         channels: Output channels of the head.
-        method: What it was learned by (``piggyback``, ``scratch``, ...); ``backbone`` for the first task.
-        settings: Fields of the task kind (classes, palette, ...): with `kind`, enough to make inputs and pictures.
+        method: The method that learned it (``piggyback``, ``scratch``, ...); ``backbone`` for the first task.
+        settings: Fields of the task kind (classes, palette, ...); with `kind`, enough to make inputs and pictures.
         recipe: How it was trained (steps, batch, learning rates, ...).
-        metrics: Values on validation data at the selected step, by metric name; they may be infinite or NaN, which JSON
-            writes as the strings ``inf``, ``-inf`` and ``nan``.
-        provenance: Seed, parent state, versions, hardware, date: whatever tells where the numbers come from.
+        metrics: Values on validation data at the selected step, by metric name. Infinite and NaN values are written to
+            JSON as the strings ``inf``, ``-inf`` and ``nan``.
+        provenance: Origin of the numbers: seed, parent state, versions, hardware, date.
     """
 
     kind: str

@@ -1,4 +1,4 @@
-"""The paper's U-Net, pinned by the sizes of its Table 2 (56.4 MB whole, 20.5 MB decoder, 1.8 MB a mask)."""
+"""The paper's U-Net, pinned by the sizes in its Table 2 (56.4 MB whole, 20.5 MB decoder, 1.8 MB per mask)."""
 
 from typing import Literal, get_args
 
@@ -15,7 +15,7 @@ DECODER = ("up6", "conv6", "up7", "conv7", "up8", "conv8", "up9", "conv9")
 """Prefixes of the decoder's state-dict keys."""
 
 LEVELS = ("conv2_1", "conv3_1", "conv4_1", "conv5_1", "conv6_1", "conv7_1", "conv8_1", "conv9_1")
-"""The first layer of every level but the first, whose input is the picture itself."""
+"""The first layer of every level except the first level, whose input is the picture itself."""
 
 _DECODER_NORMS = ("norm6", "norm7", "norm8", "norm9")
 
@@ -37,14 +37,14 @@ class UNet(nn.Module):
     Args:
         width: Channels of the first level; the paper's is 64.
         channels: Output channels of the head.
-        norm: ``instance``, the paper's, has no weights of its own. ``affine`` adds a scale and a shift for each channel
-            (``norm1_1`` ... ``norm9_2``; 1 and 0 at first), which tasks may have of their own: 31 KiB at width 64.
-            ``own`` adds them for that alone: nothing that is trained for all tasks moves them, so that what these share
-            is the paper's network.
-            Neither has running statistics: both are the same in training and evaluation, at any batch size.
+        norm: ``instance``, the paper's and the default, has no weights. ``affine`` adds a scale and a shift per channel
+            (``norm1_1`` ... ``norm9_2``; initially 1 and 0), of which tasks may have their own: 31 KiB at width 64.
+            ``own`` adds them only as tasks' own: training of shared weights leaves them unchanged, so that the shared
+            network is the paper's.
+            No choice has running statistics: training and evaluation give the same, at any batch size.
 
     Raises:
-        ValueError: If `width` or `channels` is not positive, or there is no such `norm`.
+        ValueError: If `width` or `channels` is not positive, or `norm` is unknown.
     """
 
     def __init__(self, width: int = 64, channels: int = 81, norm: Norm = "instance") -> None:
@@ -78,23 +78,23 @@ class UNet(nn.Module):
 
     @property
     def decoder(self) -> tuple[str, ...]:
-        """Prefixes of this network's own decoder, norms included where they are trained with it."""
+        """Prefixes of this network's decoder, including norms if they are trained with it."""
         return (*DECODER, *_DECODER_NORMS) if self.norm == "affine" else DECODER
 
     @property
     def fixed(self) -> tuple[str, ...]:
-        """Keys of parameters that are trained for a task of its own alone."""
+        """Keys of parameters that are trained only as a task's own."""
         names = [name for name, _ in self.named_parameters() if name.startswith("norm")]
         return tuple(names) if self.norm == "own" else ()
 
     @property
     def inert(self) -> tuple[str, ...]:
-        """Keys of biases that do nothing, since the norm behind them takes any constant away again."""
+        """Keys of biases that have no effect, since the norm after them removes any constant."""
         return tuple(name for name, _ in self.named_parameters() if name.startswith("conv") and name.endswith("bias"))
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """Layers that `forward` hands to a tap."""
+        """Layers at which `forward` calls a tap."""
         return LEVELS
 
     def _norm(self, channels: int) -> nn.InstanceNorm2d:
@@ -105,10 +105,10 @@ class UNet(nn.Module):
 
         Args:
             x: Images ``(N, 3, H, W)`` in [0, 1], any H and W.
-            tap: Is handed every level of `LEVELS`, for progressive networks (`columns`).
+            tap: Called at every level of `LEVELS`, for progressive networks (`columns`); none by default.
 
         Returns:
-            Raw outputs ``(N, channels, H, W)``: no activation.
+            Raw outputs ``(N, channels, H, W)``, without activation.
         """
         height, width = x.shape[2:]
         *skips, x = self.encode(pad(x), tap)
@@ -120,7 +120,7 @@ class UNet(nn.Module):
         """Return the features of the five encoder levels, finest first, each ``(N, channels, H / 2^k, W / 2^k)``.
 
         Args:
-            x: Images ``(N, 3, H, W)`` in [0, 1]; sides multiples of 16, at least 32 (see `padding.pad`).
+            x: Images ``(N, 3, H, W)`` in [0, 1]; sides are multiples of 16, at least 32 (see `padding.pad`).
             tap: As for `forward`.
         """
         features = [self._level("1", x, None)]
@@ -129,7 +129,7 @@ class UNet(nn.Module):
         return features
 
     def _level(self, level: str, x: Tensor, tap: Tap | None) -> Tensor:
-        """Run two convolutions, each with its norm and ReLU; a tap is handed the first."""
+        """Run two convolutions, each with its norm and ReLU; the tap is called at the first."""
         layer = f"conv{level}_1"
         out = self.get_submodule(layer)(x)
         x = F.relu(self.get_submodule(f"norm{level}_1")(out if tap is None else tap(layer, x, out)))

@@ -7,14 +7,14 @@ HEAD = "classifier.6"
 """Name of the head: the last fully connected layer."""
 
 LEAST = 32
-"""Least side of an image, in pixels: five poolings leave one pixel of it."""
+"""Least side of an image in pixels: five poolings reduce it to one pixel."""
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's R, G and B in [0, 1]: what torchvision's weights were trained with."""
+"""Mean and standard deviation of ImageNet's R, G and B in [0, 1], as used to train torchvision's weights."""
 
 
 class VGG16(nn.Module):
-    """Torchvision's VGG16 (Simonyan & Zisserman 2015), with its own state-dict keys, on plain RGB in [0, 1].
+    """Torchvision's VGG16 (Simonyan & Zisserman 2015) with torchvision's state-dict keys, on plain RGB in [0, 1].
 
     ``MultiTaskNet(VGG16(), head="classifier.6", decoder=())``: masks lie over the convolutions and over the first two
     fully connected layers, as in the original Piggyback.
@@ -28,7 +28,7 @@ class VGG16(nn.Module):
 
     def __init__(self, channels: int = 1000) -> None:
         super().__init__()
-        from torchvision.models import vgg16  # here: what runs a U-Net's bundle needs no torchvision
+        from torchvision.models import vgg16  # imported here, since running a U-Net's bundle needs no torchvision
 
         if channels < 1:
             raise ValueError(f"Expected `channels` to be at least 1, but got {channels}.")
@@ -41,29 +41,29 @@ class VGG16(nn.Module):
         """Run the network.
 
         Args:
-            x: Images ``(N, 3, H, W)`` in [0, 1], sides of at least 32; it was designed for 224.
+            x: Images ``(N, 3, H, W)`` in [0, 1], with sides of at least 32; the network was designed for 224.
 
         Returns:
             Logits ``(N, channels)``.
 
         Raises:
-            ValueError: If the images are smaller.
+            ValueError: If a side is smaller.
         """
         if min(x.shape[-2:]) < LEAST:
             raise ValueError(
                 f"Expected images of at least {LEAST}x{LEAST} px for VGG16, but got {x.shape[-1]}x{x.shape[-2]} px. "
                 "Use larger ones."
             )
-        # By numbers, not by a tensor: it would be a buffer, which is neither trained nor stored.
+        # Plain numbers: a tensor would be a buffer, which is neither trained nor stored.
         x = torch.stack([(x[:, i] - MEAN[i]) / STD[i] for i in range(3)], dim=1)
         logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 
 
 def layer_names(backbone: nn.Module) -> dict[str, str]:
-    """Return what papers call the masked layers (``conv1_1`` ... ``fc7``), by the keys of their weights.
+    """Return the masked layers' names in the literature (``conv1_1`` ... ``fc7``), by the keys of their weights.
 
-    Empty for another network, whose layers go by their own names.
+    Empty for other networks, whose layers keep their own names.
     """
     if not isinstance(backbone, VGG16):
         return {}

@@ -1,4 +1,4 @@
-"""Running the tasks of a bundle: pictures in, pictures out."""
+"""Runs the tasks of a bundle on pictures."""
 
 from stencilnet.runtime.engine import Engine
 from stencilnet.runtime.forward import PRECISIONS

@@ -19,21 +19,21 @@ from stencilnet.tasks.task import DrawingTask, LabelTask, PictureTask, Task
 from stencilnet.text.shortening import listed
 
 DEVICES = ("cpu", "cuda", "mps")
-"""Types of devices that tasks run on."""
+"""Types of devices on which tasks run."""
 
 
 class Engine:
-    """Runs a bundle's tasks. Safe to share between threads: what runs is a plain module, with one task folded in.
+    """Runs a bundle's tasks. Safe to share between threads: each task runs as a plain module with the task folded in.
 
-    At most `active` modules are kept, each of the backbone's size. A task without one is switched in place into the
-    module that was used least recently, at about the speed of copying the weights; it waits while all are running.
+    At most `active` modules are kept, each of the backbone's size. Another task is switched in place into the least
+    recently used module, at about the speed of copying the weights; it waits while all modules are running.
 
     Args:
         path: The bundle's folder.
-        device: Where to run, as PyTorch names it (``cpu``, ``cuda``, ``cuda:1``, ``mps``).
-        precision: One of `PRECISIONS`. On CUDA, ``float32`` goes by PyTorch's own TF32 settings, which this leaves be.
-        backbone: For a bundle over another architecture than `UNet`, see `stencilnet.bundle.load`.
-        active: How many tasks are kept ready to run.
+        device: PyTorch's name of the device (``cpu``, ``cuda``, ``cuda:1``, ``mps``); ``cpu`` by default.
+        precision: One of `PRECISIONS`. On CUDA, ``float32`` follows PyTorch's TF32 settings, which are not changed.
+        backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.bundle.load`.
+        active: Number of tasks kept ready to run; 8 by default.
 
     Raises:
         BundleError: If the bundle cannot be opened.
@@ -70,11 +70,11 @@ class Engine:
 
     @property
     def precision(self) -> str:
-        """What the precision came to: ``float32`` or ``bf16``, and ``compiled`` if so."""
+        """The precision in use: ``float32`` or ``bf16``, followed by ``compiled`` if compiled."""
         return self._forward.precision
 
     def record(self, task: str) -> TaskRecord:
-        """Return what a task is.
+        """Return a task's description.
 
         Raises:
             ValueError: If there is no such task.
@@ -87,10 +87,10 @@ class Engine:
         """Run a task on one picture of any size.
 
         Args:
-            image: A picture as Pillow holds it, or the file of one. Both give the same: a picture is turned by its
-                EXIF orientation and made RGB as a file would be (`stencilnet.tasks.images.upright_rgb`).
+            image: A Pillow picture, or a picture's file. Both give the same: a picture is rotated by its EXIF
+                orientation and converted to RGB like a file (`stencilnet.tasks.images.upright_rgb`).
             task: Name of the task.
-            drawing: Whether the picture is an edge drawing already, for tasks that else make one of a photo.
+            drawing: Whether the picture is already an edge drawing, for tasks that otherwise make one from a photo.
 
         Returns:
             A picture of the same size, RGB or indexed.
@@ -98,9 +98,9 @@ class Engine:
         Raises:
             BundleError: If the task's files are damaged.
             ImageError: If the file or the picture cannot be read.
-            TooLargeError: If the picture does not fit in memory. The engine goes on working: a smaller one may fit.
-            ValueError: If there is no such task, it gives labels, or the task takes no drawing. So are the errors
-                above: each is a ValueError.
+            TooLargeError: If the picture does not fit in memory. The engine stays usable: a smaller one may fit.
+            ValueError: If there is no such task, it outputs labels, or it takes no drawing. The errors above are
+                subclasses of ValueError.
         """
         made = self.picture_task(task)
         name = _name(image)
@@ -108,20 +108,20 @@ class Engine:
         return within_memory(lambda: made.to_image(self._output(tensor, task), tensor), _sized(name, tensor))
 
     def run_many(self, images: Sequence[Image.Image | str | Path], tasks: Sequence[str]) -> list[Image.Image]:
-        """Run a task on each of several pictures: grouped by task, so that every task is switched to once.
+        """Run a task on each of several pictures, grouped by task, so that each task is switched in once.
 
-        Pictures go one by one, so every output is that of `run`, bit for bit, and only one picture is in work.
+        Pictures run one by one, so every output equals that of `run`, bit for bit, and memory is that of one picture.
 
         Args:
-            images: Pictures of any size, or files, as `run` takes them.
-            tasks: As many names of tasks.
+            images: Pictures of any size, or their files, as for `run`.
+            tasks: Names of tasks, one per picture.
 
         Returns:
             The pictures, in the order of `images`.
 
         Raises:
-            BundleError, ImageError, TooLargeError: As `run` does.
-            ValueError: As `run` does, or if there are not as many tasks as images.
+            BundleError, ImageError, TooLargeError: As for `run`.
+            ValueError: As for `run`, or if there are not as many tasks as images.
         """
         if len(images) != len(tasks):
             raise ValueError(f"Expected as many tasks as images ({len(images)}), but got {len(tasks)}.")
@@ -129,7 +129,7 @@ class Engine:
         for place, task in enumerate(tasks):
             places.setdefault(task, []).append(place)
         for task in places:
-            self.picture_task(task)  # what is wrong with one is said before any runs
+            self.picture_task(task)  # raises before any task runs
         done = {place: self.run(images[place], task) for task, group in places.items() for place in group}
         return [done[place] for place in range(len(images))]
 
@@ -137,24 +137,24 @@ class Engine:
         """Label one picture of any size.
 
         Args:
-            image: A picture, or the file of one, as `run` takes it.
+            image: A picture, or a picture's file, as for `run`.
             task: Name of a classification task.
 
         Returns:
-            Every class and its probability, the likeliest first.
+            Every class and its probability, the most probable first.
 
         Raises:
             BundleError: If the task's files are damaged.
             ImageError: If the file or the picture cannot be read.
             TooLargeError: If the picture does not fit in memory.
-            ValueError: If there is no such task, or it gives pictures.
+            ValueError: If there is no such task, or it outputs pictures.
         """
         made = self._task(task)
         if not isinstance(made, LabelTask):
             raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
         name = _name(image)
         tensor = within_memory(lambda: task_input(made, image, drawing=False), name)
-        what = _sized(f"What the task sees of {name}", tensor)
+        what = _sized(f"The task's input from {name}", tensor)
         return within_memory(lambda: made.to_label(self._output(tensor, task)), what, "Free memory, or change device.")
 
     def forward(self, tensor: Tensor, task: str) -> Tensor:
@@ -165,11 +165,11 @@ class Engine:
             task: Name of the task.
 
         Returns:
-            ``(C, H, W)`` or, of a classification task, ``(K,)``; float32, on the CPU.
+            ``(C, H, W)``, or ``(K,)`` for a classification task; float32, on the CPU.
 
         Raises:
             BundleError: If the task's files are damaged.
-            TooLargeError: If memory runs out. The engine goes on working.
+            TooLargeError: If memory runs out. The engine stays usable.
             ValueError: If there is no such task.
         """
         return within_memory(lambda: self._output(tensor, task), _sized("The picture", tensor))
@@ -180,11 +180,11 @@ class Engine:
             return self._forward(module, tensor.unsqueeze(0), channels)[0].cpu()
 
     def picture_task(self, task: str) -> PictureTask:
-        """Return a task that makes pictures; its weights are not read.
+        """Return a task that outputs pictures; its weights are not read.
 
         Raises:
             BundleError: If its record is of another version.
-            ValueError: If there is no such task, or it gives labels.
+            ValueError: If there is no such task, or it outputs labels.
         """
         found = self._task(task)
         if not isinstance(found, PictureTask):
@@ -201,7 +201,7 @@ class Engine:
 
 
 def task_input(task: Task, image: Image.Image | str | Path, *, drawing: bool) -> Tensor:
-    """Turn a picture, or the file of one, into a task's input ``(3, H, W)``, float32 in [0, 1].
+    """Turn a picture, or a picture's file, into a task's input ``(3, H, W)``, float32 in [0, 1].
 
     Raises:
         ImageError: If the file or the picture cannot be read.
@@ -247,9 +247,9 @@ def _task_of(record: TaskRecord, path: Path, name: str) -> Task:
         raise
     except (ValueError, TypeError) as error:
         expected = "a kind and settings that this stencilnet knows"
-        remedy = "Install a newer stencilnet, or learn the task anew."
+        remedy = "Install a newer stencilnet, or learn the task again."
         raise BundleError(file, "a task that cannot be rebuilt", expected, f"this: {error}", remedy) from error
     if task.channels != record.channels:
         expected, got = f"{task.channels} channels by its settings", f"{record.channels}"
-        raise BundleError(file, "settings that do not fit the head", expected, got, "Learn the task anew.")
+        raise BundleError(file, "settings that do not fit the head", expected, got, "Learn the task again.")
     return task

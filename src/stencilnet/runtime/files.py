@@ -1,4 +1,4 @@
-"""From files to files: some threads read ahead and write behind while the network runs."""
+"""Runs tasks from files to files: other threads read and write files while the network runs."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from stencilnet.tasks.formats import format_of
 from stencilnet.tasks.task import PictureTask
 
 _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
-"""Formats that hold a palette; the others get the palette's colours."""
+"""Formats that support a palette; in others, pictures are written with the palette's colours."""
 
 _THREADS = 3
-"""Threads that read and write, beside the one that computes."""
+"""Threads that read and write files, beside the one that computes."""
 
 _AHEAD = 4
-"""Pictures that are read before their turn, and as many that may wait to be written: the bound on memory."""
+"""Pictures that are read ahead, and pictures that may wait to be written: this bounds memory."""
 
 
 def run_files(
@@ -30,14 +30,13 @@ def run_files(
 ) -> Iterator[tuple[Path, str | None]]:
     """Run one task over files; a bad file, or one that does not fit in memory, does not stop the others.
 
-    Some threads read ahead and write behind while the network runs. Whatever ends it, every output is whole or not
-    there.
+    Other threads read and write files while the network runs. However the run ends, every output is complete or absent.
 
     Yields:
-        Each input in the order of `planned`, and what was wrong with it or its output, or None.
+        Each input in the order of `planned`, with the error of it or its output, or None.
 
     Raises:
-        ValueError: If there is no such task, or it makes no pictures, before any file is read.
+        ValueError: If there is no such task, or it does not output pictures; before any file is read.
     """
     made = engine.picture_task(task)
     sources = iter(planned.items())
@@ -85,7 +84,7 @@ def _settled(problem: str) -> Future[str | None]:
 
 
 def _write(task: PictureTask, output: Tensor, tensor: Tensor, target: Path) -> str | None:
-    """Write one output; return what was wrong, or None."""
+    """Write one output; return the error's text, or None."""
     try:
         within_memory(lambda: _save(task.to_image(output, tensor), target), "The output")
     except (ValueError, OSError) as error:
@@ -94,14 +93,14 @@ def _write(task: PictureTask, output: Tensor, tensor: Tensor, target: Path) -> s
 
 
 def _save(image: Image.Image, target: Path) -> None:
-    """Write a picture whole or not at all."""
+    """Write a picture, atomically."""
     if image.mode == "P" and format_of(target) not in _INDEXED:
         image = image.convert("RGB")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target, sync=False) as file:
             if format_of(target) == "GIF":
-                image.save(file, optimize=False)  # else indices are numbered anew
+                image.save(file, optimize=False)  # optimising would renumber the indices
             else:
                 image.save(file)
     except OSError as error:

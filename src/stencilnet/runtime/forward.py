@@ -1,4 +1,4 @@
-"""How a module runs: in which numbers, and whether as a compiled graph."""
+"""Runs a module in a given precision, compiled or not."""
 
 import logging
 import threading
@@ -16,15 +16,15 @@ from stencilnet.models.padding import crop, pad
 logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bf16", "auto")
-"""Number formats of the forward pass. ``float32`` is exact; ``bf16`` is autocast: close, and slow on many CPUs;
-``auto`` is the fastest close one: a compiled graph where `torch.compile` works, bf16 where the device computes it."""
+"""Precisions of the forward pass. ``float32`` is exact. ``bf16`` is autocast: nearly exact, and slow on many CPUs.
+``auto`` is the fastest of nearly exact ones: compiled if `torch.compile` works, bf16 if the device supports it."""
 
 
 class Forward:
     """Runs modules of one backbone in one precision. Safe to share between threads.
 
     Args:
-        device: Where the modules are.
+        device: The modules' device.
         precision: One of `PRECISIONS`.
     """
 
@@ -38,7 +38,7 @@ class Forward:
 
     @property
     def precision(self) -> str:
-        """What it came to: ``float32`` or ``bf16``, and ``compiled`` if so."""
+        """The precision in use: ``float32`` or ``bf16``, followed by ``compiled`` if compiled."""
         return ("bf16" if self._bf16 else "float32") + (" compiled" if self._compiles else "")
 
     def __call__(self, module: nn.Module, images: Tensor, channels: int) -> Tensor:
@@ -46,10 +46,10 @@ class Forward:
 
         Args:
             module: A task's plain module.
-            images: ``(N, 3, H, W)`` float32 in [0, 1], anywhere.
+            images: ``(N, 3, H, W)`` float32 in [0, 1], on any device.
             channels: Output channels of the module's head.
         """
-        several = isinstance(module, Columns)  # another graph for each number of them
+        several = isinstance(module, Columns)  # each number of columns would need another graph
         run = self._graph(channels) if self._compiles and not several else _run
         with torch.inference_mode(), torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16):
             return run(module, images.to(self._device)).float()
@@ -68,20 +68,20 @@ def _run(module: nn.Module, images: Tensor) -> Tensor:
 
 
 def _compile(channels: int) -> Callable[[nn.Module, Tensor], Tensor]:
-    """Return `_run` as graphs that take weights and sides as inputs, so that they serve all tasks and sizes.
+    """Return `_run` compiled into graphs that take weights and sides as inputs, so that they serve all tasks and sizes.
 
-    torch.compile keeps at most 8 graphs a code object and runs the rest uncompiled. A head of another shape needs
-    another graph, so each gets a code object of its own; small pictures need some more, for below certain sizes
-    PyTorch takes other convolutions.
+    torch.compile keeps at most 8 graphs per code object and runs the rest uncompiled. A head of another shape needs
+    another graph, so each shape gets its own code object. Small pictures need further graphs, since PyTorch uses
+    other convolutions below certain sizes.
     """
     name = f"{_run.__name__}_{channels}"
     graph = torch.compile(FunctionType(_run.__code__.replace(co_name=name), globals(), name), dynamic=True)
 
     def run(module: nn.Module, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        padded = pad(images) if isinstance(module, UNet) else images  # outside, for each way to pad is a graph
-        padded = padded.clone()  # a graph also asks whether its input is a view, and made in inference mode
-        torch._dynamo.maybe_mark_dynamic(padded, (2, 3))  # two sides, not one if the first picture is square
+        padded = pad(images) if isinstance(module, UNet) else images  # outside, since each way to pad is a graph
+        padded = padded.clone()  # guards also check whether the input is a view or an inference tensor
+        torch._dynamo.maybe_mark_dynamic(padded, (2, 3))  # two sizes, even if the first picture is square
         output: Tensor = graph(module, padded)
         return crop(output, height, width) if isinstance(module, UNet) else output
 

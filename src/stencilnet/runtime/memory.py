@@ -1,4 +1,4 @@
-"""Memory that ran out: told from other failures, and turned into one clear error."""
+"""Recognises out-of-memory errors and turns them into one clear error."""
 
 import re
 from collections.abc import Callable
@@ -16,30 +16,30 @@ _PHRASES = (
     "alloc_failed",  # cuBLAS and cuDNN: CUBLAS_STATUS_ALLOC_FAILED
     "bad_alloc",  # C++, by way of PyTorch
 )
-"""What is in the text of errors for which PyTorch has no class of their own."""
+"""Phrases in the messages of out-of-memory errors for which PyTorch has no class."""
 
 
 class TooLargeError(ValueError):
-    """Memory ran out: says for what, how much was asked for, and the remedy. What runs next is not touched by it."""
+    """Out of memory; the message says for what, how much was requested, and the remedy. Later calls are unaffected."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error is that memory, of the device or of the machine, could not be had."""
+    """Return whether an error says that memory of the device or of the machine ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(phrase in str(error).lower() for phrase in _PHRASES)
 
 
 def within_memory(work: Callable[[], R], what: str, remedy: str = "Make the picture smaller.") -> R:
-    """Return what a piece of work returns.
+    """Return the result of a function, with a clear error if memory runs out.
 
     Args:
-        work: The work.
-        what: What does not fit if memory runs out: the beginning of a sentence.
-        remedy: What to do then: a sentence.
+        work: The function.
+        what: What does not fit in memory, as the subject of the error's sentence.
+        remedy: What to do then, as a sentence.
 
     Raises:
-        TooLargeError: If memory runs out. It does not keep what the work held: that memory is free again.
+        TooLargeError: If memory runs out. It holds no reference to the function's tensors, so their memory is free.
     """
     try:
         return work()
@@ -47,6 +47,6 @@ def within_memory(work: Callable[[], R], what: str, remedy: str = "Make the pict
         if not is_out_of_memory(error):
             raise
         asked = re.search(r"tried to allocate ([\d.]+ \w+)", str(error), re.IGNORECASE)
-    # Not in the handler: the new error would hold the old one, and so all tensors of the frames that it went through.
-    found = f": {asked[1]} at once could not be had" if asked else ""
+    # Not in the handler: the new error would refer to the old one, and so to all tensors of its frames.
+    found = f": {asked[1]} at once could not be allocated" if asked else ""
     raise TooLargeError(f"{what} does not fit in memory{found}. {remedy}")

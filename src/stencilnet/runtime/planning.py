@@ -1,4 +1,4 @@
-"""Which input files are meant, and where the output of each goes."""
+"""Finds the input files and plans the output file of each."""
 
 import glob
 import itertools
@@ -15,18 +15,17 @@ logger = logging.getLogger(__name__)
 def plan_outputs(inputs: Iterable[str], output: Path) -> dict[Path, Path]:
     """Decide the output file of every input file.
 
-    Files in an output folder that lies in an input folder, or where a pattern looks, are no inputs: they are what an
-    earlier run has written. How many are left out, and how many pictures of formats that are not read, is logged as
-    warnings.
+    If the output folder lies in an input folder, or where a pattern matches, its files are not inputs: an earlier run
+    has written them. Warnings say how many files are skipped for this, and how many for unsupported formats.
 
     Args:
-        inputs: Files, folders (every image in them and below, but for hidden ones) or glob patterns.
-        output: A file for one input file, if its name ends as an image's; else a folder, which gets PNG files.
+        inputs: Files, folders (all images in them and below, except hidden ones) or glob patterns.
+        output: A file, for a single input and a name with an image's suffix; else a folder, which gets PNG files.
 
     Raises:
         ValueError: If an input is missing or holds no image, two inputs would write one file, an output would
-            overwrite any of the inputs or lie among those of an input folder, or the output file's format is not
-            written, by this build of Pillow or at all.
+            overwrite an input or lie among those of an input folder, or the output's format cannot be written, by this
+            build of Pillow or at all.
     """
     suffix = output.suffix.lower()
     single = suffix in SUFFIXES | OTHER_SUFFIXES and not output.is_dir()
@@ -47,21 +46,21 @@ def _check_file(output: Path, inputs: int) -> None:
         raise ValueError(f"Expected one input for the output file {output}, but got {inputs}. Give a folder.")
     name = format_of(output)
     if name is None:
-        raise ValueError(f"Cannot write {output}: {output.suffix} files are not written. Choose another -o, as .png.")
+        raise ValueError(f"Cannot write {output}: {output.suffix} is unsupported. Choose another -o, such as .png.")
     if not is_supported(name):
-        raise ValueError(f"Cannot write {output}: this build of Pillow has no {name}. Choose another -o, as .png.")
+        raise ValueError(f"Cannot write {output}: this build of Pillow lacks {name}. Choose another -o, such as .png.")
 
 
 def _check_folders(planned: list[tuple[Path, Path]], folders: list[Path], output: Path) -> None:
-    """Refuse outputs that the same command, given again, would take as inputs."""
+    """Refuse outputs that a second run of the same command would take as inputs."""
     for folder in folders:
         if _lies_in(output, folder):
-            continue  # what is in the output folder is left out
+            continue  # files in the output folder are skipped
         for parent in {target.parent: None for _, target in planned}:
             if _lies_in(parent / "any", folder):
                 raise ValueError(
-                    f"The outputs would lie among the inputs in {folder}: run again, they would be inputs too. Choose "
-                    f"another -o, as {folder / 'out'}."
+                    f"The outputs would lie among the inputs in {folder}, and be inputs of the next run. Choose "
+                    f"another -o, such as {folder / 'out'}."
                 )
 
 
@@ -78,13 +77,13 @@ def _check_targets(planned: list[tuple[Path, Path]]) -> None:
 
 
 def _identity(path: Path) -> tuple[int, int]:
-    """Tell files apart whatever they are called: by links, in other letters, by way of other folders."""
+    """Return a file's identity, the same for links, other letter case and other paths to it."""
     status = path.stat()
     return status.st_dev, status.st_ino
 
 
 def _lies_in(path: Path, folder: Path) -> bool:
-    """Tell whether a path, there or not, is below a folder, whatever either is called."""
+    """Return whether a path, which need not exist, is below a folder, by identity rather than by name."""
     if not folder.resolve().exists():
         return False
     wanted = _identity(folder.resolve())
@@ -93,12 +92,12 @@ def _lies_in(path: Path, folder: Path) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where an input is looked for.
+    """One input argument and where to look for its files.
 
     Attributes:
-        name: What the user gave.
-        root: The folder that is looked through; of a single file, the file.
-        whole: Whether everything in the folder is meant.
+        name: The argument.
+        root: The folder to search; for a single file, the file.
+        whole: Whether all files in the folder are inputs; False by default.
     """
 
     name: str
@@ -114,10 +113,10 @@ class _Place:
         return cls(name=name, root=Path(*plain))
 
     def files(self, output: Path | None) -> list[tuple[Path, Path]]:
-        """Return the files and what they are called in an output folder, but for those that are in it already.
+        """Return the files with their paths in an output folder, without those that lie in it already.
 
         Raises:
-            ValueError: If there is none.
+            ValueError: If there are none.
         """
         if not self.whole and self.root == Path(self.name) and self.root.exists():
             return [(self.root, Path(self.root.name))]
@@ -144,7 +143,7 @@ class _Place:
         matches = [Path(match) for match in glob.glob(self.name, recursive=True)]
         files = [match for match in matches if match.is_file()]
         if not files:
-            found = "it matches folders only" if matches else "nothing is there"
+            found = "it matches folders only" if matches else "it does not exist"
             raise ValueError(
                 f"Expected the input {self.name} to be a file, a folder or a pattern of files, but {found}. Correct it."
             )
@@ -152,7 +151,7 @@ class _Place:
 
 
 def _outputs(count: int, folder: Path) -> str:
-    """Return in words how many files are left out since they lie in the output folder; empty if none does."""
+    """Return a note on how many files are left out since they lie in the output folder; empty if none does."""
     files = "1 file was" if count == 1 else f"{count} files were"
     return f"{files} left out, in the output folder {folder}" if count else ""
 

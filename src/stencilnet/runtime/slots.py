@@ -1,4 +1,4 @@
-"""A bounded number of folded modules, lent to any number of threads; a task without one is switched into another's."""
+"""A bounded number of folded modules shared by any number of threads; tasks replace each other in them."""
 
 import threading
 from collections import deque
@@ -17,14 +17,14 @@ _FEWER = "Give `Engine` a smaller `active`, or another device."
 
 @dataclass(eq=False)
 class _Slot:
-    """One module's place.
+    """A slot for one module.
 
     Attributes:
-        task: The task it is for, since it was last taken.
-        module: What runs; None before its first filling.
-        holds: The task folded into the module; None while there is none, or while it is written.
-        users: Threads that have it.
-        turn: When it was last taken, for finding the least recently used.
+        task: The task for which it was last taken.
+        module: The module; None until first filled.
+        holds: The task folded into the module; None if there is none or it is being written.
+        users: Number of threads that use it.
+        turn: Counter value when it was last taken, for finding the least recently used.
     """
 
     task: str
@@ -35,11 +35,11 @@ class _Slot:
 
 
 class Slots:
-    """Folds tasks into at most `count` modules. Threads are served in the order in which they come, so none starves.
+    """Folds tasks into at most `count` modules. Threads are served in the order of their requests, so none starves.
 
     Args:
-        net: The network; nobody else may run or move it.
-        count: How many modules, at least 1.
+        net: The network; no other code may run or move it.
+        count: Most modules, at least 1.
     """
 
     def __init__(self, net: MultiTaskNet, count: int) -> None:
@@ -53,13 +53,13 @@ class Slots:
 
     @contextmanager
     def lend(self, task: str) -> Iterator[nn.Module]:
-        """Give a task's plain module, which several threads may run at once; do not ask for a second one inside.
+        """Yield a task's plain module, which several threads may run at once; do not nest calls.
 
-        Waits while every slot runs other tasks.
+        Waits while all slots run other tasks.
 
         Raises:
-            ValueError: If the task cannot be read, or does not fit (`BundleError`, `DeltaError`), also in memory
-                (`TooLargeError`).
+            ValueError: If the task cannot be read or does not fit the backbone (`BundleError`, `DeltaError`), or does
+                not fit in memory (`TooLargeError`).
         """
         slot = self._take(task)
         try:
@@ -88,7 +88,7 @@ class Slots:
                 self._changed.notify_all()
 
     def _usable(self, task: str) -> _Slot | None:
-        """Return the task's slot, else a new one, else the least recently used that nobody runs."""
+        """Return the task's slot, else a new one, else the least recently used that no thread uses, else None."""
         for slot in self._slots:
             if slot.task == task:
                 return slot
@@ -97,9 +97,9 @@ class Slots:
         return min((slot for slot in self._slots if not slot.users), key=lambda slot: slot.turn, default=None)
 
     def _filled(self, slot: _Slot) -> nn.Module:
-        """Fold the slot's task into its module, unless it is there: the first of its users does."""
+        """Return the slot's module; the first of its users folds the task into it."""
         if slot.holds != slot.task:
-            with self._filling:  # one at a time: they share what reads the bundle
+            with self._filling:  # one at a time: they share the bundle's reader
                 if slot.holds != slot.task:
                     self._fill(slot)
         assert slot.module is not None
@@ -108,8 +108,8 @@ class Slots:
     def _fill(self, slot: _Slot) -> None:
         if slot.module is None or isinstance(slot.module, Columns) or self._net.deltas[slot.task].needs:
             slot.module, slot.holds = None, None  # memory for one module, not two
-            slot.module = self._net.materialize(slot.task)  # columns cannot be written over, or into
+            slot.module = self._net.materialize(slot.task)  # columns cannot be switched
         else:
-            slot.holds = None  # should writing end early
+            slot.holds = None  # in case writing is interrupted
             self._net.switch(slot.module, slot.task)
         slot.holds = slot.task

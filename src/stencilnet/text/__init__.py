@@ -1,1 +1,1 @@
-"""What text goes through on its way out: into a JSON file, into an error message, onto a terminal, into Markdown."""
+"""Prepares text for output: JSON files, error messages, terminals and Markdown."""

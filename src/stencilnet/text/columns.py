@@ -1,4 +1,4 @@
-"""Rows of text as lines whose columns are aligned."""
+"""Formats rows of text as lines with aligned columns."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ _GAP = "  "
 
 
 def aligned(rows: Sequence[Sequence[str]], sides: str) -> list[str]:
-    """Return rows as lines, each column as wide as its widest cell, without spaces at their ends.
+    """Return rows as lines, each column as wide as its widest cell, without trailing spaces.
 
     Args:
-        rows: Cells, as many in each row as there are columns.
-        sides: A character a column: ``<`` for words, on the left; ``>`` for numbers, on the right.
+        rows: Cells, one per column in each row.
+        sides: One character per column: ``<`` aligns left, for words; ``>`` aligns right, for numbers.
     """
     widths = [max((len(row[place]) for row in rows), default=0) for place in range(len(sides))]
     return [

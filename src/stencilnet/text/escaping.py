@@ -3,8 +3,8 @@
 import re
 
 _HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters (C0, C1), but for tab and newline: a terminal obeys them
-    "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # what turns the order of a line around, or ends it
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters (C0, C1) except tab and newline: a terminal obeys them
+    "\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069"  # characters that reverse or end a line
     "\ud800-\udfff]"  # bytes of a file name that are not UTF-8 (PEP 383), and others that no encoding has
 )
 _BREAKS = re.compile("[\t\n]")
@@ -12,10 +12,10 @@ _MARKDOWN = re.compile(r"([\\|*_`<>\[\]])")
 
 
 def printable(text: str) -> str:
-    r"""Return text that a terminal shows as it is: whatever would steer it is written as an escape, such as ``\x1b``.
+    r"""Return text that a terminal shows as it is: control characters are written as escapes, such as ``\x1b``.
 
-    Tabs and newlines stay, and so does every character that can be seen. A byte of a file name that is not UTF-8 is
-    written as that byte, ``\xe9``.
+    Tabs, newlines and all visible characters stay. A byte of a file name that is not UTF-8 is written as that byte,
+    ``\xe9``.
 
     Args:
         text: Any text, of one line or several.

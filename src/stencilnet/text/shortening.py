@@ -1,4 +1,4 @@
-"""Keeps messages short, whatever the file that they are about holds."""
+"""Keeps messages short, whatever the content of the file they refer to."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -12,11 +12,11 @@ _NAMES = 20
 
 
 def shorten(text: str, most: int = MOST) -> str:
-    """Return a text whole, or its beginning, its end and its length.
+    """Return a text unchanged if it is short, else its beginning, its end and its length.
 
     Args:
         text: The text.
-        most: Characters that are kept, at least 4.
+        most: Most characters to keep, at least 4.
     """
     if len(text) <= most:
         return text
@@ -25,11 +25,11 @@ def shorten(text: str, most: int = MOST) -> str:
 
 
 def brief(value: object, most: int = MOST) -> str:
-    """Return a value's `repr`, shortened; of a long string or list, only what is shown is formatted.
+    """Return a value's `repr`, shortened; of a long string or list, only the shown part is formatted.
 
     Args:
         value: Any value, such as parsed JSON or YAML.
-        most: Characters that are kept, at least 4.
+        most: Most characters to keep, at least 4.
     """
     form = Repr()
     form.maxlevel = 3
@@ -40,11 +40,11 @@ def brief(value: object, most: int = MOST) -> str:
 
 
 def listed(names: Iterable[str], most: int = _NAMES) -> str:
-    """Return names with commas between them, each shortened; of many, the first and how many more there are.
+    """Return names separated by commas, each shortened; of many, the first and the number of the others.
 
     Args:
         names: The names.
-        most: Names that are listed, at least 1.
+        most: Most names to list, at least 1.
     """
     rest = iter(names)
     shown = [shorten(name, MOST // 4) for name in islice(rest, most)]

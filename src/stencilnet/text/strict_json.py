@@ -1,4 +1,4 @@
-"""JSON in and out: a number that is not finite is written as one of the strings ``inf``, ``-inf`` and ``nan``."""
+"""Reads and writes JSON; numbers that are not finite are written as the strings ``inf``, ``-inf`` and ``nan``."""
 
 import json
 from collections.abc import Mapping
@@ -6,14 +6,14 @@ from math import inf, isfinite, nan
 from typing import Any
 
 WORDS: Mapping[str, float] = {"inf": inf, "-inf": -inf, "nan": nan}
-"""The numbers that JSON has not, by the strings that stand for them."""
+"""Numbers that JSON lacks, by the strings that represent them."""
 
 
 def json_data(value: Any) -> Any:
-    """Return a copy of plain data that is JSON: words for numbers that are not finite, lists for tuples.
+    """Return a copy of plain data as JSON data: non-finite numbers become strings, and tuples become lists.
 
     Args:
-        value: Numbers, strings, booleans, None, and lists, tuples and mappings of them; anything else comes through.
+        value: Numbers, strings, booleans, None, and lists, tuples and mappings of them; anything else is unchanged.
     """
     if isinstance(value, float) and not isfinite(value):
         return str(float(value))
@@ -23,7 +23,7 @@ def json_data(value: Any) -> Any:
 
 
 def with_numbers(value: Any) -> Any:
-    """Return a copy of JSON data with the numbers that `json_data` wrote as words: for metrics, which hold no words."""
+    """Return a copy of JSON data with strings of `json_data` as numbers again: for metrics, which hold no strings."""
     if isinstance(value, str):
         return WORDS.get(value, value)
     if isinstance(value, Mapping):
@@ -36,9 +36,9 @@ def dumps(value: Any, *, indent: int | None = None, sort_keys: bool = False, ens
 
     Args:
         value: As for `json_data`.
-        indent: Spaces a level; None for one line.
-        sort_keys: Whether objects are sorted by their keys.
-        ensure_ascii: Whether other characters than ASCII are escaped.
+        indent: Spaces per level; None (default) for one line.
+        sort_keys: Whether to sort objects by their keys.
+        ensure_ascii: Whether to escape non-ASCII characters.
 
     Raises:
         TypeError: If a value is not plain data.
@@ -51,10 +51,10 @@ def loads(text: str | bytes) -> Any:
     """Return the value of JSON text.
 
     Args:
-        text: The text; bytes of it are UTF-8, UTF-16 or UTF-32.
+        text: The text, or its bytes in UTF-8, UTF-16 or UTF-32.
 
     Raises:
-        ValueError: If it is no text, no JSON, or nested too deeply to be read.
+        ValueError: If it is not text, not JSON, or nested too deeply to be read.
     """
     try:
         return json.loads(text)
