@@ -213,9 +213,7 @@ class TestSplit:
             split_names(["seq1.png", "a.png", "b.png"], HoldOut(group="^seq"))
 
     def test_nothing_left(self):
-        with pytest.raises(
-            ValueError, match=r"all 2 would be held out: they form 2 groups by `group` '\.\*'\. Add examples"
-        ):
+        with pytest.raises(ValueError, match=r"all 2 would be held out: they form 2 groups by .* Add examples"):
             split_names(["a.png", "b.png"], HoldOut(group=".*"))
 
     def test_examples(self, tmp_path):
