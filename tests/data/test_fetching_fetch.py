@@ -299,7 +299,7 @@ def test_a_replica_that_is_not_whole_is_made_anew_not_fetched(tmp_path: Path) ->
     assert isinstance(entry, DataSet)
     with pytest.raises(
         FetchError,
-        match=r"a tiny replica, not whole \(there is no file .*the_scream\.jpg\)\..* delete it and run "
+        match=r"a tiny replica, incomplete \(there is no file .*the_scream\.jpg\)\..* delete it and run "
         rf"`stencil data make styles --root {tmp_path}`",
     ):
         get(entry, tmp_path, LAYOUTS["styles"])

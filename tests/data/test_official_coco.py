@@ -182,7 +182,7 @@ class TestBadAnnotations:
             (lambda c: c["annotations"][1].update(segmentation={"counts": [48], "size": [8, 6]}), "size [8, 6] in an"),
             (
                 lambda c: c["annotations"][1].update(segmentation={"counts": "a0", "size": [6, 8]}),
-                "not a list of integ",
+                "not a list of non-negative integ",
             ),
             (lambda c: c["annotations"][1].update(iscrowd=2), "annotations with id, image_id, category_id and iscrowd"),
             (lambda c: c["annotations"].append(None), "but number 3 is None"),

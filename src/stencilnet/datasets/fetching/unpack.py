@@ -287,7 +287,7 @@ def _check_clear(blocked: Iterator[str]) -> None:
     if found:
         more = f"; and {len(found) - _SHOWN} more such files" if len(found) > _SHOWN else ""
         raise FetchError(
-            f"Expected {'; '.join(found[:_SHOWN])}{more}. Nothing was replaced or put in place. Move these away (or "
+            f"Expected {'; '.join(found[:_SHOWN])}{more}. Nothing was replaced or put in place. Move away these files (or "
             "choose another --root) and run the same command again."
         )
 
