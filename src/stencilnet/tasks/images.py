@@ -202,7 +202,7 @@ def _why(error: Exception, path: Path | None) -> str:
     reason = f"its data cannot be decoded ({error})"
     if isinstance(error, UnidentifiedImageError):
         reason = f"it is none of {', '.join(sorted(FORMATS))}"
-    remedy = "copy or download it again, or save it anew as PNG or JPEG"
+    remedy = "copy or download it again, or save it again as PNG or JPEG"
     return f"{reason}. The file is damaged or of another format: {remedy}."
 
 

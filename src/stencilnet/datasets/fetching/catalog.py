@@ -37,7 +37,7 @@ class RemoteFile:
     name: str
     """Its name under ``downloads/`` and on a mirror."""
     kind: Literal["zip", "tar", "picture"]
-    """How it is put in place: unpacked, or as it is."""
+    """Kind of the file: an archive to unpack, or a picture."""
     into: str
     """Target folder under the data root; ``.`` is the root."""
     holds: tuple[Holding, ...]

@@ -287,8 +287,8 @@ def _check_clear(blocked: Iterator[str]) -> None:
     if found:
         more = f"; and {len(found) - _SHOWN} more such files" if len(found) > _SHOWN else ""
         raise FetchError(
-            f"Expected {'; '.join(found[:_SHOWN])}{more}. Nothing was replaced or put in place. Move away these files (or "
-            "choose another --root) and run the same command again."
+            f"Expected {'; '.join(found[:_SHOWN])}{more}. Nothing was replaced or put in place. Move away these files "
+            "(or choose another --root) and run the same command again."
         )
 
 
