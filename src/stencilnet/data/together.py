@@ -13,8 +13,8 @@ from stencilnet.tasks.together import joined
 class TrainingTogether(Dataset[dict[str, Tensor]]):
     """Samples with an example of every task; keys are (epoch, index).
 
-    An epoch covers the examples of the task with the most examples once. Examples of the other tasks repeat within it
-    in new views, equally often up to one.
+    An epoch covers the examples of the task with the most examples once. Those of the other tasks
+    repeat within it in new views; their numbers of repeats differ by at most one.
 
     Args:
         samples: Training samples of each task, by name.
