@@ -69,12 +69,12 @@ def test_what_goes_wrong_is_one_line(data: Stencil, server: Server, tmp_path: Pa
     del server.files["/the_scream.jpg"]
     failed = data("fetch", "styles", "--root", tmp_path / "root", "--mirror", server.url)
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr.splitlines()[-1].startswith(f"stencil: Expected {server.url}/the_scream.jpg to be there, but")
+    assert failed.stderr.splitlines()[-1].startswith(f"stencil: Expected {server.url}/the_scream.jpg to exist, but")
 
     refused = data("fetch", "bsds500", "--root", tmp_path)
     assert refused.returncode == 1
     assert refused.stderr.startswith(
-        "stencil: bsds500 is not fetched. Its terms are for you to accept. Get BSR_bsds500"
+        "stencil: bsds500 cannot be fetched. You have to accept its terms. Get BSR_bsds500"
     )
 
     assert data("fetch", "imagenet", "--root", tmp_path).returncode == 2
@@ -121,7 +121,7 @@ def test_make_all_then_list_then_refuse_to_mix(data: Stencil, few: tuple[str, ..
     assert (again.returncode, again.stdout) == (0, f"voc2012 is there already: {tmp_path}\n")
     mixed = data("fetch", "voc2012", "--root", tmp_path)
     assert mixed.returncode == 1
-    assert "but it has one: a tiny replica. Name another --root" in mixed.stderr
+    assert "but it has one: a tiny replica. Choose another --root" in mixed.stderr
 
 
 def test_a_damaged_marker_leaves_the_other_sets_listed(data: Stencil, tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_make_all_goes_on_past_a_problem(data: Stencil, few: tuple[str, ...], tm
     assert (made.returncode, made.stdout) == (1, f"sbd made: {tmp_path}\nbsds500 made: {tmp_path}\n")
     voc, camvid = made.stderr.splitlines()
     assert voc.startswith(f"stencil: Expected nothing at {tmp_path / 'replica-voc2012.json'}, where the replica of voc")
-    assert camvid.startswith(f"stencil: Expected nothing of camvid in {tmp_path} yet, but a part of it is there")
+    assert camvid.startswith(f"stencil: Expected nothing of camvid in {tmp_path}, but it has a part of the set")
 
 
 def test_a_set_of_ones_own_that_is_there_is_not_asked_for(data: Stencil, tmp_path: Path) -> None:
@@ -158,14 +158,14 @@ def test_a_set_of_ones_own_that_is_there_is_not_asked_for(data: Stencil, tmp_pat
     done = data("fetch", "camvid", "--root", tmp_path)
     assert (done.returncode, done.stdout) == (0, f"camvid is there already, complete: {tmp_path}\n"), done.stderr
     (tmp_path / CAMVID.holds[0].path / "0").unlink()
-    assert data("fetch", "camvid", "--root", tmp_path).stderr.startswith("stencil: camvid is not fetched. Its terms")
+    assert data("fetch", "camvid", "--root", tmp_path).stderr.startswith("stencil: camvid cannot be fetched. Its terms")
 
 
 def test_a_replica_of_such_a_set_does_not_pass_for_it(data: Stencil, tmp_path: Path) -> None:
     assert data("make", "camvid", "--root", tmp_path).returncode == 0
     refused = data("fetch", "camvid", "--root", tmp_path)
     assert refused.returncode == 1
-    assert "but it has one: a tiny replica. Name another --root" in refused.stderr
+    assert "but it has one: a tiny replica. Choose another --root" in refused.stderr
 
 
 @pytest.mark.parametrize("mirror", ["", "file:///etc", "http://", "https://["])

@@ -58,7 +58,7 @@ def test_folders_that_do_not_fit_are_told(folder: Path) -> None:
     with pytest.raises(FolderError, match=r"to hold images, but 1 of 4 hold none \(yew\). Add images, or remove"):
         class_folders(folder)
     (folder / "oak" / "0.png").rename(folder / "stray.png")
-    with pytest.raises(FolderError, match=r"but 1 lie beside them \(stray.png\). Move them"):
+    with pytest.raises(FolderError, match=r"but 1 lie outside \(stray.png\). Move them"):
         class_folders(folder)
 
 
@@ -66,7 +66,7 @@ def test_classes_that_differ_from_the_folders_are_named_at_once() -> None:
     check_classes(("a", "b"), ("a", "b"), Path("x"))
     with pytest.raises(FolderError, match=r"to be the task's 2 classes, but 1 missing \(c\) and 2 unknown \(a, d\)"):
         check_classes(("a", "b", "d"), ("b", "c"), Path("x"))
-    with pytest.raises(FolderError, match=r"the same ones in another order: classes go by sorted names"):
+    with pytest.raises(FolderError, match=r"they are in another order: classes are sorted by name"):
         check_classes(("a", "b"), ("b", "a"), Path("x"))
 
 

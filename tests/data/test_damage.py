@@ -125,7 +125,7 @@ def training_image(view: View) -> torch.Tensor:
 
 
 def test_pairs_are_not_damaged() -> None:
-    with pytest.raises(ValueError, match=r"Example `a.png`: expected a clean image alone .* Leave out `damage`"):
+    with pytest.raises(ValueError, match=r"Example `a.png`: expected a clean image without target .* Remove `damage`"):
         damaged(Example(name="a.png", image=photo(), target=photo()), Noise(), generator())
 
 

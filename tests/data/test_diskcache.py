@@ -283,7 +283,7 @@ def test_drawn_examples_are_not_kept(tmp_path: Path) -> None:
     samples = TrainingSamples(scenes, View(crop=32), TASK, seed=0, disk=tmp_path / "cache")
     assert samples.examples[0].image.shape == (3, 32, 32)
     assert not (tmp_path / "cache").exists()
-    with pytest.raises(ValueError, match="made of files"):
+    with pytest.raises(ValueError, match="made from files"):
         DiskCache(scenes, VIEW, tmp_path / "cache")
 
 

@@ -170,7 +170,7 @@ def test_a_busy_server_is_asked_again(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_not_asked_for_twice(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=r"a\.bin to be there, but the server answered HTTP 404 .* name a mirror"):
+    with pytest.raises(FetchError, match=r"a\.bin to exist, but the server answered HTTP 404 .* use a mirror"):
         get(wanted(server, tmp_path), pauses=(60.0,))
     assert left(tmp_path) == set()
 
@@ -229,7 +229,7 @@ def test_only_web_addresses_are_taken(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named() -> None:
     with (
-        pytest.raises(FetchError, match=r"room to write here, but the system says: No space left on device\. Kept\."),
+        pytest.raises(FetchError, match=r"space to write here, but the system says: No space left on device\. Kept\."),
         full_disk_named(Path("here"), "Kept."),
     ):
         Path("/dev/full").write_bytes(b"x")
@@ -245,7 +245,7 @@ def test_a_file_system_that_takes_no_more_keeps_the_part(server: Server, tmp_pat
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
     try:
         with pytest.raises(
-            FetchError, match=r"room to write .*a\.bin\.part, .*What was downloaded is kept\. Make room"
+            FetchError, match=r"free space to write .*a\.bin\.part, .*The partial download is kept\. Free disk"
         ):
             get(wanted(server, tmp_path))
     finally:

@@ -116,7 +116,7 @@ def test_a_second_call_does_only_what_is_left(server: Server, tmp_path: Path) ->
         get(toy(server), tmp_path)
     found = look(toy(server), LAYOUT, tmp_path)
     assert found.state == "incomplete"
-    assert found.missing[0] == f"photos.zip is fetched in part (500 bytes of {len(PHOTOS) / 1000:.1f} kB)"
+    assert found.missing[0] == f"photos.zip is partly fetched (500 bytes of {len(PHOTOS) / 1000:.1f} kB)"
     assert get(toy(server), tmp_path)
     assert len(server.files["/lists.tar.gz"].asked) == 1
     assert server.files["/photos.zip"].asked[-1] == ("bytes=500-", '"v1"')
@@ -147,14 +147,14 @@ def test_what_got_lost_is_fetched_again(server: Server, tmp_path: Path) -> None:
 def test_an_unpacking_cut_short_is_never_taken_for_a_set(server: Server, tmp_path: Path) -> None:
     get(toy(server), tmp_path, keep_archives=True)
     (tmp_path / "toy" / ".unpacking-photos.zip").mkdir()
-    assert look(toy(server), LAYOUT, tmp_path).missing == ("photos.zip is unpacked in part",)
+    assert look(toy(server), LAYOUT, tmp_path).missing == ("photos.zip is partly unpacked",)
     assert get(toy(server), tmp_path)
     assert look(toy(server), LAYOUT, tmp_path).state == "present"
 
 
 def test_what_is_still_missing_in_the_end_is_named(server: Server, tmp_path: Path) -> None:
     never = SetLayout(name="toy", missing=lambda root: tuple(f"no file {n}" for n in range(10)), prepare=prepare)
-    with pytest.raises(FetchError, match=r"complete now .*, but: no file 0; .*; no file 7; and 2 more\. Move away"):
+    with pytest.raises(FetchError, match=r"complete after .*, but: no file 0; .*; no file 7; and 2 more\. Move away"):
         get(toy(server), tmp_path, never)
 
 
@@ -166,7 +166,7 @@ def test_another_set_in_the_same_layout_is_not_mixed_with_it(server: Server, tmp
     prepare(tmp_path, nobody)
     found = look(toy(server), LAYOUT, tmp_path)
     assert (found.state, found.note) == ("present", "smaller than the published set: toy/photos has 1 of 20 files")
-    with pytest.raises(FetchError, match=r"no other set in the layout of toy, .*1 of 20 files\. Name another --root"):
+    with pytest.raises(FetchError, match=r"no other set in the layout of toy, .*1 of 20 files\. Choose another --root"):
         get(toy(server), tmp_path)
     (tmp_path / "replica-toy.json").write_text("{}")
     assert look(toy(server), LAYOUT, tmp_path).note == "a tiny replica"
@@ -210,11 +210,11 @@ def test_a_bad_picture_is_fetched_anew_unless_the_user_put_it_there(server: Serv
     entry = replace(entry, files=tuple(replace(f, url=f"{server.url}/{f.name}") for f in entry.files))
     server.serve("starry_night.jpg", b"<html>Please log in</html>")
     server.serve("the_scream.jpg", whole)
-    with pytest.raises(FetchError, match=r"starry_night\.jpg that was downloaded .* It has been removed"):
+    with pytest.raises(FetchError, match=r"the downloaded starry_night\.jpg .* It has been removed"):
         get(entry, tmp_path / "root", LAYOUTS["styles"])
     assert downloads(tmp_path / "root") == set()
     (tmp_path / "root" / "downloads" / "starry_night.jpg").write_bytes(b"mine")
-    with pytest.raises(FetchError, match=r"downloads/starry_night\.jpg to be a whole picture, .* Delete it"):
+    with pytest.raises(FetchError, match=r"downloads/starry_night\.jpg to be a complete picture, .* Delete it"):
         get(entry, tmp_path / "root", LAYOUTS["styles"])
     assert (tmp_path / "root" / "downloads" / "starry_night.jpg").read_bytes() == b"mine"
     (tmp_path / "root" / "downloads" / "starry_night.jpg").unlink()
@@ -245,7 +245,7 @@ def test_two_do_not_fetch_into_one_root(server: Server, tmp_path: Path) -> None:
     other.start()
     held.wait(10)
     try:
-        with pytest.raises(FetchError, match=r"the only one to fetch into .*, but another process is at it"):
+        with pytest.raises(FetchError, match=r"the only process fetching into .*, but another one holds"):
             get(toy(server), tmp_path)
     finally:
         done.set()
@@ -299,7 +299,7 @@ def test_a_replica_that_is_not_whole_is_made_anew_not_fetched(tmp_path: Path) ->
     assert isinstance(entry, DataSet)
     with pytest.raises(
         FetchError,
-        match=r"a tiny replica, not whole \(there is no file .*the_scream\.jpg\)\..* delete it and run "
+        match=r"a tiny replica, incomplete \(there is no file .*the_scream\.jpg\)\..* delete it and run "
         rf"`stencil data make styles --root {tmp_path}`",
     ):
         get(entry, tmp_path, LAYOUTS["styles"])

@@ -75,7 +75,7 @@ def test_it_never_replaces_a_file_by_another_one(tmp_path: Path, mine: bytes) ->
     (tmp_path / "in" / "set" / "train" / "b.jpg").write_bytes(mine)
     with pytest.raises(
         FetchError,
-        match=r"in/set/train/b\.jpg to be as in the archive, but another file lies there\. Nothing was .* Move away",
+        match=r"in/set/train/b\.jpg to be as in the archive, but it is a different file\. Nothing was .* Move away",
     ):
         put(tmp_path, "a.zip", zipped(FILES))
     assert seen(tmp_path / "in") == {"set/train/b.jpg": mine}
@@ -104,7 +104,7 @@ def test_an_archive_of_one_set_cannot_touch_another_set(tmp_path: Path) -> None:
     holds = tuple(replace(held, files=1) for held in entry.files[0].holds)
     with pytest.raises(
         FetchError,
-        match=r"a\.tar\.gz to hold edges2handbags and nothing beside it, but it has an entry 'coco/annotations/insta.*"
+        match=r"a\.tar\.gz to hold edges2handbags and nothing else, but it has an entry 'coco/annotations/insta.*"
         r"Nothing of it was put in place.* Delete .*a\.tar\.gz",
     ):
         put_in_place(path, replace(entry.files[0], holds=holds), tmp_path, lambda *_: None)
@@ -136,7 +136,7 @@ def test_the_folder_itself_may_be_an_entry(tmp_path: Path) -> None:
 @pytest.mark.parametrize("evil", ["../evil", "set/../../evil", "/evil", "..\\evil", "C:evil", "\\evil"])
 def test_nothing_is_unpacked_outside_of_the_folder(tmp_path: Path, name: str, evil: str) -> None:
     files = {"set/a": b"a", evil: b"evil"}
-    with pytest.raises(FetchError, match=r"a\.(zip|tar\.gz) to hold plain files .* an entry that leads out .*evil"):
+    with pytest.raises(FetchError, match=r"a\.(zip|tar\.gz) to hold plain files .* an entry outside .*evil"):
         put(tmp_path, name, zipped(files) if name == "a.zip" else tarred(files))
     assert seen(tmp_path).keys() == {name}
     assert not Path("/evil").exists()
@@ -190,7 +190,7 @@ def damaged() -> dict[str, tuple[str, bytes]]:
 def test_a_damaged_archive_is_one_error_and_leaves_nothing(tmp_path: Path, case: str) -> None:
     name, data = damaged()[case]
     with pytest.raises(
-        FetchError, match=r"a\.(zip|tar|tar\.gz) to be a whole archive, but it is damaged: .+ fetch it anew"
+        FetchError, match=r"a\.(zip|tar|tar\.gz) to be a complete archive, but it is damaged: .+ fetch it again"
     ):
         put(tmp_path, name, data)
     assert seen(tmp_path) == {name: data}
@@ -237,7 +237,7 @@ def test_a_full_disk_keeps_the_archive_and_removes_the_rest(tmp_path: Path) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, before[1]))
     try:
         with pytest.raises(
-            FetchError, match=r"room to write .*in, .*a\.zip is kept, and what was unpacked of it is remo"
+            FetchError, match=r"free space to write .*in, .*a\.zip is kept, and what was unpacked of it is remo"
         ):
             put_in_place(path, remote("a.zip"), tmp_path, lambda *_: None)
     finally:
@@ -250,7 +250,7 @@ def test_a_picture_is_moved_if_it_is_whole(tmp_path: Path) -> None:
     Image.effect_noise((40, 30), 50).save(tmp_path / "made.png")
     whole = (tmp_path / "made.png").read_bytes()
     for bad in (b"<html>", whole[:-200]):
-        with pytest.raises(FetchError, match=r"a\.png to be a whole picture, but it cannot be read"):
+        with pytest.raises(FetchError, match=r"a\.png to be a complete picture, but it cannot be read"):
             put(tmp_path, "a.png", bad)
         assert not unpacked(remote("a.png"), tmp_path)
     put(tmp_path, "a.png", whole)
@@ -263,17 +263,17 @@ def test_a_picture_never_replaces_another_file(tmp_path: Path) -> None:
     Image.effect_noise((40, 30), 50).save(tmp_path / "made.png")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.png").write_bytes(b"mine")
-    with pytest.raises(FetchError, match=r"in/a\.png to be as in the archive, but another file lies there"):
+    with pytest.raises(FetchError, match=r"in/a\.png to be as in the archive, but it is a different file"):
         put(tmp_path, "a.png", (tmp_path / "made.png").read_bytes())
     assert (tmp_path / "in" / "a.png").read_bytes() == b"mine"
 
 
 def test_a_bad_picture_is_removed_only_if_we_downloaded_it(tmp_path: Path) -> None:
     path = archive(tmp_path, "a.png", b"<html>")
-    with pytest.raises(FetchError, match=r"whole picture, but it cannot be read .* Delete it"):
+    with pytest.raises(FetchError, match=r"complete picture, but it cannot be read .* Delete it"):
         put_in_place(path, remote("a.png"), tmp_path, lambda *_: None)
     assert path.read_bytes() == b"<html>"
-    with pytest.raises(FetchError, match=r"the a\.png that was downloaded to be a whole picture.* has been removed"):
+    with pytest.raises(FetchError, match=r"the downloaded a\.png to be a complete picture.* has been removed"):
         put_in_place(path, remote("a.png"), tmp_path, lambda *_: None, ours=True)
     assert not path.exists()
 
@@ -281,7 +281,7 @@ def test_a_bad_picture_is_removed_only_if_we_downloaded_it(tmp_path: Path) -> No
 def test_a_marker_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     put(tmp_path, "a.zip", zipped(FILES))
     os.truncate(tmp_path / "in" / ".unpacked-a.zip", 5)
-    with pytest.raises(FetchError, match=r"\.unpacked-a\.zip to be as it was written, .* Delete it"):
+    with pytest.raises(FetchError, match=r"\.unpacked-a\.zip to be unchanged JSON, .* Delete it"):
         unpacked(remote("a.zip"), tmp_path)
 
 

@@ -189,7 +189,7 @@ class TestLabelled:
         save(tmp_path / "images/a.png", picture(0))
         save(tmp_path / "images/a.bmp", picture(0))
         save(tmp_path / "labels/a.png", self.INDICES)
-        with pytest.raises(FolderError, match=r"a\.bmp and a\.png differ by their suffixes only.*Keep one"):
+        with pytest.raises(FolderError, match=r"a\.bmp and a\.png differ only in their suffixes.*Keep one"):
             labelled(tmp_path / "images", tmp_path / "labels")
 
     def test_rgb_labels_are_refused(self, tmp_path):

@@ -109,10 +109,10 @@ class TestSource:
             VocSource(split="val").open(both)
         voc = both / "VOCdevkit/VOC2012"
         assert str(error.value) == (
-            "Expected a whole data set, but "
+            "Expected a complete data set, but "
             f"{voc}/JPEGImages lacks 1 of the 2 files that val.txt lists (2008_000001.jpg); "
             f"{voc}/SegmentationClass lacks 1 of the 2 files that val.txt lists (2008_000002.png). "
-            f"Run `stencil data fetch voc2012 --root {both}`: it goes on where it stopped."
+            f"Run `stencil data fetch voc2012 --root {both}`: it resumes where it stopped."
         )
 
     def test_wrong_root(self, tmp_path):
@@ -123,7 +123,7 @@ class TestSource:
 
     @pytest.mark.parametrize(
         ("text", "words"),
-        [("", "an empty file"), ("a\na\n", "a name twice"), ("../../a\n", "a strange name '../../a'")],
+        [("", "an empty file"), ("a\na\n", "a name twice"), ("../../a\n", "an invalid name '../../a'")],
     )
     def test_a_list_that_is_none(self, both, text, words):
         (both / "VOCdevkit/VOC2012/ImageSets/Segmentation/val.txt").write_text(text)
@@ -132,14 +132,14 @@ class TestSource:
 
     def test_another_size(self, both):
         voc_label(both, TRAIN[0], np.zeros((9, 9), np.uint8))
-        with pytest.raises(FolderError, match=r"one size, but got 6x4 and 9x9 pixels .* Delete the two"):
+        with pytest.raises(FolderError, match=r"one size, but got 6x4 and 9x9 pixels .* Delete both"):
             VocSource(split="train").open(both)[0]
 
     def test_train_aug_not_made(self, both):
         with pytest.raises(FolderError) as error:
             VocSource(split="train_aug").open(both)
         text = str(error.value)
-        assert text.startswith("Expected a whole data set, but train_aug is not made yet: there is no file")
+        assert text.startswith("Expected a complete data set, but train_aug is not made yet: there is no file")
         assert f"Run `stencil data fetch voc2012 --root {both}` and `stencil data fetch sbd --root {both}`" in text
 
     def test_train_aug_that_holds_images_of_val(self, both):
@@ -176,7 +176,7 @@ class TestTrainAug:
         damaged = both / "benchmark_RELEASE/dataset/cls/2009_000001.mat"
         whole = damaged.read_bytes()
         damaged.write_bytes(whole[:150])
-        with pytest.raises(FolderError, match=r"Cannot read .*2009_000001.mat: it is damaged or no label map of SBD"):
+        with pytest.raises(FolderError, match=r"read .*2009_000001.mat: it is damaged or not a label map of SBD"):
             build_train_aug(both, silent)
         folder = both / "VOCdevkit/VOC2012/SegmentationClassAug"
         times = {p: p.stat().st_mtime_ns for p in folder.glob("*.png")}
@@ -247,7 +247,7 @@ class TestCount:
     def test_lists_of_different_releases_are_told(self, tmp_path, caplog):
         official_lists(tmp_path, shared=700)
         assert len(train_aug_names(tmp_path)) == 10656
-        assert "train_aug has 10656 images instead of 10582: are they of one release?" in caplog.text
+        assert "train_aug has 10656 images instead of 10582. Check" in caplog.text
 
 
 class TestMat:
@@ -259,5 +259,5 @@ class TestMat:
 
     def test_another_variable(self, tmp_path):
         savemat(tmp_path / "a.mat", {"GTinst": {"Segmentation": random_label(1)}})
-        with pytest.raises(FolderError, match=r"a.mat: it is damaged or no label map of SBD \(KeyError\('GTcls'\)\)"):
+        with pytest.raises(FolderError, match=r"it is damaged or not a label map of SBD \(KeyError\('GTcls'\)\)"):
             read_mat(tmp_path / "a.mat")

@@ -68,7 +68,7 @@ class TestMake:
     @pytest.mark.parametrize("name", list(LAYOUTS))
     def test_never_over_anything(self, ready, name):
         before = digest(ready)
-        with pytest.raises(FolderError, match=r"is never written over a data set: name another --root"):
+        with pytest.raises(FolderError, match=r"never overwrites a data set: choose another --root"):
             make_replica(name, ready)
         assert digest(ready) == before
 
@@ -181,7 +181,7 @@ class TestLayouts:
         shutil.copytree(raw / "coco", root / "coco")
         path = root / "coco/annotations/instances_val2017.json"
         path.write_bytes(path.read_bytes()[:-1])
-        told = f"Cannot read the annotations {path}: it has no end (truncated). Copy or unpack"
+        told = f"Cannot read the annotations {path}: it is truncated. Copy or unpack"
         assert any(line.startswith(told) for line in LAYOUTS["coco2017"].missing(root))
         with pytest.raises(FolderError, match=r"instances_val2017.json: corrupt or truncated JSON"):
             LAYOUTS["coco2017"].prepare(root, silent)
@@ -191,7 +191,7 @@ class TestLayouts:
         shutil.copytree(raw / "edges2handbags", tmp_path / "edges2handbags")
         (tmp_path / "replica-edges2handbags.json").write_text(content, "latin-1")
         (line,) = LAYOUTS["edges2handbags"].missing(tmp_path)
-        assert line.startswith(f"Cannot read {tmp_path}/replica-edges2handbags.json, which says that")
+        assert line.startswith(f"Cannot read {tmp_path}/replica-edges2handbags.json, which marks")
         assert line.endswith(
             f"Delete it and {tmp_path}/edges2handbags, and run `stencil data make edges2handbags --root {tmp_path}`."
         )
@@ -338,6 +338,6 @@ class TestPictures:
 def test_a_broken_replica_is_made_anew_not_fetched(tmp_path: Path) -> None:
     make_replica("voc2012", tmp_path)
     next((tmp_path / "VOCdevkit/VOC2012/SegmentationClass").iterdir()).unlink()
-    remedy = rf"It is a drawn replica: delete it and run `stencil data make voc2012 --root {tmp_path}`"
+    remedy = rf"It is a tiny replica: delete it and run `stencil data make voc2012 --root {tmp_path}`"
     with pytest.raises(FolderError, match=remedy):
         VocSource(split="trainval").open(tmp_path)

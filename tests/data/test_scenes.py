@@ -105,11 +105,11 @@ class TestDrawScene:
         [
             ((0.5, 0, 64), TypeError, r"Expected argument `seed` to be an int, but got 0.5 \(float\)"),
             ((True, 0, 64), TypeError, r"Expected argument `seed` to be an int, but got True \(bool\)"),
-            ((0, -1, 64), ValueError, "Expected argument `index` to be 0 or more, but got -1; count from 0"),
+            ((0, -1, 64), ValueError, "Expected argument `index` to be 0 or more, but got -1."),
             ((0, 0, "64"), TypeError, r"Expected argument `size` to be an int or a pair \(height, width\)"),
             ((0, 0, (64, 64, 3)), TypeError, r"but got \(64, 64, 3\)"),
             ((0, 0, True), TypeError, "but got True"),
-            ((0, 0, 8), ValueError, "sides from 16 to 4096 pixels, but got 8; draw at a side within the range"),
+            ((0, 0, 8), ValueError, "sides from 16 to 4096 pixels, but got 8. Draw at a size within the range"),
             ((0, 0, (64, 5000)), ValueError, r"but got \(64, 5000\)"),
         ],
     )
@@ -174,9 +174,11 @@ class TestSpaces:
         assert distance.min() > 30
 
     def test_errors(self):
-        with pytest.raises(ValueError, match=r"'x': expected one palette colour per class \(2\), got 1; add or remove"):
+        with pytest.raises(
+            ValueError, match=r"'x': expected one palette colour per class \(2\), but got 1. Add or remove"
+        ):
             LabelSpace(name="x", classes=("a", "b"), palette=((0, 0, 0),), from_fine=(0,) * 16)
-        with pytest.raises(ValueError, match=r"one of the classes 0\.\.0 for each of the 16 fine classes"):
+        with pytest.raises(ValueError, match=r"a class in 0\.\.0 for each of the 16 fine classes"):
             LabelSpace(name="x", classes=("a",), palette=((0, 0, 0),), from_fine=(0,) * 15 + (1,))
 
 

@@ -206,12 +206,14 @@ class TestSplit:
             assert sorted(ours) == [f"g{group}_{i:03d}" for i in range(size - len(ours), size)]
 
     def test_no_match(self):
-        message = "`group` '^seq' to match every file name, but 2 of 3 do not match, 'a.png' first. Correct the pattern"
+        message = (
+            "`group` '^seq' to match every file name, but 2 of 3 do not match, such as 'a.png'. Correct the pattern"
+        )
         with pytest.raises(ValueError, match=re.escape(message)):
             split_names(["seq1.png", "a.png", "b.png"], HoldOut(group="^seq"))
 
     def test_nothing_left(self):
-        with pytest.raises(ValueError, match=r"all 2 would be: they form 2 groups by `group` '\.\*'\. Add examples"):
+        with pytest.raises(ValueError, match=r"all 2 would be held out: they form 2 groups by .* Add examples"):
             split_names(["a.png", "b.png"], HoldOut(group=".*"))
 
     def test_examples(self, tmp_path):

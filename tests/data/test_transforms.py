@@ -151,7 +151,7 @@ class TestTrainingView:
         )
         with pytest.raises(ValueError, match=r"the example odd\.png to have one size, but got 4x5, 5x4"):
             training_view(example, View(crop=2), generator())
-        with pytest.raises(ValueError, match="Resize them alike"):
+        with pytest.raises(ValueError, match="Resize them to one size"):
             evaluation_view(example, View(crop=2), whole=True)
 
 

@@ -161,7 +161,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
             vgg("johnson", path)
     pickled = tmp_path / "pickle.pth"
     torch.save({"features.0.weight": Path("runs/code")}, pickled)
-    with pytest.raises(PerceptualError, match=r"pickle\.pth: it is damaged, or holds more than tensors"):
+    with pytest.raises(PerceptualError, match=r"pickle\.pth: it is damaged, or contains more than tensors"):
         vgg("johnson", pickled)
 
 
@@ -171,7 +171,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
 def test_a_text_as_weights_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "notes.pth"
     path.write_bytes(content)
-    with pytest.raises(PerceptualError, match=r"VGG16 from .*notes\.pth: it is damaged, or holds more.*again\."):
+    with pytest.raises(PerceptualError, match=r"VGG16 from .*notes\.pth: it is damaged, or contains more.*again\."):
         vgg("johnson", path)
 
 
@@ -309,12 +309,12 @@ def test_both_stand_ins_pass_the_check(unet: UNet, photos: list[Tensor], styles:
 def test_the_check_refuses_instance_normalisation(unet: UNet, photos: list[Tensor], styles: list[Tensor]) -> None:
     seeing = encoder_standin(unet, photos)
     blind = Blind(seeing.description, seeing.convolutions())
-    with pytest.raises(PerceptualError, match=r"of no use: style a: .*hardly rises under a tint"):
+    with pytest.raises(PerceptualError, match=r"unusable: style a: .*hardly rises under a tint"):
         check_perceptual(blind, photos, *styles)
 
 
 def test_the_check_refuses_two_styles_that_are_one(photos: list[Tensor], styles: list[Tensor]) -> None:
-    with pytest.raises(PerceptualError, match=r"does not tell the styles apart \(own over other 1\.00\)"):
+    with pytest.raises(PerceptualError, match=r"does not distinguish the styles \(own over other: 1\.00\)"):
         check_perceptual(random_standin(photos), photos, styles[0], styles[0])
     with pytest.raises(PerceptualError, match="Expected photos to test"):
         check_perceptual(random_standin(photos), [], *styles)
@@ -346,8 +346,8 @@ def test_the_cheaper_stand_in_is_chosen_and_named(
     assert by_encoder[1] < by_random[1]
     dear = check_perceptual(encoder_standin(unet, photos), photos, *styles)
     assert max(sense.cost for sense in dear) > by_random[1]
-    assert caplog.messages[2] == f"Style losses look through {by_encoder[0]}."
-    assert caplog.messages[5] == f"Style losses look through {by_random[0]}."
+    assert caplog.messages[2] == f"Style losses use {by_encoder[0]}."
+    assert caplog.messages[5] == f"Style losses use {by_random[0]}."
 
 
 def test_the_cost_of_a_palette_is_content_and_style_over_the_photos_style(
@@ -367,26 +367,28 @@ def test_another_backbone_falls_through_to_random_filters(
     with caplog.at_level(logging.INFO, logger="stencilnet.perceptual.standin"):
         network = standin(nn.Sequential(nn.Conv2d(3, 3, 3)), photos, styles)
     assert network.name == "stand-in: random filters, seed 1"
-    assert "No stand-in: Expected this package's U-Net" in caplog.messages[0]
+    assert "Not usable as a stand-in: Expected this package's U-Net" in caplog.messages[0]
     assert "Sequential lacks conv1_1.weight" in caplog.messages[0]
 
 
 def test_where_nothing_will_do_it_says_why(unet: UNet, photos: list[Tensor], styles: list[Tensor]) -> None:
-    with pytest.raises(PerceptualError, match=r"No stand-in will do; use VGG.*encoder.*random filters, seed 1.*apart"):
+    with pytest.raises(
+        PerceptualError, match=r"No stand-in passes the check.*encoder.*random filters, seed 1.*distinguish"
+    ):
         standin(unet, photos, [styles[0], styles[0]])
 
 
 def test_stand_ins_refuse_what_they_cannot_use(unet: UNet, photos: list[Tensor], styles: list[Tensor]) -> None:
     normed = UNet(width=4)
     normed.norm1 = nn.BatchNorm2d(4)
-    with pytest.raises(PerceptualError, match=r"UNet lacks nothing and has norm1\.weight.*Use VGG"):
+    with pytest.raises(PerceptualError, match=r"UNet lacks nothing and has the extra keys norm1\.weight.*Use VGG"):
         encoder_standin(normed, photos)
     for images, got in (([], "none"), ([torch.zeros(3, 32, 32, dtype=torch.uint8)], "torch.uint8")):
-        with pytest.raises(PerceptualError, match=f"float RGB .* one at least, but got {got}"):
+        with pytest.raises(PerceptualError, match=f"at least one image, float RGB .*, but got {got}"):
             encoder_standin(unet, images)
         with pytest.raises(PerceptualError, match=f"but got {got}"):
             random_standin(images)
-    with pytest.raises(PerceptualError, match="at least two style images to tell apart, but got 1"):
+    with pytest.raises(PerceptualError, match="at least two style images to compare, but got 1"):
         standin(unet, photos, styles[:1])
 
 
@@ -443,5 +445,5 @@ def test_networks_that_do_not_hold_together_are_refused(photos: list[Tensor]) ->
         described(start=0.0)
     with pytest.raises(PerceptualError, match="one is empty"):
         described(style_layers=())
-    with pytest.raises(PerceptualError, match="at least 8 px a side, but got 40x7 px"):
+    with pytest.raises(PerceptualError, match="at least 8 px per side, but got 40x7 px"):
         random_standin(photos)(torch.zeros(1, 3, 7, 40), ("relu4_2",))

@@ -252,7 +252,7 @@ def test_wrong_arguments_say_what_is_right(bundle: Path) -> None:
         Engine(bundle / "tasks")
     with pytest.raises(ValueError, match="Expected `task` to be one of shapes, colour, clean, paint, but got 'gogh'"):
         Engine(bundle).run(picture(), "gogh")
-    with pytest.raises(ImageError, match="Cannot read the picture: pictures of Pillow's mode 'F' have no known range"):
+    with pytest.raises(ImageError, match="Cannot read the picture: pictures of Pillow mode 'F' have no known range"):
         Engine(bundle).run(picture().convert("F"), "clean")
 
 

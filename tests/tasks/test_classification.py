@@ -99,22 +99,22 @@ def test_a_photo_is_seen_as_a_test_by_centre_crops_sees_it(
 def test_mistakes_in_settings_are_told_at_once() -> None:
     with pytest.raises(ValueError, match=r"at least 2 classes, got 1; `crop` should be at least 1 px, got 0; `resize`"):
         Classification(classes=("a",), crop=0, resize=0)
-    with pytest.raises(ValueError, match=r"should have no empty name; `classes` should differ, got more than one 'a'"):
+    with pytest.raises(ValueError, match=r"no empty name; `classes` should not repeat names, got more than one 'a'"):
         Classification(classes=("a", "", "a"))
 
 
 def test_classes_that_are_not_there_are_named() -> None:
     image = torch.zeros(3, 8, 8, dtype=torch.uint8)
-    with pytest.raises(ValueError, match=r"`x`: expected a class, but it has none. Give data with classes"):
+    with pytest.raises(ValueError, match=r"`x`: expected a class, but it has none. Use data with classes"):
         Classification(classes=TREES).sample(Example(name="x", image=image))
     with pytest.raises(ValueError, match=r"`x`: expected its class to be an index below 7 \(elm, .*, but got 7"):
         Classification(classes=TREES).sample(Example(name="x", image=image, category=7))
-    with pytest.raises(ValueError, match=r"below 0 \(no classes are named\), but got 0. Name every class"):
+    with pytest.raises(ValueError, match=r"below 0 \(no classes are named\), but got 0. Name all classes"):
         Classification().sample(Example(name="x", image=image, category=0))
 
 
 def test_a_network_that_gives_pictures_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"logits \(N, K\), but .* shape \(2, 7, 8, 8\). Learn .* such as VGG16"):
+    with pytest.raises(ValueError, match=r"logits \(N, K\), but .* shape \(2, 7, 8, 8\). Use .* such as VGG16"):
         Classification(classes=TREES).loss(torch.zeros(2, 7, 8, 8), {"target": torch.zeros(2).long()}, None)
 
 

@@ -353,7 +353,7 @@ def test_scores_do_not_depend_on_the_batches(row: Row) -> None:
 
 @rows
 def test_scores_of_nothing_are_refused(row: Row) -> None:
-    with pytest.raises(ValueError, match=r"but got none. Give a split with examples"):
+    with pytest.raises(ValueError, match=r"but got none. Use a split with examples"):
         row.task.scores().compute()
 
 
@@ -414,7 +414,7 @@ def test_inputs_of_photos_are_unit_images(row: Row, height: int, width: int) -> 
 @rows
 def test_examples_that_lack_something_are_named(row: Row) -> None:
     if row.lacking is not None:
-        with pytest.raises(ValueError, match=r"Example `plain-4.png`: expected .* it has n.* Give "):
+        with pytest.raises(ValueError, match=r"Example `plain-4.png`: expected .* it has n.* Use "):
             row.task.sample(row.lacking(37, 53, 4))
     broken = replace(row.example(37, 53, 4), image=torch.rand(3, 37, 53))
     with pytest.raises(ValueError, match=r"Example `plain-4.png`: expected its image to be uint8 RGB .* torch.float32"):

@@ -65,7 +65,7 @@ def test_label_out_of_range_is_an_error_that_says_all() -> None:
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        (None, r"`cats/001.png`: expected labels, but it has none. Give labelled data"),
+        (None, r"`cats/001.png`: expected labels, but it has none. Use labelled data"),
         (torch.zeros(6, 8, dtype=torch.int64), r"uint8 class indices \(H, W\), but got torch.int64"),
         (torch.zeros(3, 6, 8, dtype=torch.uint8), r"but got torch.uint8 of shape \(3, 6, 8\)"),
         (torch.zeros(8, 6, dtype=torch.uint8), r"its label to be as large as its image, 8x6 px, but got 6x8 px"),
@@ -83,7 +83,7 @@ def test_majority_is_of_labelled_pixels_of_all_samples() -> None:
     output = predict({"input": torch.zeros(2, 3, 5, 7)})
     assert output.shape == (2, 3, 5, 7)
     assert (output.argmax(dim=1) == 2).all()
-    with pytest.raises(ValueError, match="the training samples hold none"):
+    with pytest.raises(ValueError, match="the training samples have none"):
         task.baseline([{"target": labels[0]}])
 
 
@@ -122,7 +122,7 @@ def test_all_wrong_settings_are_reported_at_once() -> None:
         "got more than one 'cat'",
         "a colour for each of the 3 classes or be empty, got 2",
         "(R, G, B) in 0-255, got (0, 0, 300)",
-        "one for each of the 3 classes or be empty, got 1",
+        "a weight for each of the 3 classes or be empty, got 1",
         "finite, not negative and not all zero, got (-1.0,)",
         "at least 0 px, got -2",
         "two classes (not boundary, boundary), got 3",

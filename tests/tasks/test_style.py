@@ -308,7 +308,7 @@ def test_wrong_networks_and_style_images_are_refused(network: PerceptualNetwork,
     task = StyleTransfer(style="a.jpg", preset="gatys")
     with pytest.raises(PerceptualError, match=r"preset `gatys` \(VGG19: style relu1_1, .*but got thin VGG\. Load it"):
         task.bind(published("johnson"), style_image)
-    with pytest.raises(PerceptualError, match=r"at least 32 px a side, but got torch\.uint8 of shape \(3, 48, 44\)"):
+    with pytest.raises(PerceptualError, match=r"each side at least 32 px, but got torch\.uint8 of shape \(3, 48, 44\)"):
         task.bind(network, (255 * style_image).byte())
     with pytest.raises(PerceptualError, match=r"got torch\.float32 of shape \(3, 31, 44\)"):
         task.bind(network, style_image[:, :31])

@@ -1,4 +1,4 @@
-"""Images sorted into folders, one folder a class: the layout of torchvision's ``ImageFolder``."""
+"""Images sorted into one folder per class: the layout of torchvision's ``ImageFolder``."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from stencilnet.tasks.task import Example
 
 @dataclass(frozen=True, kw_only=True)
 class ClassFoldersSource:
-    """The images of a folder that holds a folder for each class; classes are numbered by the folders' sorted names.
+    """The images of a folder with one subfolder per class; classes are numbered by the sorted names of the subfolders.
 
     Raises:
-        ValueError: If no folder is named.
+        ValueError: If `folder` is empty.
     """
 
     kind: Literal["class_folders"] = "class_folders"
-    """Which kind of source this is."""
+    """Kind of the source."""
     folder: str
-    """The folder of the class folders, absolute or under the data root."""
+    """Parent of the class folders, absolute or relative to the data root."""
 
     def __post_init__(self) -> None:
         if not self.folder:
@@ -35,19 +35,19 @@ class ClassFoldersSource:
         return class_folders(root / self.folder)
 
     def classes(self, root: Path) -> tuple[str, ...]:
-        """Return the classes' names, in the order of their numbers.
+        """Return the class names, in the order of their numbers.
 
         Raises:
-            FolderError: If the folder is missing or holds no folder.
+            FolderError: If the folder is missing or has no subfolder.
         """
         return class_names(root / self.folder)
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of the class folders, sorted; hidden ones do not count.
+    """Return the sorted names of the class folders, without hidden ones.
 
     Raises:
-        FolderError: If the folder is missing or holds no folder.
+        FolderError: If the folder is missing or has no subfolder.
     """
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "there is no such folder"
@@ -62,12 +62,12 @@ def class_names(folder: Path) -> tuple[str, ...]:
 
 
 def class_folders(folder: Path) -> Examples:
-    """Return the images of every class folder and of the folders in it, with the class's number as `Example.category`.
+    """Return the images in every class folder and its subfolders, with the class number as `Example.category`.
 
     Reading an example raises `stencilnet.tasks.images.ImageError` if its file cannot be read.
 
     Raises:
-        FolderError: If the folder is missing, holds no folder, an image lies outside the class folders, or a class
+        FolderError: If the folder is missing or has no subfolder, an image lies outside the class folders, or a class
             has no image.
     """
     classes = class_names(folder)
@@ -76,8 +76,8 @@ def class_folders(folder: Path) -> Examples:
     stray = [name for name in found if "/" not in name]
     if stray:
         raise FolderError(
-            f"Expected every image in {folder} to lie in a class's folder, but {len(stray)} lie beside them "
-            f"({shown(stray)}). Move them into their class's folder."
+            f"Expected every image in {folder} to lie in a class folder, but {len(stray)} lie outside "
+            f"({shown(stray)}). Move them into their class folders."
         )
     counts = Counter(name.partition("/")[0] for name in found)
     empty = [name for name in classes if not counts[name]]
@@ -93,7 +93,7 @@ def class_folders(folder: Path) -> Examples:
 
 
 def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) -> None:
-    """Refuse class folders that are not the classes a task names.
+    """Check that the class folders are the classes that a task names.
 
     Args:
         found: Names of the folders, sorted.
@@ -101,7 +101,7 @@ def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) 
         folder: Where the folders are, for the message.
 
     Raises:
-        FolderError: If they differ, naming what is missing and what is too much.
+        FolderError: If they differ; the error names missing and unknown classes.
     """
     if found == named:
         return
@@ -109,7 +109,7 @@ def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) 
     differing = [
         *([f"{len(missing)} missing ({shown(missing)})"] if missing else []),
         *([f"{len(extra)} unknown ({shown(extra)})"] if extra else []),
-    ] or ["the same ones in another order: classes go by sorted names"]
+    ] or ["they are in another order: classes are sorted by name"]
     raise FolderError(
         f"Expected the folders in {folder} to be the task's {len(named)} classes, but {' and '.join(differing)}. "
         "Rename folders or classes until they are the same, or leave `classes` out."

@@ -1,7 +1,7 @@
-"""Damage done to clean images, for `restoration`: the damaged image is the input, the clean one its target.
+"""Synthetic damage to clean images, for `restoration`: the damaged image is the input, the clean one the target.
 
-It is part of the view, not of a task: who runs a bundle has a damaged picture already. It comes after resizing and
-cropping, so that its numbers hold for the pixels that the network sees.
+It is part of the view, not of the task, since the users of a bundle have damaged pictures already. It is applied after
+resizing and cropping, so that its settings refer to the network's pixels.
 """
 
 from dataclasses import dataclass, replace
@@ -15,50 +15,50 @@ from torch import Tensor
 from stencilnet.tasks.task import Example
 
 HOLE = 128
-"""Level of R, G and B in a hole: who has a picture to fill in paints its holes so."""
+"""Level of R, G and B in a hole. Users of a trained task must fill the holes of their pictures with it."""
 _HOLE_SIDES = (1 / 16, 1 / 4)
-"""Shortest and longest side of a hole, as shares of the image's shorter side."""
+"""Shortest and longest side of a hole, relative to the image's shorter side."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """White Gaussian noise on R, G and B, rounded and cut to 0-255.
+    """White Gaussian noise on R, G and B, rounded and clamped to 0-255.
 
     Raises:
-        ValueError: If it does nothing.
+        ValueError: If `sigma` is not positive.
     """
 
     kind: Literal["noise"] = "noise"
-    """Which kind of damage this is."""
+    """Kind of the damage."""
     sigma: float = 25.0
-    """Standard deviation in levels of 0-255."""
+    """Standard deviation, on the scale 0-255."""
 
     def __post_init__(self) -> None:
         _check(self.sigma > 0, f"`sigma` to be positive, but got {self.sigma}")
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """Damage an image, ``(3, H, W)`` uint8 to the same."""
+        """Return a damaged copy of an image, ``(3, H, W)`` uint8."""
         return _levels(image + self.sigma * torch.randn(image.shape, generator=generator))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Blur:
-    """Gaussian blur; the image is reflected at its border.
+    """Gaussian blur, with reflection at the image's border.
 
     Raises:
-        ValueError: If it does nothing.
+        ValueError: If `sigma` is not positive.
     """
 
     kind: Literal["blur"] = "blur"
-    """Which kind of damage this is."""
+    """Kind of the damage."""
     sigma: float = 1.5
-    """Standard deviation in pixels; the window reaches three of them, or to the image's end."""
+    """Standard deviation in pixels. The kernel radius is three standard deviations, less in small images."""
 
     def __post_init__(self) -> None:
         _check(self.sigma > 0, f"`sigma` to be positive, but got {self.sigma}")
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """Damage an image, ``(3, H, W)`` uint8 to the same; nothing is drawn."""
+        """Return a damaged copy of an image, ``(3, H, W)`` uint8; `generator` is not used."""
         from torchvision.transforms.v2 import functional
 
         reach = max(1, round(3 * self.sigma))
@@ -68,50 +68,50 @@ class Blur:
 
 @dataclass(frozen=True, kw_only=True)
 class Downscale:
-    """A lower resolution: bicubic down by a factor, antialiased, and up again to the same size (Dong et al. 2014).
+    """A lower resolution: bicubic downscaling with antialiasing, then upscaling to the old size (Dong et al. 2014).
 
-    Both as Pillow does it, but for its rounding between rows and columns: a small picture that was enlarged by
-    Pillow (``BICUBIC``) is an input of this kind.
+    Both steps are as in Pillow, except for its rounding between rows and columns, so a small picture enlarged by
+    Pillow (``BICUBIC``) is a valid input for a trained task.
 
     Raises:
-        ValueError: If it does nothing.
+        ValueError: If `factor` is not above 1.
     """
 
     kind: Literal["downscale"] = "downscale"
-    """Which kind of damage this is."""
+    """Kind of the damage."""
     factor: float = 3.0
-    """Above 1: how many pixels become one along each side, but for rounding."""
+    """Downscaling factor of each side, above 1; the smaller sides are rounded to whole pixels."""
 
     def __post_init__(self) -> None:
         _check(self.factor > 1, f"`factor` to be above 1, but got {self.factor}")
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """Damage an image, ``(3, H, W)`` uint8 to the same; nothing is drawn."""
+        """Return a damaged copy of an image, ``(3, H, W)`` uint8; `generator` is not used."""
         size = [*image.shape[1:]]
         small = [max(1, round(side / self.factor)) for side in size]
         low = F.interpolate(image[None].float(), small, mode="bicubic", antialias=True)
-        low = _levels(low).float()  # a small picture is stored in bytes, too
+        low = _levels(low).float()  # as if the small picture had been stored in 8 bits
         return _levels(F.interpolate(low, size, mode="bicubic", antialias=True))[0]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holes:
-    """Rectangles of flat gray, `HOLE`, at random places, until they cover a share of the image.
+    """Rectangles of gray level `HOLE` at random positions, until they cover a share of the image.
 
     Raises:
-        ValueError: If the share is out of range.
+        ValueError: If `share` is out of range.
     """
 
     kind: Literal["holes"] = "holes"
-    """Which kind of damage this is."""
+    """Kind of the damage."""
     share: float = 0.2
-    """Share of the pixels in holes, above 0 and at most 0.9; the last hole may exceed it."""
+    """Share of pixels in holes, above 0 and at most 0.9; the last hole may exceed it."""
 
     def __post_init__(self) -> None:
         _check(0 < self.share <= 0.9, f"`share` to lie in (0, 0.9], but got {self.share}")
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
-        """Damage an image, ``(3, H, W)`` uint8 to the same."""
+        """Return a damaged copy of an image, ``(3, H, W)`` uint8."""
         height, width = image.shape[1:]
         low, high = _HOLE_SIDES
         hole = torch.zeros(height, width, dtype=torch.bool)
@@ -123,32 +123,35 @@ class Holes:
 
 
 Damage = Noise | Blur | Downscale | Holes
-"""Any damage; `kind` says which."""
+"""Any damage; `kind` tells them apart."""
 
 
 def damaged(example: Example, damage: Damage, generator: torch.Generator) -> Example:
     """Return an example whose image is damaged and whose target is the clean image.
 
     Raises:
-        ValueError: If the example has a target already.
+        ValueError: If the example already has a target.
     """
     if example.target is not None:
         raise ValueError(
-            f"Example `{example.name}`: expected a clean image alone to damage, but it has a target of its own. "
-            "Leave out `damage`, or give data without targets (source `images`)."
+            f"Example `{example.name}`: expected a clean image without target to damage, but it has a target. "
+            "Remove `damage`, or use data without targets (source `images`)."
         )
     return replace(example, image=damage.apply(example.image, generator), target=example.image)
 
 
 def generator_for(name: str) -> torch.Generator:
-    """Return a generator for an example's name: what is evaluated is damaged alike in every run, whatever its seed."""
+    """Return a generator seeded by an example's name, so that evaluation damages it equally in every run."""
     return torch.Generator().manual_seed(
         int.from_bytes(blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
     )
 
 
 def _span(drawn: float, half: float, side: int) -> slice:
-    """Pixels within `half` of a place that may lie beyond the border by as much: none is covered more often."""
+    """Return the pixels within `half` of a random centre, which may lie up to `half` outside the border.
+
+    So every pixel is equally likely to be covered.
+    """
     middle = drawn * (side + 2 * half) - half
     return slice(max(0, round(middle - half)), max(0, round(middle + half)))
 

@@ -1,16 +1,17 @@
-"""A cache on disk of decoded and resized examples: pictures are decoded once, not once an epoch.
+"""A disk cache of decoded and resized examples: pictures are decoded once, not once per epoch.
 
-A file an example, ``<first 2 of its key>/<key>.example``; the key is of its files, how they are read, and the size:
+Each example has a file ``<first 2 of its key>/<key>.example``. The key is a hash of its name, its source files, how
+they are read, and the size. Layout of the file:
 
     magic          10 bytes
-    checksum       CRC-32 of all that follows, 4 bytes, little-endian as all numbers here
-    length         of the header, 4 bytes
-    header         JSON: ``stamp`` (size and time of each source file, versions of what decodes and
-                   resizes), ``name``, ``shapes`` of image, label and target (null where there is none), ``category``
+    checksum       CRC-32 of all that follows, 4 bytes, little-endian like all numbers here
+    length         length of the header, 4 bytes
+    header         JSON: ``stamp`` (versions of the decoding and resizing libraries, size and time of each source
+                   file), ``name``, ``shapes`` of image, label and target (null if absent), ``category``
     pixels         uint8: image, label, target
 
-A file whose stamp is another one (the source has changed) or that is damaged is written anew. Nothing is evicted: a
-cache that is no longer wanted is a folder to delete.
+A damaged file, or one with another stamp (a source file has changed), is written again. Nothing is evicted: delete the
+folder when the cache is no longer needed.
 """
 
 import hashlib
@@ -36,32 +37,33 @@ logger = logging.getLogger(__name__)
 
 _MAGIC = b"stencilex1"
 _DECODERS = ("pillow", "torch", "torchvision")
-"""Another version of these may give other pixels."""
+"""Packages whose other versions may give other pixels."""
 _PIXELS = 1
-"""Version of our own reading and resizing: raise it whenever either changes a pixel."""
+"""Version of our own reading and resizing: increase it whenever either changes a pixel."""
 _PARTS = ("image", "label", "target")
 
 
 class DiskCache:
-    """Examples at a view's stored size, kept in files; equal to the last bit to those made anew.
+    """Examples resized to `View.resize` and kept in files, bit-equal to uncached ones.
 
-    Several processes may share a folder: files come whole or not at all, and two that write the same one write the
-    same bytes. Where nothing can be written (a full disk), one warning says so and examples are made anew.
+    Several processes may share a folder: files are written whole or not at all, and processes that write the same file
+    write the same bytes. If a write fails (for example, the disk is full), a single warning is logged and examples are
+    no longer stored.
 
     Args:
-        source: Examples that know their files.
-        view: Of it only `View.resize` matters.
-        folder: Where the files go; made at the first write.
+        source: Examples with an `Examples.origin`.
+        view: The view; only `View.resize` is used.
+        folder: Folder of the cache; created at the first write.
 
     Raises:
-        ValueError: If the folder is a file, or the examples are no files.
+        ValueError: If the folder is a file, or the examples are not made from files.
     """
 
     def __init__(self, source: Examples, view: View, folder: Path) -> None:
         if source.origin is None:
-            raise ValueError("Expected examples that are made of files to cache on disk. Leave others without a cache.")
+            raise ValueError("Expected examples made from files, but got others. Do not cache these on disk.")
         if folder.exists() and not folder.is_dir():
-            raise ValueError(f"Expected a folder to cache examples in, but {folder} is a file. Name another.")
+            raise ValueError(f"Expected a folder to cache examples in, but {folder} is a file. Choose another folder.")
         self._source = source
         self._origin: Callable[[int], Origin] = source.origin
         self._view = view
@@ -78,7 +80,7 @@ class DiskCache:
         try:
             stamp = [*self._versions, *(_stamp(file) for file in origin.files)]
         except OSError:
-            return resized(self._source[index], self._view)  # which says what is wrong with the file
+            return resized(self._source[index], self._view)  # raises the error that explains the file's problem
         kept = _read(path, stamp)
         if kept is not None:
             return kept
@@ -100,15 +102,15 @@ class DiskCache:
         except OSError as error:
             self._writes = False
             logger.warning(
-                "Cannot write to the cache of examples %s (%s): going on without it, more slowly. What is in it is "
-                "still used. Make room, or set `trainer.cache` to another folder.",
+                "Cannot write to the example cache %s (%s). Training continues more slowly without caching further "
+                "examples. Free disk space, or set `trainer.cache` to another folder.",
                 self._folder,
                 error.strerror or error,
             )
 
 
 def encode(example: Example, stamp: list[str]) -> bytes:
-    """Return an example as the bytes of its file."""
+    """Return the bytes of an example's cache file."""
     parts = {"image": example.image, "label": example.label, "target": example.target}
     pixels = b"".join(part.contiguous().numpy().tobytes() for part in parts.values() if part is not None)
     header = {
@@ -123,7 +125,7 @@ def encode(example: Example, stamp: list[str]) -> bytes:
 
 
 def decode(content: bytearray, stamp: list[str]) -> Example | None:
-    """Return the example of a file's bytes; None if they are damaged, or made under another stamp."""
+    """Return the example from a cache file's bytes; None if they are damaged or have another stamp."""
     body = len(_MAGIC) + 4
     checksum = zlib.crc32(memoryview(content)[body:]).to_bytes(4, "little")
     if not content.startswith(_MAGIC + checksum) or len(content) < body + 4:
@@ -142,7 +144,7 @@ def decode(content: bytearray, stamp: list[str]) -> Example | None:
         parts[name] = torch.frombuffer(content, dtype=torch.uint8, count=count, offset=end).view(shape)
         end += count
     image = parts["image"]
-    assert image is not None, "every example has one"
+    assert image is not None, "every example has an image"
     return Example(
         name=header["name"],
         image=image,
@@ -155,7 +157,7 @@ def decode(content: bytearray, stamp: list[str]) -> Example | None:
 def _read(path: Path, stamp: list[str]) -> Example | None:
     try:
         content = bytearray(path.read_bytes())
-    except OSError:  # not there; or unreadable, and then it is made anew
+    except OSError:  # absent, or unreadable and then written again
         return None
     return decode(content, stamp)
 

@@ -1,8 +1,7 @@
-"""Examples from one's own folders: images, images with label maps, pairs, and side-by-side pairs.
+"""Examples from user folders: images, images with label maps, pairs, and side-by-side pairs.
 
-Folders may be nested. Files are taken in the order of their paths; hidden files and files that are no pictures by
-their names are left out, and symbolic links to folders are not followed. Pictures of formats that are not read are
-left out too, with a warning that counts them.
+Folders may be nested. Files are sorted by path; hidden files and files without a picture's suffix are skipped, and
+symbolic links to folders are not followed. Pictures of unsupported formats are skipped with a warning that counts them.
 """
 
 import logging
@@ -31,13 +30,13 @@ Of = TypeVar("Of")
 _SHOWN = 3
 
 _LONGEST = 10_000
-"""Most characters of an error: torch raises one of a loader's process again with its traceback in front."""
+"""Largest number of characters of an error: torch raises a loader process's error again, with its traceback."""
 
 
 class FolderError(ValueError):
-    """A folder, or what is in it, that does not fit; says which, what was expected and found, and the remedy.
+    """A folder or its content is not as expected; the message names it, what was expected and found, and the remedy.
 
-    Its text is short, whatever a file holds.
+    The message is shortened, whatever a file contains.
     """
 
     def __init__(self, message: str) -> None:
@@ -46,11 +45,11 @@ class FolderError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Origin:
-    """What decides an example's pixels, known without reading it.
+    """What determines an example's pixels, known without reading it.
 
     Attributes:
-        files: The files that it is made of.
-        how: How they are read: two ways that give other pixels differ in it.
+        files: The files that it is made from.
+        how: How they are read; it differs between any two ways that give different pixels.
     """
 
     files: tuple[Path, ...]
@@ -59,15 +58,15 @@ class Origin:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examples(Sequence[Example]):
-    """Examples that are read (or drawn) anew each time they are asked for; only their names are in memory.
+    """Examples that are read (or drawn) at each access; only their names are in memory.
 
     Attributes:
         names: The name of each example, known without reading it.
-        read: Reads example i, for i in 0 ... ``len(names) - 1``; can be pickled.
-        origin: Where example i is from; can be pickled. None for examples that are no files: nothing is kept of them
-            in a cache on disk.
-        truth: Reads example i's label or category alone, the image empty, ``(3, 0, 0)``; can be pickled. None where
-            that is no less work than to read it whole, or there is neither.
+        read: Reads example i, for i in 0 ... ``len(names) - 1``; picklable.
+        origin: Returns the origin of example i; picklable. None for examples that are not made from files, which a
+            disk cache does not store.
+        truth: Reads only the label or category of example i, with an empty image ``(3, 0, 0)``; picklable. None if
+            there is neither, or reading only it would save no work.
     """
 
     names: tuple[str, ...]
@@ -88,7 +87,7 @@ class Examples(Sequence[Example]):
         return self.read(range(len(self))[index])
 
     def take(self, indices: Sequence[int]) -> "Examples":
-        """Return a part of the examples, in the order of `indices`; nothing is read."""
+        """Return the examples at `indices`, in that order; nothing is read."""
         return Examples(
             names=tuple(self.names[i] for i in indices),
             read=partial(_chosen, self.read, tuple(indices)),
@@ -106,9 +105,9 @@ class LabelForm:
     """How a label file's values become class indices.
 
     Attributes:
-        void: Values that count as void (255, which always does).
-        threshold: If given, the file is a gray map, and class 1 is where its 8-bit value is at least this.
-        widen: By how many pixels class 1 is widened after thresholding, diagonals included.
+        void: Values that count as void, besides 255.
+        threshold: If set, the file is a gray map, and class 1 is where its 8-bit value is at least this. Default None.
+        widen: Number of pixels by which class 1 is dilated after thresholding, including diagonals. Default 0.
     """
 
     void: tuple[int, ...] = ()
@@ -120,7 +119,7 @@ def images(folder: Path) -> Examples:
     """Return the images of a folder.
 
     Raises:
-        FolderError: If the folder is missing or holds no image.
+        FolderError: If the folder is missing or has no images.
     """
     found = list_images(folder)
     files = tuple(found.items())
@@ -129,7 +128,7 @@ def images(folder: Path) -> Examples:
 
 
 def labelled(image_folder: Path, label_folder: Path, form: LabelForm | None = None) -> Examples:
-    """Return the images of one folder with the label maps of another; the paths match but for their suffixes.
+    """Return the images of one folder with the label maps of another, matched by path without suffix.
 
     Reading an example raises `FolderError` if the two sizes differ (an EXIF orientation is applied first), and
     `stencilnet.tasks.images.ImageError` if a file cannot be read.
@@ -146,7 +145,7 @@ def labelled(image_folder: Path, label_folder: Path, form: LabelForm | None = No
 
 
 def pairs(input_folder: Path, target_folder: Path) -> Examples:
-    """Return the images of one folder with the target images of another; the paths match but for their suffixes.
+    """Return the images of one folder with the target images of another, matched by path without suffix.
 
     Reading an example raises `FolderError` if the two sizes differ (an EXIF orientation is applied first), and
     `stencilnet.tasks.images.ImageError` if a file cannot be read.
@@ -160,17 +159,17 @@ def pairs(input_folder: Path, target_folder: Path) -> Examples:
 
 
 def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") -> Examples:
-    """Return the pairs of a folder whose images hold input and target side by side (Isola et al. 2017, pix2pix).
+    """Return the pairs of a folder whose images contain input and target side by side (Isola et al. 2017, pix2pix).
 
     Reading an example raises `FolderError` if an image's width is odd, and `stencilnet.tasks.images.ImageError` if a
     file cannot be read.
 
     Args:
         folder: The folder of the double images.
-        input_side: Which half is the input; the other is the target.
+        input_side: Half that is the input; the other half is the target.
 
     Raises:
-        FolderError: If the folder is missing or holds no image.
+        FolderError: If the folder is missing or has no images.
     """
     found = list_images(folder)
     files = tuple(found.items())
@@ -179,12 +178,12 @@ def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") ->
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder and the folders in it, by their paths relative to it, sorted by these.
+    """Return the images of a folder and its subfolders by their relative paths, sorted.
 
-    How many pictures are left out, since their formats are not read, is logged as a warning.
+    Pictures of unsupported formats are skipped and counted in a logged warning.
 
     Raises:
-        FolderError: If the folder is missing or holds no image.
+        FolderError: If the folder is missing or has no images.
     """
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "there is no such folder"
@@ -213,8 +212,8 @@ def _by_stem(folder: Path) -> dict[str, str]:
         stem = name[: -len(Path(name).suffix)]
         if stem in stems:
             raise FolderError(
-                f"Expected files of different names in the folder {folder}, but {stems[stem]} and {name} differ by "
-                "their suffixes only, so matches are not clear. Keep one of them in the folder."
+                f"Expected files of different names in the folder {folder}, but {stems[stem]} and {name} differ only "
+                "in their suffixes, so the match is ambiguous. Keep one of them in the folder."
             )
         stems[stem] = name
     return stems
@@ -236,7 +235,7 @@ def _match(first: Path, second: Path) -> Matched:
     ]
     if missing:
         raise FolderError(
-            f"Expected files of the same names, but for the suffix, in {first} and {second}, but "
+            f"Expected files with the same names (without suffix) in {first} and {second}, but "
             f"{'; '.join(missing)}. Add or remove files until the two folders match."
         )
     return tuple((ours[stem], first / ours[stem], second / theirs[stem]) for stem in ours)
@@ -270,7 +269,7 @@ def _read_truth(files: Matched, form: LabelForm, index: int) -> Example:
 
 
 def unseen(name: str, *, label: Tensor | None = None, category: int | None = None) -> Example:
-    """Return an example without its photo: an empty image."""
+    """Return an example whose photo was not read: its image is empty."""
     return Example(name=name, image=torch.empty(3, 0, 0, dtype=torch.uint8), label=label, category=category)
 
 
@@ -287,7 +286,7 @@ def _read_halves(files: tuple[tuple[str, Path], ...], side: Literal["left", "rig
     width = both.shape[2]
     if width % 2:
         raise FolderError(
-            f"Expected {path} to hold two images of one size side by side, but its width of {width} pixels is odd. "
+            f"Expected {path} to contain two images of one size side by side, but its width of {width} pixels is odd. "
             "Make both halves equally wide."
         )
     left, right = both[:, :, : width // 2].contiguous(), both[:, :, width // 2 :].contiguous()
@@ -299,7 +298,7 @@ def _check_sizes(first: Path, size: tuple[int, int], second: Path, other: tuple[
     if size != other:
         raise FolderError(
             f"Expected {first} and {second} to have one size, but got {size[0]}x{size[1]} and {other[0]}x{other[1]} "
-            "pixels (width x height, after their EXIF orientation). Resize or rotate one of them to fit the other."
+            "pixels (width x height, after EXIF orientation). Resize or rotate one of them to match the other."
         )
 
 

@@ -1,4 +1,4 @@
-"""Examples as a task sees them: map-style data sets for torch's loader."""
+"""Examples as samples of a task: map-style data sets for torch's loader."""
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -16,7 +16,7 @@ from stencilnet.tasks.catalog import kinds, traits_of
 from stencilnet.tasks.task import Example, Task
 
 CACHE_BYTES = 256 * 2**20
-"""Default limit of each `Cache`; 256 MiB hold about 430 labelled examples of 481x321 pixels."""
+"""Default limit of each `Cache` in bytes; 256 MiB hold about 430 labelled examples of 481x321 pixels."""
 _SEED_LIMIT = 2**64
 
 
@@ -24,24 +24,23 @@ class ExampleSource(Protocol):
     """Examples by index."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of examples."""
         ...
 
     def __getitem__(self, index: int, /) -> Example:
-        """Return one of them."""
+        """Return an example."""
         ...
 
 
 class Cache:
     """Keeps examples in memory once they are read, so that files are decoded only once.
 
-    The first examples read stay until the limit is reached and nothing is evicted: passes over data in random order
-    gain nothing from eviction. Each loader worker fills a cache of its own. What it returns is shared: do not change it
-    in place.
+    Examples are kept until the limit is reached, and none is evicted: with random order, eviction would gain nothing.
+    Each loader worker fills its own cache. Returned examples are shared: do not change them in place.
 
     Args:
-        source: Where examples come from.
-        limit: Most bytes of pixels to keep; 0 keeps nothing.
+        source: The examples.
+        limit: Largest number of bytes of pixels to keep; 0 keeps nothing.
 
     Raises:
         ValueError: If `limit` is negative.
@@ -69,12 +68,12 @@ class Cache:
         return example
 
     def __reduce__(self) -> tuple[Callable[..., "Cache"], tuple[ExampleSource, int]]:
-        """Leave the examples behind when a loader worker is given a copy."""
+        """Pickle without the kept examples, so that loader workers do not copy them."""
         return Cache, (self.source, self.limit)
 
 
 class _Resized:
-    """Examples at a view's stored size, which is what is worth keeping: smaller, and resized once."""
+    """Examples resized to `View.resize`, so that a cache holds smaller pictures and resizes each once."""
 
     def __init__(self, source: Sequence[Example], view: View) -> None:
         self._source = source
@@ -96,19 +95,19 @@ def _stored(source: Sequence[Example], view: View, disk: Path | None) -> Example
 class TrainingSamples(Dataset[dict[str, Tensor]]):
     """Random views of examples, as compact samples of a task; keys are (epoch, index).
 
-    What is drawn is a pure function of (seed, epoch, index): the same whatever the number of workers, the order of
-    asking, and the state of any global generator.
+    The random draws are a pure function of (seed, epoch, index), independent of the number of workers, the order of
+    access, and the state of any global generator.
 
     Args:
         source: The examples.
-        view: How they are resized, cropped and flipped.
-        task: Turns an example into a sample.
-        seed: Of the draws, from 0 to 2^64 - 1.
-        cache: Most bytes of decoded examples to keep in each process; 0 keeps nothing.
-        disk: Folder that keeps decoded and resized examples of files (see `DiskCache`); None for none.
+        view: How they are resized, cropped, flipped and damaged.
+        task: Converts examples to samples.
+        seed: Seed of the random draws, from 0 to 2^64 - 1.
+        cache: Largest number of bytes of decoded examples to keep in each process; 0 keeps nothing.
+        disk: Folder of a `DiskCache` for examples made from files; None, the default, for no such cache.
 
     Raises:
-        ValueError: If `source` is empty, `seed` is out of range, or the view is not right for the task.
+        ValueError: If `source` is empty, `seed` is out of range, or the task does not allow the view.
     """
 
     def __init__(
@@ -144,11 +143,11 @@ class EvaluationSamples(Dataset[dict[str, Tensor]]):
 
     Args:
         source: The examples.
-        view: How they are resized and cropped.
-        task: Turns an example into a sample.
-        whole: Whether images are kept whole (of different sizes: load them one by one) or cropped to one size.
-        cache: Most bytes of decoded examples to keep in each process; 0 keeps nothing.
-        disk: Folder that keeps decoded and resized examples of files (see `DiskCache`); None for none.
+        view: How they are resized, cropped and damaged.
+        task: Converts examples to samples.
+        whole: Whether images are kept whole (their sizes may differ: load them one by one) or cropped to one size.
+        cache: Largest number of bytes of decoded examples to keep in each process; 0 keeps nothing.
+        disk: Folder of a `DiskCache` for examples made from files; None, the default, for no such cache.
 
     Raises:
         ValueError: If `source` is empty.
@@ -178,10 +177,10 @@ class EvaluationSamples(Dataset[dict[str, Tensor]]):
 
 
 def check_view(view: View, task: Task) -> None:
-    """Check that what a view does to examples is right for a task.
+    """Check that a task allows a view.
 
     Raises:
-        ValueError: If the view damages or mirrors images, and the kind of the task does not allow it.
+        ValueError: If the view damages or mirrors images, and the task kind does not allow it.
     """
     traits = traits_of(task.kind)
     if view.damage is not None and not traits.damage:
@@ -192,12 +191,12 @@ def check_view(view: View, task: Task) -> None:
 
 
 def sample_seed(seed: int, epoch: int, index: int) -> int:
-    """Return the 64-bit seed of one draw, the same on every machine; neighbours are unrelated.
+    """Return the 64-bit seed of one draw, the same on every machine; seeds of neighbouring keys are unrelated.
 
     Args:
         seed: The run's seed, from 0 to 2^64 - 1.
-        epoch: Which pass over the data, from 0.
-        index: Which example, from 0.
+        epoch: Number of the pass over the data, from 0.
+        index: Index of the example, from 0.
     """
     key = b"".join(number.to_bytes(8, "little") for number in (seed, epoch, index))
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "little")

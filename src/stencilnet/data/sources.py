@@ -1,4 +1,4 @@
-"""Where examples come from, as a config file spells it out, and which of them are held out for validation."""
+"""Sources of examples, as described in a config file, and the hold-out split for validation."""
 
 import math
 import re
@@ -16,14 +16,14 @@ from stencilnet.tasks.task import VOID
 
 @dataclass(frozen=True, kw_only=True)
 class ScenesSource:
-    """Procedural scenes with what is true of them, drawn on demand; no files.
+    """Procedural scenes with their ground truth, drawn on demand, without files.
 
     Raises:
         ValueError: If a setting is out of range.
     """
 
     kind: Literal["scenes"] = "scenes"
-    """Which kind of source this is."""
+    """Kind of the source."""
     count: int
     """Number of scenes."""
     size: int
@@ -35,7 +35,7 @@ class ScenesSource:
     space: str = "fine"
     """Label space, a key of `stencilnet.scenes.SPACES`."""
     truth: str = "labels"
-    """What comes with a picture: ``labels``, their ``boundaries`` (labels 0 and 1), or a target, ``depth`` or
+    """Ground truth of a picture: ``labels``, their ``boundaries`` (labels 0 and 1), or a target, ``depth`` or
     ``normals`` (see `stencilnet.scenes.Geometry`)."""
 
     def __post_init__(self) -> None:
@@ -46,10 +46,10 @@ class ScenesSource:
             (self.space in SPACES, f"`space` to be one of {', '.join(SPACES)}, but got {self.space!r}"),
             (self.truth in TRUTHS, f"`truth` to be one of {', '.join(TRUTHS)}, but got {self.truth!r}"),
         )
-        self._scenes()  # Scenes check their size themselves.
+        self._scenes()  # Scenes checks the size.
 
-    def open(self, root: Path) -> Examples:  # noqa: ARG002 (every source is opened alike)
-        """Return the scenes; `root` plays no part."""
+    def open(self, root: Path) -> Examples:  # noqa: ARG002 (all sources share this signature)
+        """Return the scenes; `root` is not used."""
         scenes = self._scenes()
         return Examples(names=scenes.names, read=scenes.__getitem__)
 
@@ -61,16 +61,16 @@ class ScenesSource:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesSource:
-    """The images of a folder and of the folders in it.
+    """The images of a folder and its subfolders.
 
     Raises:
-        ValueError: If no folder is named.
+        ValueError: If `folder` is empty.
     """
 
     kind: Literal["images"] = "images"
-    """Which kind of source this is."""
+    """Kind of the source."""
     folder: str
-    """The folder, absolute or under the data root."""
+    """The folder, absolute or relative to the data root."""
 
     def __post_init__(self) -> None:
         _check(_named("folder", self.folder))
@@ -85,22 +85,23 @@ class LabelledSource:
     """Images and label maps in two folders, matched by path without suffix.
 
     Raises:
-        ValueError: If a setting is out of range, or two contradict.
+        ValueError: If a setting is out of range, or two settings contradict each other.
     """
 
     kind: Literal["labelled"] = "labelled"
-    """Which kind of source this is."""
+    """Kind of the source."""
     images: str
-    """The folder of the images, absolute or under the data root."""
+    """The folder of the images, absolute or relative to the data root."""
     labels: str
-    """The folder of the label maps (gray or palette PNG, one class index a pixel), absolute or under the data root."""
+    """The folder of the label maps (gray or palette PNG, one class index per pixel), absolute or relative to the data
+    root."""
     void: tuple[int, ...] = ()
-    """Label values that count as void, as 255 always does."""
+    """Label values that count as void, besides 255."""
     threshold: int | None = None
-    """For two classes: if given, labels are gray maps, and class 1 is where the value (0-255) is at least this, class 0
-    elsewhere. 128 for masks of 0 and 255, of which the 255 would count as void."""
+    """For two classes: if set, labels are gray maps, and class 1 is where the value (0-255) is at least this, class 0
+    elsewhere. Use 128 for masks of 0 and 255, whose 255 would count as void otherwise."""
     widen: int = 0
-    """By how many pixels class 1 of a thresholded map is widened, diagonals included."""
+    """Number of pixels by which class 1 of a thresholded map is dilated, including diagonals."""
 
     def __post_init__(self) -> None:
         gray = self.threshold is not None
@@ -128,15 +129,15 @@ class PairsSource:
     """Input and target images in two folders, matched by path without suffix.
 
     Raises:
-        ValueError: If a folder is not named.
+        ValueError: If `inputs` or `targets` is empty.
     """
 
     kind: Literal["pairs"] = "pairs"
-    """Which kind of source this is."""
+    """Kind of the source."""
     inputs: str
-    """The folder of the inputs, absolute or under the data root."""
+    """The folder of the inputs, absolute or relative to the data root."""
     targets: str
-    """The folder of the targets, absolute or under the data root."""
+    """The folder of the targets, absolute or relative to the data root."""
 
     def __post_init__(self) -> None:
         _check(_named("inputs", self.inputs), _named("targets", self.targets))
@@ -148,18 +149,18 @@ class PairsSource:
 
 @dataclass(frozen=True, kw_only=True)
 class SideBySideSource:
-    """Images that hold input and target side by side (Isola et al. 2017, pix2pix).
+    """Images that contain input and target side by side (Isola et al. 2017, pix2pix).
 
     Raises:
-        ValueError: If no folder is named, or the side is neither left nor right.
+        ValueError: If `folder` is empty, or `input` is neither left nor right.
     """
 
     kind: Literal["side_by_side"] = "side_by_side"
-    """Which kind of source this is."""
+    """Kind of the source."""
     folder: str
-    """The folder, absolute or under the data root."""
+    """The folder, absolute or relative to the data root."""
     input: Literal["left", "right"] = "left"
-    """Which half is the input; the other half is the target."""
+    """Half that is the input; the other half is the target."""
 
     def __post_init__(self) -> None:
         _check(
@@ -182,26 +183,26 @@ Source = (
     | CocoSource
     | VocSource
 )
-"""Any source; `kind` says which."""
+"""Any source; `kind` tells them apart."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HoldOut:
-    """Which training examples are kept from training, to select on: the last ones of each group, in order of name.
+    """Training examples that are held out for validation: the last ones of each group, sorted by name.
 
-    Frames of a video resemble their neighbours, so a random choice would leak; the end of each sequence hardly does.
+    Neighbouring frames of a video are similar, so a random choice would leak; the end of each sequence hardly leaks.
     For CamVid's file names (``0016E5_00390.jpg``) the group ``^[^_]+`` is the sequence.
 
     Raises:
-        ValueError: If the share or the pattern is not valid.
+        ValueError: If the share or the pattern is invalid.
     """
 
     share: float = 0.15
-    """Share of each group, between 0 and 1; rounded, and at least one example."""
+    """Share of each group to hold out, between 0 and 1; the number is rounded, and at least one."""
     group: str = ""
-    """Regular expression that finds, in the file's path, the name of its group; empty: all are one group.
+    """Regular expression whose match in a file's path is the name of its group. If empty, all files are one group.
 
-    For class folders, a config makes each class a group where this is empty."""
+    For class folders, a config makes each class a group if this is empty."""
 
     def __post_init__(self) -> None:
         _check(
@@ -211,17 +212,17 @@ class HoldOut:
 
 
 def split_names(names: Sequence[str], hold_out: HoldOut) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the indices of the names to train on and of those held out, both ascending.
+    """Return the indices of the training examples and of those held out, both ascending.
 
     Raises:
-        ValueError: If a name has no group, or nothing would be left to train on.
+        ValueError: If a name has no group, or no training examples would remain.
     """
     found = [re.search(hold_out.group, name) for name in names]
     strays = [name for name, match in zip(names, found, strict=True) if match is None]
     if strays:
         raise ValueError(
             f"Expected `group` {hold_out.group!r} to match every file name, but {len(strays)} of {len(names)} do not "
-            f"match, {strays[0]!r} first. Correct the pattern, or leave it empty for one group."
+            f"match, such as {strays[0]!r}. Correct the pattern, or leave it empty for one group."
         )
     groups: dict[str, list[int]] = {}
     for index, match in enumerate(found):
@@ -229,17 +230,17 @@ def split_names(names: Sequence[str], hold_out: HoldOut) -> tuple[tuple[int, ...
     held = {index for group in groups.values() for index in _last(group, names, hold_out.share)}
     if len(held) == len(names):
         raise ValueError(
-            f"Expected examples to train on beside those held out, but all {len(names)} would be: they form "
-            f"{len(groups)} groups by `group` {hold_out.group!r}. Add examples, or give a pattern of larger groups."
+            f"Expected some examples to remain for training, but all {len(names)} would be held out: they form "
+            f"{len(groups)} groups by `group` {hold_out.group!r}. Add examples, or use a pattern with larger groups."
         )
     return tuple(i for i in range(len(names)) if i not in held), tuple(sorted(held))
 
 
 def split(examples: Examples, hold_out: HoldOut) -> tuple[Examples, Examples]:
-    """Return the examples to train on and those held out; nothing is read.
+    """Return the training examples and those held out; nothing is read.
 
     Raises:
-        ValueError: As `split_names`.
+        ValueError: As in `split_names`.
     """
     kept, held = split_names(examples.names, hold_out)
     return examples.take(kept), examples.take(held)
@@ -270,5 +271,5 @@ def _check(*rules: tuple[bool, str]) -> None:
 
 
 def spread(count: int, total: int) -> list[int]:
-    """Return the positions of `count` examples spread evenly over `total`."""
+    """Return the indices of `count` examples spread evenly over `total`."""
     return [position * total // count for position in range(min(count, total))] if count else []

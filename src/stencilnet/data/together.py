@@ -11,13 +11,13 @@ from stencilnet.tasks.together import joined
 
 
 class TrainingTogether(Dataset[dict[str, Tensor]]):
-    """An example of every task at once; keys are (epoch, index).
+    """Samples with an example of every task; keys are (epoch, index).
 
-    An epoch is that of the task with the most examples; those of the others come again within it, each as often, or
-    once more, in new views.
+    An epoch covers the examples of the task with the most examples once. Those of the other tasks
+    repeat within it in new views; their numbers of repeats differ by at most one.
 
     Args:
-        samples: By task.
+        samples: Training samples of each task, by name.
     """
 
     def __init__(self, samples: Mapping[str, TrainingSamples]) -> None:
@@ -33,10 +33,10 @@ class TrainingTogether(Dataset[dict[str, Tensor]]):
 
 
 class EvaluationTogether(Dataset[dict[str, Tensor]]):
-    """The examples of one task after the other's; a sample is of one task. Keys are indices.
+    """The examples of all tasks, one task after the other; each sample belongs to one task. Keys are indices.
 
     Args:
-        samples: By task.
+        samples: Evaluation samples of each task, by name.
     """
 
     def __init__(self, samples: Mapping[str, EvaluationSamples]) -> None:

@@ -1,4 +1,4 @@
-"""What part of an example is seen, at what scale, and how damaged: image, label and target share one geometry."""
+"""Resizing, cropping, flipping and damaging of examples: image, label and target share one geometry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -24,14 +24,14 @@ class View:
     resize: int | None = None
     """Shorter side of the whole image before cropping, in pixels; None keeps the stored size."""
     scale: tuple[float, float] = (1.0, 1.0)
-    """Range of the random factor that is applied, in training, after `resize`."""
+    """Range of the random scale factor in training, applied after `resize`."""
     flip: bool = True
-    """Whether training examples are mirrored left to right half of the time."""
+    """Whether training examples are mirrored left to right with probability 1/2."""
     test: Literal["whole", "crop"] = "whole"
-    """What the final evaluation sees: whole images, or their centre crops."""
+    """Input of the final evaluation: whole images, or their centre crops."""
     damage: Damage | None = None
-    """For `restoration` of clean images: what is done to them to make the input; the clean image is the target. In
-    training it is drawn anew each time; an example that is evaluated has one of its own, by its name."""
+    """For `restoration` of clean images: the damage that makes the input from an image, which becomes the target. In
+    training it is drawn at each access; in evaluation it is seeded by the example's name."""
 
     def __post_init__(self) -> None:
         low, high = self.scale
@@ -50,9 +50,9 @@ class View:
 
 
 def resized(example: Example, view: View) -> Example:
-    """Return an example with its shorter side at `View.resize` pixels, or as it was if that is None.
+    """Return an example resized to a shorter side of `View.resize` pixels, or unchanged if that is None.
 
-    Both views begin with this step; a cache behind it decodes and resizes each file once.
+    Both views start with this step, so caching its result decodes and resizes each file once.
 
     Raises:
         ValueError: If the example's parts differ in size.
@@ -62,15 +62,14 @@ def resized(example: Example, view: View) -> Example:
 
 
 def training_view(example: Example, view: View, generator: torch.Generator) -> Example:
-    """Return a random crop of an example, ``(3, crop, crop)``, scaled and mirrored at random, and damaged if asked.
+    """Return a random crop of an example, ``(3, crop, crop)``, scaled and mirrored at random, and damaged.
 
-    Scale, place and mirroring are uniform. Images are resized bilinearly with antialiasing, labels to the nearest
-    pixel centre.
+    Scale and position are uniform. Images are resized bilinearly with antialiasing, labels to the nearest pixel centre.
 
     Args:
         example: The stored example, of any size.
-        view: Sizes and ranges.
-        generator: The only source of randomness; four numbers are always drawn from it, and then the damage.
+        view: The view.
+        generator: The only source of randomness. Four numbers are always drawn from it, then the damage.
 
     Raises:
         ValueError: If the example's parts differ in size, or an example to damage has a target.
@@ -88,15 +87,15 @@ def training_view(example: Example, view: View, generator: torch.Generator) -> E
 
 
 def evaluation_view(example: Example, view: View, whole: bool) -> Example:
-    """Return an example as evaluated: resized if the view says so, then whole or as its centre crop, then damaged.
+    """Return an example for evaluation: resized if the view says so, then whole or cropped at its centre, then damaged.
 
-    Without `View.resize` a whole example is at its stored size, and so are the metrics. The damage depends on nothing
-    but the example's name.
+    Without `View.resize`, whole examples, and so the metrics, are at the stored size. The damage depends only on the
+    example's name.
 
     Args:
         example: The stored example, of any size.
-        view: Sizes and damage; its random parts do not apply.
-        whole: Whether to keep the whole image ``(3, H, W)``, or crop it to ``(3, crop, crop)``.
+        view: The view; its random scale and flip do not apply.
+        whole: Whether to keep the whole image ``(3, H, W)`` rather than crop it to ``(3, crop, crop)``.
 
     Raises:
         ValueError: If the example's parts differ in size, or an example to damage has a target.
@@ -122,12 +121,12 @@ def _check(example: Example) -> None:
         found = ", ".join(f"{height}x{width}" for height, width in sorted(sizes))
         raise ValueError(
             f"Expected image, label and target of the example {example.name} to have one size, but got {found} "
-            "(height x width). Resize them alike before."
+            "(height x width). Resize them to one size first."
         )
 
 
 def _resize(example: Example, shorter: float) -> Example:
-    """Resize so that the shorter side is `shorter`, rounded."""
+    """Resize so that the shorter side is `shorter`; both sides are rounded."""
     from torchvision.transforms.v2 import InterpolationMode, functional
 
     old = tuple(example.image.shape[1:])
@@ -154,7 +153,7 @@ def _crop(example: Example, side: int, top: int, left: int) -> Example:
 def _map(
     example: Example, picture: Callable[[Tensor], Tensor], label: Callable[[Tensor], Tensor] | None = None
 ) -> Example:
-    """Apply a change to all parts, to the label by its own function where one is given."""
+    """Apply a function to all parts, or to the label its own function if given."""
     return replace(
         example,
         image=picture(example.image),

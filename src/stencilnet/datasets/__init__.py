@@ -1,1 +1,1 @@
-"""Public data sets: where they are from, fetching them, tiny replicas to try things on."""
+"""Public data sets: their sources, fetching, and tiny replicas for tests."""

@@ -1,1 +1,1 @@
-"""The network that style losses look through: published VGG weights, or a stand-in that passes a test."""
+"""The perceptual network of style losses: published VGG weights, or a stand-in that passes a test."""

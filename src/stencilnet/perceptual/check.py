@@ -1,4 +1,4 @@
-"""A perceptual network is tested before it is used: does its style loss see colour, and tell styles apart?"""
+"""A test of perceptual networks before use: the style loss must respond to colour and distinguish styles."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +10,23 @@ from stencilnet.perceptual.criterion import PRESETS, Criterion, Preset
 from stencilnet.perceptual.network import PerceptualError, PerceptualNetwork
 
 _MARGIN = 0.1
-"""A change of the style loss that counts, as a share."""
+"""Smallest relative change of the style loss that passes."""
 _PHOTOS = 8
-"""Photos looked at, the first of those given."""
+"""Number of photos used, the first of those given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleSense:
-    """How a perceptual network's style loss behaves toward one style; each a quotient of mean losses.
+    """How a perceptual network's style loss responds to one style; each value is a ratio of mean losses.
 
     Attributes:
-        palette: Photos whose colours are matched to the style's, over the photos as they are. Below 1 is right.
-        own: The style's own quarters, over the other style's quarters. Below 1 is right.
-        tint: Matched photos half blended with the style's complement, over the matched photos. Above 1 is right.
-        cost: What taking the palette costs: style and content loss of the matched photos at the preset's weights, over
-            the style loss of the photos as they are. Far above 1, content forbids the palette. Not part of the check.
+        palette: Photos with colours matched to the style's, over the unchanged photos. Should be below 1.
+        own: The style's own quarters, over the other style's quarters. Should be below 1.
+        tint: Matched photos half blended with the complement of the style's mean colour, over the matched photos.
+            Should be above 1.
+        cost: Cost of adopting the palette: style plus content loss of the matched photos with the preset's weights,
+            over the style loss of the unchanged photos. Far above 1, the content loss prevents the palette. Not part
+            of the check.
     """
 
     palette: float
@@ -33,23 +35,19 @@ class StyleSense:
     cost: float
 
     def problems(self) -> list[str]:
-        """Say what is wrong, if anything."""
+        """Return what fails the check, in words; empty if it passes."""
         return [
             *(
                 []
                 if self.palette <= 1 - _MARGIN
-                else [f"it hardly falls when a photo takes the style's palette (to {self.palette:.2f} of what it was)"]
+                else [f"it hardly falls when a photo takes the style's palette (to {self.palette:.2f} of its value)"]
             ),
             *(
                 []
                 if self.own <= 1 - _MARGIN
-                else [f"it does not tell the styles apart (own over other {self.own:.2f})"]
+                else [f"it does not distinguish the styles (own over other: {self.own:.2f})"]
             ),
-            *(
-                []
-                if self.tint >= 1 + _MARGIN
-                else [f"it hardly rises under a tint (to {self.tint:.2f} of what it was)"]
-            ),
+            *([] if self.tint >= 1 + _MARGIN else [f"it hardly rises under a tint (to {self.tint:.2f} of its value)"]),
         ]
 
 
@@ -60,24 +58,24 @@ def check_perceptual(
     style_b: Tensor,
     preset: Preset = PRESETS["johnson"],
 ) -> tuple[StyleSense, StyleSense]:
-    """Test that a network's style loss sees what a style is made of.
+    """Test that a network's style loss responds to the colours and the texture of a style.
 
-    It must fall when only the palette of a photo moves toward the style's (mean and deviation of R, G and B), be lower
-    for a style's own quarters than for another style's, and rise under a tint (a blend with one colour, the thing
-    that instance normalisation cannot see); each by at least a tenth.
+    The loss must fall when only the palette of a photo (mean and deviation of R, G and B) is matched to the style's, be
+    lower for a style's own quarters than for another style's, and rise under a tint (a blend with one colour, to which
+    instance normalisation is blind); each by at least a tenth.
 
     Args:
-        network: To be tested.
+        network: The network to test.
         photos: RGB ``(3, H, W)`` in [0, 1]; the first eight are used.
-        style_a: A style image ``(3, H, W)`` in [0, 1], at least 64 px a side.
-        style_b: Another.
-        preset: Convention of the Gram matrices; a published network needs its own.
+        style_a: A style image ``(3, H, W)`` in [0, 1], each side at least 64 px.
+        style_b: Another style image.
+        preset: Convention of the Gram matrices; a published network needs its own preset.
 
     Returns:
-        What was measured, for each style.
+        The measured ratios, for each style.
 
     Raises:
-        PerceptualError: If the network fails, naming what it failed.
+        PerceptualError: If there are no photos, or the network fails; the error names what it failed.
     """
     if not photos:
         raise PerceptualError("Expected photos to test a perceptual network with, but got none.")
@@ -87,7 +85,7 @@ def check_perceptual(
         f"style {which}: {text}" for which, sense in zip("ab", report, strict=True) for text in sense.problems()
     ]
     if problems:
-        raise PerceptualError(f"The style loss of `{network.name}` is of no use: {'; '.join(problems)}.")
+        raise PerceptualError(f"The style loss of `{network.name}` is unusable: {'; '.join(problems)}.")
     return report
 
 
@@ -113,7 +111,7 @@ def _sense(
 
 
 def _content(criterion: Criterion, images: Sequence[Tensor], photos: Sequence[Tensor]) -> float:
-    """Mean content loss of images that were made of photos."""
+    """Return the mean content loss of images against the photos that they were made from."""
     device = criterion.network.device
     losses = [
         float(criterion(image.to(device)[None], photo.float().to(device)[None])["content"])
@@ -123,7 +121,7 @@ def _content(criterion: Criterion, images: Sequence[Tensor], photos: Sequence[Te
 
 
 def match_palette(photo: Tensor, style: Tensor) -> Tensor:
-    """Give a photo the mean and deviation of the style's R, G and B, clamped to [0, 1]; both ``(3, H, W)``."""
+    """Match the mean and deviation of a photo's R, G and B to the style's, clamped to [0, 1]; both ``(3, H, W)``."""
     deviation, mean = torch.std_mean(photo, dim=(1, 2), keepdim=True, correction=0)
     wanted, to = torch.std_mean(style, dim=(1, 2), keepdim=True, correction=0)
     return ((photo - mean) / deviation.clamp_min(1e-6) * wanted + to).clamp(0, 1)

@@ -1,4 +1,4 @@
-"""Content and style as numbers: Gram matrices, the two published conventions, and the loss of one style image."""
+"""Content and style loss: Gram matrices, the two published conventions, and the loss for one style image."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 from stencilnet.perceptual.network import PerceptualError, PerceptualNetwork, full_precision
 
 LEAST_STYLE = 32
-"""Least side of a style image in pixels."""
+"""Smallest side of a style image in pixels."""
 
 STYLE_AT_START = 1.0
-"""Style over content at the start, for stand-ins (see `Criterion`).
+"""Ratio of style to content loss at the start, for stand-ins (see `Criterion`).
 
-Published logs of feed-forward training print the two weighted terms at like size early on: style over content 0.67,
-1.69 and 0.58 at the 1,000th step of three styles (github.com/canhnht/fast-style-transfer, RESULT.md: VGG19, weights
-7.5 and 100). None was found for the exact presets here, so the number is of that order, and chosen by the pictures.
+In published logs of feed-forward training, the two weighted terms are of similar size early on: style over content is
+0.67, 1.69 and 0.58 at step 1,000 for three styles (github.com/canhnht/fast-style-transfer, RESULT.md: VGG19, weights
+7.5 and 100). No logs were found for the exact presets here, so the value is of that order, and was chosen by eye.
 """
 
 
@@ -24,14 +24,14 @@ class Preset:
     """A published convention: network, layers, Gram scale and weights.
 
     Attributes:
-        name: As in configs.
-        network: torchvision's network that it is made for.
-        style_layers: Whose Gram matrices are compared.
-        content_layer: Whose features are compared.
-        per_channel: Whether the Gram matrix is divided by C*H*W, else by H*W.
-        per_pair: Whether a layer's weight is divided by its channels squared.
-        content_weight: Times the mean squared difference of features.
-        style_weight: Times the sum over layers of the mean squared difference of Gram matrices.
+        name: Name in configs.
+        network: The torchvision network for which it is made.
+        style_layers: Layers whose Gram matrices are compared.
+        content_layer: Layer whose features are compared.
+        per_channel: Whether the Gram matrix is divided by C*H*W rather than by H*W.
+        per_pair: Whether a layer's weight is divided by its squared number of channels.
+        content_weight: Factor of the mean squared difference of features.
+        style_weight: Factor of the sum over layers of the mean squared difference of Gram matrices.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Preset:
     style_weight: float
 
     def gram(self, features: Tensor) -> Tensor:
-        """Return Gram matrices ``(N, C, C)`` of features ``(N, C, H, W)``, scaled as the convention has it."""
+        """Return Gram matrices ``(N, C, C)`` of features ``(N, C, H, W)``, scaled by the convention."""
         count, channels, height, width = features.shape
         with full_precision(features.device):
             flat = features.float().reshape(count, channels, height * width)
@@ -65,7 +65,7 @@ PRESETS = {
             content_weight=1e5,
             style_weight=1e10,
         ),
-        # Gatys et al. 2016 with the weights of github.com/leongatys/PytorchNeuralStyleTransfer: 1e3 / n^2 a layer.
+        # Gatys et al. 2016 with the weights of github.com/leongatys/PytorchNeuralStyleTransfer: 1e3 / n^2 per layer.
         Preset(
             name="gatys",
             network="VGG19",
@@ -78,27 +78,26 @@ PRESETS = {
         ),
     )
 }
-"""The published conventions by name. Totals are never comparable across them, or across networks."""
+"""The published conventions by name. Losses are never comparable across conventions or networks."""
 
 
 class Criterion(nn.Module):
     """Content and style loss against one style image, whose Gram matrices are computed once.
 
-    With published weights the preset's own loss weights hold. A stand-in's features are of another size, so its terms
-    are weighted by the start, a mid-gray output (0.5 everywhere, what a network with a head of zeros says): there the
-    content term is 1, averaged over the photos that the stand-in was made with, and the style term is
-    `STYLE_AT_START`, shared equally by its layers. Other loss weights than the preset's change the terms in
-    proportion.
+    With published weights, the preset's own loss weights apply. A stand-in's features have another scale, so its terms
+    are normalised at the start of training, where the output is mid-gray (0.5 everywhere, from a head of zeros): there
+    the content term is 1, averaged over the photos that the stand-in was made with, and the style term is
+    `STYLE_AT_START`, shared equally by the layers. Loss weights other than the preset's scale the terms in proportion.
 
     Args:
-        network: The frozen network; taken over, not copied.
-        style_image: RGB ``(3, H, W)`` in [0, 1], at least 32 px a side.
+        network: The frozen network; not copied.
+        style_image: RGB ``(3, H, W)`` in [0, 1], each side at least 32 px.
         preset: The convention.
-        content_weight: Loss weight of the content.
-        style_weight: Loss weight of the style.
+        content_weight: Weight of the content loss.
+        style_weight: Weight of the style loss.
 
     Raises:
-        PerceptualError: If the style image is none, or flat gray; or if a published network is not the preset's.
+        PerceptualError: If the style image is invalid or flat gray, or a published network does not match the preset.
     """
 
     def __init__(
@@ -139,11 +138,11 @@ class Criterion(nn.Module):
                 self.style_scales[layer] = share / distance
 
     def forward(self, image: Tensor, content_image: Tensor) -> dict[str, Tensor]:
-        """Return the weighted losses of each image, ``(N,)``: ``content``, and the style's share of each layer.
+        """Return the weighted losses of each image, ``(N,)``: ``content``, and the style loss of each layer.
 
         Args:
             image: RGB ``(N, 3, H, W)`` in [0, 1].
-            content_image: The same.
+            content_image: As `image`.
         """
         with torch.no_grad():
             wanted = self.network(content_image, (self.content_layer,))[self.content_layer]
@@ -172,7 +171,7 @@ def _check(network: PerceptualNetwork, style_image: Tensor, preset: Preset) -> N
         or min(style_image.shape[1:]) < LEAST_STYLE
     ):
         raise PerceptualError(
-            f"Expected the style image to be float RGB (3, H, W) in [0, 1], at least {LEAST_STYLE} px a side, "
+            f"Expected the style image to be float RGB (3, H, W) in [0, 1], each side at least {LEAST_STYLE} px, "
             f"but got {style_image.dtype} of shape {tuple(style_image.shape)}."
         )
     low, high = float(style_image.min()), float(style_image.max())

@@ -1,4 +1,4 @@
-"""The frozen network that style losses look through: plain convolutions, ReLUs and poolings, and a name to print."""
+"""The frozen perceptual network of style losses: plain convolutions, ReLUs and poolings, and a name to print."""
 
 import json
 from collections.abc import Mapping
@@ -17,28 +17,28 @@ from stencilnet.storage import write_file
 from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import dumps
 
-_REMEDY = "Delete it: a resumed run makes it again."
+_REMEDY = "Delete it: a resumed run creates it again."
 _KEY = "perceptual"
-"""The one metadata key: safetensors orders several at random, and the file's bytes should be stable."""
+"""The only metadata key: safetensors orders several keys at random, and the file's bytes should be stable."""
 
 
 class PerceptualError(ValueError):
-    """A perceptual network that cannot be had, read or relied on; says why, and the remedy."""
+    """A perceptual network is unavailable, unreadable or unusable; the message gives the reason and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a perceptual network is, beside its weights. JSON data.
+    """Properties of a perceptual network other than its weights. JSON data.
 
     Attributes:
-        name: Printed and stored beside every number measured with it.
+        name: Name, printed and stored with every number measured with the network.
         style_layers: Layers whose Gram matrices are the style (``relu1_2``: second convolution of the first block).
         content_layer: Layer whose features are the content.
-        pooling: Between blocks, 2x2: ``max`` (VGG) or ``average``.
-        mean: Taken off R, G and B in [0, 1] at the input.
-        std: Divides them then.
-        start: For a stand-in, the content distance of a mid-gray output, averaged over photos: what its weights are
-            set by (see `stencilnet.perceptual.criterion`). None for published weights, which presets are made for.
+        pooling: 2x2 pooling between blocks: ``max`` (VGG) or ``average``.
+        mean: Subtracted from R, G and B in [0, 1] at the input.
+        std: Divides R, G and B after that.
+        start: For a stand-in, the content distance of a mid-gray output, averaged over photos, which sets the loss
+            weights (see `stencilnet.perceptual.criterion`). None for published weights, for which presets are made.
     """
 
     name: str
@@ -55,22 +55,24 @@ class Description:
         if not self.name or not self.style_layers:
             raise PerceptualError("Expected a perceptual network with a `name` and `style_layers`, but one is empty.")
         if self.start is not None and not self.start > 0:
-            raise PerceptualError(f"Expected `start` to be positive, but got {self.start}: blind to its photos.")
+            raise PerceptualError(
+                f"Expected `start` to be positive, but got {self.start}: the network does not respond to photos."
+            )
 
 
 class PerceptualNetwork(nn.Module):
-    """3x3 convolutions and ReLUs in blocks, a pooling between blocks: VGG, and anything of its shape.
+    """Blocks of 3x3 convolutions and ReLUs with pooling between them: VGG and similar networks.
 
-    Frozen. It computes in float32 whatever the autocast, because a Gram matrix sums thousands of products: bf16 keeps
-    three digits of it, and float16 overflows.
+    It is frozen, and computes in float32 even under autocast, because a Gram matrix sums thousands of products: bf16
+    would keep three digits, and float16 would overflow.
 
     Args:
-        description: What it is.
-        convolutions: Weight ``(out, in, 3, 3)`` and bias ``(out,)`` by name ``{block}_{index}``, in order, blocks
-            from 1 on. Copied.
+        description: The properties of the network.
+        convolutions: Weight ``(out, in, 3, 3)`` and bias ``(out,)`` by name ``{block}_{index}``, in order; blocks
+            count from 1. They are copied.
 
     Raises:
-        PerceptualError: If a layer of the description is not among them, or they do not chain.
+        PerceptualError: If a layer of the description is missing, or the convolutions do not fit each other.
     """
 
     def __init__(self, description: Description, convolutions: Mapping[str, tuple[Tensor, Tensor]]) -> None:
@@ -91,7 +93,7 @@ class PerceptualNetwork(nn.Module):
                 )
             if not (weight.isfinite().all() and bias.isfinite().all()):
                 raise PerceptualError(
-                    f"Expected conv{name} to be finite, but got NaN or infinity. Get the weights anew."
+                    f"Expected conv{name} to be finite, but got NaN or infinity. Get the weights again."
                 )
             channels = weight.shape[0]
             self.register_buffer(_buffer(name, "weight"), weight.detach().float().clone())
@@ -102,27 +104,27 @@ class PerceptualNetwork(nn.Module):
 
     @property
     def name(self) -> str:
-        """Printed and stored beside every number measured with it."""
+        """Name, printed and stored with every number measured with the network."""
         return self.description.name
 
     @property
     def device(self) -> torch.device:
-        """Where its weights are."""
+        """Device of the weights."""
         return self.get_buffer("mean").device
 
     def convolutions(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Return its weights and biases by name, in order; its own tensors, not copies."""
+        """Return the weights and biases by name, in order; they are not copied."""
         return {n: (self.get_buffer(_buffer(n, "weight")), self.get_buffer(_buffer(n, "bias"))) for n in self._names}
 
     def forward(self, image: Tensor, layers: tuple[str, ...]) -> dict[str, Tensor]:
-        """Return features by layer; nothing deeper than the deepest is computed.
+        """Return features by layer; layers deeper than the last one requested are not computed.
 
         Args:
-            image: RGB ``(N, 3, H, W)`` in [0, 1] on the network's device, sides of at least 8 px for four blocks.
+            image: RGB ``(N, 3, H, W)`` in [0, 1] on the network's device, each side at least 8 px for four blocks.
             layers: Names such as ``relu2_2``.
 
         Returns:
-            ``(N, C, H / 2^(block - 1), W / 2^(block - 1))`` float32 each.
+            For each layer ``(N, C, H / 2^(block - 1), W / 2^(block - 1))`` float32.
 
         Raises:
             PerceptualError: If the image is smaller than one feature of the deepest layer.
@@ -136,7 +138,7 @@ class PerceptualNetwork(nn.Module):
                     block = block_of(name)
                     if min(x.shape[-2:]) < 2:
                         raise PerceptualError(
-                            f"Expected images of at least {2 ** (block - 1)} px a side, but got "
+                            f"Expected images of at least {2 ** (block - 1)} px per side, but got "
                             f"{image.shape[-1]}x{image.shape[-2]} px. Use larger images."
                         )
                     x = pool(x, self.description.pooling)
@@ -149,27 +151,27 @@ class PerceptualNetwork(nn.Module):
 
 
 def full_precision(device: torch.device) -> AbstractContextManager[None]:
-    """Switch autocast off, on devices that have it."""
+    """Disable autocast on devices that support it."""
     kind = device.type
     return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
 
 
 def block_of(name: str) -> int:
-    """Return the block of a convolution called ``{block}_{index}``."""
+    """Return the block number of a convolution named ``{block}_{index}``."""
     return int(name.partition("_")[0])
 
 
 def pool(x: Tensor, pooling: str) -> Tensor:
-    """Halve ``(N, C, H, W)`` by ``max`` or ``average``; an odd last row or column is left out."""
+    """Halve ``(N, C, H, W)`` by ``max`` or ``average`` pooling; an odd last row or column is dropped."""
     return F.max_pool2d(x, 2) if pooling == "max" else F.avg_pool2d(x, 2)
 
 
 def _buffer(name: str, kind: str) -> str:
-    return f"conv{name}_{kind}"  # a buffer's name may hold no dot
+    return f"conv{name}_{kind}"  # names of buffers must not contain dots
 
 
 def save_perceptual(network: PerceptualNetwork, path: Path) -> None:
-    """Write a network as plain tensors (safetensors), so that all methods and resumed runs use the very same one."""
+    """Write a network as plain tensors (safetensors), so that all methods and resumed runs use the same network."""
     tensors = {
         f"conv{name}.{kind}": tensor.cpu().contiguous()
         for name, pair in network.convolutions().items()
@@ -180,10 +182,10 @@ def save_perceptual(network: PerceptualNetwork, path: Path) -> None:
 
 
 def load_perceptual(path: Path) -> PerceptualNetwork:
-    """Read what `save_perceptual` wrote: bit-equal.
+    """Read a network written by `save_perceptual`, bit-equal.
 
     Raises:
-        PerceptualError: If there is no such file, or it is none of those.
+        PerceptualError: If the file does not exist, or is not such a network.
     """
     try:
         with safe_open(path, framework="pt", device="cpu") as file:

@@ -1,4 +1,4 @@
-"""Stand-ins for VGG on machines without its weights: the backbone's own encoder, or a fixed random network."""
+"""Stand-ins for VGG on machines without its weights: the backbone's encoder, or a fixed random network."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -18,35 +18,35 @@ logger = logging.getLogger(__name__)
 _BLOCKS = 4
 _NAMES = tuple(f"{block}_{index}" for block in range(1, _BLOCKS + 1) for index in (1, 2))
 _LAYERS = tuple(f"relu{name}" for name in _NAMES)
-"""All layers are style: fewer leave the palette of thin networks undetermined."""
+"""All layers are style layers: in narrow networks, fewer layers would leave the palette undetermined."""
 _CONTENT = "relu2_2"
 _OTHERS = ("conv", "up", "head.")
 _EPS = 1e-5
-"""PyTorch's default in instance normalisation."""
+"""PyTorch's default for instance normalisation."""
 
 _WIDTHS = (32, 64, 96, 128)
 _SEED = 1
 _COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 """A square root of the covariance of R, G and B in natural photos (Olah et al. 2017, Feature Visualization)."""
 _WHITENING = 0.5
-"""0 leaves colours as they are, 1 whitens: hue weighs as much as brightness, and content drowns in it."""
+"""0 leaves colours unchanged; 1 whitens them, so that hue weighs as much as brightness and dominates the content."""
 
 Weights = dict[str, tuple[Tensor, Tensor]]
 
 
 def encoder_standin(backbone: nn.Module, images: Iterable[Tensor]) -> PerceptualNetwork:
-    """Take the frozen U-Net's encoder, with fixed normalisation: a colour it could not see before is seen now.
+    """Return the frozen U-Net's encoder with fixed normalisation, so that its features depend on colour.
 
-    Instance normalisation takes each image's own mean and deviation off each filter, and with them brightness,
-    contrast and tint. Here they are replaced by averages over the given images, a plain affine that is folded into
-    the convolutions. On one image alone the features are the encoder's own.
+    Instance normalisation removes each image's own mean and deviation from each filter, and with them brightness,
+    contrast and tint. Here averages over the given images replace them; this affine map is folded into the
+    convolutions. For a single image the features equal the encoder's.
 
     Args:
         backbone: A U-Net with this package's state-dict keys (``conv1_1`` ... ``conv4_2``) and no trained norm.
-        images: Task 1's training images, RGB ``(3, H, W)`` in [0, 1], sides of at least 16 px.
+        images: Task 1's training images, RGB ``(3, H, W)`` in [0, 1], each side at least 16 px.
 
     Raises:
-        PerceptualError: If the backbone is of another layout, or there are no images.
+        PerceptualError: If the backbone has another layout, or there are no images.
     """
     weights = _encoder(backbone)
     held = _images(images)
@@ -62,15 +62,16 @@ def encoder_standin(backbone: nn.Module, images: Iterable[Tensor]) -> Perceptual
 
 
 def random_standin(images: Iterable[Tensor], seed: int = _SEED) -> PerceptualNetwork:
-    """Make a VGG-shaped network of fixed random filters without normalisation.
+    """Return a VGG-shaped network of fixed random filters without normalisation.
 
-    Random filters give usable textures (Ustyuzhaninov et al. 2016). Orthogonal in each layer, scaled as He et al.
-    2015; average pooling, as Gatys et al. 2016 advise; the input's colours half decorrelated, so that a wrong hue
-    costs more than it would among natural, mostly gray, colours.
+    Random filters give usable textures (Ustyuzhaninov et al. 2016). They are orthogonal in each layer and scaled as in
+    He et al. 2015. Pooling is by average, as Gatys et al. 2016 recommend. The input's colours are half decorrelated:
+    natural colours are mostly gray, and a wrong hue would cost too little otherwise.
 
     Args:
-        images: Photos to weigh the content by, RGB ``(3, H, W)`` in [0, 1], sides of at least 8 px.
-        seed: Of the filters. One seed gives one network on one version of PyTorch and its LAPACK; save it.
+        images: Photos that normalise the content loss, RGB ``(3, H, W)`` in [0, 1], each side at least 8 px.
+        seed: Seed of the filters. It determines the network for one version of PyTorch and its LAPACK only, so save
+            the network.
 
     Raises:
         PerceptualError: If there are no images.
@@ -98,22 +99,22 @@ def random_standin(images: Iterable[Tensor], seed: int = _SEED) -> PerceptualNet
 def standin(backbone: nn.Module, images: Iterable[Tensor], styles: Sequence[Tensor]) -> PerceptualNetwork:
     """Choose a stand-in that passes `check_perceptual`: the backbone's encoder, or random filters.
 
-    Passing is not enough for the encoder: one trained on segmentation passes, yet answers to brightness and hue so
-    strongly that its content loss holds on to the photo's colours (seen in trained pictures, which kept them; a
-    palette cost it two to four times what it cost random filters). So the encoder is taken only if a style's palette
-    costs no more through it than through the random filters, on the same images.
+    Passing is not enough for the encoder: an encoder trained on segmentation passes, but responds to brightness and hue
+    so strongly that its content loss preserves the photo's colours (trained pictures kept them; a style's palette cost
+    two to four times as much as with random filters). So the encoder is chosen only if a style's palette costs no more
+    with it than with the random filters, on the same images.
 
     Args:
         backbone: The frozen backbone.
         images: Task 1's training images, RGB ``(3, H, W)`` in [0, 1].
-        styles: Style images ``(3, H, W)`` in [0, 1], at least two; every pair of neighbours is told apart.
+        styles: At least two style images ``(3, H, W)`` in [0, 1]; each consecutive pair is checked.
 
     Raises:
-        PerceptualError: If neither will do, or fewer than two styles are given.
+        PerceptualError: If neither passes, or fewer than two styles are given.
     """
     held = _images(images)
     if len(styles) < 2:
-        raise PerceptualError(f"Expected at least two style images to tell apart, but got {len(styles)}.")
+        raise PerceptualError(f"Expected at least two style images to compare, but got {len(styles)}.")
     passed: list[tuple[float, PerceptualNetwork]] = []
     problems: list[str] = []
     for build in (partial(encoder_standin, backbone, held), partial(random_standin, held)):
@@ -121,20 +122,20 @@ def standin(backbone: nn.Module, images: Iterable[Tensor], styles: Sequence[Tens
             network = build()
             cost = _checked_cost(network, held, styles)
         except PerceptualError as error:
-            logger.info("No stand-in: %s", error)
+            logger.info("Not usable as a stand-in: %s", error)
             problems.append(str(error))
         else:
-            logger.info("A style's palette costs %.2f through %s.", cost, network.name)
+            logger.info("A style's palette costs %.2f with %s.", cost, network.name)
             passed.append((cost, network))
     if not passed:
-        raise PerceptualError(f"No stand-in will do; use VGG, or other style images. {' '.join(problems)}")
+        raise PerceptualError(f"No stand-in passes the check. Use VGG, or other style images. {' '.join(problems)}")
     _, chosen = min(passed, key=lambda pair: pair[0])
-    logger.info("Style losses look through %s.", chosen.name)
+    logger.info("Style losses use %s.", chosen.name)
     return chosen
 
 
 def _checked_cost(network: PerceptualNetwork, images: Sequence[Tensor], styles: Sequence[Tensor]) -> float:
-    """The largest `StyleSense.cost` of a network that passes the check."""
+    """Check a network and return its largest `StyleSense.cost`."""
     return max(sense.cost for pair in pairwise(styles) for sense in check_perceptual(network, images, *pair))
 
 
@@ -143,7 +144,7 @@ def _images(images: Iterable[Tensor]) -> list[Tensor]:
     wrong = next((x for x in held if x.dim() != 3 or x.shape[0] != 3 or not x.is_floating_point()), None)
     if wrong is not None or not held:
         got = "none" if wrong is None else f"{wrong.dtype} of shape {tuple(wrong.shape)}"
-        raise PerceptualError(f"Expected images to be float RGB (3, H, W) in [0, 1], one at least, but got {got}.")
+        raise PerceptualError(f"Expected at least one image, float RGB (3, H, W) in [0, 1], but got {got}.")
     return held
 
 
@@ -154,7 +155,7 @@ def _encoder(backbone: nn.Module) -> Weights:
     if missing or others:
         raise PerceptualError(
             f"Expected this package's U-Net without trained norm, but {type(backbone).__name__} lacks "
-            f"{', '.join(missing) or 'nothing'} and has {', '.join(others) or 'nothing'} beside. "
+            f"{', '.join(missing) or 'nothing'} and has the extra keys {', '.join(others) or '(none)'}. "
             "Use VGG, or `random_standin`."
         )
     return {name: (state[f"conv{name}.weight"], state[f"conv{name}.bias"]) for name in _NAMES}
@@ -162,7 +163,7 @@ def _encoder(backbone: nn.Module) -> Weights:
 
 @torch.no_grad()
 def _statistics(weights: Weights, images: Sequence[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and variance of each filter that instance normalisation takes off, averaged over the images."""
+    """Return each filter's mean and variance, as instance normalisation uses them, averaged over the images."""
     sums = {name: (torch.zeros(len(bias)), torch.zeros(len(bias))) for name, (_, bias) in weights.items()}
     for image in images:
         x, block = image.float().cpu()[None], 1
@@ -186,7 +187,7 @@ def _fold(weights: Weights, statistics: dict[str, tuple[Tensor, Tensor]]) -> Wei
 
 
 def _decorrelation() -> Tensor:
-    """From R, G and B as VGG has them to half-decorrelated colours, ``(3, 3)`` of determinant 1."""
+    """Return the matrix ``(3, 3)``, of determinant 1, from VGG's normalised R, G and B to half-decorrelated colours."""
     root = torch.tensor(_COLOURS, dtype=torch.float64)
     values, vectors = torch.linalg.eigh(root @ root.T)
     power = vectors @ torch.diag(values ** (-_WHITENING / 2)) @ vectors.T
@@ -197,7 +198,7 @@ def _decorrelation() -> Tensor:
 
 @torch.no_grad()
 def _weighed(description: Description, weights: Weights, images: Sequence[Tensor]) -> PerceptualNetwork:
-    """Build a stand-in, and measure how far mid-gray is from the photos' content."""
+    """Build a stand-in whose `start` is the mean content distance of mid-gray from the photos."""
     network = PerceptualNetwork(description, weights)
     distances = []
     for image in images:

@@ -1,4 +1,4 @@
-"""VGG networks with ImageNet weights, to look through or to start from: from torch's cache, a file, or the download."""
+"""VGG networks with ImageNet weights, as perceptual network or initialisation, from torch's cache, file or download."""
 
 import hashlib
 import struct
@@ -30,22 +30,22 @@ _GARBAGE = (
     OverflowError,
     struct.error,
 )
-"""What torch's unpickler raises on bytes that are no pickle; none of their texts helps, and one advises to read the
-file unsafely."""
+"""Exceptions that torch's unpickler raises on bytes that are not a pickle. Their texts do not help, and one advises to
+load the file unsafely."""
 _CLASSIFIER = {"classifier.0": (4096, 25088), "classifier.3": (4096, 4096)}
-"""Fully connected layers below the last, which is of its task's own size."""
+"""Fully connected layers except the last, whose size depends on the task."""
 
 
 def vgg(preset: str = "johnson", weights: str | Path = "cache") -> PerceptualNetwork:
-    """Load the network that a preset is made for: VGG16 for ``johnson``, VGG19 for ``gatys``.
+    """Load the network for a preset: VGG16 for ``johnson``, VGG19 for ``gatys``.
 
     Args:
         preset: A key of `stencilnet.perceptual.criterion.PRESETS`.
-        weights: ``cache`` (torch's hub folder; nothing is fetched), ``download`` (0.5 GB, into that folder), or a
-            state-dict file of torchvision's layout, ``.pth`` or ``.safetensors``, with or without the classifier.
+        weights: ``cache`` (torch's hub folder, without a download), ``download`` (0.5 GB, into that folder), or a
+            state-dict file in torchvision's layout, ``.pth`` or ``.safetensors``, with or without the classifier.
 
     Raises:
-        PerceptualError: If there is no such preset or file, the download fails, or the file is of another layout.
+        PerceptualError: If the preset or file does not exist, the download fails, or the file has another layout.
     """
     if preset not in PRESETS:
         raise PerceptualError(f"Expected `preset` to be one of {', '.join(PRESETS)}, but got {preset!r}.")
@@ -62,28 +62,28 @@ def vgg(preset: str = "johnson", weights: str | Path = "cache") -> PerceptualNet
 
 
 def vgg_convolutions(architecture: str, weights: str | Path) -> dict[str, tuple[Tensor, Tensor]]:
-    """Load the convolutions of a VGG to start a network from: weight and bias by name ``{block}_{index}``, in order.
+    """Load a VGG's convolutions to initialise a network: weight and bias by name ``{block}_{index}``, in order.
 
     Args:
         architecture: ``VGG13``, ``VGG16`` or ``VGG19``.
-        weights: As of `vgg`.
+        weights: As in `vgg`.
 
     Raises:
-        PerceptualError: If there is no such file, the download fails, or the file is of another layout.
+        PerceptualError: If the file does not exist, the download fails, or the file has another layout.
     """
     state, path = _state(architecture, weights, "start from random weights")
     return _convolutions(architecture, state, path)
 
 
 def vgg_trunk(architecture: str, weights: str | Path) -> dict[str, Tensor]:
-    """Load all of a VGG but its last layer, by torchvision's state-dict keys.
+    """Load a VGG without its last layer, by torchvision's state-dict keys.
 
     Args:
         architecture: ``VGG13``, ``VGG16`` or ``VGG19``.
-        weights: As of `vgg`; a file has to hold the classifier too.
+        weights: As in `vgg`; a file must include the classifier.
 
     Raises:
-        PerceptualError: If there is no such file, the download fails, or the file is of another layout.
+        PerceptualError: If the file does not exist, the download fails, or the file has another layout.
     """
     state, path = _state(architecture, weights, "start from random weights")
     whole = "with its classifier"
@@ -107,7 +107,7 @@ def _state(architecture: str, weights: str | Path, otherwise: str) -> tuple[dict
 
 
 def is_cached(architecture: str) -> bool:
-    """Tell whether torch's cache holds the weights of ``VGG13``, ``VGG16`` or ``VGG19``."""
+    """Return whether torch's cache has the weights of ``VGG13``, ``VGG16`` or ``VGG19``."""
     return _cached(architecture).is_file()
 
 
@@ -134,7 +134,7 @@ def _digits(architecture: str) -> str:
 
 
 def _is_published(architecture: str, path: Path) -> bool:
-    """Whether a file is torchvision's own, whatever it is called: its name stands beside every number."""
+    """Return whether a file is torchvision's own, whatever its name: the network's name is stored with every number."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest().startswith(_digits(architecture))
 
@@ -151,7 +151,7 @@ def _read(architecture: str, path: Path, otherwise: str) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _GARBAGE as error:
         raise PerceptualError(
-            f"Cannot read the weights of {architecture} from {path}: it is damaged, or holds more than tensors. "
+            f"Cannot read the weights of {architecture} from {path}: it is damaged, or contains more than tensors. "
             "Copy or download the file again."
         ) from error
     except (OSError, RuntimeError, SafetensorError, EOFError) as error:
@@ -170,7 +170,7 @@ def _read(architecture: str, path: Path, otherwise: str) -> dict[str, Tensor]:
 def _convolutions(
     architecture: str, state: dict[str, Tensor], path: Path, whole: str = "or of its `features`"
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Pick the convolutions out of torchvision's ``features.{i}``, all of whose shapes must be this network's."""
+    """Return the convolutions in torchvision's ``features.{i}``, whose shapes must all match the architecture."""
     expected = _layout(architecture)
     found = {f"features.{name}" if name[:1].isdigit() else name: tensor for name, tensor in state.items()}
     features = {name: tensor for name, tensor in found.items() if name.startswith("features.")}
@@ -215,7 +215,7 @@ def _check_dtypes(architecture: str, used: Mapping[str, Tensor], path: Path) -> 
 
 
 def _layout(architecture: str) -> dict[str, tuple[int, tuple[int, ...]]]:
-    """Position in ``features`` and weight shape of each convolution: a ReLU follows each, a pooling each block."""
+    """Return each convolution's position in ``features`` (ReLUs and poolings count too) and its weight shape."""
     layout: dict[str, tuple[int, tuple[int, ...]]] = {}
     position, channels = 0, 3
     for block, (depth, width) in enumerate(zip(_DEPTHS[architecture], _WIDTHS, strict=True), start=1):

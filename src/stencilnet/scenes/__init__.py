@@ -1,4 +1,4 @@
-"""The embedded data set: procedural scenes with labels, depth and normals, and two painted style pictures. No files."""
+"""The embedded data set: procedural scenes with labels, depth and normals, and two style pictures; no files."""
 
 from stencilnet.scenes.dataset import TRUTHS, Scenes
 from stencilnet.scenes.drawing import Scene, draw_scene, measure_scene

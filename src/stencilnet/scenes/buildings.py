@@ -1,4 +1,4 @@
-"""Houses and fences. A house shows its gable and, foreshortened, one long side."""
+"""Houses, fences and lamp posts. A cottage shows its gable and, foreshortened, one long side."""
 
 from dataclasses import dataclass
 from random import Random
@@ -16,7 +16,7 @@ class _Wall:
     colours: tuple[Colour, ...]
     second: Colour
     roofs: tuple[int, ...]
-    """Which roofs go with the wall."""
+    """Indices in `_ROOFS` of the roofs that fit the wall."""
 
 
 _WALLS = (
@@ -87,7 +87,7 @@ def _window(
 
 
 def _surfaces(rng: Random) -> tuple[Material, Material, Material]:
-    """Gable wall, side wall and roof of one house."""
+    """Return the materials of a house's gable wall, side wall and roof."""
     kind = rng.choice(_WALLS)
     texture, grain, colours, second = _ROOFS[rng.choice(kind.roofs)]
     wall, tile = vary(rng.choice(kind.colours), rng, 0.07), vary(rng.choice(colours), rng, 0.08)
@@ -100,7 +100,7 @@ def _surfaces(rng: Random) -> tuple[Material, Material, Material]:
 
 
 def cottage(pen: Pen) -> None:
-    """A gabled house in three-quarter view with a chimney."""
+    """Draw a gabled house in three-quarter view with a chimney."""
     rng = pen.rng
     front, side, roof = _surfaces(rng)
     gable, wall, ridge = 1.9 + 0.3 * rng.random(), 1.7 + 0.4 * rng.random(), 1.1 + 0.35 * rng.random()
@@ -132,7 +132,7 @@ def cottage(pen: Pen) -> None:
 
 
 def town_house(pen: Pen) -> None:
-    """A tall front with rows of windows, a hipped roof and perhaps a striped awning."""
+    """Draw a tall front with rows of windows, a hipped roof and sometimes an awning."""
     rng = pen.rng
     front, _, roof = _surfaces(rng)
     half, storeys = 1.15 + 0.45 * rng.random(), rng.choice((2, 2, 3))
@@ -166,7 +166,7 @@ def town_house(pen: Pen) -> None:
 
 
 def lighthouse(pen: Pen) -> None:
-    """A tapering tower with red bands and a lamp."""
+    """Draw a tapering tower with red bands and a lamp."""
     rng = pen.rng
     tower = Material(
         label=Fine.HOUSE,
@@ -186,7 +186,7 @@ def lighthouse(pen: Pen) -> None:
 
 
 def fence(pen: Pen) -> None:
-    """Pickets, rails or a dry stone wall; the build tells the colour."""
+    """Draw pickets, rails or a dry stone wall; the type determines the colour."""
     rng = pen.rng
     half = 1.8 + 1.8 * rng.random()
     kind = rng.choice(("pickets", "pickets", "rails", "stones"))
@@ -217,7 +217,7 @@ def fence(pen: Pen) -> None:
 
 
 def lamp_post(pen: Pen) -> None:
-    """A street lamp (background class)."""
+    """Draw a street lamp (background class)."""
     iron = Material(label=Fine.BACKGROUND, colour=rgb("#39424a"), bulge=(0.8, 0.0))
     bulb = Material(
         label=Fine.BACKGROUND, colour=mix(_WARM_GLASS, (1, 1, 1), 0.3), glow=max(0.1, 0.95 * pen.mood.light.lamps)

@@ -1,4 +1,4 @@
-"""The scenes as a map-style data set of examples."""
+"""The scenes as a sequence of examples."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -14,31 +14,31 @@ from stencilnet.scenes.spaces import SPACES
 from stencilnet.tasks.task import Example
 
 TRUTHS = ("labels", "boundaries", "depth", "normals")
-"""What may come with a picture."""
+"""Kinds of ground truth."""
 
 _SMALL = 128 * 128
-"""Most pixels of a scene that is kept: 64 KiB, and as much for its depth and normals if they are asked for."""
+"""Largest number of pixels of a cached scene: 64 KiB, and as much for depth and normals if they are used."""
 
 _KEPT = 2048
-"""Most scenes that are kept, of all sets of a process: at most 128 MiB, and as much for depth and normals."""
+"""Largest number of cached scenes in a process, of all sets: at most 128 MiB, and as much for depth and normals."""
 
 
 class Scenes(Sequence[Example]):
-    """Procedural scenes with what is true of them: small to pickle, since they are drawn when they are asked for.
+    """Procedural scenes with ground truth, drawn at each access and therefore small to pickle.
 
-    Small ones are drawn once a process, whichever set asks: the trainings of a run share their scenes.
+    Small scenes are drawn once per process and shared by all sets, so the trainings of a run share their scenes.
 
-    Splits are ranges of scene numbers that do not overlap: give each its own `first`.
+    Splits are disjoint ranges of scene numbers: give each its own `first`.
 
     Args:
         count: Number of scenes, 1 or more.
         size: Side, or (height, width), in pixels.
-        seed: Which world, 0 or more.
+        seed: Seed of the scenes, 0 or more.
         first: Number of the first scene, 0 or more.
         space: Label space, a key of `SPACES`.
-        truth: What comes with a picture, one of `TRUTHS`. ``labels``: the label of each pixel. ``boundaries``: a label
-            of 1 on both sides of where these change, to the right or down, and 0 elsewhere. ``depth`` and ``normals``:
-            a target, see `Geometry`.
+        truth: Ground truth of a picture, one of `TRUTHS`. ``labels``: the label of each pixel. ``boundaries``: label 1
+            on both sides of each change of label between horizontal or vertical neighbours, 0 elsewhere. ``depth`` and
+            ``normals``: a target, see `Geometry`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -78,7 +78,7 @@ class Scenes(Sequence[Example]):
     @overload
     def __getitem__(self, index: slice) -> "list[Example]": ...
     def __getitem__(self, index: int | slice) -> "Example | list[Example]":
-        """Draw scene `index`: image (3, H, W), and label (H, W) or target (3, H, W), all uint8."""
+        """Return example `index`: image (3, H, W), and label (H, W) or target (3, H, W), all uint8."""
         if isinstance(index, slice):
             return [self[i] for i in range(len(self))[index]]
         position = range(len(self))[index]

@@ -1,4 +1,4 @@
-"""`draw_scene`: one procedural picture with its labels; `measure_scene`: its depth and normals."""
+"""`draw_scene` draws a procedural picture with its labels; `measure_scene` returns its depth and normals."""
 
 from dataclasses import dataclass
 from random import Random
@@ -18,7 +18,7 @@ MAX_SIDE = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A picture and what it shows."""
+    """A picture and its labels."""
 
     image: npt.NDArray[np.uint8]
     """(H, W, 3) RGB, 0-255."""
@@ -27,7 +27,7 @@ class Scene:
 
 
 def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width from a side or a pair.
+    """Return (height, width) for a side or a pair.
 
     Raises:
         TypeError: If it is neither an int nor a pair of ints.
@@ -38,21 +38,21 @@ def check_size(size: int | tuple[int, int]) -> tuple[int, int]:
         raise TypeError(f"Expected argument `size` to be an int or a pair (height, width) of ints, but got {size!r}.")
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in pair):
         raise ValueError(
-            f"Expected argument `size` to have sides from {MIN_SIDE} to {MAX_SIDE} pixels, but got {size!r}; "
-            "draw at a side within the range and resize the picture."
+            f"Expected argument `size` to have sides from {MIN_SIDE} to {MAX_SIDE} pixels, but got {size!r}. "
+            "Draw at a size within the range and resize the picture."
         )
     return pair
 
 
 def draw_scene(seed: int, index: int, size: int | tuple[int, int]) -> Scene:
-    """Draw scene number `index` of the world `seed`.
+    """Draw scene number `index` of `seed`.
 
-    A pure function of its arguments. The composition depends on `seed`, `index` and the shape (height : width) only,
-    so that the same scene can be had small and large.
+    A pure function of its arguments. The composition depends only on `seed`, `index` and the ratio of height to width,
+    so that the same scene can be drawn at different sizes.
 
     Args:
-        seed: Which world, 0 or more.
-        index: Which scene, 0 or more.
+        seed: Seed of the scenes, 0 or more.
+        index: Number of the scene, 0 or more.
         size: Side, or (height, width), in pixels, each from 16 to 4096.
 
     Raises:
@@ -69,8 +69,8 @@ def measure_scene(seed: int, index: int, size: int | tuple[int, int]) -> Geometr
     """Return depth and normals of the scene that `draw_scene` draws for the same arguments; it raises the same errors.
 
     Args:
-        seed: Which world, 0 or more.
-        index: Which scene, 0 or more.
+        seed: Seed of the scenes, 0 or more.
+        index: Number of the scene, 0 or more.
         size: Side, or (height, width), in pixels, each from 16 to 4096.
     """
     shape = check_size(size)
@@ -82,7 +82,7 @@ def _composed(seed: int, index: int, shape: tuple[int, int]) -> tuple[Sketch, Mo
         if type(value) is not int:
             raise TypeError(f"Expected argument `{name}` to be an int, but got {value!r} ({type(value).__name__}).")
         if value < 0:
-            raise ValueError(f"Expected argument `{name}` to be 0 or more, but got {value}; count from 0.")
+            raise ValueError(f"Expected argument `{name}` to be 0 or more, but got {value}.")
     height, width = shape
     unit = min(shape)
     return compose(Random(f"scene {seed} {index}"), width / unit, height / unit)

@@ -19,7 +19,7 @@ _TROUSERS = (rgb("#33405e"), rgb("#4a4038"), rgb("#5d6b78"))
 
 
 def person(pen: Pen) -> None:
-    """A standing figure in trousers or a dress, perhaps with a hat; the cloth's pattern gives its colour away."""
+    """Draw a standing person in trousers or a dress, some with a hat; the cloth's pattern determines its colour."""
     rng = pen.rng
     texture, colour, second = rng.choice(_CLOTHES)
     cloth = Material(
@@ -57,7 +57,7 @@ def _legs(pen: Pen, xs: tuple[float, ...], top: float, thickness: float, materia
 
 
 def cow(pen: Pen) -> None:
-    """A cow: white with dark spots, or plain brown."""
+    """Draw a cow, white with dark spots or plain brown."""
     rng = pen.rng
     spotted = rng.random() < 0.65
     coat = Material(
@@ -93,7 +93,7 @@ def cow(pen: Pen) -> None:
 
 
 def sheep(pen: Pen) -> None:
-    """A sheep: a curly cloud on dark legs."""
+    """Draw a sheep with curly wool and dark legs."""
     rng = pen.rng
     wool = Material(
         label=Fine.ANIMAL, colour=vary(rgb("#f0e8d8"), rng, 0.05), texture=Texture.WOOL, grain=0.2, bulge=(0.7, 0.8)
@@ -108,7 +108,7 @@ def sheep(pen: Pen) -> None:
 
 
 def horse(pen: Pen) -> None:
-    """A brown horse with a dark mane."""
+    """Draw a brown horse with a dark mane."""
     rng = pen.rng
     colour = vary(rng.choice((rgb("#8a5230"), rgb("#6b3f28"), rgb("#b98652"))), rng, 0.08)
     coat = Material(label=Fine.ANIMAL, colour=colour, texture=Texture.PLAIN, bulge=(0.45, 0.75))
@@ -123,7 +123,7 @@ def horse(pen: Pen) -> None:
 
 
 def pig(pen: Pen) -> None:
-    """A round pink pig."""
+    """Draw a round pink pig."""
     rng = pen.rng
     coat = Material(label=Fine.ANIMAL, colour=vary(rgb("#eba6a2"), rng), bulge=(0.6, 0.85))
     snout = Material(label=Fine.ANIMAL, colour=rgb("#d98486"))

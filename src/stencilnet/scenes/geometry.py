@@ -1,7 +1,7 @@
-"""How far away and how turned is what each pixel of a scene shows, as pictures.
+"""Depth and surface normals of each pixel of a scene, as pictures.
 
-A scene is a stage: an even ground seen in perspective, upright things on it, hills as a backdrop. What is measured is
-what is drawn from: things are as large, and shaded, as is said here.
+A scene is a stage: flat ground in perspective, upright things on it, hills as a backdrop. The drawing uses the same
+geometry: the sizes and the shading of things agree with it.
 """
 
 from dataclasses import dataclass
@@ -14,29 +14,30 @@ from stencilnet.scenes.render import facing, majority, rasterise, table_of, with
 from stencilnet.scenes.sketch import Sketch, metre
 
 NEAREST = 6.0
-"""Distance in metres that is 255 in a depth map."""
+"""Distance in metres that has the value 255 in a depth map."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
-    """Depth and normals of a scene: at each pixel's middle, of the part that covers most of it."""
+    """Depth and normals of a scene, at each pixel's centre, of the part that covers most of the pixel."""
 
     depth: npt.NDArray[np.uint8]
     """(H, W), ``255 * NEAREST / distance``; 0 is the sky.
 
-    Distances are along the view, in metres, for a focal length of the picture's shorter side: on the ground they follow
-    from the row, 29.4 at the horizon and 6.3 at the lower edge. A thing is flat and as far as its foot, a balloon as
-    far as its size says; hills stand behind the horizon, at distances that no more than their order is true of."""
+    Distances are along the viewing direction, in metres, for a focal length equal to the picture's shorter side. On the
+    ground they depend on the row: 29.4 at the horizon and 6.3 at the lower edge. A thing is flat and at the distance of
+    its foot; a balloon's distance follows from its size; hills are behind the horizon, and only their order is
+    realistic."""
     normals: npt.NDArray[np.uint8]
-    """(H, W, 3), ``255 * (n + 1) / 2`` of unit vectors: x right, y up, z towards the viewer; the sky, without one, is
-    128.
+    """(H, W, 3), ``255 * (n + 1) / 2`` of unit vectors n: x right, y up, z towards the viewer. The sky has no normal
+    and is 128.
 
-    The ground looks straight up, also where textures show waves or furrows. Those of things are what they are shaded
-    by: the flat parts face the viewer or as their walls and roofs are tilted, the round ones bulge."""
+    The ground's normal points straight up, even where its texture shows waves or furrows. Normals of things are those
+    used for shading: flat parts face the viewer or are tilted like their wall or roof; round parts are curved."""
 
 
 def survey(sketch: Sketch, size: tuple[int, int]) -> Geometry:
-    """Measure a scene at a size, height and width in pixels."""
+    """Compute the geometry of a scene at a size (height, width) in pixels."""
     view, table = rasterise(sketch, size), table_of(sketch)
     numbers, large = table.numbers, (view.rows, view.columns)
     parts = majority(view.parts.reshape(large)).ravel()

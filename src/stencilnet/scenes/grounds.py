@@ -1,4 +1,4 @@
-"""What lies behind and under the things: hills, grass, fields, water and roads."""
+"""Backdrop and ground: hills, grass, fields, water and roads."""
 
 import math
 
@@ -11,7 +11,7 @@ _DASH = ((0.0, 0.0), (0.1, 0.0), (0.1, 0.028), (0.0, 0.028))
 
 
 def hills(stage: SceneDraft, count: int, tall: float) -> None:
-    """Ridges behind the ground, hazier and bluer with the distance; high ones are rock with snow."""
+    """Draw ridges behind the ground, with more haze at a greater distance; high ones are rock with snow."""
     rng, sketch, light = stage.rng, stage.sketch, stage.mood.light
     for layer in range(count):
         share = layer / max(count - 1, 1)
@@ -42,7 +42,7 @@ def hills(stage: SceneDraft, count: int, tall: float) -> None:
 
 
 def grass(stage: SceneDraft) -> None:
-    """Grass everywhere; flowers or fallen leaves in it tell the season."""
+    """Cover the ground with grass; flowers or fallen leaves in it show the season."""
     season, rng = stage.mood.season, stage.rng
     first, second = season.grass
     specks = season.ground is not Texture.GRASS
@@ -57,7 +57,7 @@ def grass(stage: SceneDraft) -> None:
 
 
 def fields(stage: SceneDraft) -> None:
-    """Ploughed and sown fields near the horizon: rows tell the crop."""
+    """Draw ploughed and sown fields near the horizon, in the colours of several crops."""
     rng, width = stage.rng, stage.sketch.width
     crops: tuple[tuple[Colour, Colour], ...] = (
         (rgb("#d9b84f"), rgb("#c09a3c")),
@@ -80,7 +80,7 @@ def fields(stage: SceneDraft) -> None:
 
 
 def water(stage: SceneDraft, upper: GroundLine, lower: GroundLine) -> None:
-    """Water between two lines, tinted by the sky; `render` adds the mirror image."""
+    """Draw water between two lines, tinted by the sky; `render` adds the reflection."""
     light = stage.mood.light
     tint = mix(rgb("#2f7fa8"), light.middle, 0.45)
     foam = mix(rgb("#ffffff"), light.horizon, 0.35)
@@ -89,7 +89,7 @@ def water(stage: SceneDraft, upper: GroundLine, lower: GroundLine) -> None:
 
 
 def road(stage: SceneDraft, near: tuple[float, float]) -> None:
-    """A road across the picture with a kerb on both sides and a dashed line."""
+    """Draw a road across the picture with a kerb on both sides and a dashed line."""
     rng, width = stage.rng, stage.sketch.width
     tilt = 0.06 * (rng.random() - 0.5)
     kerb = Material(label=Fine.BACKGROUND, colour=rgb("#b9b4ab"), texture=Texture.PAVING, grain=0.2)
@@ -106,7 +106,7 @@ def road(stage: SceneDraft, near: tuple[float, float]) -> None:
 
 
 def road_away(stage: SceneDraft) -> None:
-    """A road that winds towards the horizon."""
+    """Draw a road that winds towards the horizon."""
     rng, width = stage.rng, stage.sketch.width
     foot, bend = width * (0.25 + 0.5 * rng.random()), 0.5 * (rng.random() - 0.5)
     away = width * (0.3 + 0.4 * rng.random())

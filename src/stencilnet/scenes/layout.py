@@ -1,4 +1,4 @@
-"""Composition: which ground, which things, where. A pure function of the random generator and the picture's shape."""
+"""Composition of a scene's ground and things: a pure function of the random generator and the picture's shape."""
 
 from random import Random
 
@@ -13,7 +13,7 @@ from stencilnet.scenes.textures import Texture
 
 
 def compose(rng: Random, width: float, height: float) -> tuple[Sketch, Mood]:
-    """A random scene on a canvas of `width` x `height` world units."""
+    """Return a random scene on a canvas of `width` x `height` world units, and its mood."""
     mood = draw_mood(rng)
     kind = rng.choices((_meadow, _coast, _lake, _town, _farm), (0.2, 0.25, 0.17, 0.22, 0.16))[0]
     horizon = height * (0.34 + 0.14 * rng.random())
@@ -26,7 +26,7 @@ def compose(rng: Random, width: float, height: float) -> tuple[Sketch, Mood]:
 
 
 def _balloons(stage: SceneDraft, count: float) -> None:
-    """Hot-air balloons in the sky."""
+    """Draw hot-air balloons in the sky."""
     rng, sketch = stage.rng, stage.sketch
     total = count * max(sketch.width, 0.7)
     for _ in range(int(total) + (rng.random() < total % 1)):
@@ -45,7 +45,7 @@ _BOATS: tuple[Draw, ...] = (props.sailing_boat, props.sailing_boat, props.steame
 
 
 def _meadow(stage: SceneDraft) -> None:
-    """Rolling grassland with a winding road, trees and strollers."""
+    """Compose grassland with a winding road, trees and people."""
     hills(stage, 3, 0.16)
     _balloons(stage, 0.75)
     grass(stage)
@@ -63,7 +63,7 @@ def _meadow(stage: SceneDraft) -> None:
 
 
 def _farm(stage: SceneDraft) -> None:
-    """Fields, a farmhouse, fences and the herd."""
+    """Compose fields with farmhouses, fences and farm animals."""
     hills(stage, 2, 0.1)
     _balloons(stage, 0.3)
     grass(stage)
@@ -78,7 +78,7 @@ def _farm(stage: SceneDraft) -> None:
 
 
 def _coast(stage: SceneDraft) -> None:
-    """Sea and beach: boats, parasols, palms."""
+    """Compose sea and beach with boats, parasols and palms."""
     rng = stage.rng
     if rng.random() < 0.6:
         hills(stage, 1, 0.1)
@@ -108,7 +108,7 @@ def _coast(stage: SceneDraft) -> None:
 
 
 def _lake(stage: SceneDraft) -> None:
-    """Mountains mirrored in a lake, woods on its banks."""
+    """Compose mountains reflected in a lake with woods on its banks."""
     rng = stage.rng
     hills(stage, 3, 0.26)
     _balloons(stage, 0.5)
@@ -129,7 +129,7 @@ def _lake(stage: SceneDraft) -> None:
 
 
 def _town(stage: SceneDraft) -> None:
-    """A row of houses along a road."""
+    """Compose a row of houses along a road."""
     rng, width = stage.rng, stage.sketch.width
     hills(stage, 1, 0.1)
     _balloons(stage, 0.3)

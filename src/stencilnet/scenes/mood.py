@@ -1,4 +1,4 @@
-"""The light and the season of a scene: what all of its things have in common."""
+"""The light and the season of a scene, which all of its things share."""
 
 from dataclasses import dataclass
 from random import Random
@@ -9,7 +9,7 @@ from stencilnet.scenes.textures import Texture
 
 @dataclass(frozen=True, kw_only=True)
 class Light:
-    """A time of day. Colours are RGB; lights may exceed 1."""
+    """A time of day or weather. Colours are RGB; light intensities may exceed 1."""
 
     top: Colour
     middle: Colour
@@ -20,39 +20,39 @@ class Light:
     cloud: Colour
     cloud_shade: Colour
     cover: float
-    """Threshold of the cloud noise in deviations: lower is more cloud."""
+    """Threshold of the cloud noise in standard deviations; lower values give more clouds."""
     shadow: float
     """Darkness of cast shadows, 0-1."""
     elevation: float
-    """Height of the sun or moon as seen, as a share of the sky from the horizon."""
+    """Apparent height of the sun or moon above the horizon, as a share of the sky's height."""
     lamps: float
-    """How much windows and lamps shine, 0-1."""
+    """Brightness of windows and lamps, 0-1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Season:
-    """Colours of what grows, and the ground texture that gives the season away without colour."""
+    """Colours of plants, and a ground texture that shows the season without colour."""
 
     grass: tuple[Colour, Colour]
     ground: Texture
     specks: tuple[Colour, ...]
     leaves: tuple[Colour, ...]
     blossom: float
-    """Share of the broadleaf trees that bloom."""
+    """Share of broadleaf trees in bloom."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Mood:
-    """Everything that the things of one scene share."""
+    """Light and season of a scene, and what follows from them."""
 
     light: Light
     season: Season
     sun: Point
-    """Where the sun or moon stands: x from 0 (left) to 1, height from 0 (horizon) to 1 (top)."""
+    """Position of the sun or moon: x from 0 (left) to 1 (right), height from 0 (horizon) to 1 (top)."""
     direction: tuple[float, float, float]
-    """Unit vector to the light: x right, y down, z towards the viewer."""
+    """Unit vector towards the light: x right, y down, z towards the viewer."""
     shadow: Point
-    """Shadow tip of a 1 m pole (see `Sketch.shadow`)."""
+    """Tip of the shadow of a 1 m pole (see `Sketch.shadow`)."""
     cloud_offset: Point
 
 
@@ -160,7 +160,7 @@ _SEASONS = ((SPRING, 0.28), (SUMMER, 0.38), (AUTUMN, 0.24), (DROUGHT, 0.10))
 
 
 def draw_mood(rng: Random) -> Mood:
-    """A random light and season; the light direction and the shadows follow from where the sun stands."""
+    """Return a random light and season; the light direction and the shadows follow from the sun's position."""
     light = rng.choices([item for item, _ in _LIGHTS], [share for _, share in _LIGHTS])[0]
     season = rng.choices([item for item, _ in _SEASONS], [share for _, share in _SEASONS])[0]
     side = 1 if rng.random() < 0.5 else -1

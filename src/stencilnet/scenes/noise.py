@@ -1,4 +1,4 @@
-"""Noise and the small functions that patterns are made of, on float32 arrays of one shape."""
+"""Noise and small functions from which patterns are built, on float32 arrays of one shape."""
 
 from functools import cache
 from typing import Any
@@ -15,10 +15,10 @@ _LUMP = 16
 
 @cache
 def noise_tile(roughness: float, low: int, high: int) -> Floats:
-    """Periodic random field (512, 512) with mean 0 and deviation 1, made in the Fourier domain.
+    """Return a periodic random field (512, 512) with mean 0 and standard deviation 1, made in the Fourier domain.
 
     Args:
-        roughness: Amplitude falls as frequency ** -roughness.
+        roughness: Exponent of the spectrum: the amplitude is frequency ** -roughness.
         low: Lowest frequency kept, in periods per tile.
         high: Highest frequency kept.
     """
@@ -31,7 +31,7 @@ def noise_tile(roughness: float, low: int, high: int) -> Floats:
 
 
 def clouds(u: Floats, v: Floats) -> Floats:
-    """Smooth noise with detail at all scales; one unit is about the size of the largest lumps. Interpolated."""
+    """Return interpolated noise with detail at all scales; one unit is about the size of the largest lumps."""
     tile = noise_tile(2.0, 3, 160)
     u, v = u * _CLOUD, v * _CLOUD
     du, dv = fraction(u), fraction(v)
@@ -41,29 +41,29 @@ def clouds(u: Floats, v: Floats) -> Floats:
 
 
 def lumps(u: Floats, v: Floats) -> Floats:
-    """Noise with lumps of about one unit."""
+    """Return noise with lumps of about one unit, not interpolated."""
     return _look_up(noise_tile(0.5, 10, 64), u * _LUMP, v * _LUMP)
 
 
 def _look_up(tile: Floats, u: Floats, v: Floats) -> Floats:
-    # floor by adding a large multiple of the tile: a plain cast would round towards zero on both sides of the middle
+    # adding a large multiple of the tile turns the cast, which rounds towards zero, into a floor
     column = (u + 64 * _TILE).astype(np.intp) & (_TILE - 1)
     row = (v + 64 * _TILE).astype(np.intp) & (_TILE - 1)
     return tile.ravel().take(row * _TILE + column)
 
 
 def step(value: Floats, edge: float) -> Floats:
-    """1 where the value is above the edge, else 0."""
+    """Return 1 where the value is above the edge, else 0."""
     return (value > edge).astype(np.float32)
 
 
 def fraction(value: Floats) -> Floats:
-    """Value minus its floor."""
+    """Return the value minus its floor."""
     return value - np.floor(value)
 
 
 def cell_noise(u: Floats, v: Floats) -> Floats:
-    """One random number in [0, 1) for each unit cell."""
+    """Return one random number in [0, 1) for each unit cell."""
     column, row = np.floor(u).astype(np.int32), np.floor(v).astype(np.int32)
     mixed = (column * 374761393 + row * 668265263) & 0x7FFFFFFF
     mixed = ((mixed ^ (mixed >> 13)) * 1274126177) & 0x7FFFFFFF

@@ -28,7 +28,7 @@ Colours = Callable[[Floats, Floats, np.random.Generator], Floats]
 
 @dataclass(frozen=True, kw_only=True)
 class _Layer:
-    """Strokes of one brush."""
+    """Strokes of one brush: their spacing, length and width, in units of the shorter side."""
 
     spacing: float
     length: float
@@ -37,7 +37,7 @@ class _Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class _Painting:
-    """Directions, colours and brushes of a picture."""
+    """Seed, stroke directions, colours, brushes and ground colour of a picture."""
 
     seed: int
     angle: Angles
@@ -47,10 +47,10 @@ class _Painting:
 
 
 def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Paint a style picture; the same one at every size.
+    """Paint a style picture, the same at every size.
 
-    "swirls" has short strokes in deep blues and yellows that run around vortices, "bands" long wavy ones in oranges,
-    reds and dark greens. They stand for the two painters of the paper, Table 1, Tasks 4 and 5.
+    "swirls" has short strokes in deep blues and yellows around vortices, "bands" has long wavy strokes in oranges, reds
+    and dark greens. They replace the two painters of the paper, Table 1, Tasks 4 and 5.
 
     Args:
         name: "swirls" or "bands".
@@ -61,7 +61,7 @@ def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]
 
     Raises:
         TypeError: If `size` is neither an int nor a pair of ints.
-        ValueError: If there is no such style, or a side is out of range.
+        ValueError: If the style does not exist, or a side is out of range.
     """
     if name not in _PAINTINGS:
         raise ValueError(f"Expected argument `name` to be one of {', '.join(map(repr, STYLES))}, but got {name!r}.")
@@ -72,9 +72,9 @@ def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]
     return np.array(large.resize((width, height), Image.Resampling.BOX), dtype=np.uint8)
 
 
-@lru_cache(maxsize=len(STYLES))  # seconds of strokes, the same canvas for every square picture up to its side
+@lru_cache(maxsize=len(STYLES))  # painting takes seconds; all square pictures up to the canvas side share one
 def _paint(painting: _Painting, shape: tuple[int, int]) -> Image.Image:
-    """The picture on a canvas of (height, width) pixels: colour, and relief of the paint lit from the upper left."""
+    """Return the picture on a canvas of (height, width) pixels, with the paint's relief lit from the upper left."""
     rng = np.random.default_rng(painting.seed)
     unit = min(shape)
     canvas = Image.new("RGB", (shape[1], shape[0]), painting.ground)
@@ -123,13 +123,13 @@ def _jittered_grid(width: float, height: float, spacing: float, rng: np.random.G
 
 
 def _trace(angle: Angles, x: Floats, y: Floats, length: Floats) -> Floats:
-    """Paths (n, steps, 2) along the field, with each point in the middle of its path."""
+    """Return paths (n, steps, 2) along the field, centred on the given points."""
     step = length / (_STEPS - 1)
     path = [np.stack([x, y], -1)]
     for sign in (-1, 1):
         px, py = x, y
         for _ in range(_STEPS // 2):
-            # midpoint rule: Euler's would drift outwards and leave the middles of the vortices bare
+            # midpoint rule: Euler's method would drift outwards and leave the vortex centres empty
             turn = angle(px, py)
             turn = angle(px + 0.5 * sign * step * np.cos(turn), py + 0.5 * sign * step * np.sin(turn))
             px, py = px + sign * step * np.cos(turn), py + sign * step * np.sin(turn)
@@ -138,7 +138,7 @@ def _trace(angle: Angles, x: Floats, y: Floats, length: Floats) -> Floats:
 
 
 def _ramp(colours: tuple[str, ...], t: Floats) -> Floats:
-    """Colours (n, 3) at positions `t` in [0, 1] along a list of colours."""
+    """Return colours (n, 3), interpolated at positions `t` in [0, 1] along a list of colours."""
     stops, at = np.array([rgb(code) for code in colours], np.float32), np.linspace(0, 1, len(colours))
     return np.stack([np.interp(t, at, stops[:, channel]) for channel in range(3)], -1).astype(np.float32)
 
@@ -210,7 +210,7 @@ def _shoreline(x: Floats) -> Floats:
 
 
 def _swing(x: Floats, y: Floats) -> Floats:
-    """Lines of the lower half: wide loops that lean to the right."""
+    """Return the field of the lower half: wide loops that lean to the right."""
     return np.asarray(0.3 * x + 0.1 * np.sin(7 * x + 5 * y), dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""A pen draws one standing thing in metres around its foot: x to the right, y up."""
+"""A pen that draws one standing thing, in metres relative to its foot: x to the right, y up."""
 
 import math
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ _BUMPY: tuple[tuple[Point, ...], ...] = tuple(
 
 @dataclass(frozen=True, kw_only=True)
 class Pen:
-    """Draws one standing thing: foot at (x, y) in world coordinates, `scale` world units per metre."""
+    """Draws one standing thing with its foot at (x, y) in world coordinates, at `scale` world units per metre."""
 
     sketch: Sketch
     x: float
@@ -35,7 +35,7 @@ class Pen:
     """-1 draws the thing facing the other way."""
 
     def polygon(self, points: Sequence[Point], material: Material, casts: bool = False) -> None:
-        """A polygon; `casts` also gives it a shadow on the ground."""
+        """Draw a polygon, with a shadow on the ground if `casts`."""
         xs = [self.x + self.mirror * self.scale * px for px, _ in points]
         ys = [self.y - self.scale * py for _, py in points]
         left, right, top, bottom = min(xs), max(xs), min(ys), max(ys)
@@ -45,7 +45,7 @@ class Pen:
             self.cast(points)
 
     def cast(self, points: Sequence[Point]) -> None:
-        """The shadow of a polygon on the ground, without the polygon."""
+        """Draw only the shadow of a polygon on the ground."""
         along, up = self.sketch.shadow
         self.sketch.shadows.append(
             [
@@ -57,20 +57,20 @@ class Pen:
     def box(
         self, left: float, bottom: float, right: float, top: float, material: Material, casts: bool = False
     ) -> None:
-        """An upright rectangle."""
+        """Draw an upright rectangle."""
         self.polygon([(left, bottom), (right, bottom), (right, top), (left, top)], material, casts)
 
     def ellipse(self, cx: float, cy: float, rx: float, ry: float, material: Material, casts: bool = False) -> None:
-        """An ellipse with its centre and half sides."""
+        """Draw an ellipse, given its centre and semi-axes."""
         self.polygon([(cx + rx * c, cy + ry * s) for c, s in _CIRCLE], material, casts)
 
     def blob(self, cx: float, cy: float, rx: float, ry: float, material: Material, casts: bool = False) -> None:
-        """An ellipse with a bumpy edge (foliage, wool)."""
+        """Draw an ellipse with a bumpy edge (foliage, wool)."""
         outline = _BUMPY[int(self.rng.random() * len(_BUMPY))]
         self.polygon([(cx + rx * c, cy + ry * s) for c, s in outline], material, casts)
 
     def line(self, start: Point, end: Point, thickness: float, material: Material, casts: bool = False) -> None:
-        """A straight bar of the given thickness."""
+        """Draw a straight bar of the given thickness."""
         dx, dy = end[0] - start[0], end[1] - start[1]
         norm = 0.5 * thickness / max(math.hypot(dx, dy), 1e-6)
         ox, oy = -dy * norm, dx * norm

@@ -1,4 +1,4 @@
-"""Trees, bushes, hedges and flower beds. Sizes in metres of a toy world, where a person is 1.5 m tall."""
+"""Trees, bushes, hedges and flower beds. Sizes are in metres of a toy world in which a person is 1.5 m tall."""
 
 import math
 
@@ -37,7 +37,7 @@ def _crown(colour: Colour, label: Fine = Fine.TREE, grain: float = 0.42) -> Mate
 
 
 def broadleaf(pen: Pen) -> None:
-    """A round crown of several lumps; in spring it may bloom, in autumn it turns."""
+    """Draw a tree with a round crown of several lumps in the season's colours; in spring it may bloom."""
     rng = pen.rng
     blooming = rng.random() < pen.mood.season.blossom
     colour = vary(rng.choice(_BLOSSOMS if blooming else pen.mood.season.leaves), rng, 0.1)
@@ -69,7 +69,7 @@ def broadleaf(pen: Pen) -> None:
 
 
 def conifer(pen: Pen) -> None:
-    """A fir of stacked skirts, bluish green all year."""
+    """Draw a fir of four tiers, bluish green all year."""
     rng = pen.rng
     colour = vary(mix(rgb("#2f6b4a"), rgb("#3c7a5e"), rng.random()), rng, 0.12)
     height, width = 3.4 + 1.4 * rng.random(), 0.95 + 0.25 * rng.random()
@@ -96,7 +96,7 @@ def conifer(pen: Pen) -> None:
 
 
 def poplar(pen: Pen) -> None:
-    """A tall, narrow crown."""
+    """Draw a tree with a tall, narrow crown."""
     rng = pen.rng
     colour = vary(gain(pen.mood.season.leaves[0], 0.85), rng, 0.1)
     height = 3.9 + 1.2 * rng.random()
@@ -106,7 +106,7 @@ def poplar(pen: Pen) -> None:
 
 
 def birch(pen: Pen) -> None:
-    """A slender white trunk with a light, yellowish crown."""
+    """Draw a tree with a slender white trunk and a light, yellowish crown."""
     rng = pen.rng
     colour = vary(mix(pen.mood.season.leaves[1], rgb("#d9d24a"), 0.3), rng, 0.1)
     height, lean = 3.6 + 0.9 * rng.random(), 0.25 * (rng.random() - 0.5)
@@ -124,7 +124,7 @@ def birch(pen: Pen) -> None:
 
 
 def palm(pen: Pen) -> None:
-    """A bent, ringed trunk with a star of fronds."""
+    """Draw a palm with a bent, ringed trunk and a star of fronds."""
     rng = pen.rng
     lean, height = 0.9 * (rng.random() - 0.3), 3.3 + 0.9 * rng.random()
     trunk = Material(label=Fine.TREE, colour=rgb("#9a7650"), texture=Texture.PLANKS, grain=0.22, bulge=(0.9, 0.0))
@@ -146,7 +146,7 @@ def palm(pen: Pen) -> None:
 
 
 def bush(pen: Pen) -> None:
-    """A low, lumpy shrub; the shape of its flowers gives their colour away."""
+    """Draw a low, lumpy shrub; the shape of its flowers determines their colour."""
     rng = pen.rng
     base = vary(gain(mix(pen.mood.season.leaves[0], rgb("#6aa043"), 0.4), 0.92), rng, 0.12)
     texture, grain, flower = rng.choice(_FLOWERS)
@@ -165,7 +165,7 @@ def bush(pen: Pen) -> None:
 
 
 def hedge(pen: Pen) -> None:
-    """A long clipped hedge."""
+    """Draw a long clipped hedge."""
     rng = pen.rng
     colour = vary(mix(pen.mood.season.leaves[2], rgb("#3d7a3f"), 0.6), rng, 0.1)
     half, height = 1.5 + 1.2 * rng.random(), 0.75 + 0.2 * rng.random()
@@ -185,7 +185,7 @@ def hedge(pen: Pen) -> None:
 
 
 def flower_bed(pen: Pen) -> None:
-    """A low patch of flowers of one kind."""
+    """Draw a low patch of flowers of one kind."""
     rng = pen.rng
     texture, grain, flower = rng.choice(_FLOWERS)
     material = Material(

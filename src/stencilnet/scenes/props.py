@@ -20,7 +20,7 @@ _PATTERNS: tuple[tuple[Texture, Colour, Colour], ...] = (
     (Texture.BANDS, rgb("#2f9a76"), rgb("#f5d75a")),
     (Texture.CHECKS, rgb("#6d3f9c"), rgb("#f0a3c4")),
 )
-"""Pattern, first and second colour of balloons and parasols: without colour, the pattern tells it."""
+"""Pattern, first and second colour of balloons and parasols. The pattern determines the colours."""
 
 _HATCH = rounded([(-1.2, 0.28), (1.22, 0.28), (1.28, 0.62), (1.1, 0.82), (0.62, 0.88), (-1.12, 0.9), (-1.26, 0.6)])
 _VAN = rounded([(-1.35, 0.28), (1.3, 0.28), (1.38, 0.7), (1.15, 1.0), (0.8, 1.5), (-1.35, 1.56), (-1.42, 0.8)])
@@ -28,7 +28,7 @@ _SALOON = rounded([(-1.4, 0.28), (1.4, 0.28), (1.45, 0.6), (1.2, 0.8), (0.7, 0.8
 
 
 def car(pen: Pen) -> None:
-    """A hatchback, a van, a saloon or a taxi from the side; each kind has its own usual colours."""
+    """Draw a hatchback, van, saloon or taxi from the side; each kind has its own typical colours."""
     rng = pen.rng
     kind = rng.choice(("hatch", "hatch", "van", "saloon", "taxi"))
     colours = {
@@ -72,7 +72,7 @@ def car(pen: Pen) -> None:
 
 
 def sailing_boat(pen: Pen) -> None:
-    """A dinghy; striped sails are red, plain ones white, banded ones orange."""
+    """Draw a sailing boat; striped sails are red, plain ones white, banded ones orange."""
     rng = pen.rng
     texture, colour, second = rng.choice(
         (
@@ -109,7 +109,7 @@ def _hull(pen: Pen, half: float) -> None:
 
 
 def steamer(pen: Pen) -> None:
-    """A small steamer with cabin, portholes and a funnel."""
+    """Draw a small steamer with cabin, portholes and a funnel."""
     rng = pen.rng
     cabin = Material(label=Fine.BOAT, colour=_WHITE)
     funnel = Material(
@@ -131,7 +131,7 @@ def steamer(pen: Pen) -> None:
 
 
 def rowing_boat(pen: Pen) -> None:
-    """A small rowing boat with somebody's back in it."""
+    """Draw a small rowing boat with a person seen from behind."""
     rng = pen.rng
     _hull(pen, 1.15)
     oar = Material(label=Fine.BOAT, colour=rgb("#caa06a"))
@@ -147,7 +147,7 @@ def _patterned(label: Fine, rng: Random, grain: float, bulge: tuple[float, float
 
 
 def hot_air_balloon(pen: Pen) -> None:
-    """A hot-air balloon; its foot is the basket's bottom. Casts no shadow: the ground is far."""
+    """Draw a hot-air balloon with its foot at the bottom of the basket; it is too high to cast a shadow."""
     rng = pen.rng
     skin = _patterned(Fine.BALLOON, rng, 0.8, (0.85, 0.85))
     rope = Material(label=Fine.BALLOON, colour=rgb("#5a4632"))
@@ -162,13 +162,13 @@ def hot_air_balloon(pen: Pen) -> None:
 
 
 def beach_ball(pen: Pen) -> None:
-    """A large ball on the ground."""
+    """Draw a large ball on the ground."""
     rng = pen.rng
     pen.ellipse(0, 0.5, 0.5, 0.5, _patterned(Fine.BALLOON, rng, 0.4, (0.9, 0.9)), casts=True)
 
 
 def toy_balloons(pen: Pen) -> None:
-    """Three balloons on strings."""
+    """Draw three balloons on strings."""
     rng = pen.rng
     string = Material(label=Fine.BALLOON, colour=rgb("#e9e4da"))
     for dx, top in ((-0.42, 1.9), (0.4, 2.05), (0.0, 2.5)):
@@ -177,7 +177,7 @@ def toy_balloons(pen: Pen) -> None:
 
 
 def parasol(pen: Pen) -> None:
-    """A parasol with a scalloped edge."""
+    """Draw a parasol with a scalloped edge."""
     rng = pen.rng
     skin = _patterned(Fine.PARASOL, rng, 0.6, (0.75, 0.5))
     pole = Material(label=Fine.PARASOL, colour=rgb("#efe6d6"))

@@ -1,7 +1,7 @@
-"""From a sketch to pixels: one pass finds the part under each pixel, a second shades all pixels at once.
+"""Rendering of a sketch: one pass finds the part under each pixel, a second shades all pixels at once.
 
-Everything is drawn at twice the size and averaged. Arrays are flat, (N,) or (3, N) over the pixels of the large
-picture, float32; colours are RGB in [0, 1].
+Everything is drawn at twice the size and averaged. Arrays are float32 and flat, (N,) or (3, N) over the pixels of the
+large picture; colours are RGB in [0, 1].
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _SENSOR_NOISE = 0.008
 
 @dataclass(frozen=True, kw_only=True)
 class Raster:
-    """The large picture: world coordinates of its pixels and the part each one shows."""
+    """The large picture: world coordinates of its pixels, and the part that each pixel shows."""
 
     rows: int
     columns: int
@@ -47,11 +47,11 @@ class PartTable:
 
 
 def render(sketch: Sketch, mood: Mood, size: tuple[int, int], seed: list[int]) -> tuple[Bytes, Bytes]:
-    """Picture (H, W, 3) and fine labels (H, W), both uint8.
+    """Return the picture (H, W, 3) and fine labels (H, W), both uint8.
 
     Args:
-        sketch: What to draw.
-        mood: In which light.
+        sketch: The scene to draw.
+        mood: Its light and season.
         size: Height and width in pixels.
         seed: Seed of the sensor noise.
     """
@@ -72,7 +72,7 @@ def render(sketch: Sketch, mood: Mood, size: tuple[int, int], seed: list[int]) -
 
 
 def rasterise(sketch: Sketch, size: tuple[int, int]) -> Raster:
-    """Find the part under each pixel of the large picture, twice `size`."""
+    """Return the large picture, of twice `size`, with the part under each pixel."""
     rows, columns = 2 * size[0], 2 * size[1]
     unit = min(rows, columns)
     canvas = Image.new("I", (columns, rows), 0)
@@ -90,7 +90,7 @@ def rasterise(sketch: Sketch, size: tuple[int, int]) -> Raster:
 
 
 def table_of(sketch: Sketch) -> PartTable:
-    """Collect the parts' numbers."""
+    """Collect the numbers, labels and textures of a sketch's parts."""
     rows = np.array([(0.0,) * 17 + (Fine.SKY, Texture.PLAIN, 0.0), *sketch.rows], dtype=np.float32)
     return PartTable(
         numbers=np.ascontiguousarray(rows[:, [*range(17), 19]].T),
@@ -100,7 +100,7 @@ def table_of(sketch: Sketch) -> PartTable:
 
 
 def _shadow(sketch: Sketch, size: tuple[int, int]) -> Floats:
-    """Cast shadows on the ground, soft, in [0, 1]: drawn at the small size and enlarged."""
+    """Return soft cast shadows on the ground, in [0, 1], drawn at the small size and enlarged."""
     unit = min(size)
     canvas = Image.new("L", (size[1], size[0]), 0)
     draw = ImageDraw.Draw(canvas)
@@ -112,7 +112,7 @@ def _shadow(sketch: Sketch, size: tuple[int, int]) -> Floats:
 
 
 def _surfaces(view: Raster, table: PartTable, mood: Mood, horizon: float, shadow: Floats) -> Floats:
-    """Colour (3, N) of everything but the sky, which is left black."""
+    """Return the colour (3, N) of everything but the sky, which the caller fills in."""
     parts, numbers = view.parts, table.numbers
     dx, dy = view.x - numbers[6].take(parts), view.y - numbers[7].take(parts)
     x, y = within_box(table, parts, dx, dy)
@@ -144,13 +144,16 @@ def _surfaces(view: Raster, table: PartTable, mood: Mood, horizon: float, shadow
 
 
 def within_box(table: PartTable, parts: Indices, dx: Floats, dy: Floats) -> tuple[Floats, Floats]:
-    """Places in the parts' boxes, from -1 to 1, of points at (dx, dy) from their middles."""
+    """Return positions in the parts' boxes, from -1 to 1, of points at (dx, dy) from the boxes' centres."""
     across, along = table.numbers[8].take(parts), table.numbers[9].take(parts)
     return np.clip(dx * across, -1, 1), np.clip(dy * along, -1, 1)
 
 
 def facing(table: PartTable, parts: Indices, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
-    """Normals as they are shaded by: x right, y down, z towards the viewer. `x` and `y` are places in a part's box."""
+    """Return the normals used for shading: x right, y down, z towards the viewer.
+
+    `x` and `y` are positions in a part's box, from -1 to 1.
+    """
     numbers = table.numbers
     nx = numbers[10].take(parts) * x + numbers[12].take(parts)
     ny = numbers[11].take(parts) * y + numbers[13].take(parts)
@@ -158,7 +161,7 @@ def facing(table: PartTable, parts: Indices, x: Floats, y: Floats) -> tuple[Floa
 
 
 def haze_share(depth: Floats | np.float32) -> Floats:
-    """Share of haze in front of the ground `depth` world units below the horizon."""
+    """Return the share of haze in front of the ground `depth` world units below the horizon."""
     return np.asarray(HAZE_MOST * np.exp(depth * np.float32(-HAZE_FALL)), dtype=np.float32)
 
 
@@ -177,7 +180,7 @@ def _smooth(value: Floats, low: float, high: float) -> Floats:
 
 
 def _sky(x: Floats, y: Floats, sketch: Sketch, mood: Mood) -> Floats:
-    """Sky (3, N): gradient, sun or moon with its glow, stars, clouds lit from the sun's side."""
+    """Return the sky (3, N): gradient, sun or moon with its glow, stars, and clouds lit from the sun's side."""
     light = mood.light
     height = np.clip(1 - y / sketch.horizon, 0, 1)
     sun_x, sun_y = mood.sun[0] * sketch.width, (1 - mood.sun[1]) * sketch.horizon
@@ -204,7 +207,7 @@ def _sky(x: Floats, y: Floats, sketch: Sketch, mood: Mood) -> Floats:
 
 
 def _cloud_cover(x: Floats, height: Floats, light: Light, mood: Mood) -> tuple[Floats, Floats]:
-    """Density and brightness of the clouds, each (N,) in [0, 1]."""
+    """Return density and brightness of the clouds, each (N,) in [0, 1]."""
     far = 0.32 + height
     u = (x - 0.5) / far * 0.8 + mood.cloud_offset[0]
     v = np.log(far) * 1.7 + mood.cloud_offset[1]
@@ -215,9 +218,9 @@ def _cloud_cover(x: Floats, height: Floats, light: Light, mood: Mood) -> tuple[F
 
 
 def _on_near_bank(view: Raster, table: PartTable, water: Indices, horizon: float) -> Bools:
-    """Which pixels (N,) show things that stand on this side of the water, which it can't mirror.
+    """Return which pixels (N,) show things on the near side of the water, which it cannot reflect.
 
-    How far a thing stands follows from its haze. Balloons hang in the air: their haze says nothing of a bank.
+    A thing's distance follows from its haze. Balloons are in the air, so they are never on a bank.
     """
     rows = np.zeros(view.parts.size, np.float32)
     rows[water] = view.y[water]
@@ -229,7 +232,7 @@ def _on_near_bank(view: Raster, table: PartTable, water: Indices, horizon: float
 
 
 def _reflections(view: Raster, water: Indices, near: Bools, colour: Floats) -> Floats:
-    """Water (3, N) with the mirror image, broken by ripples, of what stands above it in its column."""
+    """Return the water (3, N) with reflections, distorted by ripples, of what is above it in the same column."""
     blind = near.copy()
     blind[water] = True
     row = np.arange(view.rows, dtype=np.int32)[:, None]
@@ -242,7 +245,7 @@ def _reflections(view: Raster, water: Indices, near: Bools, colour: Floats) -> F
     shift = (ripple * 0.012 * unit * np.minimum(below * 8, 1)).astype(np.int32)
     column = np.clip(water % view.columns + shift, 0, view.columns - 1)
     source = np.clip(mirror, 0, view.rows - 1) * view.columns + column
-    # where the mirror image is hidden, the mean of what is seen elsewhere
+    # where the reflected point is not visible, use the mean of all visible reflections
     known = ~blind[source] & (shore >= 0)
     image = colour[:, source]
     if known.any():
@@ -252,7 +255,7 @@ def _reflections(view: Raster, water: Indices, near: Bools, colour: Floats) -> F
 
 
 def majority(large: npt.NDArray[Of]) -> npt.NDArray[Of]:
-    """The most frequent number of each 2 x 2 block; the first one where all differ."""
+    """Return the most frequent number of each 2 x 2 block; the first one if all differ."""
     a, b, c, d = large[::2, ::2], large[::2, 1::2], large[1::2, ::2], large[1::2, 1::2]
     rest = np.where((b == c) | (b == d), b, np.where(c == d, c, a))
     return np.where((a == b) | (a == c) | (a == d), a, rest)

@@ -1,11 +1,11 @@
-"""The two label spaces of the scenes: every class ("fine"), and a merge of them ("coarse")."""
+"""The two label spaces of the scenes: all classes ("fine"), and merged classes ("coarse")."""
 
 from dataclasses import dataclass
 from enum import IntEnum
 
 
 class Fine(IntEnum):
-    """Index of every class that is drawn."""
+    """Indices of the classes of the scenes."""
 
     BACKGROUND = 0
     SKY = 1
@@ -27,31 +27,31 @@ class Fine(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSpace:
-    """A set of classes, how to show them, and how to get them from the fine labels.
+    """A set of classes, their colours, and their mapping from the fine labels.
 
     Raises:
-        ValueError: If the palette does not hold one colour per class, or `from_fine` is not one class per fine class.
+        ValueError: If the palette does not have one colour per class, or `from_fine` not one class per fine class.
     """
 
     name: str
     """Name of the space."""
     classes: tuple[str, ...]
-    """Name of each class; index 0 is the background."""
+    """Name of each class; class 0 is the background."""
     palette: tuple[tuple[int, int, int], ...]
     """RGB colour (0-255) of each class, for pictures of label maps."""
     from_fine: tuple[int, ...]
-    """For each fine class, its class in this space."""
+    """Class in this space of each fine class."""
 
     def __post_init__(self) -> None:
         if len(self.palette) != len(self.classes):
             raise ValueError(
-                f"label space {self.name!r}: expected one palette colour per class ({len(self.classes)}), "
-                f"got {len(self.palette)}; add or remove colours"
+                f"Label space {self.name!r}: expected one palette colour per class ({len(self.classes)}), "
+                f"but got {len(self.palette)}. Add or remove colours."
             )
         if len(self.from_fine) != len(Fine) or not set(self.from_fine) <= set(range(len(self.classes))):
             raise ValueError(
-                f"label space {self.name!r}: expected from_fine to give one of the classes 0..{len(self.classes) - 1} "
-                f"for each of the {len(Fine)} fine classes, got {self.from_fine}; correct the table"
+                f"Label space {self.name!r}: expected `from_fine` to give a class in 0..{len(self.classes) - 1} "
+                f"for each of the {len(Fine)} fine classes, but got {self.from_fine}. Correct the table."
             )
 
 
@@ -95,4 +95,4 @@ _COARSE = LabelSpace(
 )
 
 SPACES: dict[str, LabelSpace] = {space.name: space for space in (_FINE, _COARSE)}
-"""The label spaces by name. "coarse" is to "fine" what VOC is to COCO in the paper, Table 1."""
+"""The label spaces by name. "coarse" and "fine" correspond to VOC and COCO in the paper, Table 1."""

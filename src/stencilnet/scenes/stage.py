@@ -1,4 +1,4 @@
-"""A scene in the making: where its things stand, and how far away that is."""
+"""The draft of a scene: positions and distances of its things."""
 
 import math
 from collections.abc import Callable
@@ -11,24 +11,25 @@ from stencilnet.scenes.sketch import HAZE_FALL, HAZE_MOST, Material, Sketch, met
 
 Draw = Callable[[Pen], None]
 GroundLine = Callable[[float], float]
-"""A line across the ground: s for each x / width."""
+"""A line across the ground: maps x / width to s."""
 
 
 def level(s: float) -> GroundLine:
-    """The straight line at s."""
+    """Return the horizontal line at s."""
     return lambda _: s
 
 
 def sloping(s: float, tilt: float) -> GroundLine:
-    """A straight line through s in the middle of the picture."""
+    """Return a straight, sloping line that passes through s in the middle of the picture."""
     return lambda t: s + tilt * (t - 0.5)
 
 
 @dataclass(kw_only=True)
 class SceneDraft:
-    """A scene in the making.
+    """The draft of a scene.
 
-    Places on the ground are (x, s): x in world coordinates, s from 0 at the horizon to 1 at the picture's lower edge.
+    Positions on the ground are (x, s): x in world coordinates, s from 0 at the horizon to 1 at the picture's lower
+    edge.
     """
 
     rng: Random
@@ -38,11 +39,11 @@ class SceneDraft:
     taken: list[tuple[float, float, float]] = field(default_factory=list)
 
     def row(self, s: float) -> float:
-        """World y of the ground at s."""
+        """Return the world y of the ground at s."""
         return self.sketch.horizon + (self.sketch.height - self.sketch.horizon) * s
 
     def metre(self, s: float) -> float:
-        """World units per metre at s."""
+        """Return world units per metre at s."""
         return metre(s)
 
     def put(self, draw: Draw, s: float, x: float, half: float) -> None:
@@ -55,7 +56,7 @@ class SceneDraft:
     ) -> None:
         """Place about `count` things (per unit of width) between two depths, where there is room.
 
-        `crowd` is the share of the two half widths that neighbours of like depth keep apart.
+        `crowd` is the smallest distance of neighbours at similar depth, as a share of their summed half widths.
         """
         rng = self.rng
         total = count * max(self.sketch.width, 0.7)
@@ -69,16 +70,16 @@ class SceneDraft:
                     break
 
     def free(self, s: float, x: float, half: float, crowd: float) -> bool:
-        """Whether no thing of like depth stands there."""
+        """Return whether no thing at similar depth is there."""
         return all(abs(s - t) > 0.16 or abs(x - z) > crowd * (half + other) for t, z, other in self.taken)
 
     def draw_things(self) -> None:
-        """Draw what was placed, far to near."""
+        """Draw the placed things, far to near."""
         for s, draw, x in sorted(self.things, key=lambda thing: thing[0]):
             draw(self.pen(x, s))
 
     def pen(self, x: float, s: float) -> Pen:
-        """A pen for a thing on the ground at (x, s), facing left or right."""
+        """Return a pen for a thing on the ground at (x, s), facing left or right at random."""
         return Pen(
             sketch=self.sketch,
             x=x,
@@ -91,14 +92,14 @@ class SceneDraft:
         )
 
     def strip(self, upper: GroundLine, lower: GroundLine, material: Material) -> None:
-        """A part of the ground between two lines, each giving s for x / width in [0, 1]."""
+        """Draw the part of the ground between two lines, each giving s for x / width in [0, 1]."""
         steps = [k / 20 for k in range(-1, 22)]
         width = self.sketch.width
         points = [(t * width, self.row(upper(t))) for t in steps]
         self.sketch.ground(points + [(t * width, self.row(lower(t))) for t in reversed(steps)], material)
 
     def wave(self, middle: float, amplitude: float, tilt: float = 0.0) -> GroundLine:
-        """A gently winding line around s = `middle`."""
+        """Return a gently winding line around s = `middle`."""
         first, second = self.rng.random() * math.tau, self.rng.random() * math.tau
         return lambda t: (
             middle

@@ -47,9 +47,9 @@ class Texture(IntEnum):
 
 
 class Coordinates:
-    """Where on a surface each pixel lies, all (N,) float32.
+    """Position of each pixel on a surface, all (N,) float32.
 
-    `u`, `v` run right and down in texture periods from the middle of the part; `x`, `y` are in [-1, 1] over its box.
+    `u`, `v` run right and down in texture periods from the part's centre; `x`, `y` are in [-1, 1] over its box.
     """
 
     def __init__(self, u: Floats, v: Floats, x: Floats, y: Floats) -> None:
@@ -160,7 +160,7 @@ def _blooms(at: Coordinates) -> tuple[Floats, Floats]:
 
 
 def _spikes(at: Coordinates) -> tuple[Floats, Floats]:
-    """Upright flower heads, as of lavender."""
+    """Upright flower heads, like lavender."""
     column = np.floor(at.u * 2)
     v = at.v * 0.7 + 0.37 * column * column
     du, dv = fraction(at.u * 2) - 0.5, fraction(v) - 0.5
@@ -169,7 +169,7 @@ def _spikes(at: Coordinates) -> tuple[Floats, Floats]:
 
 
 def _clusters(at: Coordinates) -> tuple[Floats, Floats]:
-    """Irregular clumps of small flowers, as of azaleas."""
+    """Irregular clumps of small flowers, like azaleas."""
     lump = lumps(at.u, at.v)
     return step(lump, 0.1), 1 + 0.1 * lumps(at.u * 3, at.v * 3) - 0.14 * at.y
 
@@ -186,7 +186,7 @@ def _stone(at: Coordinates) -> tuple[Floats, Floats]:
 
 
 def _rock(at: Coordinates) -> tuple[Floats, Floats]:
-    """Distant slopes: the second colour (snow, heath) lies near the top."""
+    """Distant slopes with the second colour (snow, heath) near the top."""
     rough = lumps(at.u, at.v * 0.6)
     return step(-at.y + 0.2 * rough, 0.6), 1 + 0.09 * lumps(at.u + 0.7 * at.v, at.v * 0.5) + 0.04 * rough
 
@@ -268,4 +268,4 @@ PATTERNS: dict[Texture, Pattern] = {
     Texture.CLUSTERS: _clusters,
     Texture.LENTICELS: _lenticels,
 }
-"""From coordinates to (share of the second colour, brightness factor), each (N,)."""
+"""Functions from coordinates to (share of the second colour, brightness factor), each (N,)."""

@@ -1,1 +1,1 @@
-"""Task kinds: what goes in, what comes out, what is minimised, what is measured."""
+"""Task kinds: their inputs, outputs, losses and metrics."""

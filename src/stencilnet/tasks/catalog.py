@@ -1,4 +1,4 @@
-"""The registry of task kinds: those built in, and those that other packages register. Nothing else lists kinds."""
+"""The registry of task kinds, built in or registered by other packages. No other module lists kinds."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -39,12 +39,12 @@ BUILT_IN: tuple[type[Kind], ...] = (
 """Task kinds of this package."""
 
 _UNREGISTERED = Traits(category="unregistered", loss="its own")
-"""Traits of a task of one's own that is learned from Python and registered nowhere."""
+"""Traits of a custom task that is learned from Python without being registered."""
 
 
 @cache
 def kinds() -> Mapping[str, type[Kind]]:
-    """Return all task kinds by the names they have in configs and bundles.
+    """Return all task kinds by their names in configs and bundles.
 
     Raises:
         PluginError: If an installed package registers a kind that cannot be used.
@@ -54,7 +54,7 @@ def kinds() -> Mapping[str, type[Kind]]:
 
 
 def traits_of(kind: str) -> Traits:
-    """Return what holds for all tasks of a kind; the defaults for a kind that is not registered.
+    """Return the traits of a kind; defaults for a kind that is not registered.
 
     Raises:
         PluginError: If an installed package registers a kind that cannot be used.
@@ -64,20 +64,20 @@ def traits_of(kind: str) -> Traits:
 
 
 def task_from_record(kind: str, settings: Mapping[str, Any]) -> Task:
-    """Rebuild a task from its kind and settings, as `Task.settings` gave them.
+    """Rebuild a task from its kind and its `Task.settings`.
 
     Args:
         kind: A key of `kinds()`.
-        settings: Fields of the kind; those left out keep their defaults.
+        settings: Fields of the kind; omitted fields keep their defaults.
 
     Raises:
         PluginError: If an installed package registers a kind that cannot be used.
-        ValueError: If there is no such kind, or settings are unknown, missing or wrong.
+        ValueError: If the kind does not exist, or settings are unknown, missing or wrong.
     """
     if kind not in kinds():
         raise ValueError(
             f"Expected a task kind among {', '.join(kinds())}, but got {brief(kind)}. "
-            "A newer version, or a package that is not installed here, may know it."
+            "Install a newer version, or the package that defines it."
         )
     build: Callable[..., Task] = kinds()[kind]
     fields = signature(build).parameters
@@ -96,7 +96,7 @@ def task_from_record(kind: str, settings: Mapping[str, Any]) -> Task:
 
 
 def _check(name: str, value: object) -> None:
-    """Refuse what is no task kind of this name."""
+    """Raise an error if the value is not a task kind of this name."""
     if not isinstance(value, type) or "__dataclass_fields__" not in vars(value):
         raise TypeError(f"expected a dataclass, but got {brief(value)}")
     kind = cast(type[Kind], value)

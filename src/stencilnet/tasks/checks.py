@@ -1,4 +1,4 @@
-"""What all task kinds check alike: their settings, and the examples they are given."""
+"""Checks that all task kinds share: of their settings and of their examples."""
 
 from collections.abc import Sequence
 from typing import NoReturn
@@ -20,12 +20,12 @@ def refuse(kind: str, problems: Sequence[str]) -> None:
     """
     if problems:
         raise ValueError(
-            f"Expected right settings for the task kind `{kind}`, but: {shorten('; '.join(problems), 1000)}."
+            f"Expected valid settings for the task kind `{kind}`, but: {shorten('; '.join(problems), 1000)}."
         )
 
 
 def refuse_missing_critic(kind: str) -> NoReturn:
-    """Refuse the loss of an adversarial task without its critic.
+    """Report that the loss of an adversarial task was called without a critic.
 
     Raises:
         TypeError: Always.
@@ -36,18 +36,18 @@ def refuse_missing_critic(kind: str) -> NoReturn:
 
 
 def unit(image: Tensor) -> Tensor:
-    """Turn uint8 levels ``(..., H, W)`` into float32 in [0, 1]."""
+    """Convert uint8 levels ``(..., H, W)`` to float32 in [0, 1]."""
     return image.float() / 255
 
 
 def examples_in(sample: Sample) -> Tensor:
-    """Return the number of examples of a prepared batch, as a scalar: the weight of a loss that is their mean."""
+    """Return the number of examples in a prepared batch as a scalar: the weight of a loss that is their mean."""
     images = sample["input"]
     return images.new_tensor(float(len(images)))
 
 
 def unit_image(image: Image.Image) -> Tensor:
-    """Turn any picture, upright and over white, into ``(3, H, W)`` float32 in [0, 1]; see `upright_rgb`."""
+    """Convert any picture to ``(3, H, W)`` float32 in [0, 1], made upright RGB by `upright_rgb`."""
     return unit(to_tensor(upright_rgb(image)))
 
 
@@ -61,15 +61,15 @@ def photo_of(example: Example) -> Tensor:
 
 
 def target_of(example: Example) -> Tensor:
-    """Return the other half of a pair, ``(3, H, W)`` uint8.
+    """Return the target image of a pair, ``(3, H, W)`` uint8.
 
     Raises:
-        ValueError: If there is none, it is not a uint8 RGB image, or its size is not the image's.
+        ValueError: If it is missing, is not a uint8 RGB image, or differs from the image in size.
     """
     if example.target is None:
         raise ValueError(
             f"Example `{example.name}`: expected a pair of images, but it has no target. "
-            "Give data with targets (sources `pairs` or `side_by_side`)."
+            "Use data with targets (source `pairs` or `side_by_side`)."
         )
     target = _checked(example.name, "target", example.target)
     _same_size(example, "target", target)
@@ -80,7 +80,7 @@ def label_of(example: Example) -> Tensor:
     """Return an example's labels, ``(H, W)`` uint8.
 
     Raises:
-        ValueError: If there are none, they are not uint8 indices, or their size is not the image's.
+        ValueError: If they are missing, are not uint8 indices, or differ from the image in size.
     """
     label = indices_of(example)
     _same_size(example, "label", label)
@@ -91,12 +91,12 @@ def indices_of(example: Example) -> Tensor:
     """Return an example's labels, ``(H, W)`` uint8, whatever the size of its image.
 
     Raises:
-        ValueError: If there are none, or they are not uint8 indices.
+        ValueError: If they are missing, or are not uint8 indices.
     """
     label = example.label
     if label is None:
         raise ValueError(
-            f"Example `{example.name}`: expected labels, but it has none. Give labelled data (source `labelled`)."
+            f"Example `{example.name}`: expected labels, but it has none. Use labelled data (source `labelled`)."
         )
     if label.dtype != torch.uint8 or label.dim() != 2:
         raise ValueError(

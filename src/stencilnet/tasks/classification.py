@@ -1,4 +1,4 @@
-"""Classification: an image in, one label out. The tasks of the original Piggyback (Mallya et al. 2018; Fig. 14)."""
+"""Image classification: the tasks of the original Piggyback (Mallya et al. 2018; the paper, Fig. 14)."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -22,25 +22,25 @@ _TOP = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Classification(Plain):
-    """Gives a whole image one of K classes: cross-entropy on logits ``(N, K)``.
+    """Assigns a whole image to one of K classes: cross-entropy on logits ``(N, K)``.
 
-    Its network is a classifier, such as `stencilnet.VGG16`. It makes no pictures; see `to_label`.
+    It needs a classifier, such as `stencilnet.VGG16`. Its output is a label, not a picture; see `to_label`.
 
     Raises:
-        ValueError: If settings are wrong, naming all that are.
+        ValueError: If settings are wrong; the error names all of them.
     """
 
     kind: ClassVar[str] = "classification"
     traits: ClassVar[Traits] = Traits(category="classification", output="class", loss="cross-entropy", logits=True)
 
     classes: tuple[str, ...] = ()
-    """Names of the K classes in the order of their indices; empty: a config's data name them (`class_folders`)."""
+    """Names of the K classes in the order of their indices. If empty, a config takes them from `class_folders` data."""
 
     resize: int | None = 256
-    """Shorter side, in pixels, that a photo is brought to before it is labelled; none keeps its size. As the view's."""
+    """Shorter side, in pixels, to which an input photo is resized; none keeps its size. Must equal the view's."""
 
     crop: int = 224
-    """Side of the photo's centre that is looked at then, in pixels. As the view's."""
+    """Side of the centre crop of an input photo, in pixels. Must equal the view's."""
 
     def __post_init__(self) -> None:
         refuse(
@@ -58,49 +58,49 @@ class Classification(Plain):
         object.__setattr__(self, "classes", tuple(self.classes))  # JSON knows no tuples
 
     def with_classes(self, classes: tuple[str, ...]) -> "Classification":
-        """Return this task with other names of its classes."""
+        """Return this task with other class names."""
         return replace(self, classes=classes)
 
     @property
     def channels(self) -> int:
-        """One logit a class."""
+        """One logit per class."""
         return len(self.classes)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Accuracy, its mean over classes, and for more than five classes top-5 accuracy, all in percent."""
+        """Accuracy, its mean over classes and, for more than five classes, top-5 accuracy; all in percent."""
         accuracy = Metric(name="accuracy", higher_is_better=True, note=f"%, top-1, {self.channels} classes")
-        note = "%, the mean of each class's own top-1 accuracy, classes without examples left out"
+        note = "%, mean of the top-1 accuracies of the single classes, classes without examples left out"
         balanced = Metric(name="class_accuracy", higher_is_better=True, note=note)
         if self.channels <= _TOP:
             return accuracy, balanced
-        note = f"%, the true class is among the {_TOP} likeliest"
+        note = f"%, true class among the {_TOP} most probable"
         return accuracy, balanced, Metric(name="top5_accuracy", higher_is_better=True, note=note)
 
     @property
     def trivial(self) -> str:
-        """The commonest class."""
+        """The most frequent class."""
         return "majority"
 
     @classmethod
     def recipe(cls) -> Recipe:
-        """Adam 1e-4, batch 32 (Mallya et al. 2018, Sec. 4); their learning rate falls by steps, ours by a cosine."""
+        """Adam 1e-4, batch 32 (Mallya et al. 2018, Sec. 4); they use a step schedule, we use a cosine."""
         return Recipe(batch=32)
 
     def settings(self) -> dict[str, Any]:
-        """Classes, and how a photo is brought to the network."""
+        """Class names, and how an input photo is resized and cropped."""
         return {"classes": list(self.classes), "resize": self.resize, "crop": self.crop}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Return ``input`` (3, H, W) uint8 and ``target``, the class index, a scalar int64.
+        """Return ``input`` (3, H, W) uint8 and ``target``, the class index as a scalar int64.
 
         Raises:
-            ValueError: If the example has no class, or one that is not among `classes`.
+            ValueError: If the example has no class, or its class is not in `classes`.
         """
         return {"input": photo_of(example), "target": torch.tensor(self._category(example))}
 
     def inventory(self) -> Inventory:
-        """Examples of each class; two classes at least are needed to learn anything."""
+        """Examples of each class; training needs at least two classes."""
         return Inventory(
             unit="examples",
             things=self.classes,
@@ -108,11 +108,11 @@ class Classification(Plain):
             least=2,
             enough="examples of at least 2 classes",
             some="examples",
-            remedy="Add images of the others, or hold out fewer of them.",
+            remedy="Add images of the other classes, or hold out fewer of them.",
         )
 
     def count(self, example: Example) -> Tensor:
-        """Return 1 at the example's class, and 0 elsewhere."""
+        """Return 1 at the example's class and 0 elsewhere."""
         counts = torch.zeros(self.channels + 1, dtype=torch.int64)
         counts[self._category(example)] = 1
         return counts
@@ -121,13 +121,13 @@ class Classification(Plain):
         if example.category is None:
             raise ValueError(
                 f"Example `{example.name}`: expected a class, but it has none. "
-                "Give data with classes (source `class_folders`)."
+                "Use data with classes (source `class_folders`)."
             )
         if not 0 <= example.category < self.channels:
             raise ValueError(
                 f"Example `{example.name}`: expected its class to be an index below {self.channels} "
                 f"({', '.join(self.classes[:_TOP]) or 'no classes are named'}), but got {example.category}. "
-                "Name every class of the data."
+                "Name all classes of the data in `classes`."
             )
         return example.category
 
@@ -139,16 +139,16 @@ class Classification(Plain):
         """Cross-entropy, the mean over examples.
 
         Raises:
-            ValueError: If the network answers with pictures instead of logits.
+            ValueError: If the network's output is not of shape (N, K).
         """
         return {"cross_entropy": F.cross_entropy(_logits(output).float(), sample["target"])}
 
     def scores(self) -> "ClassificationScores":
-        """Return fresh accumulators."""
+        """Return new accumulators."""
         return ClassificationScores(self.channels)
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
-        """Answer with how often each class occurs in training: the commonest first.
+        """Return the class frequencies of the training samples as logits, whatever the input.
 
         Raises:
             ValueError: If there are no training samples.
@@ -157,7 +157,7 @@ class Classification(Plain):
         for sample in training:
             counts[int(sample["target"])] += 1
         if not counts.any():
-            raise ValueError("Expected training samples to find the commonest class, but there are none.")
+            raise ValueError("Expected training samples to find the most frequent class, but got none.")
 
         def predict(sample: Sample) -> Tensor:
             images = sample["input"]
@@ -166,26 +166,26 @@ class Classification(Plain):
         return predict
 
     def to_input(self, image: Image.Image) -> Tensor:
-        """Return the middle of the photo, ``(3, crop, crop)`` in [0, 1]: what a test by centre crops sees."""
+        """Return the centre of the photo, ``(3, crop, crop)`` in [0, 1], as in a test on centre crops."""
         pixels = to_tensor(upright_rgb(image))
         old = pixels.shape[-2:]
         shorter = max(self.crop, self.resize or min(old))
         new = [max(1, round(side * shorter / min(old))) for side in old]
         if new != list(old):
-            # On bytes, bilinear and antialiased, as data are resized.
+            # On bytes, bilinear and antialiased, as the data's views resize.
             pixels = F.interpolate(pixels.unsqueeze(0), new, mode="bilinear", antialias=True)[0]
         top, left = (new[0] - self.crop) // 2, (new[1] - self.crop) // 2
         return unit(pixels[:, top : top + self.crop, left : left + self.crop])
 
     def to_label(self, output: Tensor) -> list[tuple[str, float]]:
-        """Return every class with its probability, the likeliest first."""
+        """Return every class with its probability, the most probable first."""
         probabilities = output.float().softmax(dim=0)
         order = probabilities.argsort(descending=True, stable=True).tolist()
         return [(self.classes[index], float(probabilities[index])) for index in order]
 
 
 class ClassificationScores:
-    """Adds up the metrics of `Classification`.
+    """Accumulates the metrics of `Classification`.
 
     Args:
         classes: Number of classes.
@@ -196,10 +196,10 @@ class ClassificationScores:
         self._top = 0
 
     def update(self, output: Tensor, sample: Sample) -> None:
-        """Take in a batch of logits ``(N, K)``."""
+        """Add a batch of logits ``(N, K)``."""
         logits, target = _logits(output).float().cpu(), sample["target"].cpu()
         classes = len(self._seen)
-        # Stable: of equal logits the first wins, on every device.
+        # Stable, so that the first of equal logits wins on every device.
         order = logits.argsort(dim=1, descending=True, stable=True)
         self._seen += torch.bincount(target, minlength=classes)
         self._right += torch.bincount(target[order[:, 0] == target], minlength=classes)
@@ -209,11 +209,11 @@ class ClassificationScores:
         """Return the metrics by name.
 
         Raises:
-            ValueError: If nothing was taken in.
+            ValueError: If no batch was added.
         """
         total = int(self._seen.sum())
         if total == 0:
-            raise ValueError("Expected labelled images to score, but got none. Give a split with examples.")
+            raise ValueError("Expected labelled images to score, but got none. Use a split with examples.")
         occurring = self._seen > 0
         own = self._right[occurring] / self._seen[occurring]
         scores = {"accuracy": 100 * int(self._right.sum()) / total, "class_accuracy": 100 * float(own.mean())}
@@ -224,7 +224,7 @@ def _logits(output: Tensor) -> Tensor:
     if output.dim() != 2:
         raise ValueError(
             f"Expected a classifier's logits (N, K), but the network's output is of shape {tuple(output.shape)}. "
-            "Learn classification over a classifier, such as VGG16."
+            "Use a classifier as backbone, such as VGG16."
         )
     return output
 
@@ -234,5 +234,5 @@ def _class_problems(classes: Sequence[str]) -> list[str]:
     return [
         *([] if len(classes) >= 2 else [f"`classes` should name at least 2 classes, got {len(classes)}"]),
         *([] if all(classes) else ["`classes` should have no empty name"]),
-        *([f"`classes` should differ, got more than one {', '.join(map(repr, twice))}"] if twice else []),
+        *([f"`classes` should not repeat names, got more than one {', '.join(map(repr, twice))}"] if twice else []),
     ]

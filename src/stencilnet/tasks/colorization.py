@@ -1,4 +1,4 @@
-"""Colouring of gray images: luma in, the two chromas out (the paper, Task 3)."""
+"""Colouring of gray images: predicts the two chroma channels from luma (the paper, Task 3)."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ from stencilnet.tasks.traits import Traits
 from stencilnet.tasks.ycbcr import luma, rgb_to_ycbcr, thrice, ycbcr_to_rgb
 
 GRAY_SPREAD = 4
-"""Levels by which the channels of a gray photo may differ: what JPEG makes of one that was stored in colour."""
+"""Levels by which the channels of a gray photo may differ: JPEG's error when a gray photo is stored in colour."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Colorization(Plain):
-    """Predicts colour from brightness: L2 on (CbCr - 128) / 128, joined with the input's own luma.
+    """Predicts chroma from luma: L2 on (CbCr - 128) / 128. Pictures combine it with the luma of the input.
 
-    YCbCr is full-range BT.601 (JFIF). The output is linear; only pictures are clamped. The metrics are taken on the
-    joined RGB, clamped to 0-255 and not rounded.
+    YCbCr is full-range BT.601 (JFIF). The output is linear; only pictures are clamped. The metrics are computed on the
+    combined RGB, clamped to 0-255 and not rounded.
     """
 
     kind: ClassVar[str] = "colorization"
@@ -40,7 +40,7 @@ class Colorization(Plain):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Mean squared error and structural similarity of the joined RGB, and mean squared error of CbCr."""
+        """Mean squared error and structural similarity of the combined RGB, and mean squared error of CbCr."""
         note = "CbCr, 0-255, mean over pixels, channels and images"
         return MSE, SSIM, Metric(name="MSE_CbCr", higher_is_better=False, note=note)
 
@@ -58,44 +58,44 @@ class Colorization(Plain):
         return {"image": photo_of(example)}
 
     def inventory(self) -> Inventory:
-        """Photos with colour: of gray ones the trivial baseline is perfect."""
+        """Photos with colour: on gray photos the trivial baseline is perfect."""
         return Inventory(
             unit="photos",
             things=("colour",),
             enough="photos with colour",
             some="photos with colour",
             rest="gray",
-            remedy="Colouring is learned from photos in colour.",
+            remedy="Use colour photos: colouring cannot be learned from gray ones.",
         )
 
     def count(self, example: Example) -> Tensor:
-        """Return 1 and 0 for a photo with colour, 0 and 1 for a gray one."""
+        """Return (1, 0) for a photo with colour, (0, 1) for a gray one."""
         gray = is_gray(example)
         return torch.tensor([not gray, gray], dtype=torch.int64)
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
-        """Return ``input`` (3, H, W), luma thrice, ``target`` (2, H, W) in [-1, 1], and the photo as ``image``."""
+        """Return ``input`` (3, H, W), luma repeated, ``target`` (2, H, W) in [-1, 1], and the photo as ``image``."""
         photo = unit(sample["image"])
         return {"input": thrice(luma(photo)), "target": _chroma(photo), "image": photo}
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
-        """Mean squared error of the scaled chromas (the paper, Sec. 4.1: "L2 loss")."""
+        """Mean squared error of the scaled chroma (the paper, Sec. 4.1: "L2 loss")."""
         return {"l2": F.mse_loss(output.float(), sample["target"])}
 
     def scores(self) -> MeanOverImages:
-        """Return fresh accumulators."""
+        """Return new accumulators."""
         return MeanOverImages(_measure)
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
-        """Answer with no colour (Cb = Cr = 128): the gray input itself."""
+        """Predict no colour (Cb = Cr = 128), so the picture is the gray input."""
         return lambda sample: torch.zeros_like(sample["input"][:, : self.channels])
 
     def to_input(self, image: Image.Image) -> Tensor:
-        """Return the photo's luma thrice, ``(3, H, W)`` in [0, 1]; of a gray photo, its levels."""
+        """Return the photo's luma as three equal channels, ``(3, H, W)`` in [0, 1]."""
         return thrice(luma(unit_image(image)))
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
-        """Join predicted chroma ``(2, H, W)`` with the input's luma."""
+        """Combine predicted chroma ``(2, H, W)`` with the input's luma."""
         return to_picture(_join(output, image))
 
     def target_image(self, sample: Sample) -> Image.Image:
@@ -104,9 +104,9 @@ class Colorization(Plain):
 
 
 def is_gray(example: Example) -> bool:
-    """Tell whether a photo has no colour to learn from, so that a data set can drop and count it.
+    """Return whether a photo has no colour, so that a data set can drop and count it.
 
-    True if no pixel's channels differ by more than `GRAY_SPREAD` levels.
+    A photo is gray if no pixel's channels differ by more than `GRAY_SPREAD` levels.
     """
     return bool((example.image.amax(dim=0) - example.image.amin(dim=0)).max() <= GRAY_SPREAD)
 
@@ -116,7 +116,7 @@ def _chroma(rgb: Tensor) -> Tensor:
 
 
 def _join(chroma: Tensor, image: Tensor) -> Tensor:
-    """Join scaled chroma ``(..., 2, H, W)`` with the luma of an input ``(..., 3, H, W)`` to RGB in [0, 1]."""
+    """Combine scaled chroma ``(..., 2, H, W)`` with the luma of an input ``(..., 3, H, W)`` to RGB in [0, 1]."""
     levels = 128 + 128 * chroma.float()
     return (ycbcr_to_rgb(torch.cat([255 * image[..., :1, :, :], levels], dim=-3)) / 255).clamp(0, 1)
 

@@ -9,15 +9,15 @@ FIELDS = {1: 16, 2: 34, 3: 70}
 
 
 class PatchCritic(nn.Module):
-    """Judges patches of an image, given the input it was made from: real or not, one logit a patch.
+    """Classifies patches of an output as real or generated, given the input: one logit per patch.
 
-    Convolutions 4x4: stride 2 with `width` channels, `layers` - 1 more of stride 2 and one of stride 1 that double
-    them (up to 8 x), one of stride 1 to the logit. Instance normalisation (not batch, which breaks at small batches)
-    before every leaky ReLU (0.2) but the first. Weights start from N(0, 0.02).
+    4x4 convolutions: one of stride 2 with `width` channels; `layers` - 1 of stride 2 and one of stride 1, each of which
+    doubles the channels (up to 8 x); one of stride 1 to the logit. Instance normalisation (batch normalisation fails on
+    small batches) precedes every leaky ReLU (0.2) but the first. Weights are initialised from N(0, 0.02).
 
     Args:
         layers: 1, 2 or 3, for patches of 16, 34 or 70 px.
-        width: Channels of the first convolution; the original's is 64.
+        width: Channels of the first convolution; 64 in the original.
 
     Raises:
         ValueError: If the arguments are out of range.
@@ -30,7 +30,7 @@ class PatchCritic(nn.Module):
                 f"Expected `layers` to be 1, 2 or 3 and `width` to be at least 1, but got {layers} and {width}."
             )
         self.least = 3 * 2**layers
-        """Shortest side it can judge, in pixels: the last normalisation then still sees more than one value."""
+        """Smallest image side in pixels, so that the last normalisation still gets more than one value."""
         channels = [width * 2**level for level in range(layers + 1)]
         modules: list[nn.Module] = [_conv(6, width, stride=2), nn.LeakyReLU(0.2)]
         for level in range(1, layers + 1):
@@ -42,7 +42,7 @@ class PatchCritic(nn.Module):
         self.net = nn.Sequential(*modules, _conv(channels[-1], 1, stride=1))
 
     def forward(self, image: Tensor, output: Tensor) -> Tensor:
-        """Judge `output` as a translation of `image`.
+        """Return logits for `output` being a real translation of `image`.
 
         Args:
             image: Inputs ``(N, 3, H, W)`` in [0, 1].
@@ -59,18 +59,18 @@ class PatchCritic(nn.Module):
                 f"Expected images of at least {self.least}x{self.least} px, but got "
                 f"{image.shape[-1]}x{image.shape[-2]}. Use larger crops, or fewer layers in the critic."
             )
-        # It works in [-1, 1], as the original.
+        # The critic works in [-1, 1], as the original does.
         logits: Tensor = self.net(2 * torch.cat([image, output], dim=1) - 1)
         return logits
 
 
 def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Binary cross-entropy of the critic: (real as 1 + fake as 0) / 2, on logits of any shape."""
+    """Return the critic's binary cross-entropy, (real as 1 + fake as 0) / 2, on logits of any shape."""
     return (_cross_entropy(real, 1.0) + _cross_entropy(fake, 0.0)) / 2
 
 
 def fooling_loss(fake: Tensor) -> Tensor:
-    """Binary cross-entropy of the network that wants its outputs taken for real (non-saturating form)."""
+    """Return the generator's binary cross-entropy, fake as 1 (the non-saturating form)."""
     return _cross_entropy(fake, 1.0)
 
 

@@ -1,4 +1,4 @@
-"""Depth of a picture: how far away each pixel is, as one over the distance."""
+"""Depth estimation: the inverse distance of each pixel."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from stencilnet.tasks.task import Example, Metric, Predictor, Sample
 from stencilnet.tasks.traits import Traits
 
 _LEAST = 1 / 255
-"""Least predicted inverse depth, the finest step of a map: an output of 0 or less would be infinitely far off."""
+"""Smallest predicted inverse depth, one level of a map: an output of 0 would mean infinite depth."""
 _FACTOR = 1.25
 _LEVELS = 256
 
@@ -27,23 +27,23 @@ ABS_REL = Metric(
     name="AbsRel",
     higher_is_better=False,
     note="|predicted - true| / true depth, mean over the pixels that have one, then over images (Eigen et al. 2014); "
-    "not capped: a pixel taken for the sky counts up to 255",
+    "not capped: a pixel predicted as sky counts up to 255",
 )
 DELTA = Metric(
     name="delta_1.25",
     higher_is_better=True,
-    note="% of the pixels with a finite depth that are right within a factor of 1.25, mean over images "
+    note="% of the pixels with a finite depth that are predicted within a factor of 1.25, mean over images "
     "(Eigen et al. 2014)",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Depth(Plain):
-    """Learns a map of inverse depth, a gray picture: 255 is the nearest, 0 is infinitely far; L1 in [0, 1].
+    """Predicts inverse depth as a gray picture (255 is nearest, 0 is infinitely far): L1 in [0, 1].
 
-    Inverse depth, as in MiDaS (Ranftl et al. 2020): it has room for the sky, and is linear by row on a ground in
-    perspective. What 255 means in metres is the data's; the metrics need no unit. Turn `view.scale` off where depth is
-    absolute: an enlarged crop looks nearer than its map says. Not in the paper, but in its future work.
+    Inverse depth, as in MiDaS (Ranftl et al. 2020), can represent the sky, and is linear in the row on a flat ground in
+    perspective. The data define what 255 means in metres; the metrics need no unit. Turn `view.scale` off where depth
+    is absolute: an enlarged crop looks nearer than its map says. The paper names this task as future work.
     """
 
     kind: ClassVar[str] = "depth"
@@ -56,30 +56,30 @@ class Depth(Plain):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The share of pixels within a factor, and the absolute relative error."""
+        """The share of pixels within a factor of 1.25, and the absolute relative error."""
         return DELTA, ABS_REL
 
     @property
     def trivial(self) -> str:
-        """The mean training map, whatever the picture."""
+        """The mean of the training maps, whatever the input."""
         return "mean map"
 
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) and ``target`` (1, H, W), both uint8.
 
         Raises:
-            ValueError: If the example is no pair of uint8 RGB images of one size, or the target is not gray.
+            ValueError: If the example is not a pair of uint8 RGB images of one size, or the target is not gray.
         """
         red, *others = target_of(example)
         if any((red != other).any() for other in others):
             raise ValueError(
                 f"Example `{example.name}`: expected its target to be a gray map of inverse depth, but it has colours. "
-                "Colour codes of depth are not read: save the map itself, 255 for the nearest, 0 for infinitely far."
+                "Save the map itself, not a colour code: 255 for the nearest, 0 for infinitely far."
             )
         return {"input": photo_of(example), "target": red[None]}
 
     def inventory(self) -> Inventory:
-        """Pixels of each depth; of one alone a constant is the perfect answer."""
+        """Pixels of each depth; with a single depth, a constant prediction would be perfect."""
         return Inventory(
             unit="pixels",
             things=tuple(f"{level}/255" for level in range(1, _LEVELS)),
@@ -91,7 +91,7 @@ class Depth(Plain):
         )
 
     def count(self, example: Example) -> Tensor:
-        """Return the number of pixels of each inverse depth from 1/255 on, and of those infinitely far off."""
+        """Return the number of pixels of each inverse depth from 1/255, and last of those infinitely far."""
         counts = torch.bincount(self.sample(example)["target"].flatten().long(), minlength=_LEVELS)
         return counts.roll(-1)
 
@@ -100,15 +100,15 @@ class Depth(Plain):
         return {"input": unit(sample["input"]), "target": unit(sample["target"])}
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
-        """Mean absolute error of inverse depth, the sky's 0 included."""
+        """Mean absolute error of inverse depth, including the sky (0)."""
         return {"l1": F.l1_loss(output.float(), sample["target"])}
 
     def scores(self) -> MeanOverImages:
-        """Return fresh accumulators."""
+        """Return new accumulators."""
         return MeanOverImages(_measure, counted=lambda sample: (sample["target"] > 0).flatten(1).any(dim=1))
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
-        """Answer with the mean training map."""
+        """Predict the mean of the training maps."""
         return mean_map(training)
 
     def to_input(self, image: Image.Image) -> Tensor:
@@ -125,7 +125,7 @@ class Depth(Plain):
 
 
 def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
-    """Return each image's measures; one that is infinitely far off everywhere does not count."""
+    """Return the metrics of each image; those of an image without a finite depth are not used."""
     true, inverse = sample["target"], output.float().clamp(_LEAST, 1)
     known = true > 0
     ratio = (true / inverse).where(known, 1)  # of predicted to true depth

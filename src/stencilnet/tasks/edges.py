@@ -1,6 +1,6 @@
-"""Edge drawings made from photos: Canny's detector, thinned to lines one pixel wide (Canny 1986; Guo and Hall 1989).
+"""Edge drawings of photos: Canny's detector, thinned to lines one pixel wide (Canny 1986; Guo and Hall 1989).
 
-In NumPy with a fixed order of operations, so that the same photo gives the same drawing everywhere.
+Computed in NumPy in a fixed order of operations, so that a photo gives the same drawing on every machine.
 """
 
 from typing import TypeAlias
@@ -19,12 +19,12 @@ def find_edges(gray: Floats, *, sigma: float, low: float, high: float) -> Bits:
 
     Args:
         gray: ``(H, W)`` in [0, 1].
-        sigma: Standard deviation of the Gaussian that smooths first, in pixels.
-        low: Contrast from which an edge is followed on; an unsmoothed step of height h has contrast h.
-        high: Contrast from which an edge is begun; at least `low`.
+        sigma: Standard deviation of the Gaussian smoothing, in pixels.
+        low: Lower hysteresis threshold on contrast; an unsmoothed step of height h has contrast h.
+        high: Upper hysteresis threshold on contrast; at least `low`.
 
     Returns:
-        ``(H, W)`` bool, true on lines one pixel wide; never on the outermost pixels.
+        ``(H, W)`` bool, true on lines one pixel wide; false on the outermost pixels.
     """
     slope_y, slope_x = _slopes(_smooth(gray, sigma))
     contrast = np.hypot(slope_y, slope_x)
@@ -48,7 +48,7 @@ def _smooth_down(gray: Floats, weights: Floats) -> Floats:
 
 
 def _slopes(gray: Floats) -> tuple[Floats, Floats]:
-    """Sobel's slopes down and to the right, over 4: an unsmoothed step of height h has slope h."""
+    """Return the Sobel gradients (down, right) divided by 4: an unsmoothed step of height h has slope h."""
     padded = np.pad(gray, 1, mode="edge")
     across = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
     down = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
@@ -56,9 +56,9 @@ def _slopes(gray: Floats) -> tuple[Floats, Floats]:
 
 
 def _crest(contrast: Floats, slope_y: Floats, slope_x: Floats) -> Bits:
-    """Keep what is highest along its own slope, in one of four directions.
+    """Suppress all but the maxima along the gradient, quantised to four directions (non-maximum suppression).
 
-    Of two equal neighbours (both sides of a step) the second is kept, hence > on one side and >= on the other.
+    Of two equal neighbours (both sides of a step) only one is kept, hence > on one side and >= on the other.
     """
     steep_y, steep_x = np.abs(slope_y), np.abs(slope_x)
     flat, upright = steep_y <= _TAN_22_5 * steep_x, steep_x <= _TAN_22_5 * steep_y
@@ -79,9 +79,9 @@ def _crest(contrast: Floats, slope_y: Floats, slope_x: Floats) -> Bits:
 
 
 def follow(weak: Bits, strong: Bits) -> Bits:
-    """Keep the weak pixels that are connected to a strong one through weak ones (hysteresis).
+    """Keep the weak pixels that are connected to a strong one through weak pixels (hysteresis).
 
-    Only the front moves, so the cost goes with the length of the lines and not with the size of the image.
+    Each iteration visits only the newly added pixels, so the cost grows with the length of the lines.
     """
     width = weak.shape[1]
     left = weak.ravel().copy()
@@ -91,7 +91,7 @@ def follow(weak: Bits, strong: Bits) -> Bits:
     left[front] = False
     while front.size:
         kept[front] = True
-        # No weak pixel lies on the outermost row or column, so a step never leaves the image.
+        # No weak pixel lies on the outermost rows and columns, so no neighbour is outside the image.
         reached = (front[:, None] + steps).ravel()
         front = np.unique(reached[left[reached]])
         left[front] = False
@@ -99,7 +99,7 @@ def follow(weak: Bits, strong: Bits) -> Bits:
 
 
 def thin(lines: Bits) -> Bits:
-    """Thin lines to a width of one pixel, keeping what is connected connected (Guo and Hall 1989, algorithm A1)."""
+    """Thin lines to a width of one pixel, preserving connectivity (Guo and Hall 1989, algorithm A1)."""
     lines = lines.copy()
     while True:
         before = int(lines.sum())

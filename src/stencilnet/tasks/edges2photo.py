@@ -26,35 +26,35 @@ _NEARLY_ONE = 1 - 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Edges2Photo:
-    """Paints a photo over its edges: GAN + 100 L1; the output goes through tanh, which is RGB in [-1, 1].
+    """Generates a photo from its edges: GAN + 100 L1. The tanh of the output is RGB in [-1, 1].
 
-    An example with a target is a pair: its image is the drawing, taken as it is, and its target the photo. Of an
-    example without one the image is the photo, and the drawing is made from it: black lines on white, one pixel wide.
+    An example with a target is a pair: its image is the drawing, used unchanged, and its target the photo. In an
+    example without a target the image is the photo; its edges are drawn in black on white, one pixel wide.
 
     Raises:
-        ValueError: If settings are wrong, naming all that are.
+        ValueError: If settings are wrong; the error names all of them.
     """
 
     kind: ClassVar[str] = "edges2photo"
     traits: ClassVar[Traits] = Traits(category="edge image colouring", input="edges", loss="GAN + L1")
 
     l1_weight: float = 100.0
-    """Weight of the L1 term on [-1, 1] against the GAN term's 1 (Isola et al. 2017, Sec. 4.2)."""
+    """Weight of the L1 term on [-1, 1]; the GAN term has weight 1 (Isola et al. 2017, Sec. 4.2)."""
 
     critic_layers: int = 3
-    """Size of the patches that the critic judges: 1, 2 or 3 for 16, 34 or 70 px. 70 is the original's, at 256 px."""
+    """Size of the critic's patches: 1, 2 or 3 for 16, 34 or 70 px. The original uses 70 px on images of 256 px."""
 
     critic_width: int = 64
-    """Channels of the critic's first layer; the original's is 64."""
+    """Channels of the critic's first layer; 64 in the original."""
 
     edge_sigma: float = 1.4
-    """Smoothing before edges are found in a photo, in pixels."""
+    """Standard deviation of the Gaussian smoothing before edge detection, in pixels."""
 
     edge_low: float = 0.05
-    """Contrast, from 0 to 1, down to which an edge is followed."""
+    """Lower hysteresis threshold of edge detection, as a contrast from 0 to 1."""
 
     edge_high: float = 0.1
-    """Contrast, from 0 to 1, from which an edge is begun."""
+    """Upper hysteresis threshold of edge detection, as a contrast from 0 to 1."""
 
     def __post_init__(self) -> None:
         numbers = (self.l1_weight, self.edge_sigma, self.edge_low, self.edge_high)
@@ -98,16 +98,16 @@ class Edges2Photo:
         return Recipe(batch=4, lr=2e-4, betas=(0.5, 0.999), schedule="linear")
 
     def settings(self) -> dict[str, Any]:
-        """How edges are found."""
+        """Settings of edge detection."""
         return {"edge_sigma": self.edge_sigma, "edge_low": self.edge_low, "edge_high": self.edge_high}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Return ``input``, lines drawn here (1, H, W) or the pair's drawing (3, H, W), and ``target``, the photo.
+        """Return ``input``, detected edges (1, H, W) or the pair's drawing (3, H, W), and ``target``, the photo.
 
         Both are uint8.
 
         Raises:
-            ValueError: If an image is not uint8 RGB, or a pair's sizes differ.
+            ValueError: If an image is not uint8 RGB, or the images of a pair differ in size.
         """
         image = photo_of(example)
         if example.target is None:
@@ -115,24 +115,24 @@ class Edges2Photo:
         return {"input": image, "target": target_of(example)}
 
     def inventory(self) -> Inventory:
-        """Drawings with lines: of blank ones nothing is told apart."""
+        """Drawings with lines: blank drawings give the network no information."""
         return Inventory(
             unit="drawings",
             things=("lines",),
             enough="drawings with lines",
             some="drawings with lines",
             rest="blank",
-            remedy="Lower `edge_high` and `edge_low` until edges are found, or give pairs of drawing and photo.",
+            remedy="Lower `edge_high` and `edge_low` until edges are found, or use pairs of drawing and photo.",
         )
 
     def count(self, example: Example) -> Tensor:
-        """Return 1 and 0 for a drawing with lines, 0 and 1 for a blank one."""
+        """Return (1, 0) for a drawing with lines, (0, 1) for a blank one."""
         drawing = self.sample(example)["input"]
         blank = bool((drawing == drawing.flatten()[0]).all())
         return torch.tensor([not blank, blank], dtype=torch.int64)
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
-        """Return ``input``, the drawing thrice, and ``target``, the photo: (3, H, W) in [0, 1]."""
+        """Return ``input``, the drawing as three equal channels, and ``target``, the photo: (3, H, W) in [0, 1]."""
         drawing = unit(sample["input"])
         gray = drawing if drawing.shape[-3] == 1 else luma(drawing)
         return {"input": thrice(gray), "target": unit(sample["target"])}
@@ -142,10 +142,10 @@ class Edges2Photo:
         return examples_in(sample)
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
-        """How little the critic is fooled, and `l1_weight` times the L1 distance on [-1, 1].
+        """Generator loss, and `l1_weight` times the L1 distance on [-1, 1].
 
         Raises:
-            TypeError: If there is no critic.
+            TypeError: If `critic` is None.
         """
         if critic is None:
             refuse_missing_critic(self.kind)
@@ -155,24 +155,24 @@ class Edges2Photo:
         return {"gan": fooling_loss(fake), "l1": self.l1_weight * distance}
 
     def critic(self) -> PatchCritic:
-        """Return a fresh critic; its weights come from PyTorch's global random generator."""
+        """Return a new critic; its weights are drawn from PyTorch's global random generator."""
         return PatchCritic(layers=self.critic_layers, width=self.critic_width)
 
     def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:
-        """(real + fake) / 2. Both in one pass: instance normalisation keeps images apart."""
+        """(real + fake) / 2, in one forward pass: instance normalisation treats each image separately."""
         judged = torch.cat([sample["target"], _rgb(output)])
         real, fake = critic(torch.cat([sample["input"], sample["input"]]), judged).chunk(2)
         return critic_loss(real, fake)
 
     def scores(self) -> MeanOverImages:
-        """Return fresh accumulators."""
+        """Return new accumulators."""
         return MeanOverImages(_measure)
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
-        """Answer with the mean colour of the training photos, everywhere.
+        """Predict the mean colour of the training photos at every pixel.
 
         Raises:
-            ValueError: If there is no training sample.
+            ValueError: If there are no training samples.
         """
         total, pixels = torch.zeros(3, dtype=torch.float64), 0
         for sample in training:
@@ -185,19 +185,19 @@ class Edges2Photo:
         return lambda sample: raw.to(sample["input"].device).expand_as(sample["input"])
 
     def to_input(self, image: Image.Image) -> Tensor:
-        """Return a drawing of the photo's edges, thrice, ``(3, H, W)``, lines 0 and the rest 1."""
+        """Return a drawing of the photo's edges as three equal channels, ``(3, H, W)``: 0 on lines, 1 elsewhere."""
         return thrice(self._draw(unit_image(image)))
 
     def drawing_to_input(self, image: Image.Image) -> Tensor:
-        """Return a picture that is a drawing already (dark lines on white) as it is, its luma thrice, ``(3, H, W)``."""
+        """Return the luma of a drawing (dark lines on white) as three equal channels, ``(3, H, W)``."""
         return thrice(luma(unit_image(image)))
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the photo that was painted."""
+        """Return the generated photo."""
         return to_picture(_rgb(output))
 
     def target_image(self, sample: Sample) -> Image.Image:
-        """Return the photo that the drawing is of."""
+        """Return the true photo."""
         return to_picture(sample["target"])
 
     def _draw(self, photo: Tensor) -> Tensor:
@@ -207,7 +207,7 @@ class Edges2Photo:
 
 
 def _rgb(output: Tensor) -> Tensor:
-    """Turn raw outputs into RGB in [0, 1]."""
+    """Convert raw outputs to RGB in [0, 1]."""
     return (output.float().tanh() + 1) / 2
 
 

@@ -1,7 +1,7 @@
-"""Which formats of pictures are read: told by content when a file is opened, by suffix when a folder is listed.
+"""The picture formats that are read, recognised by content when a file is opened, by suffix when a folder is listed.
 
-Pillow alone would open more: it hands PostScript to Ghostscript, a program that a file can make write others or never
-end. Only what `FORMATS` names is decoded, whatever a file is called.
+Pillow supports more: it passes PostScript to Ghostscript, which a malicious file can make write other files or never
+end. Only the formats in `FORMATS` are decoded, whatever a file's name.
 """
 
 from collections import Counter
@@ -24,10 +24,10 @@ FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
     }
 )
-"""The formats that are read, by Pillow's names, and what the names of their files end with."""
+"""The formats that are read, by Pillow's names, and their file suffixes."""
 
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
-"""What the names of pictures end with, in small or capital letters."""
+"""Suffixes of pictures that are read, in lower case; matched without regard to case."""
 
 OTHER_SUFFIXES = frozenset(
     {
@@ -40,14 +40,13 @@ OTHER_SUFFIXES = frozenset(
         *{".fit", ".fits", ".dcm", ".dicom", ".jls", ".jng", ".mng", ".bpg", ".flif"},
     }
 )
-"""What the names of pictures end with whose formats are not read. Where a folder is listed they are left out, but not
-without a word."""
+"""Suffixes of picture formats that are not read. Listing a folder skips such files and reports how many."""
 
 _CODECS = MappingProxyType({"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"})
-"""Formats that a build of Pillow may lack, and Pillow's names of what reads them."""
+"""Formats that a build of Pillow may lack, and the Pillow features that they need."""
 
 _HEAD = 1024
-"""Bytes at the start of a file by which its format is told."""
+"""Number of bytes at the start of a file that are examined to recognise its format."""
 
 _SIGNATURES = (
     (0, b"%!", "PostScript (EPS)"),
@@ -75,34 +74,34 @@ _SIGNATURES = (
     (0, b"\xff\x4f\xff\x51", "JPEG2000"),
     (8, b"WEBP", "WEBP"),
 )
-"""Where a file's first bytes tell its format: place, bytes, and name (Pillow's if it is one of `FORMATS`)."""
+"""Signatures of formats: offset in the file, bytes, and name (Pillow's if it is one of `FORMATS`)."""
 
 
 def open_image(path: Path) -> ImageFile.ImageFile:
-    """Open a picture by Pillow if it is of one of `FORMATS`; no other decoder sees the file.
+    """Open a picture with Pillow, with only the decoders of `FORMATS` enabled.
 
     Raises:
-        PIL.UnidentifiedImageError: If the file is none of them.
-        OSError: If it cannot be read. Damaged files raise almost any exception.
+        PIL.UnidentifiedImageError: If the file has none of these formats.
+        OSError: If it cannot be read. Damaged files can raise almost any exception.
     """
     return Image.open(path, formats=tuple(FORMATS))
 
 
 def format_of(path: Path) -> str | None:
-    """Return which of `FORMATS` a file's name stands for, or None."""
+    """Return the format in `FORMATS` that has the file's suffix, or None."""
     suffix = path.suffix.lower()
     return next((name for name, suffixes in FORMATS.items() if suffix in suffixes), None)
 
 
 def is_supported(name: str) -> bool:
-    """Tell whether this build of Pillow has what one of `FORMATS` needs."""
+    """Return whether this build of Pillow supports a format in `FORMATS`."""
     return name not in _CODECS or bool(features.check(_CODECS[name]))
 
 
 def unread(path: Path) -> str | None:
-    """Return in words why a file is of no format that is read here, told by its first bytes; None if they do not tell.
+    """Return why a file cannot be read, judging by its first bytes; None if they do not explain it.
 
-    The words end a sentence that begins with the file's name and a colon.
+    The text completes a sentence that begins with the file's name and a colon.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD)
@@ -125,7 +124,7 @@ def _told_by(head: bytes) -> str | None:
 
 
 def left_out(files: Iterable[Path]) -> str:
-    """Return in words how many files are pictures by their names, but of formats that are not read; empty if none is.
+    """Return a text that says how many files have the suffix of a format that is not read; empty if none has.
 
     For example ``3 files were left out, of formats that are not read: .heic (2), .psd (1)``.
     """

@@ -1,6 +1,6 @@
-"""Pictures in and out: every stored form becomes upright RGB, or one clear error.
+"""Reading and writing pictures: every stored form becomes upright RGB, or raises one clear error.
 
-Embedded colour profiles are ignored; of an animation or a many-page file the first frame is read.
+Embedded colour profiles are ignored; only the first frame of an animation or multi-page file is read.
 """
 
 import os
@@ -19,23 +19,23 @@ from stencilnet.tasks.formats import FORMATS, open_image, unread
 R = TypeVar("R")
 
 WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
-"""Pillow's modes of 16-bit gray; some formats (PGM) give it as 32-bit "I"."""
+"""Pillow's modes of 16-bit gray; for some formats (PGM) Pillow uses 32-bit "I"."""
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
 """Modes without transparency that Pillow converts to RGB by a fixed formula."""
 
 _SUBFILE_TYPE = 254
-"""TIFF's tag NewSubfileType; its bit 0 says that a picture is a smaller version of another one in the file."""
+"""TIFF's tag NewSubfileType; bit 0 marks a picture as a reduced version of another one in the file."""
 _DNG_VERSION = 50706
 
 
 class ImageError(ValueError):
-    """A picture or label file that cannot be read rightly; says which file, why, and the remedy."""
+    """A picture or label file cannot be read correctly; the message names the file, the reason and the remedy."""
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read a picture as upright RGB, as `upright_rgb` makes it.
+    """Read a picture as upright RGB, with the conversions of `upright_rgb`.
 
-    The largest size allowed is Pillow's own ``PIL.Image.MAX_IMAGE_PIXELS``.
+    The size limit is Pillow's own, ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     Args:
         path: The picture's file.
@@ -44,7 +44,7 @@ def read_image(path: Path) -> Image.Image:
         A picture of mode RGB.
 
     Raises:
-        ImageError: If the file is missing, empty, truncated, too large, or no picture with a known range of values.
+        ImageError: If the file is missing, empty, truncated, too large, or not a picture with a known range of values.
     """
     with open_checked(path) as opened:
         upright = guarded(str(path), lambda: turned(opened), path)
@@ -52,9 +52,9 @@ def read_image(path: Path) -> Image.Image:
 
 
 def read_stored(path: Path) -> Image.Image:
-    """Read a picture as RGB as it lies in the file: as `read_image`, but not turned by its EXIF orientation.
+    """Read a picture as RGB like `read_image`, but ignore its EXIF orientation.
 
-    A TIFF's orientation counts all the same: Pillow applies it.
+    The orientation of a TIFF is still applied, by Pillow.
 
     Raises:
         ImageError: As `read_image`.
@@ -65,21 +65,21 @@ def read_stored(path: Path) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Turn any picture that Pillow holds into upright RGB: bit for bit what `read_image` makes of its file.
+    """Convert any Pillow picture to upright RGB, bit-equal to `read_image` of its file.
 
-    The EXIF orientation is applied; transparency is laid over white; palette, gray, CMYK (no profile:
-    ``R = (1 - C)(1 - K)``) and 16-bit gray (65535 becomes 255) are converted. What has no orientation any more (after
-    ``ImageOps.exif_transpose``, say) is upright.
+    The EXIF orientation is applied; transparency is composited over white; palette, gray, CMYK (without a profile:
+    ``R = (1 - C)(1 - K)``) and 16-bit gray (65535 becomes 255) are converted. A picture without an orientation, for
+    example after ``ImageOps.exif_transpose``, counts as upright.
 
     Args:
-        image: The picture; it stays as it is, but that its pixels are read from its file if they were not before.
+        image: The picture. It is not changed, except that its pixels are loaded from its file if they were not yet.
 
     Returns:
-        A picture of mode RGB; `image` itself if there is nothing to change.
+        A picture of mode RGB; `image` itself if nothing has to change.
 
     Raises:
-        ImageError: If its pixels cannot be read, are not read yet and of a format that is not read, or have no known
-            range of values.
+        ImageError: If its pixels cannot be read, are not loaded yet and their format is not supported, or have no
+            known range of values.
     """
     what = "the picture"
     if isinstance(image, ImageFile.ImageFile):
@@ -94,7 +94,7 @@ def upright_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """Turn an RGB picture into a tensor ``(3, H, W)`` uint8, as its pixels lie.
+    """Convert an RGB picture to a tensor ``(3, H, W)`` uint8, ignoring any orientation.
 
     Raises:
         ValueError: If the picture's mode is not RGB.
@@ -102,20 +102,20 @@ def to_tensor(image: Image.Image) -> Tensor:
     if image.mode != "RGB":
         raise ValueError(
             f"Expected argument `image` to be a picture of mode RGB, but got {image.mode}. "
-            "Read files with `read_image`, and make other pictures RGB with `upright_rgb`, both of "
+            "Read files with `read_image`, and convert other pictures with `upright_rgb`, both of "
             "stencilnet.tasks.images."
         )
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
 
 
 def to_picture(tensor: Tensor) -> Image.Image:
-    """Turn a tensor ``(3, H, W)``, float RGB in [0, 1], into a picture, rounded to 8 bits.
+    """Convert a tensor ``(3, H, W)``, float RGB in [0, 1], to a picture of 8 bits per channel.
 
-    Values outside [0, 1] are shown as the nearest end, as a screen would.
+    Values outside [0, 1] are clamped.
 
     Raises:
         TypeError: If the tensor does not hold floats.
-        ValueError: If the shape is another, or a value is not finite.
+        ValueError: If the shape is wrong, or a value is not finite.
     """
     if not tensor.is_floating_point():
         raise TypeError(
@@ -136,10 +136,10 @@ def to_picture(tensor: Tensor) -> Image.Image:
 
 
 def open_checked(path: Path) -> ImageFile.ImageFile:
-    """Open a picture's file, if it is one and not too large; no pixel is read yet.
+    """Open a picture file without reading its pixels.
 
     Raises:
-        ImageError: If it is not.
+        ImageError: If it is not a picture, is too large, or would be misread by Pillow.
     """
     if not path.is_file():
         found = "it is not a file" if path.exists() else "there is no such file"
@@ -155,15 +155,15 @@ def open_checked(path: Path) -> ImageFile.ImageFile:
 
 
 def guarded(what: str, work: Callable[[], R], path: Path | None = None) -> R:
-    """Run one of Pillow's readers; on damaged bytes they raise almost any exception.
+    """Run one of Pillow's readers, which raise almost any exception on damaged bytes.
 
     Args:
-        what: What is read, for messages.
+        what: Name of the picture for messages.
         work: The reader.
-        path: The file, which tells more; None if `what` may be no file.
+        path: The file, examined for a better message; None if `what` may not be a file.
 
     Raises:
-        ImageError: Whatever the reader raises.
+        ImageError: If the reader raises any exception.
     """
     try:
         return work()
@@ -176,19 +176,19 @@ def guarded(what: str, work: Callable[[], R], path: Path | None = None) -> R:
 
 
 def _misread(opened: ImageFile.ImageFile, path: Path) -> str | None:
-    """Return in words what Pillow would read without an error, but wrongly; None if it reads the picture rightly."""
+    """Return why Pillow would misread the picture without an error; None if it reads it correctly."""
     if isinstance(opened, TiffImageFile):
         tags = opened.tag_v2
         if _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & 1:
-            return "it is a camera's raw file, of which only a small preview can be read. Save it as PNG or JPEG."
+            return "it is a camera's raw file, and only its small preview can be read. Save it as PNG or JPEG."
     if opened.format == "BMP" and opened.tile[0].codec_name == "raw":
         with path.open("rb") as file:
             header = file.read(30)
         old = int.from_bytes(header[14:18], "little") == 12  # OS/2's header: sides of 2 bytes, not 4
         bits = int.from_bytes(header[24:26] if old else header[28:30], "little")
-        # Of two grays Pillow reads one bit a pixel, of more eight, whatever the header says.
+        # Pillow reads one bit per pixel for two grays and eight for more, whatever the header says.
         if bits != {"1": 1, "L": 8}.get(opened.mode, bits):
-            return "a bitmap with this gray palette is misread by Pillow. Save it as PNG by the program that made it."
+            return "Pillow misreads bitmaps with this gray palette. Save it as PNG in the program that made it."
     return None
 
 
@@ -202,33 +202,33 @@ def _why(error: Exception, path: Path | None) -> str:
     reason = f"its data cannot be decoded ({error})"
     if isinstance(error, UnidentifiedImageError):
         reason = f"it is none of {', '.join(sorted(FORMATS))}"
-    remedy = "copy or download it again, or save it anew as PNG or JPEG"
+    remedy = "copy or download it again, or save it again as PNG or JPEG"
     return f"{reason}. The file is damaged or of another format: {remedy}."
 
 
 def _too_large(what: str, found: str) -> ImageError:
     return ImageError(
         f"Cannot read {what}: the picture is too large ({found}; the limit is {Image.MAX_IMAGE_PIXELS} pixels). "
-        "Save it smaller; for files that you trust the limit is PIL.Image.MAX_IMAGE_PIXELS."
+        "Save it smaller or, for files that you trust, raise PIL.Image.MAX_IMAGE_PIXELS."
     )
 
 
 def turned(image: Image.Image) -> Image.Image:
-    """Return a picture turned by its EXIF orientation; itself if there is nothing to turn. Its pixels are read."""
+    """Load a picture's pixels and return it with its EXIF orientation applied; itself if it is upright."""
     image.load()
     upright = image.getexif().get(ExifTags.Base.Orientation, 1) not in range(2, 9)
     return image if upright else ImageOps.exif_transpose(image)
 
 
 class _Gray(NamedTuple):
-    """How gray of more than 8 bits is stored."""
+    """How gray of more than 8 bits is stored: its largest value, and whether 0 is white."""
 
     largest: int = 65535
     white_is_zero: bool = False
 
 
 def _gray_of(image: Image.Image) -> _Gray:
-    """Return what the tags of a TIFF tell and Pillow passes over: 12-bit gray, and deep gray whose 0 is white."""
+    """Return what a TIFF's tags say about its gray and Pillow ignores: a depth of 12 bits, and whether 0 is white."""
     if not isinstance(image, TiffImageFile):
         return _Gray()
     twelve = image.tag_v2.get(BITSPERSAMPLE) == (12,)
@@ -246,19 +246,19 @@ def _rgb(image: Image.Image, what: str, gray: _Gray) -> Image.Image:
         return canvas.convert("RGB")
     if image.mode not in _PLAIN_MODES:
         raise ImageError(
-            f"Cannot read {what}: pictures of Pillow's mode {image.mode!r} have no known range of values. "
+            f"Cannot read {what}: pictures of Pillow mode {image.mode!r} have no known range of values. "
             "Save it as 8-bit RGB or as 8- or 16-bit gray."
         )
     return image.convert("RGB")
 
 
 def _narrow(image: Image.Image, what: str, gray: _Gray) -> Image.Image:
-    """Scale deep gray to 8 bits; the one transparent value that a PNG may name becomes white."""
+    """Scale gray of more than 8 bits to 8 bits; the value that a PNG declares transparent becomes white."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > gray.largest:
         raise ImageError(
             f"Cannot read {what}: expected gray of at most 16 bits, but got values from {values.min()} to "
-            f"{values.max()}, whose range is not known. Save it as 8- or 16-bit gray."
+            f"{values.max()}, so the range is unknown. Save it as 8- or 16-bit gray."
         )
     shades = (values * 255 + gray.largest // 2) // gray.largest
     if gray.white_is_zero:

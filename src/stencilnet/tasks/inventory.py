@@ -1,4 +1,4 @@
-"""What a task's examples must hold to be learned and measured: where nothing can be wrong, all scores are perfect."""
+"""What examples must contain to be learned and measured: data in which nothing can be wrong give perfect scores."""
 
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -10,17 +10,17 @@ from stencilnet.tasks.task import Example, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Inventory:
-    """What is looked for in a task's examples.
+    """What is counted in a task's examples.
 
     Attributes:
         unit: What is counted, in the plural: ``labelled pixels``.
-        things: What they may be of, as messages name it: the classes.
-        named: Whether each thing matters by itself, and is missed where a part of the data lacks it.
-        least: How many different things training needs: two where they exclude each other.
+        things: Names of the categories that units may belong to, such as the classes.
+        named: Whether each category matters by itself, so that one missing from a part of the data is reported.
+        least: How many different categories training needs: two where they exclude each other.
         enough: What training needs, in words.
-        some: What any other part needs at least, in words.
-        rest: What counts as none of the things, in words; empty where there is no such thing.
-        remedy: What to do where too few are found.
+        some: What any other part of the data needs at least, in words.
+        rest: What units outside all categories are, in words; empty if there are no such units.
+        remedy: What to do if too few are found.
     """
 
     unit: str
@@ -35,18 +35,18 @@ class Inventory:
 
 @runtime_checkable
 class CountedTask(Task, Protocol):
-    """A task whose examples may hold nothing to learn or to measure. Ask by ``isinstance``."""
+    """A task whose examples may contain nothing to learn or to measure. Check with ``isinstance``."""
 
     def inventory(self) -> Inventory:
-        """Return what is looked for."""
+        """Return what is counted."""
         ...
 
     def count(self, example: Example) -> Tensor:
-        """Return how many units of an example are of each thing, and of none of them last: ``(things + 1,)`` int64.
+        """Count an example's units in each category, and last those in none: ``(len(things) + 1,)`` int64.
 
-        The photo is not looked at where the example has a label or a category: it may be empty, ``(3, 0, 0)``.
+        If the example has a label or a category, its photo is not used and may be empty, ``(3, 0, 0)``.
 
         Raises:
-            ValueError: If the example lacks what the task needs, or holds labels that are not the task's.
+            ValueError: If the example lacks what the task needs, or its labels are not the task's.
         """
         ...

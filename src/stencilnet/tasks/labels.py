@@ -1,7 +1,7 @@
-"""Label maps in: class indices as they are stored, never shades or colours made of them.
+"""Reading label maps: the class indices as stored, never shades or colours computed from them.
 
-Pillow is made for shades: it stretches few bits to 0-255, scales other ranges to it, and turns inverted gray over. What
-is not a file's own values by its rules is refused, since no pixel tells whether it was an index or a shade.
+Pillow reads shades: it scales gray of few bits and other ranges to 0-255, and inverts gray whose 0 is white. A file
+whose stored values Pillow would change is refused, since a value does not tell whether it was an index or a shade.
 """
 
 from pathlib import Path
@@ -14,17 +14,17 @@ from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffIm
 from stencilnet.tasks.images import WIDE_MODES, ImageError, guarded, open_checked, turned
 
 _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"})
-"""Formats (Pillow's names) that change values, or do so unless told otherwise."""
+"""Formats (Pillow's names) that change values, always or by default."""
 _LOSSY_TIFF = {"jpeg": "JPEG", "tiff_jpeg": "JPEG", "webp": "WEBP"}
-"""Pillow's names of compressions in a TIFF that do, and the formats they are of."""
+"""Lossy compressions in a TIFF (Pillow's names), and the formats that they come from."""
 _WHOLE_RANGES = (255, 65535)
-"""Largest values that a PGM may name and Pillow does not scale."""
+"""Maximum values of a PGM's header for which Pillow does not scale the pixels."""
 _SIGNED = 2
 _REMEDY = "Save the class indices as an 8-bit gray or palette PNG."
 
 
 def read_labels(path: Path) -> npt.NDArray[np.uint8]:
-    """Read a label map: the indices of a palette picture or the values of a gray one, never by way of RGB.
+    """Read a label map: the indices of a palette picture or the values of a gray one, not converted to RGB.
 
     Args:
         path: The label map's file: PNG, BMP, GIF, TIFF or PGM.
@@ -33,8 +33,8 @@ def read_labels(path: Path) -> npt.NDArray[np.uint8]:
         Class indices ``(H, W)`` uint8, upright if the file has an EXIF orientation.
 
     Raises:
-        ImageError: If the file cannot be read, is of a format that may change values, is not a gray or palette picture
-            of values 0-255, or is gray of 2 or 4 bits, inverted, or of a range that Pillow scales.
+        ImageError: If the file cannot be read; its format may change values; it is not a gray or palette picture with
+            values in 0-255; or it is gray with 2 or 4 bits, inverted, or in a range that Pillow scales.
     """
     with open_checked(path) as opened:
         if (problem := _problem(opened)) is not None:
@@ -58,7 +58,7 @@ def read_labels(path: Path) -> npt.NDArray[np.uint8]:
 
 
 def _problem(image: ImageFile.ImageFile) -> str | None:
-    """Return in words why the values that Pillow will read are not those that are stored, or None."""
+    """Return why the values that Pillow reads may differ from the stored ones; None if they do not."""
     lossy = image.format if image.format in _LOSSY else _LOSSY_TIFF.get(image.info.get("compression", ""))
     if lossy is not None:
         return f"{lossy} may change values, so class indices do not survive it"
@@ -74,7 +74,7 @@ def _problem(image: ImageFile.ImageFile) -> str | None:
 
 
 def _layout(image: ImageFile.ImageFile) -> tuple[str, str, tuple[object, ...]]:
-    """Return the decoder of an opened picture, the name of its pixels' layout, and what else the decoder is told."""
+    """Return an opened picture's decoder, the name of its pixel layout, and the decoder's other arguments."""
     if not image.tile:
         return "", "", ()
     tile = image.tile[0]

@@ -1,4 +1,4 @@
-"""The trivial baseline of tasks whose answer depends on the place in the picture: the mean of the training targets."""
+"""The trivial baseline of tasks whose targets depend on the position in the picture: the mean training target."""
 
 from collections.abc import Iterable
 
@@ -11,17 +11,17 @@ _GRID = 16
 
 
 def mean_map(training: Iterable[Sample]) -> Predictor:
-    """Answer with the mean of the training targets at each place, on a grid of 16x16, whatever the input.
+    """Fit a predictor of the mean training target at each position, on a 16x16 grid, whatever the input.
 
     Args:
         training: Unbatched, prepared samples with a ``target`` ``(C, H, W)``.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If there are no samples.
     """
     total: Tensor | None = None
     count = 0
-    for count, sample in enumerate(training, 1):  # noqa: B007 (the last one is the number of samples)
+    for count, sample in enumerate(training, 1):  # noqa: B007 (its last value is the number of samples)
         grid = F.adaptive_avg_pool2d(sample["target"], _GRID)
         total = grid if total is None else total + grid
     if total is None:

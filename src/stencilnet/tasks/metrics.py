@@ -1,6 +1,6 @@
-"""What tasks are measured by: pure functions on batches, and the shells that add them up over a split.
+"""Metrics: pure functions on batches, and accumulators over a split.
 
-Measures of pictures are taken image by image and averaged over images, so neither batch nor image size matters.
+Metrics of pictures are computed per image and averaged over images, so neither batch size nor image size matters.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,7 +37,7 @@ def mse(prediction: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         prediction: RGB ``(N, 3, H, W)`` in [0, 1].
-        truth: The same.
+        truth: As `prediction`.
     """
     return (255 * (prediction.float() - truth.float())).square().mean(dim=(1, 2, 3))
 
@@ -47,7 +47,7 @@ def psnr(prediction: Tensor, truth: Tensor) -> Tensor:
 
     Args:
         prediction: RGB ``(N, 3, H, W)`` in [0, 1].
-        truth: The same.
+        truth: As `prediction`.
     """
     return 10 * torch.log10(255**2 / mse(prediction, truth))
 
@@ -56,11 +56,11 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor:
     """Return the structural similarity of each image, ``(N,)``, at most 1 (Wang et al. 2004, with their settings).
 
     11x11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, range 255, population covariance, on R, G and B, without
-    the 5-pixel border where the window hangs over the edge.
+    the 5-pixel border where the window crosses the image's edge.
 
     Args:
-        prediction: RGB ``(N, 3, H, W)`` in [0, 1], sides of at least 11.
-        truth: The same.
+        prediction: RGB ``(N, 3, H, W)`` in [0, 1], each side at least 11 px.
+        truth: As `prediction`.
 
     Raises:
         ValueError: If an image is smaller than the window.
@@ -69,9 +69,9 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor:
     if min(height, width) < _WINDOW:
         raise ValueError(
             f"Expected images of at least {_WINDOW}x{_WINDOW} px, the window of SSIM, but got {width}x{height} px. "
-            "Evaluate larger images."
+            "Use larger images."
         )
-    # Mean squares minus squared means of 0-255: single precision would lose the variance of flat areas in rounding.
+    # Mean squares minus squared means on 0-255: in single precision, rounding would lose the variance of flat areas.
     precise = torch.float32 if prediction.device.type == "mps" else torch.float64
     x, y = 255 * prediction.to(precise), 255 * truth.to(precise)
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = _window_means(torch.stack([x, y, x * x, y * y, x * y]))
@@ -84,9 +84,9 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor:
 
 
 def _window_means(images: Tensor) -> Tensor:
-    """Weigh ``(..., H, W)`` by the window, where it fits: ``(..., H - 10, W - 10)``.
+    """Convolve ``(..., H, W)`` with the window, without padding: ``(..., H - 10, W - 10)``.
 
-    By rows, then by columns, as sums of shifted images: a tenth of the work of a two-dimensional convolution.
+    The window is separable; sums of shifted images cost a tenth of a two-dimensional convolution.
     """
     half = _WINDOW // 2
     weights = [exp(-0.5 * (offset / 1.5) ** 2) for offset in range(-half, half + 1)]
@@ -102,12 +102,12 @@ def _window_means(images: Tensor) -> Tensor:
 
 
 class MeanOverImages:
-    """Averages per-image measures over all images of a split.
+    """Averages per-image metrics over all images of a split.
 
     Args:
-        measure: From raw outputs ``(N, C, H, W)`` and their sample to measures ``(N,)`` by metric name.
-        counted: From a sample to which of its images have anything to measure, ``(N,)`` bool; None if all have. The
-            others are left out, for nothing is right about them.
+        measure: Maps raw outputs ``(N, C, H, W)`` and their sample to values ``(N,)`` by metric name.
+        counted: Maps a sample to ``(N,)`` bool, false for images in which nothing can be measured; they are left out.
+            None counts all images.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class MeanOverImages:
         self._images = 0
 
     def update(self, output: Tensor, sample: Sample) -> None:
-        """Take in a batch."""
+        """Add a batch."""
         with torch.no_grad():
             measures = self._measure(output, sample)
             kept = [True] * len(output) if self._counted is None else self._counted(sample).tolist()
@@ -133,18 +133,18 @@ class MeanOverImages:
         """Return the means.
 
         Raises:
-            ValueError: If nothing was taken in that can be measured.
+            ValueError: If no image was added that can be measured.
         """
         if self._images == 0:
             raise ValueError(
-                "Expected at least one image to measure, but got none. Give a split with examples, and with targets "
-                "that are known somewhere."
+                "Expected at least one image to measure, but got none. Use a split with examples whose targets are "
+                "known in some pixels."
             )
         return {name: total / self._images for name, total in self._sums.items()}
 
 
 class Confusion:
-    """One confusion matrix over a whole split, true classes down, predicted ones across, void pixels left out.
+    """A confusion matrix over a whole split: rows are true classes, columns predicted ones; void pixels are left out.
 
     Args:
         classes: Number of classes, at most 255.
@@ -155,7 +155,7 @@ class Confusion:
         self._matrix = torch.zeros(classes, classes, dtype=torch.int64)
 
     def update(self, predicted: Tensor, label: Tensor) -> None:
-        """Take in predicted and true class indices, both ``(N, H, W)`` int64; of void pixels, any prediction."""
+        """Add predicted and true class indices, both ``(N, H, W)`` int64; predictions of void pixels are ignored."""
         known = label != VOID
         pairs = self._classes * label[known] + predicted[known]
         self._matrix += torch.bincount(pairs, minlength=self._classes**2).view_as(self._matrix).cpu()
@@ -163,10 +163,10 @@ class Confusion:
     def mean_iou(self) -> float:
         """Return the mean intersection over union in percent.
 
-        A class that is in neither predictions nor labels is left out; one predicted but in no label counts 0.
+        A class in neither predictions nor labels is left out; one that is predicted but in no label counts as 0.
 
         Raises:
-            ValueError: If no labelled pixel was taken in.
+            ValueError: If no labelled pixel was added.
         """
         self._check()
         both = self._matrix.diag()
@@ -174,10 +174,10 @@ class Confusion:
         return 100 * float((both[either > 0].double() / either[either > 0]).mean())
 
     def accuracy(self) -> float:
-        """Return the share of labelled pixels whose class is right, in percent.
+        """Return the share of labelled pixels with the correct class, in percent.
 
         Raises:
-            ValueError: If no labelled pixel was taken in.
+            ValueError: If no labelled pixel was added.
         """
         self._check()
         return 100 * int(self._matrix.diag().sum()) / int(self._matrix.sum())
@@ -186,21 +186,21 @@ class Confusion:
         if not self._matrix.any():
             raise ValueError(
                 "Expected at least one labelled pixel to measure, but got none. "
-                "Give a split with examples whose labels are not all void."
+                "Use a split with examples whose labels are not all void."
             )
 
 
 class BoundaryF1:
     """F1 of boundary pixels with a tolerance, over a whole split.
 
-    Precision is the share of predicted boundary pixels that have a true one within `tolerance` pixels (Euclidean, on
-    the same image), recall the share of true boundary pixels that have a predicted one so near, and F1 their harmonic
-    mean. Lines are neither thinned nor matched one to one, so the number is not the benchmark F of Martin et al. 2004:
-    a predicted line as wide as the tolerance allows costs nothing. A split with no boundary, predicted or true, scores
-    100.
+    Precision is the share of predicted boundary pixels with a true one within `tolerance` pixels (Euclidean, on the
+    same image), recall the share of true boundary pixels with a predicted one within that distance, and F1 their
+    harmonic mean. Lines are neither thinned nor matched one to one, so this is not the benchmark F of Martin et al.
+    2004: a predicted line as wide as the tolerance is not penalised. A split without any boundary, predicted or true,
+    scores 100.
 
     Args:
-        tolerance: Distance in pixels that still counts as a hit, at least 0.
+        tolerance: Largest distance in pixels that counts as a match, at least 0.
     """
 
     def __init__(self, tolerance: int) -> None:
@@ -211,12 +211,12 @@ class BoundaryF1:
         self._true = 0
 
     def update(self, predicted: Tensor, true: Tensor, labelled: Tensor) -> None:
-        """Take in boundary maps.
+        """Add boundary maps.
 
         Args:
             predicted: ``(N, H, W)`` bool, true on predicted boundaries.
             true: ``(N, H, W)`` bool, true on true boundaries.
-            labelled: ``(N, H, W)`` bool, false on void pixels, whose predictions do not count.
+            labelled: ``(N, H, W)`` bool, false on void pixels, whose predictions are ignored.
         """
         predicted = predicted & labelled
         self._near_true += int((predicted & within(true, self._tolerance)).sum())
@@ -235,7 +235,7 @@ class BoundaryF1:
 
 
 def within(marked: Tensor, distance: int) -> Tensor:
-    """Return where a marked pixel is at most `distance` pixels away (Euclidean): bool ``(N, H, W)`` to the same."""
+    """Return where a marked pixel is at most `distance` pixels away (Euclidean); both maps are bool ``(N, H, W)``."""
     reach = torch.arange(-distance, distance + 1, device=marked.device)
     disk = (reach[:, None].square() + reach.square() <= distance**2).float()
     with torch.autocast(marked.device.type, enabled=False):

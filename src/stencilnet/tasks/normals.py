@@ -1,4 +1,4 @@
-"""Surface normals of a picture: which way what each pixel shows is turned."""
+"""Estimation of surface normals: the orientation of the surface at each pixel."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from stencilnet.tasks.task import Example, Metric, Predictor, Sample
 from stencilnet.tasks.traits import Traits
 
 _SHORTEST = 0.5
-"""Vectors shorter than this are no normals: there is no surface."""
+"""Vectors shorter than this mean that there is no surface."""
 
 MEAN_ANGLE = Metric(
     name="angle",
@@ -35,11 +35,10 @@ WITHIN = Metric(
 
 @dataclass(frozen=True, kw_only=True)
 class Normals(Plain):
-    """Learns unit vectors from a map of them in colours, ``255 * (n + 1) / 2``; L2 on vectors.
+    """Predicts unit vectors n, stored as colours ``255 * (n + 1) / 2``: L2 on vectors.
 
-    Any axes will do that a mirrored picture does not turn; where x is to the right, leave out `view.flip`: a mirrored
-    picture's normals point the other way, and a config with both is refused. Gray 128 is a vector of length 0: no
-    surface, which the network learns too. Not in the paper, but in its future work.
+    The axes are the data's. Mirroring a picture would invert its x axis, so a config with `view.flip` is refused. Gray
+    128 is a vector of length 0: no surface, which the network learns too. The paper names this task as future work.
     """
 
     kind: ClassVar[str] = "normals"
@@ -49,24 +48,24 @@ class Normals(Plain):
 
     @property
     def channels(self) -> int:
-        """Three coordinates."""
+        """The three coordinates."""
         return 3
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Mean angle, and the share of pixels within a small one."""
+        """The mean angle, and the share of pixels within 11.25 degrees."""
         return MEAN_ANGLE, WITHIN
 
     @property
     def trivial(self) -> str:
-        """The mean training map, whatever the picture."""
+        """The mean of the training maps, whatever the input."""
         return "mean map"
 
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` and ``target``, both (3, H, W) uint8.
 
         Raises:
-            ValueError: If the example is no pair of uint8 RGB images of one size.
+            ValueError: If the example is not a pair of uint8 RGB images of one size.
         """
         return {"input": photo_of(example), "target": target_of(example)}
 
@@ -82,24 +81,24 @@ class Normals(Plain):
         )
 
     def count(self, example: Example) -> Tensor:
-        """Return the number of pixels with a surface, and of those without."""
+        """Return the numbers of pixels with and without a surface."""
         known = _surface(self.prepare(self.sample(example))["target"])
         return torch.stack([known.sum(), (~known).sum()])
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
-        """Return ``input`` (3, H, W) in [0, 1] and ``target`` (3, H, W): unit vectors, or 0 where there is none."""
+        """Return ``input`` (3, H, W) in [0, 1] and ``target`` (3, H, W): unit vectors, 0 where there is no surface."""
         return {"input": unit(sample["input"]), "target": _normals(2 * unit(sample["target"]) - 1)}
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
-        """Mean squared error of the coordinates, those of no surface (0) included."""
+        """Mean squared error of the coordinates, including pixels without a surface (0)."""
         return {"l2": F.mse_loss(output.float(), sample["target"])}
 
     def scores(self) -> MeanOverImages:
-        """Return fresh accumulators."""
+        """Return new accumulators."""
         return MeanOverImages(_measure, counted=lambda sample: _surface(sample["target"]).flatten(1).any(dim=1))
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
-        """Answer with the mean training map."""
+        """Predict the mean of the training maps."""
         return mean_map(training)
 
     def to_input(self, image: Image.Image) -> Tensor:
@@ -107,7 +106,7 @@ class Normals(Plain):
         return unit_image(image)
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the normals in colours; gray where the output is too short to be one."""
+        """Return the normals as colours; gray where the output vector is too short."""
         return to_picture((_normals(output.float()) + 1) / 2)
 
     def target_image(self, sample: Sample) -> Image.Image:
@@ -116,22 +115,22 @@ class Normals(Plain):
 
 
 def _normals(vectors: Tensor) -> Tensor:
-    """Scale vectors ``(..., 3, H, W)`` to length 1, or 0 if they are short."""
+    """Scale vectors ``(..., 3, H, W)`` to length 1, or to 0 if they are shorter than `_SHORTEST`."""
     length = vectors.norm(dim=-3, keepdim=True)
     unit_or_none: Tensor = (vectors / length.clamp(min=_SHORTEST)).where(length >= _SHORTEST, 0)
     return unit_or_none
 
 
 def _surface(vectors: Tensor) -> Tensor:
-    """Return where there is a normal: ``(..., 3, H, W)`` to ``(..., H, W)`` bool."""
+    """Return where vectors ``(..., 3, H, W)`` are not 0, as ``(..., H, W)`` bool."""
     return vectors.square().sum(dim=-3) > 0
 
 
 def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:
-    """Return each image's measures, whatever the outputs' lengths; one without a surface does not count."""
+    """Return the metrics of each image, independent of the outputs' lengths; images without a surface are not used."""
     predicted, true = output.float(), sample["target"]
     known = _surface(true)
-    # Not acos: it has no digits left near 0.
+    # Not acos, which loses all precision near 0.
     across, along = torch.linalg.cross(predicted, true, dim=1).norm(dim=1), (predicted * true).sum(dim=1)
     angle = torch.rad2deg(torch.atan2(across, along)).where(known, 0)
     count = known.sum(dim=(1, 2)).clamp(min=1)

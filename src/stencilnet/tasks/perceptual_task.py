@@ -1,4 +1,4 @@
-"""The interface of tasks whose losses look through a perceptual network."""
+"""The interface of tasks whose losses use a perceptual network."""
 
 from typing import Protocol, runtime_checkable
 
@@ -12,8 +12,9 @@ from stencilnet.tasks.task import Task
 class PerceptualTask(Task, Protocol):
     """A task whose losses compare its output with a style image, through a perceptual network.
 
-    It is bound to both before it is trained or measured; a trained task is run without them. It cannot be the first
-    task, because the network may be made of the backbone that the first task trains. Ask by ``isinstance``.
+    It must be bound to both before it is trained or measured; running a trained task needs neither. It cannot be the
+    first task, because the network may be derived from the backbone that the first task trains. Check with
+    ``isinstance``.
     """
 
     @property
@@ -23,27 +24,27 @@ class PerceptualTask(Task, Protocol):
 
     @property
     def style_size(self) -> int:
-        """Shorter side that the style image is brought to, in pixels."""
+        """Shorter side to which the style image is resized, in pixels."""
         ...
 
     @property
     def preset(self) -> str:
-        """Which network is looked through, and how: a key of `stencilnet.perceptual.criterion.PRESETS`."""
+        """The network and its conventions: a key of `stencilnet.perceptual.criterion.PRESETS`."""
         ...
 
     @property
     def bound_to(self) -> str | None:
-        """Name of the network that the task is bound to; None for a task that is not bound."""
+        """Name of the network that the task is bound to; None if it is not bound."""
         ...
 
     def bind(self, perceptual: PerceptualNetwork, style_image: Tensor) -> "PerceptualTask":
-        """Return this task with what its losses need.
+        """Return a copy of this task that is bound to a network and a style image.
 
         Args:
-            perceptual: The network.
+            perceptual: The perceptual network.
             style_image: RGB ``(3, H, W)`` in [0, 1].
 
         Raises:
-            PerceptualError: If the network is not the preset's, or the style image does not fit.
+            PerceptualError: If the network does not match the preset, or the style image is invalid.
         """
         ...

@@ -1,4 +1,4 @@
-"""What task kinds without an adversary have alike."""
+"""Members that task kinds without a critic share."""
 
 from typing import Any, ClassVar, NoReturn
 
@@ -9,7 +9,7 @@ from stencilnet.tasks.task import Recipe, Sample
 
 
 class Plain:
-    """Members of a `Task` that has no critic, a loss that is a mean over examples, no settings, and the usual recipe.
+    """Members of a `Task` without critic or settings, whose loss is a mean over examples, with the default recipe.
 
     Attributes:
         kind: The kind's name.
@@ -19,11 +19,11 @@ class Plain:
 
     @classmethod
     def recipe(cls) -> Recipe:
-        """Adam 1e-4, batch 8, cosine; the paper does not say."""
+        """Adam 1e-4, batch 8, cosine schedule; the paper does not state them."""
         return Recipe()
 
     def settings(self) -> dict[str, Any]:
-        """There are none."""
+        """Return no settings."""
         return {}
 
     def weight(self, sample: Sample) -> Tensor:
@@ -31,10 +31,10 @@ class Plain:
         return examples_in(sample)
 
     def critic(self) -> None:
-        """There is none."""
+        """Return None: there is no critic."""
 
     def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> NoReturn:  # noqa: ARG002
-        """Refuse to train a critic that the task does not have.
+        """Raise an error: the task has no critic to train.
 
         Raises:
             TypeError: Always.

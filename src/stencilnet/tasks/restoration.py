@@ -1,4 +1,4 @@
-"""Image to image by example: a damaged or altered image in, its other half out (denoising, deblurring, retouching)."""
+"""Image-to-image translation learned from pairs, such as denoising, deblurring and retouching."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,31 +18,31 @@ from stencilnet.tasks.traits import Traits
 
 DISTANCES = ("l1", "l2")
 _TENTH = 0.1
-"""What a residual output of 1 adds to R, G or B in [0, 1]."""
+"""Change of R, G or B in [0, 1] for a residual output of 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restoration(Plain):
-    """Learns one image of a pair from the other: L1 or L2 on RGB in [0, 1].
+    """Predicts the target image of a pair from its input image: L1 or L2 on RGB in [0, 1].
 
-    The output is linear, so that black and white can be reached exactly; only pictures and metrics clamp it. Not in
-    the paper.
+    The output is linear, so that it can be exactly black or white; only pictures and metrics clamp it. Not in the
+    paper.
 
     Raises:
-        ValueError: If settings are wrong, naming all that are.
+        ValueError: If settings are wrong; the error names all of them.
     """
 
     kind: ClassVar[str] = "restoration"
     traits: ClassVar[Traits] = Traits(category="restoration", loss="L1 or L2", damage=True)
 
     distance: str = "l1"
-    """What is minimised: ``l1`` (mean absolute error, sharper) or ``l2`` (mean squared error, highest PSNR)."""
+    """The loss: ``l1`` (mean absolute error, sharper) or ``l2`` (mean squared error, highest PSNR)."""
     residual: bool = False
-    """Whether the network gives what is to be added to the input (Zhang et al. 2017, DnCNN), not the image itself; in
-    tenths, so that outputs of unit size, as they start, are no larger than what is to be added (Lim et al. 2017).
+    """Whether the network predicts a residual to add to the input (Zhang et al. 2017, DnCNN) instead of the image. The
+    output is divided by 10, so that its initial unit scale does not exceed typical residuals (Lim et al. 2017).
 
-    For damage that leaves most of an image as it was. Instance norm hides an image's brightness and contrast from the
-    network, which then cannot give them back; added to the input, they are there."""
+    For damage that leaves most of an image unchanged. Instance norm removes an image's brightness and contrast, which
+    the network then cannot restore; a residual keeps those of the input."""
 
     def __post_init__(self) -> None:
         refuse(
@@ -62,18 +62,18 @@ class Restoration(Plain):
 
     @property
     def trivial(self) -> str:
-        """The input as it is."""
+        """The unchanged input."""
         return "identity"
 
     def settings(self) -> dict[str, Any]:
-        """Whether outputs are added to inputs; neither depends on the loss."""
+        """Whether outputs are residuals; inputs and outputs do not depend on the loss."""
         return {"residual": True} if self.residual else {}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` and ``target``, both (3, H, W) uint8.
 
         Raises:
-            ValueError: If the example is no pair of uint8 RGB images of one size.
+            ValueError: If the example is not a pair of uint8 RGB images of one size.
         """
         return {"input": photo_of(example), "target": target_of(example)}
 
@@ -87,11 +87,11 @@ class Restoration(Plain):
         return {self.distance: measure(self._restored(output, sample["input"]), sample["target"])}
 
     def scores(self) -> MeanOverImages:
-        """Return fresh accumulators."""
+        """Return new accumulators."""
         return MeanOverImages(self._measure)
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
-        """Answer with the input as it is."""
+        """Predict the unchanged input."""
         return lambda sample: torch.zeros_like(sample["input"]) if self.residual else sample["input"]
 
     def to_input(self, image: Image.Image) -> Tensor:
@@ -103,7 +103,7 @@ class Restoration(Plain):
         return to_picture(self._restored(output, image))
 
     def target_image(self, sample: Sample) -> Image.Image:
-        """Return the other half of the pair."""
+        """Return the target of the pair."""
         return to_picture(sample["target"])
 
     def _restored(self, output: Tensor, given: Tensor) -> Tensor:

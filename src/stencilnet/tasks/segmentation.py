@@ -1,4 +1,4 @@
-"""Semantic segmentation: an RGB image in, class logits out (the paper, Tasks 1 and 2)."""
+"""Semantic segmentation: predicts class logits for each pixel of an RGB image (the paper, Tasks 1 and 2)."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -26,10 +26,10 @@ _BOUNDARY = 1
 
 @dataclass(frozen=True, kw_only=True)
 class Segmentation(Plain):
-    """Labels every pixel with a class: cross-entropy on logits ``(N, K, H, W)``, void pixels left out.
+    """Assigns a class to every pixel: cross-entropy on logits ``(N, K, H, W)``, ignoring void pixels.
 
     Raises:
-        ValueError: If settings are wrong, naming all that are.
+        ValueError: If settings are wrong; the error names all of them.
     """
 
     kind: ClassVar[str] = "segmentation"
@@ -38,16 +38,17 @@ class Segmentation(Plain):
     )
 
     classes: tuple[str, ...]
-    """Names of the K classes in the order of their indices, 2 to 255 of them, background included."""
+    """Names of the K classes in the order of their indices, including the background; K is 2 to 255."""
 
     palette: tuple[Colour, ...] = ()
-    """Colour of each class in pictures, (R, G, B) in 0-255; PASCAL VOC's colour map if empty."""
+    """Colour of each class in pictures, (R, G, B) in 0-255; if empty, PASCAL VOC's colour map."""
 
     class_weights: tuple[float, ...] = ()
-    """Weight of each class's pixels in the loss; all the same if empty."""
+    """Weight of each class's pixels in the loss; if empty, all are 1."""
 
     boundary_tolerance: int | None = None
-    """For a task of two classes, not boundary and boundary: also report boundary F1 at this many pixels, first."""
+    """Tolerance in pixels of boundary F1, which becomes the first metric. Only for two classes: not boundary, boundary.
+    By default it is not reported."""
 
     def __post_init__(self) -> None:
         refuse(
@@ -59,19 +60,19 @@ class Segmentation(Plain):
                 *_tolerance_problems(self.boundary_tolerance, len(self.classes)),
             ],
         )
-        # JSON knows no tuples.
+        # JSON has no tuples.
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "palette", tuple((red, green, blue) for red, green, blue in self.palette))
         object.__setattr__(self, "class_weights", tuple(self.class_weights))
 
     @property
     def channels(self) -> int:
-        """One logit a class."""
+        """One logit per class."""
         return len(self.classes)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Mean intersection over union and pixel accuracy in percent; before them boundary F1, if asked for."""
+        """Boundary F1, if a tolerance is set, mean intersection over union and pixel accuracy; all in percent."""
         iou = Metric(
             name="mIoU",
             higher_is_better=True,
@@ -88,7 +89,7 @@ class Segmentation(Plain):
 
     @property
     def trivial(self) -> str:
-        """The commonest class."""
+        """The most frequent class."""
         return "majority"
 
     def settings(self) -> dict[str, Any]:
@@ -96,16 +97,16 @@ class Segmentation(Plain):
         return {"classes": list(self.classes), "palette": [list(colour) for colour in self._colours()]}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Return ``input`` (3, H, W) and ``target`` (H, W) class indices, 255 where void; both uint8.
+        """Return ``input`` (3, H, W) and ``target`` (H, W), class indices or 255 for void; both uint8.
 
         Raises:
-            ValueError: If there are no labels, or one is neither a class index nor 255.
+            ValueError: If labels are missing, or one is neither a class index nor 255.
         """
         self._check(example)
         return {"input": photo_of(example), "target": label_of(example)}
 
     def inventory(self) -> Inventory:
-        """Labelled pixels of each class; two classes at least are needed to learn anything."""
+        """Labelled pixels of each class; training needs at least two classes."""
         masks = " For masks of 0 and 255 set the source's `threshold: 128`." if self.channels == 2 else ""
         return Inventory(
             unit="labelled pixels",
@@ -119,13 +120,13 @@ class Segmentation(Plain):
         )
 
     def count(self, example: Example) -> Tensor:
-        """Return the number of pixels of each class, and of those that are void."""
+        """Return the number of pixels of each class, and last of void pixels."""
         label = self._check(example)
         counts = torch.bincount(label.flatten().long(), minlength=VOID + 1)
         return torch.cat([counts[: self.channels], counts[VOID:]])
 
     def _check(self, example: Example) -> Tensor:
-        """Return an example's labels, or refuse those that are neither class indices nor void."""
+        """Return an example's labels, all of which must be class indices or void."""
         label = indices_of(example)
         wrong = label[(label >= self.channels) & (label != VOID)]
         if wrong.numel():
@@ -142,27 +143,27 @@ class Segmentation(Plain):
         return {"input": unit(sample["input"]), "target": sample["target"].long()}
 
     def weight(self, sample: Sample) -> Tensor:
-        """Return the number of labelled pixels, each by its class's weight."""
+        """Return the number of labelled pixels, weighted by class."""
         target = sample["target"]
         return (self._weights(target)[target.where(target != VOID, 0)] * (target != VOID)).sum()
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
-        """Cross-entropy, the mean over labelled pixels (by weight); 0 if all pixels are void."""
+        """Cross-entropy, the weighted mean over labelled pixels; 0 if all pixels are void."""
         target = sample["target"]
-        # Reduced here: PyTorch's own reduction is NaN without a labelled pixel and not reproducible on GPUs.
+        # Reduced here: PyTorch's own reduction is NaN without labelled pixels and not reproducible on GPUs.
         per_pixel = F.cross_entropy(output.float(), target, self._weights(output), ignore_index=VOID, reduction="none")
         total = self.weight(sample)
         return {"cross_entropy": per_pixel.sum() / total.where(total > 0, 1)}
 
     def scores(self) -> "SegmentationScores":
-        """Return fresh accumulators."""
+        """Return new accumulators."""
         return SegmentationScores(self.channels, self.boundary_tolerance)
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
-        """Answer with the commonest class of the training labels, everywhere.
+        """Predict the most frequent class of the training labels at every pixel.
 
         Raises:
-            ValueError: If the training samples hold no labelled pixel.
+            ValueError: If the training samples have no labelled pixels.
         """
         counts = torch.zeros(self.channels, dtype=torch.int64)
         for sample in training:
@@ -170,7 +171,7 @@ class Segmentation(Plain):
             counts += torch.bincount(target[target != VOID].cpu(), minlength=self.channels)
         if not counts.any():
             raise ValueError(
-                "Expected labelled pixels to find the commonest class, but the training samples hold none."
+                "Expected labelled pixels to find the most frequent class, but the training samples have none."
             )
         return _constant(F.one_hot(counts.argmax(), self.channels).float())
 
@@ -179,7 +180,7 @@ class Segmentation(Plain):
         return unit_image(image)
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the likeliest classes as an indexed picture: its pixels are class indices, its palette the colours."""
+        """Return the most probable classes as an indexed picture: class indices with the palette of the colours."""
         return self._indexed(output.argmax(dim=0))
 
     def target_image(self, sample: Sample) -> Image.Image:
@@ -200,11 +201,11 @@ class Segmentation(Plain):
 
 
 class SegmentationScores:
-    """Adds up the metrics of `Segmentation`.
+    """Accumulates the metrics of `Segmentation`.
 
     Args:
         classes: Number of classes.
-        boundary_tolerance: As the setting of that name.
+        boundary_tolerance: The setting of the same name.
     """
 
     def __init__(self, classes: int, boundary_tolerance: int | None) -> None:
@@ -212,7 +213,7 @@ class SegmentationScores:
         self._boundary = None if boundary_tolerance is None else BoundaryF1(boundary_tolerance)
 
     def update(self, output: Tensor, sample: Sample) -> None:
-        """Take in a batch of logits ``(N, K, H, W)``."""
+        """Add a batch of logits ``(N, K, H, W)``."""
         predicted, label = output.argmax(dim=1), sample["target"]
         self._confusion.update(predicted, label)
         if self._boundary is not None:
@@ -222,7 +223,7 @@ class SegmentationScores:
         """Return the metrics by name.
 
         Raises:
-            ValueError: If no labelled pixel was taken in.
+            ValueError: If no labelled pixel was added.
         """
         scores = {"mIoU": self._confusion.mean_iou(), "pixel_accuracy": self._confusion.accuracy()}
         if self._boundary is None:
@@ -231,7 +232,7 @@ class SegmentationScores:
 
 
 def voc_colour(index: int) -> Colour:
-    """Return the colour of an index in 0-255 in PASCAL VOC's colour map: its bits, spread over R, G and B."""
+    """Return the colour of an index (0-255) in PASCAL VOC's colour map, which spreads its bits over R, G and B."""
     levels = [0, 0, 0]
     for bit in range(8):
         levels[bit % 3] |= ((index >> bit) & 1) << (7 - bit // 3)
@@ -255,7 +256,7 @@ def _class_problems(classes: Sequence[str]) -> list[str]:
         problems.append("`classes` should have no empty name")
     twice = sorted(name for name, count in Counter(classes).items() if count > 1)
     if twice:
-        problems.append(f"`classes` should differ, got more than one {', '.join(map(repr, twice))}")
+        problems.append(f"`classes` should not repeat names, got more than one {', '.join(map(repr, twice))}")
     return problems
 
 
@@ -275,7 +276,7 @@ def _weight_problems(weights: Sequence[float], classes: int) -> list[str]:
     problems = []
     if weights and len(weights) != classes:
         problems.append(
-            f"`class_weights` should have one for each of the {classes} classes or be empty, got {len(weights)}"
+            f"`class_weights` should have a weight for each of the {classes} classes or be empty, got {len(weights)}"
         )
     if weights and not (all(isfinite(weight) and weight >= 0 for weight in weights) and any(weights)):
         problems.append(f"`class_weights` should be finite, not negative and not all zero, got {tuple(weights)}")
@@ -289,7 +290,5 @@ def _tolerance_problems(tolerance: int | None, classes: int) -> list[str]:
     if tolerance < 0:
         problems.append(f"`boundary_tolerance` should be at least 0 px, got {tolerance}")
     if classes != 2:
-        problems.append(
-            f"`boundary_tolerance` is for two classes (not boundary, boundary), got {classes}; leave it out"
-        )
+        problems.append(f"`boundary_tolerance` needs two classes (not boundary, boundary), got {classes}; leave it out")
     return problems

@@ -1,4 +1,4 @@
-"""Style transfer: a photo in, the same photo painted in the style of one image out."""
+"""Style transfer: repaints photos in the style of one image."""
 
 from collections.abc import Iterable
 from copy import deepcopy
@@ -20,18 +20,18 @@ from stencilnet.tasks.traits import Traits
 
 TOTAL, CONTENT, STYLE = "total_loss", "content_loss", "style_loss"
 _LEAST_SHARE = 1e-4
-"""The identity baseline stays this far from black and white, where the logit is infinite; less than half a level."""
+"""Distance of the identity baseline from 0 and 1, where the logit is infinite; less than half a level."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StyleTransfer(Plain):
-    """Learns to paint photos in one style (the paper, Table 1, Tasks 4 and 5; Johnson et al. 2016).
+    """Repaints photos in one style (the paper, Table 1, Tasks 4 and 5; Johnson et al. 2016).
 
-    The output goes through a sigmoid, in the loss as in the picture. The content image is the input. The losses need
-    `bind` first; what running a trained task needs does not.
+    A sigmoid of the output is RGB, in losses and pictures. The content image is the input. Losses and metrics need
+    `bind` first; running a trained task does not.
 
     Raises:
-        ValueError: If settings are wrong, naming all that are.
+        ValueError: If settings are wrong; the error names all of them.
     """
 
     kind: ClassVar[str] = "style"
@@ -40,18 +40,18 @@ class StyleTransfer(Plain):
     style: str
     """The style image: ``painted:swirls``, ``painted:bands``, or the path of a picture under the data root."""
     style_size: int = 256
-    """Shorter side that the style image is brought to, in pixels; with the crop it sets the size of the strokes."""
+    """Shorter side to which the style image is resized, in pixels. Relative to the crop, it sets the stroke size."""
     preset: str = "johnson"
     """``johnson``: VGG16, Gram / (C*H*W), weights 1e5 and 1e10. ``gatys``: VGG19, Gram / (H*W), 1 and 1e3/n^2."""
     content_weight: float | None = None
-    """Loss weight of the content in the preset's scale; its own by default."""
+    """Weight of the content loss, in the preset's scale; by default the preset's."""
     style_weight: float | None = None
-    """Loss weight of the style in the preset's scale; its own by default (for ``gatys``, the 1e3)."""
+    """Weight of the style loss, in the preset's scale; by default the preset's (for ``gatys``, the 1e3)."""
     smoothness: float = 0.0
     """Weight of the output's total variation in training (Johnson et al. 2016, Sec. 3.2): the mean absolute difference
-    of neighbouring pixels in [0, 1]. It is in no metric. Small budgets leave fine lines without it."""
+    of neighbouring pixels in [0, 1]. No metric includes it. Without it, short trainings leave fine lines."""
     criterion: Criterion | None = field(default=None, init=False, repr=False, compare=False)
-    """Set by `bind`; no setting."""
+    """Set by `bind`; not a setting."""
 
     def __post_init__(self) -> None:
         positive = {"content_weight": self.content_weight, "style_weight": self.style_weight}
@@ -79,14 +79,16 @@ class StyleTransfer(Plain):
         )
 
     def bind(self, perceptual: PerceptualNetwork, style_image: Tensor) -> "StyleTransfer":
-        """Return this task with what its losses need; it keeps a copy of the network, which follows its inputs' device.
+        """Return a copy of this task that is bound to a network and a style image.
+
+        It keeps a copy of the network, which is moved to the device of its inputs.
 
         Args:
-            perceptual: The network to look through.
-            style_image: RGB ``(3, H, W)`` in [0, 1], at least 32 px a side.
+            perceptual: The perceptual network.
+            style_image: RGB ``(3, H, W)`` in [0, 1], each side at least 32 px.
 
         Raises:
-            PerceptualError: If the network is not the preset's, or the style image is none.
+            PerceptualError: If the network does not match the preset, or the style image is invalid.
         """
         preset = PRESETS[self.preset]
         bound = replace(self)
@@ -97,7 +99,7 @@ class StyleTransfer(Plain):
             preset.content_weight if self.content_weight is None else self.content_weight,
             preset.style_weight if self.style_weight is None else self.style_weight,
         )
-        object.__setattr__(bound, "criterion", criterion)  # no argument of __init__, where configs would see it
+        object.__setattr__(bound, "criterion", criterion)  # not an argument of __init__, or configs would have it
         return bound
 
     @property
@@ -112,7 +114,7 @@ class StyleTransfer(Plain):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """Total, content and style loss, SSIM to the photo; `scores` also gives each layer's share of the style."""
+        """Total, content and style loss, and SSIM to the photo; `scores` also returns each layer's style loss."""
         through = self.bound_to or "not bound yet"
         note = f"perceptual network: {through}; preset {self.preset}; not comparable across networks or presets"
         return (
@@ -124,16 +126,16 @@ class StyleTransfer(Plain):
 
     @property
     def trivial(self) -> str:
-        """The photo as it is."""
+        """The unchanged photo."""
         return "identity"
 
     @classmethod
     def recipe(cls) -> Recipe:
-        """Adam 1e-3, batch 4, constant (Johnson et al. 2016)."""
+        """Adam 1e-3, batch 4, constant schedule (Johnson et al. 2016)."""
         return Recipe(batch=4, lr=1e-3, schedule="constant")
 
     def settings(self) -> dict[str, Any]:
-        """Return every setting: pictures need none, but a reader wants to know the style."""
+        """Return every setting: running the task needs none, but they document the style."""
         return {
             "style": self.style,
             "style_size": self.style_size,
@@ -156,7 +158,7 @@ class StyleTransfer(Plain):
         return {"input": unit(sample["input"])}
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:  # noqa: ARG002
-        """Weighted content and style loss, means over the batch.
+        """Weighted content and style loss, and total variation if `smoothness` is set; means over the batch.
 
         Raises:
             PerceptualError: If the task is not bound.
@@ -169,7 +171,7 @@ class StyleTransfer(Plain):
         return terms
 
     def scores(self) -> MeanOverImages:
-        """Return fresh accumulators.
+        """Return new accumulators.
 
         Raises:
             PerceptualError: If the task is not bound.
@@ -178,7 +180,7 @@ class StyleTransfer(Plain):
         return MeanOverImages(self._measure)
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
-        """Answer with the photo as it is: its logit."""
+        """Predict the logit of the photo, so the picture is the unchanged photo."""
         return lambda sample: sample["input"].clamp(_LEAST_SHARE, 1 - _LEAST_SHARE).logit()
 
     def to_input(self, image: Image.Image) -> Tensor:
@@ -186,11 +188,11 @@ class StyleTransfer(Plain):
         return unit_image(image)
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the painted photo."""
+        """Return the repainted photo."""
         return to_picture(output.float().sigmoid())
 
     def target_image(self, sample: Sample) -> None:
-        """Nobody knows what it should look like."""
+        """Return None: there is no ground truth."""
 
     def _bound(self) -> Criterion:
         if self.criterion is None:
@@ -221,6 +223,6 @@ class StyleTransfer(Plain):
 
 
 def _variation(image: Tensor) -> Tensor:
-    """Mean absolute difference of neighbouring pixels of ``(N, 3, H, W)``, down and across."""
+    """Return the mean absolute difference of neighbouring pixels of ``(N, 3, H, W)``, vertical plus horizontal."""
     down = (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
     return down + (image[..., 1:] - image[..., :-1]).abs().mean()

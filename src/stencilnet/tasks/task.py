@@ -11,26 +11,26 @@ VOID = 255
 """Label value of pixels that count neither in a loss nor in a metric."""
 
 Sample = Mapping[str, Tensor]
-"""Tensors of one example by name, or of a batch of them (a leading N).
+"""Tensors of one example by name, or of a batch (with a leading N).
 
-As loaded (`Task.sample`) they are compact: uint8, so that little goes from loader to device. Prepared (`Task.prepare`,
-on the device) they are what the network sees: ``input`` (3, H, W) float32 in [0, 1], and what the task's loss and
-metrics need beside it (``target``, ...)."""
+A loader yields compact samples (`Task.sample`): uint8, to keep transfers to the device small. On the device they become
+prepared samples (`Task.prepare`): ``input`` (3, H, W) float32 in [0, 1], and what the task's loss and metrics need
+(``target``, ...)."""
 
 Predictor = Callable[[Sample], Tensor]
-"""From a prepared batch to raw outputs ``(N, C, H, W)``: a trained network, or a trivial baseline."""
+"""Maps a prepared batch to raw outputs ``(N, C, H, W)``: a trained network, or a trivial baseline."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Example:
-    """One stored example, before any task looks at it.
+    """One stored example, independent of any task.
 
     Attributes:
-        name: Where it is from (a file name), for error messages.
+        name: Its origin (a file name), for error messages.
         image: ``(3, H, W)`` uint8 RGB.
-        label: ``(H, W)`` uint8 class indices, 255 is void; None where there are none.
-        target: ``(3, H, W)`` uint8 RGB, the other half of a pair; None where there is none.
-        category: Class index of the whole image, from 0; None where there is none.
+        label: ``(H, W)`` uint8 class indices, 255 for void; None if it has no labels.
+        target: ``(3, H, W)`` uint8 RGB, the target image of a pair; None if it is not a pair.
+        category: Class index of the whole image, from 0; None if it has no class.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Metric:
     """A number that a task reports.
 
     Attributes:
-        name: As in tables (``mIoU``, ``MSE``, ...).
-        higher_is_better: Its direction.
-        note: What exactly is measured: range, window, units, the network of a perceptual loss.
+        name: Name in tables (``mIoU``, ``MSE``, ...).
+        higher_is_better: Whether higher values are better.
+        note: What exactly is measured: range, window, unit, the network of a perceptual loss.
     """
 
     name: str
@@ -56,23 +56,23 @@ class Metric:
 
 
 class Scores(Protocol):
-    """Accumulates a task's metrics over a split; one fresh object a pass."""
+    """Accumulates a task's metrics over a split; one new object per pass."""
 
     def update(self, output: Tensor, sample: Sample) -> None:
-        """Take in a batch of raw outputs ``(N, C, H, W)`` and its prepared sample (both on one device)."""
+        """Add a batch of raw outputs ``(N, C, H, W)`` and its prepared sample, both on one device."""
         ...
 
     def compute(self) -> dict[str, float]:
         """Return every metric of `Task.metrics` over all batches so far.
 
         Raises:
-            ValueError: If nothing was taken in.
+            ValueError: If no batch was added.
         """
         ...
 
 
 SCHEDULES = ("constant", "cosine", "linear")
-"""How a learning rate may go: see `Recipe.schedule`."""
+"""Learning rate schedules, described in `Recipe`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +81,8 @@ class Recipe:
 
     Attributes:
         steps: Optimiser steps.
-        batch: Examples a step.
-        lr: Learning rate of weights and head (Adam). A mask's comes from the method.
+        batch: Examples per step.
+        lr: Learning rate of weights and head (Adam). The method sets that of masks.
         betas: Adam's betas.
         schedule: ``constant``, ``cosine`` to zero, or ``linear`` decay to zero over the second half (Isola et al.).
     """
@@ -110,9 +110,9 @@ class Recipe:
 
 
 class Task(Protocol):
-    """A task kind with its settings: a frozen dataclass that a config file can spell out.
+    """A task kind with its settings: a frozen dataclass that a config file can describe.
 
-    What becomes of an output is one of two things: see `PictureTask` and `LabelTask`.
+    Its output is either a picture or a label: see `PictureTask` and `LabelTask`.
 
     Attributes:
         kind: Name of the kind in configs and bundles.
@@ -127,7 +127,7 @@ class Task(Protocol):
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """What is reported, the headline (by which a step is selected) first."""
+        """The reported metrics; the first is the headline, by which the best step is selected."""
         ...
 
     @property
@@ -141,56 +141,59 @@ class Task(Protocol):
         ...
 
     def settings(self) -> dict[str, Any]:
-        """Return, as JSON data, all that inputs and answers need: ``type(task)(**settings)`` makes the same ones."""
+        """Return the settings that inputs and outputs depend on, as JSON data.
+
+        ``type(task)(**settings)`` gives the same inputs and outputs.
+        """
         ...
 
     def sample(self, example: Example) -> dict[str, Tensor]:
-        """Turn a stored example (already cropped and flipped) into a compact sample: uint8, in a loader's process.
+        """Convert a stored example (already cropped and flipped) to a compact uint8 sample, in a loader process.
 
         Raises:
-            ValueError: If the example lacks what the task needs, naming the example and the remedy.
+            ValueError: If the example lacks what the task needs; the error names the example and the remedy.
         """
         ...
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
-        """Turn a compact sample, single or batched, on any device, into the network's input and the loss's target."""
+        """Convert a compact sample, single or batched, on any device, to the network's input and the loss's target."""
         ...
 
     def weight(self, sample: Sample) -> Tensor:
-        """Return what a prepared batch counts in the mean of several batches' losses: a scalar, at least 0.
+        """Return the weight of a prepared batch in a mean of losses over several batches: a scalar, at least 0.
 
-        The loss of a whole batch is the mean of its parts' losses by this weight, whatever the parts.
+        The loss of a batch equals the mean of its parts' losses with these weights, however it is divided.
         """
         ...
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
         """Return the weighted terms of the loss on raw outputs ``(N, C, H, W)`` and a prepared batch.
 
-        Their sum is minimised.
+        Training minimises their sum.
         """
         ...
 
     def critic(self) -> nn.Module | None:
-        """Return a fresh critic for adversarial training, or None. It is in checkpoints, never in bundles."""
+        """Return a new critic for adversarial training, or None. Checkpoints store it, bundles never do."""
         ...
 
     def critic_loss(self, critic: nn.Module, output: Tensor, sample: Sample) -> Tensor:
-        """Return the critic's own loss; `output` comes detached."""
+        """Return the critic's own loss; `output` is already detached."""
         ...
 
     def scores(self) -> Scores:
-        """Return fresh accumulators for `metrics`."""
+        """Return new accumulators for `metrics`."""
         ...
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
-        """Fit the trivial baseline on (unbatched, prepared) training samples; it answers prepared batches."""
+        """Fit the trivial baseline on unbatched, prepared training samples; it predicts for prepared batches."""
         ...
 
     def to_input(self, image: Image.Image) -> Tensor:
-        """Turn a photo into the network's input ``(3, H, W)``, float32 in [0, 1].
+        """Convert a photo to the network's input ``(3, H, W)``, float32 in [0, 1].
 
         Args:
-            image: A picture as Pillow holds it, of any mode; it is made what its file would be read as
+            image: A Pillow picture of any mode; it is converted as its file would be
                 (`stencilnet.tasks.images.upright_rgb`).
 
         Raises:
@@ -201,20 +204,20 @@ class Task(Protocol):
 
 @runtime_checkable
 class PictureTask(Task, Protocol):
-    """A task whose output is a picture. Ask by ``isinstance``."""
+    """A task whose output is a picture. Check with ``isinstance``."""
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
-        """Turn one raw output ``(C, H, W)`` and its input ``(3, H, W)`` into a picture (RGB, or indexed)."""
+        """Convert one raw output ``(C, H, W)`` and its input ``(3, H, W)`` to a picture (RGB or indexed)."""
         ...
 
     def target_image(self, sample: Sample) -> Image.Image | None:
-        """Return what a perfect output of this sample (unbatched, prepared) looks like; None where nobody knows."""
+        """Return the picture of a perfect output for an unbatched, prepared sample; None without a ground truth."""
         ...
 
 
 @runtime_checkable
 class LabelMapTask(PictureTask, Protocol):
-    """A task that gives each pixel one of its classes, and is learned from label maps. Ask by ``isinstance``."""
+    """A task that assigns a class to each pixel and is learned from label maps. Check with ``isinstance``."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -224,40 +227,40 @@ class LabelMapTask(PictureTask, Protocol):
 
 @runtime_checkable
 class DrawingTask(PictureTask, Protocol):
-    """A task whose input is a drawing, which `to_input` makes of a photo. Ask by ``isinstance``."""
+    """A task whose input is a drawing, which `to_input` makes from a photo. Check with ``isinstance``."""
 
     def drawing_to_input(self, image: Image.Image) -> Tensor:
-        """Turn a picture that is a drawing already into the network's input ``(3, H, W)``, float32 in [0, 1]."""
+        """Convert a picture that is already a drawing to the network's input ``(3, H, W)``, float32 in [0, 1]."""
         ...
 
 
 @runtime_checkable
 class LabelTask(Task, Protocol):
-    """A task whose output is a label of the whole image, and so makes no pictures. Ask by ``isinstance``.
+    """A task whose output is a label of the whole image, not a picture. Check with ``isinstance``.
 
-    It is learned over a classifier (VGG16). Its `to_input` brings a photo to the network as the view of its data does,
-    so that both must have the same `resize` and `crop`.
+    Its backbone is a classifier (VGG16). Its `to_input` resizes and crops a photo as the view of its data does, so both
+    must have the same `resize` and `crop`.
     """
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes in the order of their indices; empty where the data are to name them."""
+        """Names of the classes in the order of their indices; empty if they are taken from the data."""
         ...
 
     @property
     def resize(self) -> int | None:
-        """Shorter side that a photo is brought to, in pixels; None keeps its size."""
+        """Shorter side to which a photo is resized, in pixels; None keeps its size."""
         ...
 
     @property
     def crop(self) -> int:
-        """Side of the photo's centre that the network sees, in pixels."""
+        """Side of the centre crop of a photo, in pixels."""
         ...
 
     def with_classes(self, classes: tuple[str, ...]) -> "LabelTask":
-        """Return this task with other names of its classes."""
+        """Return this task with other class names."""
         ...
 
     def to_label(self, output: Tensor) -> list[tuple[str, float]]:
-        """Turn one raw output ``(K,)`` into classes and their probabilities, the likeliest first."""
+        """Convert one raw output ``(K,)`` to classes and their probabilities, the most probable first."""
         ...

@@ -1,4 +1,4 @@
-"""Several tasks as one, which a network with a joined head learns at once."""
+"""Several tasks combined into one, for joint training of a network with a joint head."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from stencilnet.tasks.checks import examples_in
 from stencilnet.tasks.task import Metric, Predictor, Recipe, Sample, Scores, Task
 
 _INSIDE = ":"
-"""Between a task's name and the name of one of its tensors or terms; no task's name holds it."""
+"""Separates a task's name from the name of a tensor or loss term; task names do not contain it."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Together:
-    """Tasks whose losses are added, each divided by its scale.
+    """Joint training of several tasks: the sum of their losses, each divided by its scale.
 
-    A training sample holds an example of every task, one of validation may hold fewer. The network sees all images of a
-    batch as one, ordered by task, and puts out all tasks' channels, in the same order; of both a task is shown its own.
-    Batches in parts count by their images, whatever a task's own `Task.weight`.
+    A training sample has an example of every task; a validation sample may have fewer. The network receives all images
+    of a batch in one tensor, ordered by task, and returns the channels of all tasks in the same order; each task gets
+    its own rows and channels. A part of a batch is weighted by its number of images, whatever the tasks' `Task.weight`.
 
     Attributes:
-        tasks: By name.
-        scales: What each one's loss is divided by, by the same names.
+        tasks: Tasks by name.
+        scales: Divisor of each task's loss, by name.
     """
 
     kind: ClassVar[str] = "together"
@@ -34,12 +34,12 @@ class Together:
 
     @property
     def channels(self) -> int:
-        """Channels of all tasks."""
+        """Total number of channels of all tasks."""
         return sum(task.channels for task in self.tasks.values())
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
-        """The metrics of all tasks, by their names and the tasks'."""
+        """The metrics of all tasks; each name is prefixed with the task's."""
         return tuple(
             Metric(name=f"{name}{_INSIDE}{metric.name}", higher_is_better=metric.higher_is_better, note=metric.note)
             for name, task in self.tasks.items()
@@ -48,7 +48,7 @@ class Together:
 
     @property
     def trivial(self) -> str:
-        """There is no trivial baseline of several tasks."""
+        """``none``: joint training has no trivial baseline."""
         return "none"
 
     @classmethod
@@ -61,14 +61,14 @@ class Together:
         return {name: {"kind": task.kind, **task.settings()} for name, task in self.tasks.items()}
 
     def sample(self, example: object) -> dict[str, Tensor]:
-        """Refuse: no example is of several tasks (see `joined`)."""
-        raise TypeError(f"Expected examples of the single tasks, but got {example!r} for all. Join their samples.")
+        """Raise an error: an example belongs to a single task (see `joined`)."""
+        raise TypeError(f"Expected examples of single tasks, but got {example!r} for all. Join their samples.")
 
     def prepare(self, sample: Sample) -> dict[str, Tensor]:
-        """Return what each task prepares, under its name, and all inputs as one batch.
+        """Return the prepared samples of all tasks, prefixed with their names, and all inputs as one batch.
 
         Args:
-            sample: Batched.
+            sample: A batched, compact sample.
         """
         prepared = {name: task.prepare(self._of(sample, name)) for name, task in self._present(sample).items()}
         return {"input": torch.cat([own["input"] for own in prepared.values()]), **joined(prepared)}
@@ -78,7 +78,7 @@ class Together:
         return examples_in(sample)
 
     def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
-        """Return the terms of all tasks, over their scales."""
+        """Return the loss terms of all tasks, divided by their scales."""
         terms: dict[str, Tensor] = {}
         for name, own, given in self._parts(output, sample):
             adversary = None if critic is None else dict(critic.named_children()).get(_child(name))
@@ -87,7 +87,7 @@ class Together:
         return terms
 
     def critic(self) -> nn.Module | None:
-        """Return the critics of all tasks that have one; None where none has."""
+        """Return the critics of all tasks that have one; None if no task has one."""
         found = {name: task.critic() for name, task in self.tasks.items()}
         critics = {_child(name): critic for name, critic in found.items() if critic is not None}
         return nn.ModuleDict(critics) if critics else None
@@ -103,19 +103,19 @@ class Together:
         return torch.stack(losses).sum()
 
     def scores(self) -> "_Scores":
-        """Return fresh accumulators of all tasks."""
+        """Return new accumulators of all tasks."""
         return _Scores(self, {name: task.scores() for name, task in self.tasks.items()})
 
     def baseline(self, training: Iterable[Sample]) -> Predictor:
-        """Refuse: there is none."""
-        raise TypeError(f"Expected a single task, but got {', '.join(self.tasks)} ({training!r}). Ask them one by one.")
+        """Raise an error: joint training has no trivial baseline."""
+        raise TypeError(f"Expected a single task, but got {', '.join(self.tasks)} ({training!r}). Use them one by one.")
 
     def to_input(self, image: Image.Image) -> Tensor:
-        """Refuse: tasks see a photo each in its own way."""
-        raise TypeError(f"Expected a single task for {image!r}, but got {', '.join(self.tasks)}. Ask them one by one.")
+        """Raise an error: each task converts a photo in its own way."""
+        raise TypeError(f"Expected a single task for {image!r}, but got {', '.join(self.tasks)}. Use them one by one.")
 
     def _parts(self, output: Tensor, sample: Sample) -> list[tuple[str, Tensor, dict[str, Tensor]]]:
-        """Return each task's name, its part of the output and of the prepared sample."""
+        """Return each present task's name, its part of the output, and its prepared sample."""
         found, row, channel = [], 0, 0
         present = self._present(sample)
         for name, task in self.tasks.items():
@@ -154,15 +154,15 @@ class _Scores:
 
 
 def joined(samples: Mapping[str, Sample]) -> dict[str, Tensor]:
-    """Return several tasks' samples, by their names, as one."""
+    """Combine the samples of several tasks into one, with keys prefixed by the tasks' names."""
     return {f"{name}{_INSIDE}{key}": tensor for name, sample in samples.items() for key, tensor in sample.items()}
 
 
 def score(scores: Mapping[str, float], task: str) -> dict[str, float]:
-    """Return one task's part of the scores of several."""
+    """Return one task's scores from the scores of several tasks."""
     start = task + _INSIDE
     return {name.removeprefix(start): value for name, value in scores.items() if name.startswith(start)}
 
 
 def _child(name: str) -> str:
-    return name.replace(".", ":")  # a module's children may have no dots in their names
+    return name.replace(".", ":")  # names of child modules must not contain dots

@@ -1,4 +1,4 @@
-"""What other rooms have to know of a task kind beside its members: plain data, declared in the kind's own file."""
+"""What other packages need to know about a task kind besides its members: plain data, declared in the kind's file."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -8,16 +8,16 @@ from stencilnet.tasks.task import Task
 
 @dataclass(frozen=True, kw_only=True)
 class Traits:
-    """What holds for all tasks of a kind.
+    """Properties of all tasks of a kind.
 
     Attributes:
         category: The kind in words, for tables of tasks such as the paper's Table 1.
-        input: What the network is given, in words.
-        output: What the network returns, in words.
-        loss: What is minimised, in words.
-        logits: Whether raw outputs are logits of classes; they are values otherwise.
+        input: The network's input, in words.
+        output: The network's output, in words.
+        loss: The loss, in words.
+        logits: Whether raw outputs are class logits rather than values.
         damage: Whether tasks may be learned from clean images that `view.damage` damages.
-        mirror: Why examples must not be mirrored by `view.flip`, as a clause; empty if they may be.
+        mirror: Why `view.flip` must not mirror examples, as a clause; empty if it may.
     """
 
     category: str
@@ -33,7 +33,7 @@ class Kind(Task, Protocol):
     """A task kind as the registry lists it: a frozen dataclass that declares its traits.
 
     Attributes:
-        traits: What holds for all tasks of the kind.
+        traits: Properties of all tasks of the kind.
     """
 
     traits: ClassVar[Traits]

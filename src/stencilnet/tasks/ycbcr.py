@@ -1,6 +1,6 @@
-"""Full-range BT.601 colour, as in JPEG files (ITU-T T.871, JFIF): one luma, two chromas centred on 128.
+"""Full-range BT.601 colour, as in JPEG files (ITU-T T.871, JFIF): luma, and two chroma channels centred on 128.
 
-Other libraries' YCbCr is often another one (studio range in scikit-image, other factors in OpenCV): do not mix them.
+Other libraries often define YCbCr differently (studio range in scikit-image, other factors in OpenCV).
 """
 
 import torch
@@ -17,7 +17,7 @@ def rgb_to_ycbcr(rgb: Tensor) -> Tensor:
 
 
 def ycbcr_to_rgb(ycbcr: Tensor) -> Tensor:
-    """Convert ``(..., 3, H, W)`` YCbCr levels back to RGB levels; not clamped, as many YCbCr triples are no colour."""
+    """Convert ``(..., 3, H, W)`` YCbCr levels to RGB levels, not clamped: many YCbCr triples are outside RGB."""
     y, cb, cr = ycbcr.unbind(-3)
     cb, cr = cb - 128, cr - 128
     red = y + 1.402 * cr
@@ -32,5 +32,5 @@ def luma(rgb: Tensor) -> Tensor:
 
 
 def thrice(gray: Tensor) -> Tensor:
-    """Return one channel ``(..., 1, H, W)`` as three equal ones, as the backbone's first convolution takes them."""
+    """Repeat one channel ``(..., 1, H, W)`` three times, as the backbone's first convolution expects."""
     return torch.cat([gray] * 3, dim=-3)

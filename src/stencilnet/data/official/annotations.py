@@ -1,4 +1,4 @@
-"""COCO's instances JSON, checked: which images there are, and what is outlined in each (Lin et al. 2014)."""
+"""COCO's instances JSON, checked: the images, and the outlines of the objects in each (Lin et al. 2014)."""
 
 import hashlib
 import math
@@ -22,13 +22,13 @@ _FILE_NAME = re.compile(rb'"file_name":\s*"([^"\\]+)"')
 
 @dataclass(frozen=True, kw_only=True)
 class Outline:
-    """One annotated object, or crowd of objects.
+    """One annotated object, or a crowd of objects.
 
     Attributes:
         identity: The annotation's id.
         category: COCO's category id.
-        crowd: Whether it is a region of objects that were not told apart.
-        shape: Polygons ``[[x, y, x, y, ...], ...]``, or an uncompressed run-length code ``{"counts", "size"}``.
+        crowd: Whether it is a region of objects that are not annotated separately.
+        shape: Polygons ``[[x, y, x, y, ...], ...]``, or an uncompressed run-length encoding ``{"counts", "size"}``.
     """
 
     identity: int
@@ -39,7 +39,7 @@ class Outline:
 
 @dataclass(frozen=True, kw_only=True)
 class Outlined:
-    """An image and what is outlined in it."""
+    """An image and the outlines of its objects."""
 
     file_name: str
     height: int
@@ -48,7 +48,7 @@ class Outlined:
 
 
 def record_of(path: Path) -> Record:
-    """Return size and SHA-256 of an annotation file.
+    """Return the record of an annotation file: name, size, SHA-256 and modification time.
 
     Raises:
         FolderError: If it is missing or cannot be read.
@@ -65,7 +65,7 @@ def record_of(path: Path) -> Record:
 
 
 def made_from(record: Record, path: Path) -> bool:
-    """Tell whether a record is of this annotation file, which is read only if its time of modification is another.
+    """Return whether a record describes this annotation file, which is read only if its modification time differs.
 
     Raises:
         FolderError: If it is missing or cannot be read.
@@ -80,20 +80,20 @@ def made_from(record: Record, path: Path) -> bool:
 
 
 @cache
-def _record_at(path: Path, modified: int) -> Record:  # noqa: ARG001 (a file of another time is another file)
+def _record_at(path: Path, modified: int) -> Record:  # noqa: ARG001 (part of the cache key)
     """Hash an annotation file once: a copied data set has other times, and is opened for many tasks."""
     return record_of(path)
 
 
 def listed_quickly(path: Path) -> tuple[str, ...]:
-    """Return the file names of the images that an annotation file lists, without checking the rest of it.
+    """Return the file names of the images in an annotation file, without checking the rest of it.
 
     Raises:
-        FolderError: If the file is empty, has no end, or lists no image.
+        FolderError: If the file is empty, is truncated, or lists no images.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-            # the images come before the annotations in the official files, which are a thousand times longer
+            # in the official files the images precede the annotations, which are a thousand times longer
             before = text.find(b'"annotations"')
             found = _FILE_NAME.findall(text, 0, before) if before > 0 else []
             found = found or _FILE_NAME.findall(text)
@@ -101,17 +101,17 @@ def listed_quickly(path: Path) -> tuple[str, ...]:
     except (OSError, ValueError) as error:
         raise FolderError(f"Cannot read the annotations {path}: {error}. {_REMEDY}") from error
     if not whole or not found:
-        problem = "it has no end (truncated)" if not whole else "it lists no image"
+        problem = "it is truncated" if not whole else "it lists no images"
         raise FolderError(f"Cannot read the annotations {path}: {problem}. {_REMEDY}")
     return tuple(name.decode() for name in found)
 
 
 def read_annotations(path: Path) -> list[Outlined]:
-    """Read an annotation file and check all of it; takes half a minute and 4 GB of memory for COCO's training set.
+    """Read and fully check an annotation file; COCO's training set takes half a minute and 4 GB of memory.
 
     Raises:
-        FolderError: If the file is missing, corrupt or truncated, has other categories than COCO's 80, an outline of
-            an image or a category that does not exist, or an outline that is none.
+        FolderError: If the file is missing, corrupt or truncated, has categories other than COCO's 80, or has an
+            invalid outline or one of an image or category that it does not list.
     """
     try:
         content = loads(path.read_bytes())
@@ -153,7 +153,7 @@ def _categories(path: Path, categories: list[Any]) -> set[int]:
         found[category["id"]] = category.get("name")
     for identity, name in found.items():
         if COCO_CATEGORIES.get(identity) != name:
-            official = COCO_CATEGORIES.get(identity, "no category at all")
+            official = COCO_CATEGORIES.get(identity, "no category")
             _refuse(
                 path,
                 f"to have COCO's 80 categories, but its category {identity} is {brief(name)} (COCO's: {official!r})",
@@ -171,7 +171,7 @@ def _images(path: Path, images: list[Any]) -> _Sizes:
         if not plain or not all(_is_int(n) and n >= 0 for n in (identity, height, width)) or not height or not width:
             _refuse(path, f"to list images with id, file_name (*.jpg), height and width, but got {brief(image)}")
         if identity in sizes or name in names:
-            _refuse(path, f"to list every image once, but image {identity} ({name}) is there twice")
+            _refuse(path, f"to list every image once, but it lists image {identity} ({name}) twice")
         names.add(name)
         sizes[identity] = (name, height, width)
     if not sizes:
@@ -200,19 +200,19 @@ def _outline(path: Path, place: int, annotation: Any, known: set[int], sizes: _S
 
 
 def _problem(polygons: Any, height: int, width: int) -> str | None:
-    """Return what is wrong with an outline by polygons; pycocotools would crash on some of these.
+    """Return what is wrong with an outline of polygons, some of which would crash pycocotools; None if it is valid.
 
-    Polygons of no area are in the official files and are right: they cover no pixel.
+    Polygons without area are valid: the official files have them. They cover no pixel.
     """
     if not isinstance(polygons, list) or not polygons:
         return "has no outline"
     reach = 2 * max(height, width)
     for polygon in polygons:
-        # of 60 million numbers each check counts
+        # with 60 million numbers, every check costs time
         if not isinstance(polygon, list) or len(polygon) % 2 or not set(map(type, polygon)) <= {int, float}:
             return "has a polygon that is not a list of pairs of numbers"
         if polygon and not (-reach <= min(polygon) and max(polygon) <= reach and math.isfinite(sum(polygon))):
-            return f"has a polygon far outside of its image of {width}x{height} pixels"
+            return f"has a polygon far outside its image of {width}x{height} pixels"
     return None
 
 
@@ -221,7 +221,7 @@ def _problem_of_code(code: Mapping[str, Any], height: int, width: int) -> str | 
     if code.get("size") != [height, width]:
         return f"has run lengths of size {brief(code.get('size'))} in an image of height {height} and width {width}"
     if not isinstance(counts, list) or not all(_is_int(n) and n >= 0 for n in counts):
-        return "has run lengths that are not a list of integers from 0"
+        return "has run lengths that are not a list of non-negative integers"
     if sum(counts) != height * width:
         return f"has run lengths of {sum(counts)} pixels in an image of {height * width} pixels"
     return None

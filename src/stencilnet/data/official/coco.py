@@ -1,6 +1,6 @@
 """MS COCO in its official layout: photos, and 81-class label maps drawn from the instance outlines (Lin et al. 2014).
 
-Under the data root: ``coco/train2017/*.jpg``, ``coco/annotations/instances_train2017.json`` and, made here,
+Under the data root: ``coco/train2017/*.jpg``, ``coco/annotations/instances_train2017.json`` and the derived
 ``coco/labels/train2017/*.png``; the same for ``val2017``, ``train2014`` and ``val2014``.
 """
 
@@ -29,7 +29,7 @@ SPLITS = ("train", "val")
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Where the parts of one split lie.
+    """The paths of one split.
 
     Attributes:
         images: Folder of the photos.
@@ -43,7 +43,7 @@ class Split:
 
 
 def split_of(root: Path, year: str, split: str) -> Split:
-    """Return where the parts of a split lie under the data root."""
+    """Return the paths of a split under the data root."""
     name, coco = f"{split}{year}", root / "coco"
     return Split(
         images=coco / name, labels=coco / "labels" / name, annotations=coco / "annotations" / f"instances_{name}.json"
@@ -54,20 +54,20 @@ def split_of(root: Path, year: str, split: str) -> Split:
 class CocoSource:
     """MS COCO's photos, with or without label maps of 81 classes (`stencilnet.data.official.COCO_CLASSES`).
 
-    An image without annotations is all background; crowds are void. Examples are in the order of their file names.
+    An image without annotations is all background; crowds are void. Examples are sorted by file name.
 
     Raises:
-        ValueError: If a setting is out of range.
+        ValueError: If a setting is invalid.
     """
 
     kind: Literal["coco"] = "coco"
-    """Which kind of source this is."""
+    """Kind of the source."""
     year: Literal["2014", "2017"] = "2017"
-    """Which edition."""
+    """Edition of the data set."""
     split: Literal["train", "val"]
-    """Which part of it."""
+    """Split of the data set."""
     labels: bool = True
-    """Whether label maps are wanted, or the photos alone; the list of photos is made with the label maps."""
+    """Whether to load label maps with the photos. They must exist in any case: the list of photos is made with them."""
 
     def __post_init__(self) -> None:
         if self.year not in YEARS or self.split not in SPLITS:
@@ -77,10 +77,10 @@ class CocoSource:
             )
 
     def open(self, root: Path) -> Examples:
-        """List the images; neither they nor the annotations are read.
+        """List the images, without reading them or the annotations.
 
         Raises:
-            FolderError: If a listed image is absent, or the label maps are not all made from the annotations there.
+            FolderError: If a listed image is missing, or a label map is missing or made from other annotations.
         """
         where = split_of(root, self.year, self.split)
         problems, files = survey(where)
@@ -92,12 +92,12 @@ class CocoSource:
 
 
 def remedy(root: Path, year: str) -> str:
-    """Return what makes a split complete."""
+    """Return the instruction that makes a split complete."""
     return get_again((f"coco{year}",), root)
 
 
 def survey(where: Split) -> tuple[list[str], tuple[str, ...]]:
-    """Return what is absent or incomplete in a split, in words, and the file names of its images if known."""
+    """Return texts on what is absent or incomplete in a split, and the file names of its images if known."""
     problems: list[str] = []
     files: tuple[str, ...] = ()
     if not where.annotations.is_file():
@@ -105,7 +105,7 @@ def survey(where: Split) -> tuple[list[str], tuple[str, ...]]:
     try:
         record = read_record(where.labels)
         if record is None or not record.files:
-            state = "not made yet" if record is None else "made in part only"
+            state = "not made yet" if record is None else "incomplete"
             problems.append(f"the label maps of {where.annotations.name} in {where.labels} are {state}")
             files = listed_quickly(where.annotations) if where.annotations.is_file() else ()
         elif where.annotations.is_file() and not made_from(record, where.annotations):
@@ -140,4 +140,4 @@ def _read_truth(labels: Path, files: tuple[str, ...], index: int) -> Example:
 def _read_labelled(where: Split, again: str, files: tuple[str, ...], index: int) -> Example:
     name = files[index]
     label = where.labels / label_name(name)
-    return read_labelled(name, where.images / name, label, f"Delete the two, for one is not the official one. {again}")
+    return read_labelled(name, where.images / name, label, f"Delete both, since one of them is not official. {again}")

@@ -1,4 +1,4 @@
-"""What the public sets have in common: lists of expected files, whole-or-nothing label maps, and reading them."""
+"""What the public data sets share: checks of expected files, writing of label maps, and reading of examples."""
 
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -23,10 +23,10 @@ from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import dumps, loads
 
 ProgressCallback = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is (0: unknown)."""
+"""Progress callback: called with the name of the work, the amount done, and the total amount (0: unknown)."""
 
 RECORD = "record.json"
-"""Name of the file, in a folder of label maps made here, that says from what they are made, and if all of them are."""
+"""File in a folder of derived label maps that records what they are made from, and whether they are complete."""
 
 _END_OF_PNG = b"IEND\xaeB`\x82"
 _SHOWN = 3
@@ -34,14 +34,15 @@ _SHOWN = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """From what a folder of label maps is made.
+    """What a folder of label maps is made from.
 
     Attributes:
-        source: Name of the annotations they are made from.
-        size: Size of these in bytes.
-        sha256: SHA-256 of these.
-        modified: When they were last modified, in nanoseconds; 0 if not one file. Spares hashing where it fits.
-        files: Names of the pictures, in order; empty as long as not every label map is there.
+        source: Name of the annotations.
+        size: Size of the annotations in bytes.
+        sha256: SHA-256 of the annotations.
+        modified: Modification time of the annotations in nanoseconds, which saves hashing if it is unchanged; 0, the
+            default, if they are not one file.
+        files: Names of the pictures, in order; empty until every label map exists.
     """
 
     source: str
@@ -51,12 +52,12 @@ class Record:
     files: tuple[str, ...] = ()
 
     def same_source(self, other: "Record") -> bool:
-        """Tell whether both are made from the same annotations."""
+        """Return whether both are made from the same annotations."""
         return (self.size, self.sha256) == (other.size, other.sha256)
 
 
 def read_record(folder: Path) -> Record | None:
-    """Return the record of a folder of label maps; None if there is none.
+    """Return the record of a folder of label maps; None if it has none.
 
     Raises:
         FolderError: If it cannot be read.
@@ -68,24 +69,24 @@ def read_record(folder: Path) -> Record | None:
         return None
     except (OSError, ValueError) as error:
         raise FolderError(
-            f"Cannot read {path}, which says from what the label maps beside it are made: {brief(error)}. Remove the "
-            f"folder {folder} and make them anew."
+            f"Cannot read {path}, the record of what the label maps next to it are made from: {brief(error)}. Remove "
+            f"the folder {folder} and make them again."
         ) from error
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Put a record in place, after everything written before it has reached the disk."""
+    """Write a record, after everything written before has reached the disk."""
     os.sync()
     write_data(folder / RECORD, dumps(asdict(record), indent=0).encode())
 
 
 def begin(folder: Path, source: Record) -> set[str]:
-    """Make a folder ready for label maps of a source, and return the names of those that are there already.
+    """Prepare a folder for label maps of a source, and return the names of those that already exist.
 
-    Label maps that were made here from other annotations are removed.
+    Label maps that stencilnet made from other annotations are removed.
 
     Raises:
-        FolderError: If the folder holds label maps that were not made here, or cannot be written.
+        FolderError: If the folder has label maps that stencilnet did not make, or cannot be written.
     """
     with _told(folder):
         return _begin(folder, source)
@@ -96,7 +97,7 @@ def _begin(folder: Path, source: Record) -> set[str]:
     present = sorted(path for path in folder.glob("*.png") if not path.name.startswith(NEW))  # what a crash left
     if record is None and present:
         raise FolderError(
-            f"Expected {folder} to hold only label maps that stencilnet made, but got {len(present)} PNG files of "
+            f"Expected {folder} to hold only label maps made by stencilnet, but got {len(present)} PNG files of "
             f"another origin ({shown([p.name for p in present])}). Move them to another folder and try again."
         )
     if record is None or not record.same_source(source):
@@ -109,7 +110,7 @@ def _begin(folder: Path, source: Record) -> set[str]:
 
 
 def _is_whole(path: Path) -> bool:
-    """Tell whether a PNG has its end; after a power failure a file can be shorter than what was written."""
+    """Return whether a PNG is complete to its end; after a power failure a written file can be truncated."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -118,7 +119,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def write_label(path: Path, label: npt.NDArray[np.uint8]) -> None:
-    """Write class indices ``(H, W)`` as a PNG with VOC's colours, whole or not at all.
+    """Write class indices ``(H, W)`` as a PNG with VOC's colours, atomically.
 
     Raises:
         FolderError: If it cannot be written.
@@ -141,7 +142,7 @@ def label_png(label: npt.NDArray[np.uint8]) -> bytes:
 
 
 def write_data(path: Path, data: bytes) -> None:
-    """Write a file of a data set whole; not forced to the disk at once, which would take longer than making it.
+    """Write a file of a data set atomically, without forcing it to the disk, which would dominate the time.
 
     Raises:
         FolderError: If it cannot be written.
@@ -152,18 +153,18 @@ def write_data(path: Path, data: bytes) -> None:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Turn the system's refusals into errors with a remedy."""
+    """Convert errors of the operating system to errors with a remedy."""
     try:
         yield
     except OSError as error:
         raise FolderError(
-            f"Cannot write {path}: {error.strerror or error}. Check the folder's permissions and the room on its "
-            "disk, then run the same command again: it goes on where it stopped."
+            f"Cannot write {path}: {error.strerror or error}. Check the folder's permissions and the free space on its "
+            "disk, then run the same command again to resume."
         ) from error
 
 
 def names_in(folder: Path) -> set[str]:
-    """Return the names of all that is in a folder; nothing if it is missing. No file is looked into."""
+    """Return the names of all entries of a folder, without opening any; empty if the folder is missing."""
     try:
         with os.scandir(folder) as entries:
             return {entry.name for entry in entries}
@@ -172,12 +173,12 @@ def names_in(folder: Path) -> set[str]:
 
 
 def absent(folder: Path, expected: Collection[str], where: str) -> str | None:
-    """Return in words which of the expected files a folder lacks; None if all are there.
+    """Return a text that says which expected files a folder lacks; None if it has all of them.
 
     Args:
         folder: The folder.
-        expected: Names of files.
-        where: What lists them.
+        expected: Names of the expected files.
+        where: A clause that says where they are listed, such as ``train.txt lists``.
     """
     if not folder.is_dir():
         return f"there is no folder {folder}"
@@ -186,23 +187,23 @@ def absent(folder: Path, expected: Collection[str], where: str) -> str | None:
 
 
 def complain(problems: Iterable[str | None], remedy: str) -> None:
-    """Raise one error that names every problem.
+    """Raise one error that names every problem; None is not a problem.
 
     Raises:
-        FolderError: If there is one.
+        FolderError: If there is a problem.
     """
     found = [problem for problem in problems if problem is not None]
     if found:
-        raise FolderError(f"Expected a whole data set, but {'; '.join(found)}. {remedy}")
+        raise FolderError(f"Expected a complete data set, but {'; '.join(found)}. {remedy}")
 
 
 def read_photo(name: str, path: Path) -> Example:
-    """Read an image without labels, as it lies in the file."""
+    """Read an image without labels, ignoring its EXIF orientation."""
     return Example(name=name, image=to_tensor(read_stored(path)))
 
 
 def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) -> Example:
-    """Read an image and its label map: annotations count stored pixels, whatever EXIF says is upright.
+    """Read an image, ignoring its EXIF orientation as the annotations do, and its label map.
 
     Raises:
         FolderError: If their sizes differ.
@@ -218,7 +219,7 @@ def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) ->
 
 
 def read_truth(name: str, label_path: Path) -> Example:
-    """Read an image's label map without the image, which is empty.
+    """Read an image's label map only; the example's image is empty.
 
     Raises:
         stencilnet.tasks.images.ImageError: If it cannot be read.
@@ -227,25 +228,25 @@ def read_truth(name: str, label_path: Path) -> Example:
 
 
 def replica_file(name: str, root: Path) -> Path:
-    """Return the file that says that a data set under the root is a tiny replica."""
+    """Return the file that marks a data set under the root as a tiny replica."""
     return root / f"replica-{name}.json"
 
 
 def is_replica(name: str, root: Path) -> bool:
-    """Tell whether a data set under the root is a tiny replica."""
+    """Return whether a data set under the root is a tiny replica."""
     return replica_file(name, root).is_file()
 
 
 def has_replicas(root: Path) -> bool:
-    """Tell whether any data set under the root is a tiny replica."""
+    """Return whether any data set under the root is a tiny replica."""
     return any(root.glob(replica_file("*", root).name))
 
 
 def get_again(names: tuple[str, ...], root: Path) -> str:
-    """Return what makes data sets complete: fetching goes on where it stopped, and a replica is drawn anew."""
+    """Return the instruction that makes data sets complete: resume fetching, or make a replica again."""
     if drawn := [name for name in names if is_replica(name, root)]:
         commands = " and ".join(f"`stencil data make {name} --root {root}`" for name in drawn)
-        return f"It is a drawn replica: delete it and run {commands}."
+        return f"It is a tiny replica: delete it and run {commands}."
     commands = " and ".join(f"`stencil data fetch {name} --root {root}`" for name in names)
-    goes_on = "it goes on where it stopped" if len(names) == 1 else "they go on where they stopped"
+    goes_on = "it resumes where it stopped" if len(names) == 1 else "they resume where they stopped"
     return f"Run {commands}: {goes_on}."

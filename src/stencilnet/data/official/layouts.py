@@ -1,4 +1,4 @@
-"""Each public data set as it should lie under the data root: what is absent, and how to derive what is made of it."""
+"""The layout of each public data set under the data root: what is missing, and how derived files are made."""
 
 import os
 from collections.abc import Callable
@@ -25,14 +25,14 @@ _WORKERS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SetLayout:
-    """How a data set lies under the data root.
+    """Layout of a data set under the data root.
 
     Attributes:
         name: Name of the set.
-        missing: From the root to what is absent or incomplete, in words, one a line; nothing if it is ready to use.
-            Only names of files are compared, so it is quick.
-        prepare: Derives what is made of the set (label maps, train_aug); done once, goes on where it stopped, and does
-            nothing where nothing is derived.
+        missing: Returns what is absent or incomplete under a root, one text per item; empty if the set is ready to use.
+            It is fast, since it only compares file names.
+        prepare: Makes the derived files (label maps, train_aug), if the set has any. It is resumable, and does nothing
+            if they are complete.
     """
 
     name: str
@@ -55,7 +55,7 @@ def _coco_prepare(year: str, root: Path, progress: ProgressCallback) -> None:
 
 def _voc_missing(root: Path) -> tuple[str, ...]:
     lines = [line for split in ("train", "val") for line in voc.survey(root, split)[0]]
-    # its images are those of the two
+    # trainval has the images of train and val
     both = voc.list_file(root, "trainval")
     return (*lines, *([] if both.is_file() else [f"there is no file {both}"]))
 
@@ -67,12 +67,12 @@ def _sbd_missing(root: Path) -> tuple[str, ...]:
             built = is_built(root)
         except FolderError as error:
             return (str(error),)
-        problems += [] if built else ["train_aug of VOC 2012 and SBD is not made yet, or is not of the lists there"]
+        problems += [] if built else ["train_aug of VOC 2012 and SBD is not made yet, or is from other lists"]
     return tuple(problems)
 
 
 def _prepare_train_aug(root: Path, progress: ProgressCallback) -> None:
-    """Join VOC 2012 and SBD once both are there; whichever came last does it."""
+    """Join VOC 2012 and SBD if both are complete; the set that is fetched last does it."""
     if not _voc_missing(root) and not sbd_problems(root):
         build_train_aug(root, progress)
 
@@ -93,14 +93,14 @@ def _handbags_missing(root: Path) -> tuple[str, ...]:
 
 
 def _replica_counts(root: Path) -> dict[str, int]:
-    """Return how many images each folder of a replica of edges2handbags has."""
+    """Return the number of images in each folder of a replica of edges2handbags."""
     path = replica_file("edges2handbags", root)
     try:
         told = loads(path.read_bytes())
         return {split: int(told[split]) for split in HANDBAGS}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FolderError(
-            f"Cannot read {path}, which says that edges2handbags beside it is a tiny replica: {brief(error)}. "
+            f"Cannot read {path}, which marks edges2handbags next to it as a tiny replica: {brief(error)}. "
             f"Delete it and {root / 'edges2handbags'}, and run `stencil data make edges2handbags --root {root}`."
         ) from error
 

@@ -1,7 +1,7 @@
-"""From COCO's outlines to label maps: one index PNG an image, made once.
+"""Rasterising COCO's outlines to label maps: one PNG of class indices per image, made once.
 
 Crowd regions become void (255). Where objects overlap, the smaller one is in front (COCO's instances have no depth
-order); of two equally large ones, the one with the larger annotation id.
+order); of two equally large objects, the one with the larger annotation id.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,21 +28,21 @@ _REPORT = 50
 
 
 def rasterize(annotations: Path, folder: Path, progress: ProgressCallback, workers: int = 1) -> int:
-    """Make the label map of every image that an annotation file lists; what is done already is not done again.
+    """Make the label map of every image in an annotation file; resumes an interrupted call.
 
-    Every PNG is whole or absent, and the folder's record says that they are complete once the last one is there.
+    Files are written atomically, and the folder's record marks the label maps as complete after the last one.
 
     Args:
         annotations: COCO's instances JSON.
-        folder: Where to put the label maps, ``NAME.png`` for ``NAME.jpg``.
-        progress: Told after every few images.
-        workers: Processes that draw; 1 for this one.
+        folder: Folder of the label maps, ``NAME.png`` for ``NAME.jpg``.
+        progress: Called after every few images.
+        workers: Number of worker processes; 1, the default, works in this process.
 
     Returns:
         The number of images.
 
     Raises:
-        FolderError: If the annotations are not as they should be, a file cannot be written, or a process is killed.
+        FolderError: If the annotations are invalid, a file cannot be written, or a process is killed.
         ValueError: If pycocotools is missing.
     """
     _pycocotools()
@@ -78,7 +78,7 @@ def paint(image: Outlined) -> npt.NDArray[np.uint8]:
     merged = [(outline, _merged(codes, outline, image.height, image.width)) for outline in image.outlines]
     order = sorted(merged, key=lambda pair: (not pair[0].crowd, -int(codes.area(pair[1])), pair[0].identity))
     with catch_warnings():
-        # pycocotools' arrays do not know NumPy 2's copy keyword
+        # pycocotools' arrays do not support NumPy 2's copy keyword
         filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         for outline, code in order:
             label[codes.decode(code).view(bool)] = VOID if outline.crowd else COCO_INDEX[outline.category]
@@ -86,10 +86,10 @@ def paint(image: Outlined) -> npt.NDArray[np.uint8]:
 
 
 def _merged(codes: Any, outline: Outline, height: int, width: int) -> Any:
-    """Return pycocotools' code of the pixels that an outline covers."""
+    """Return pycocotools' run-length encoding of the pixels that an outline covers."""
     if not isinstance(outline.shape, Sequence):
         return codes.frPyObjects(dict(outline.shape), height, width)
-    # pycocotools takes four numbers for a box
+    # pycocotools would read four numbers as a box
     polygons = [polygon for polygon in outline.shape if len(polygon) >= 6]
     if not polygons:
         return codes.encode(np.zeros((height, width), np.uint8, order="F"))
@@ -105,14 +105,14 @@ def _all(images: Sequence[Outlined], make: Callable[[Outlined], int], workers: i
     if workers <= 1 or len(images) <= _CHUNK:
         yield from map(make, images)
         return
-    # not forked: the caller may have threads
+    # not fork: the caller may have threads
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         try:
             yield from pool.map(make, images, chunksize=_CHUNK)
         except BrokenProcessPool as error:
             raise FolderError(
-                f"A process that draws label maps was killed: expected memory for {workers} of them. Close other "
-                "programs and run the same command again: it goes on where it stopped."
+                f"A process that draws label maps was killed, probably for lack of memory ({workers} are running). "
+                "Close other programs and run the same command again to resume."
             ) from error
 
 
@@ -121,6 +121,6 @@ def _pycocotools() -> Any:
         import pycocotools.mask
     except ImportError as error:
         raise ValueError(
-            "COCO's label maps are drawn by pycocotools, which is not installed. Run: pip install 'stencilnet[data]'"
+            "Drawing COCO's label maps needs pycocotools, which is not installed. Run: pip install 'stencilnet[data]'"
         ) from error
     return pycocotools.mask

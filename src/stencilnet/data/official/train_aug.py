@@ -1,8 +1,8 @@
 """train_aug: VOC 2012's training set joined with SBD's annotations of VOC 2011 (Hariharan et al. 2011).
 
-The set is VOC 2012 train and all of SBD (its train and val), less VOC 2012 val: 10,582 images. Where VOC itself has a
-label map (its 1,464 of train, with void borders) that one is taken, else SBD's, which has no void. The photos are VOC
-2012's own, among which all of SBD's are.
+The set is VOC 2012 train and all of SBD (its train and val), without VOC 2012 val: 10,582 images. Label maps are VOC's
+own for its 1,464 images of train (with void borders), and SBD's, which have no void, for the others. The photos are VOC
+2012's, which include all of SBD's.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ from stencilnet.tasks.task import VOID
 OFFICIAL_LISTS = {"VOC train": 1464, "VOC val": 1449, "SBD train": 8498, "SBD val": 2857}
 """Number of images in each of the official lists."""
 OFFICIAL_COUNT = 10582
-"""Number of images of train_aug where the lists are the official ones."""
+"""Number of images of train_aug with the official lists."""
 
 _REPORT = 50
 _logger = logging.getLogger(__name__)
@@ -44,10 +44,10 @@ def sbd_folder(root: Path) -> Path:
 
 
 def train_aug_names(root: Path) -> tuple[str, ...]:
-    """Return the names of train_aug's images, sorted; a warning is logged if official lists do not give 10,582.
+    """Return the sorted names of train_aug's images; log a warning if lists of official length do not give 10,582.
 
     Raises:
-        FolderError: If a list is missing or none.
+        FolderError: If a list is missing or invalid.
     """
     lists = {
         **{f"VOC {split}": read_names(list_file(root, split)) for split in ("train", "val")},
@@ -58,20 +58,20 @@ def train_aug_names(root: Path) -> tuple[str, ...]:
     if official and len(joined) != OFFICIAL_COUNT:
         _logger.warning(
             "The lists of VOC 2012 and SBD under %s are as long as the official ones, but train_aug has %d images "
-            "instead of %d: are they of one release?",
+            "instead of %d. Check that they are from the same release.",
             *(root, len(joined), OFFICIAL_COUNT),
         )
     return tuple(sorted(joined))
 
 
 def build_train_aug(root: Path, progress: ProgressCallback) -> int:
-    """Make ``SegmentationClassAug/*.png`` and, last of all, ``ImageSets/Segmentation/train_aug.txt``.
+    """Make ``SegmentationClassAug/*.png`` and, last, ``ImageSets/Segmentation/train_aug.txt``.
 
-    What is done already is not done again; every file is whole or absent.
+    It resumes an interrupted call; files are written atomically.
 
     Args:
         root: The data root, with VOC 2012 and SBD under it.
-        progress: Told after every few images.
+        progress: Called after every few images.
 
     Returns:
         The number of images.
@@ -91,7 +91,7 @@ def build_train_aug(root: Path, progress: ProgressCallback) -> int:
         return len(names)
     list_file(root, "train_aug").unlink(missing_ok=True)
     folder, text = labels_folder(root, "train_aug"), "".join(f"{name}\n" for name in names).encode()
-    # which label maps are VOC's own is part of what they are made from
+    # the record depends on which label maps are VOC's own
     source = text + "".join(own).encode()
     record = Record(source="VOC 2012 and SBD", size=len(source), sha256=hashlib.sha256(source).hexdigest())
     done = begin(folder, record)
@@ -107,17 +107,17 @@ def build_train_aug(root: Path, progress: ProgressCallback) -> int:
 
 
 def is_built(root: Path) -> bool:
-    """Tell whether train_aug is there, whole, and of the lists that are there now.
+    """Return whether train_aug is complete and made from the current lists.
 
     Raises:
-        FolderError: If a list is missing or none.
+        FolderError: If a list is missing or invalid.
     """
     problems, names = survey(root, "train_aug")
     return not problems and sorted(names) == sorted(train_aug_names(root))
 
 
 def sbd_problems(root: Path) -> list[str]:
-    """Return what SBD lacks, in words."""
+    """Return texts on what SBD lacks."""
     problems: list[str | None] = []
     for split in ("train", "val"):
         path = sbd_folder(root) / f"{split}.txt"
@@ -149,7 +149,7 @@ def read_mat(path: Path) -> npt.NDArray[np.uint8]:
         Class indices ``(H, W)``.
 
     Raises:
-        FolderError: If the file is damaged or holds something else.
+        FolderError: If the file is damaged or is not a label map.
         ValueError: If SciPy is missing.
     """
     loadmat = _loadmat()
@@ -157,7 +157,7 @@ def read_mat(path: Path) -> npt.NDArray[np.uint8]:
         label = np.asarray(loadmat(path)["GTcls"]["Segmentation"][0, 0])
     except Exception as error:  # SciPy raises almost anything on damaged bytes
         raise FolderError(
-            f"Cannot read {path}: it is damaged or no label map of SBD ({error!r}). Unpack or download SBD again."
+            f"Cannot read {path}: it is damaged or not a label map of SBD ({error!r}). Unpack or download SBD again."
         ) from error
     if label.ndim != 2 or label.dtype != np.uint8 or not np.isin(label, [*range(len(VOC_CLASSES)), VOID]).all():
         raise FolderError(
@@ -172,7 +172,7 @@ def _loadmat() -> Any:
         from scipy.io import loadmat
     except ImportError as error:
         raise ValueError(
-            "SBD's label maps are MATLAB files, which SciPy reads, but it is not installed. Run: pip install "
+            "Reading SBD's label maps (MATLAB files) needs SciPy, which is not installed. Run: pip install "
             "'stencilnet[data]'"
         ) from error
     return loadmat

@@ -23,23 +23,23 @@ class VocSource:
     """VOC 2012's photos with label maps of 21 classes (`stencilnet.data.official.VOC_CLASSES`).
 
     Raises:
-        ValueError: If there is no such split.
+        ValueError: If the split does not exist.
     """
 
     kind: Literal["voc"] = "voc"
-    """Which kind of source this is."""
+    """Kind of the source."""
     split: Literal["train", "val", "trainval", "train_aug"]
-    """Which part: the official ones, or VOC's train with SBD, less VOC's val (10,582 images)."""
+    """An official split, or ``train_aug``: VOC's train and SBD without VOC's val (10,582 images)."""
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"Expected `split` to be one of {', '.join(SPLITS)}, but got {self.split!r}.")
 
     def open(self, root: Path) -> Examples:
-        """List the images; neither they nor their labels are read.
+        """List the images, without reading them or their labels.
 
         Raises:
-            FolderError: If a listed image or label map is absent, or train_aug is not made or holds images of val.
+            FolderError: If a listed image or label map is missing, or train_aug is not made or has images of val.
         """
         problems, names = survey(root, self.split)
         complain(problems, remedy(root, self.split))
@@ -54,7 +54,7 @@ def voc_folder(root: Path) -> Path:
 
 
 def list_file(root: Path, split: str) -> Path:
-    """Return the file that names the images of a split."""
+    """Return the file that lists the images of a split."""
     return voc_folder(root) / "ImageSets" / "Segmentation" / f"{split}.txt"
 
 
@@ -64,10 +64,10 @@ def labels_folder(root: Path, split: str) -> Path:
 
 
 def read_names(path: Path) -> tuple[str, ...]:
-    """Return the names that a list of images holds, one a line, without suffixes.
+    """Return the names in a list of images, which has one per line, without suffixes.
 
     Raises:
-        FolderError: If there is no such list, or it is empty or none.
+        FolderError: If the list is missing, empty or invalid.
     """
     try:
         names = tuple(line.strip() for line in path.read_text("ascii").splitlines() if line.strip())
@@ -76,18 +76,18 @@ def read_names(path: Path) -> tuple[str, ...]:
         raise FolderError(f"cannot read the list of images {path}: {problem}") from error
     strange = [name for name in names if not name.replace("_", "").isalnum()]
     if not names or strange or len(set(names)) < len(names):
-        problem = f"a strange name {brief(strange[0])}" if strange else "a name twice" if names else "an empty file"
+        problem = f"an invalid name {brief(strange[0])}" if strange else "a name twice" if names else "an empty file"
         raise FolderError(f"expected {path} to hold the name of an image in each line, but got {problem}")
     return names
 
 
 def remedy(root: Path, split: str) -> str:
-    """Return what makes a split complete."""
+    """Return the instruction that makes a split complete."""
     return get_again(("voc2012", "sbd") if split == "train_aug" else ("voc2012",), root)
 
 
 def survey(root: Path, split: str) -> tuple[list[str], tuple[str, ...]]:
-    """Return what is absent or incomplete in a split, in words, and the names of its images if known."""
+    """Return texts on what is absent or incomplete in a split, and the names of its images if known."""
     listed = list_file(root, split)
     if split == "train_aug" and not listed.is_file():
         return [f"train_aug is not made yet: there is no file {listed}"], ()
@@ -100,7 +100,7 @@ def survey(root: Path, split: str) -> tuple[list[str], tuple[str, ...]]:
     found = [
         absent(voc_folder(root) / "JPEGImages", [f"{name}.jpg" for name in names], f"{listed.name} lists"),
         absent(labels_folder(root, split), [f"{name}.png" for name in names], f"{listed.name} lists"),
-        f"{listed} names {len(leaked)} images of val ({shown(leaked)}): remove it to have it made anew"
+        f"{listed} names {len(leaked)} images of val ({shown(leaked)}): remove it, so that it is made again"
         if leaked
         else None,
     ]
@@ -122,5 +122,5 @@ def _truth(root: Path, split: str, names: tuple[str, ...], index: int) -> Exampl
 
 def _read(root: Path, split: str, names: tuple[str, ...], index: int) -> Example:
     photo, label = _files(root, split, names[index])
-    again = f"Delete the two, for one is not the official one. {remedy(root, split)}"
+    again = f"Delete both, since one of them is not official. {remedy(root, split)}"
     return read_labelled(names[index], photo, label, again)

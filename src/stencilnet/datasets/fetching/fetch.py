@@ -1,4 +1,4 @@
-"""A data set from its servers into its official layout: fetch what is missing, unpack it, derive what we make of it."""
+"""Fetching a data set into its official layout: download what is missing, unpack it, and make the derived files."""
 
 import shutil
 from collections.abc import Iterator
@@ -19,19 +19,19 @@ from stencilnet.datasets.fetching.problems import FetchError, full_disk_named, h
 from stencilnet.datasets.fetching.unpack import lack, put_in_place, unpacked, unpacking
 
 DOWNLOADS = "downloads"
-"""Folder under the data root where archives lie until they are unpacked."""
+"""Folder under the data root that holds archives until they are unpacked."""
 
 _SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """Whether a data set is there.
+    """State of a data set under a root.
 
     Attributes:
         state: ``present`` (ready to use), ``incomplete`` or ``absent``.
-        missing: What is missing, in words; empty if present.
-        note: Something to know of a set that is present; else empty.
+        missing: Texts on what is missing; empty if present.
+        note: A remark on a set that is present, or on a replica; else empty.
     """
 
     state: Literal["present", "incomplete", "absent"]
@@ -40,11 +40,11 @@ class State:
 
 
 def look(entry: AnyDataSet, layout: SetLayout | None, root: Path) -> State:
-    """Return whether a data set is there, complete and ready to use.
+    """Return whether a data set is present, complete and ready to use.
 
     Args:
-        entry: The set in the catalogue.
-        layout: Its official layout; None for a set that one lays out oneself.
+        entry: The set's entry in the catalogue.
+        layout: Its official layout; None for a set that is laid out by hand.
         root: The data root.
     """
     if isinstance(entry, HandSet):
@@ -61,19 +61,19 @@ def look(entry: AnyDataSet, layout: SetLayout | None, root: Path) -> State:
 
 
 def refuse_mixing(name: str, found: State, root: Path) -> None:
-    """Raise an error if another set, or a replica, lies where a set would.
+    """Check that no other set, such as a replica, lies where a set would go.
 
     Raises:
-        FetchError: If so.
+        FetchError: If one does.
     """
     if not found.note:
         return
-    broken = found.state != "present"  # only a replica has a note then
-    again = f" To have the replica whole again, delete it and run `stencil data make {name} --root {root}`."
+    broken = found.state != "present"  # an incomplete set has a note only if it is a replica
+    again = f" To repair the replica, delete it and run `stencil data make {name} --root {root}`."
     raise FetchError(
         f"Expected {root} to hold no other set in the layout of {name}, but it has one: {found.note}"
-        f"{f', not whole ({found.missing[0]})' if broken else ''}. Name another --root, or delete that set first: the "
-        f"two must not be mixed.{again if broken else ''}"
+        f"{f', incomplete ({found.missing[0]})' if broken else ''}. Choose another --root, or delete that set first: "
+        f"the two must not be mixed.{again if broken else ''}"
     )
 
 
@@ -99,26 +99,26 @@ def fetch(
     keep_archives: bool = False,
     pauses: tuple[float, ...] = PAUSES,
 ) -> bool:
-    """Bring a data set into its official layout; what is there already is not fetched again.
+    """Fetch a data set into its official layout; existing parts are not fetched again.
 
-    Archives are put under ``downloads/`` and deleted once they are unpacked. One that lies there already is used.
+    Archives are downloaded to ``downloads/`` and deleted after unpacking. An archive that is already there is used.
 
     Args:
-        entry: The set in the catalogue.
+        entry: The set's entry in the catalogue.
         layout: Its official layout.
-        root: The data root; made if it is not there.
-        transfer: Told the bytes that are downloaded, checked and unpacked.
-        work: Told the items that are derived.
-        mirror: Base address of a server that has the files by their names; None: the publisher's.
-        keep_archives: Leave the archives in ``downloads/``.
+        root: The data root; created if missing.
+        transfer: Called with the number of bytes downloaded, checked and unpacked.
+        work: Called with the number of derived items made.
+        mirror: Base address of a server that has the files under their names; None, the default, is the publisher's.
+        keep_archives: Whether to keep the archives in ``downloads/``. Default False.
         pauses: Seconds to wait before each new attempt to download.
 
     Returns:
-        False if everything was there already.
+        False if the set was already complete.
 
     Raises:
-        FetchError: If a file cannot be downloaded or unpacked, the disk is too small, or something is still missing in
-            the end. What is done is kept; the same call goes on from there.
+        FetchError: If a file cannot be downloaded or unpacked, the disk is too small, or something is still missing at
+            the end. Finished work is kept; the same call resumes it.
     """
     found = look(entry, layout, root)
     refuse_mixing(entry.name, found, root)
@@ -136,7 +136,7 @@ def fetch(
             put_in_place(archive, file, root, transfer, ours=ours)
             if not keep_archives:
                 archive.unlink(missing_ok=True)
-        with full_disk_named(root, "What is derived is kept."):
+        with full_disk_named(root, "Derived files are kept."):
             layout.prepare(root, work)
     _check_complete(entry, layout, root)
     return True
@@ -145,12 +145,12 @@ def fetch(
 def _missing(layout: SetLayout, root: Path) -> tuple[str, ...]:
     try:
         return layout.missing(root)
-    except FolderError as error:  # a list of what is there cannot be read, and says so
+    except FolderError as error:  # a list of images cannot be read, and the error says so
         return (str(error),)
 
 
 def _there(file: RemoteFile, root: Path) -> bool:
-    """Return whether a file's content is in place, by our unpacking or the user's own."""
+    """Return whether a file's content is in place, unpacked by us or by the user."""
     if unpacked(file, root):
         return True
     return not unpacking(file, root).exists() and not any(lack(root / held.path, held) for held in file.holds)
@@ -163,12 +163,12 @@ def _any_there(holds: tuple[Holding, ...], root: Path) -> bool:
 def _unfinished(file: RemoteFile, root: Path) -> str:
     part = root / DOWNLOADS / f"{file.name}.part"
     if part.exists():
-        return f"{file.name} is fetched in part ({human_bytes(part.stat().st_size)} of {human_bytes(file.expected)})"
-    return f"{file.name} is unpacked in part" if unpacking(file, root).exists() else ""
+        return f"{file.name} is partly fetched ({human_bytes(part.stat().st_size)} of {human_bytes(file.expected)})"
+    return f"{file.name} is partly unpacked" if unpacking(file, root).exists() else ""
 
 
 def _check_room(entry: DataSet, todo: list[RemoteFile], root: Path, *, keep_archives: bool) -> None:
-    """Raise an error if the disk cannot take what is to come: each archive beside its content, one after the other."""
+    """Raise an error if the disk has too little free space for the archives and their content, one after the other."""
     filled = peak = 0
     for file in todo:
         have = sum(_size(root / DOWNLOADS / name) for name in (file.name, f"{file.name}.part"))
@@ -182,7 +182,7 @@ def _check_room(entry: DataSet, todo: list[RemoteFile], root: Path, *, keep_arch
     if peak > free:
         raise FetchError(
             f"Expected {human_bytes(peak)} of free space for {entry.name} in {root}, archives and content together, "
-            f"but the disk has {human_bytes(free)}. Make room, or name a --root on a larger disk."
+            f"but the disk has {human_bytes(free)}. Free disk space, or choose a --root on a larger disk."
         )
 
 
@@ -195,22 +195,22 @@ def _check_complete(entry: DataSet, layout: SetLayout, root: Path) -> None:
     if missing:
         shown = "; ".join(missing[:_SHOWN]) + (f"; and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
         raise FetchError(
-            f"Expected {entry.name} in {root} to be complete now that all of its files are unpacked, but: {shown}. "
-            "Move away what is in the way and give the same command again."
+            f"Expected {entry.name} in {root} to be complete after unpacking all of its files, but: {shown}. "
+            "Move away the files in the way and run the same command again."
         )
 
 
 @contextmanager
 def _alone(downloads: Path) -> Iterator[None]:
-    """Keep a second process from fetching into the same root at the same time."""
+    """Prevent a second process from fetching into the same root at the same time."""
     downloads.mkdir(parents=True, exist_ok=True)
     lock = FileLock(downloads / ".lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise FetchError(
-            f"Expected to be the only one to fetch into {downloads.parent}, but another process is at it (it holds "
-            f"{downloads / '.lock'}). Wait until it has ended, and give the same command again."
+            f"Expected to be the only process fetching into {downloads.parent}, but another one holds "
+            f"{downloads / '.lock'}. Wait until it has ended, and run the same command again."
         ) from error
     try:
         yield

@@ -1,4 +1,4 @@
-"""The catalogue and the official layouts brought together by name: what is under a root, and what to do about it."""
+"""Data sets by name, from catalogue and layouts: listing what is under a root, fetching, and making replicas."""
 
 import textwrap
 from dataclasses import dataclass
@@ -16,20 +16,20 @@ _SHOWN = 4
 
 @dataclass(frozen=True, kw_only=True)
 class SetStatus:
-    """What `stencil data list` shows of a data set.
+    """What `stencil data list` shows for a data set.
 
     Attributes:
-        name: Its name on the command line.
-        title: Its name in the literature.
-        purpose: Which tasks use it.
-        licence: Under what terms.
-        bytes: Size of what is downloaded; None: not fetched by us.
-        exact: Whether that size is published, or an estimate.
-        checked: How many of its files have a published checksum, and how many files it has.
-        by_hand: What to do where it is not fetched; else empty.
+        name: Name on the command line.
+        title: Name in the literature.
+        purpose: Tasks that use it.
+        licence: Terms of use.
+        bytes: Size of the download; None if it cannot be fetched.
+        exact: Whether that size is published rather than estimated.
+        checked: Number of its files with a published checksum, and number of its files.
+        by_hand: How to get it if it cannot be fetched; else empty.
         state: ``present``, ``incomplete`` or ``absent``.
         missing: What is missing under the root.
-        note: Something to know of a set that is present.
+        note: A remark on a set that is present; else empty.
     """
 
     name: str
@@ -46,12 +46,12 @@ class SetStatus:
 
 
 def survey(root: Path) -> tuple[SetStatus, ...]:
-    """Return every data set of the catalogue, and whether it is under a root."""
+    """Return the status of every data set of the catalogue under a root."""
     return tuple(_row(entry, root) for entry in CATALOG.values())
 
 
 def as_text(rows: tuple[SetStatus, ...], root: Path) -> str:
-    """Return the rows as a text for people."""
+    """Return the rows as human-readable text."""
     return "\n".join([f"Data sets under {root.resolve()}:", *(line for row in rows for line in _lines(row))])
 
 
@@ -67,10 +67,10 @@ def fetch_named(
     """Fetch a data set of the catalogue; see `stencilnet.datasets.fetching.fetch.fetch`.
 
     Returns:
-        False if everything was there already.
+        False if the set was already complete.
 
     Raises:
-        FetchError: As there, and for a set that one has to get oneself and that is not there.
+        FetchError: As in `fetch`, and if the set has to be obtained by hand and is not present.
     """
     entry = CATALOG[name]
     if isinstance(entry, HandSet):
@@ -78,26 +78,26 @@ def fetch_named(
         refuse_mixing(name, found, root)
         if found.state == "present":
             return False
-        raise FetchError(f"{name} is not fetched. {entry.by_hand} All of this goes under {root}.")
+        raise FetchError(f"{name} cannot be fetched. {entry.by_hand} All of this goes under {root}.")
     return fetch(entry, LAYOUTS[name], root, transfer=transfer, work=work, mirror=mirror, keep_archives=keep_archives)
 
 
 def make_named(name: str, root: Path) -> bool:
-    """Make a replica of a data set where there is none of it; see `stencilnet.datasets.replicas.make_replica`.
+    """Make a replica of a data set if the set is absent; see `stencilnet.datasets.replicas.make_replica`.
 
     Returns:
-        False if the set, or a replica of it, is there already.
+        False if the set, or a replica of it, is already present.
 
     Raises:
-        FetchError: If a part of the set is there.
+        FetchError: If a part of the set is present.
     """
-    from stencilnet.datasets.replicas import make_replica  # draws scenes: nothing that listing and fetching should load
+    from stencilnet.datasets.replicas import make_replica  # imports the scenes, which listing and fetching do not need
 
     layout = LAYOUTS.get(name)
     found = look(CATALOG[name], layout, root)
     if found.state == "incomplete" and not found.note:
         raise FetchError(
-            f"Expected nothing of {name} in {root} yet, but a part of it is there ({found.missing[0]}). Name another "
+            f"Expected nothing of {name} in {root}, but it has a part of the set ({found.missing[0]}). Choose another "
             "--root, or delete that part first: a replica must not be mixed with the real set."
         )
     if found.state == "present":
@@ -109,7 +109,7 @@ def make_named(name: str, root: Path) -> bool:
 
 
 def _nobody(_what: str, _done: int, _total: int) -> None:
-    """Nobody is told: a replica is done in a moment."""
+    """Report nothing: a replica is made in a moment."""
 
 
 def _row(entry: AnyDataSet, root: Path) -> SetStatus:

@@ -1,4 +1,4 @@
-"""What can go wrong on the way from a server to a folder, in words."""
+"""Errors of fetching and unpacking data sets."""
 
 import errno
 from collections.abc import Iterator
@@ -9,19 +9,19 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class FetchError(ValueError):
-    """A data set that cannot be fetched or unpacked; says what, where, and how to go on."""
+    """A data set cannot be fetched or unpacked; the message says what failed, where, and the remedy."""
 
 
 @contextmanager
 def full_disk_named(place: Path, kept: str) -> Iterator[None]:
-    """Turn the system's "no space left" (or "file too large") into an error that says how to go on.
+    """Convert the system's "no space left" or "file too large" to an error that says how to resume.
 
     Args:
-        place: What is being written.
-        kept: What is kept of the work so far, as a sentence.
+        place: The path that is being written.
+        kept: A sentence that says what is kept of the work so far.
 
     Raises:
-        FetchError: If the disk, the quota or the file system's largest file is full.
+        FetchError: If the disk or quota is full, or the file exceeds the file system's limit.
     """
     try:
         yield
@@ -29,13 +29,13 @@ def full_disk_named(place: Path, kept: str) -> Iterator[None]:
         if error.errno not in _FULL:
             raise
         raise FetchError(
-            f"Expected room to write {place}, but the system says: {error.strerror}. {kept} Make room (or give a root "
-            "folder on a larger disk) and give the same command again: it goes on from there."
+            f"Expected free space to write {place}, but the system says: {error.strerror}. {kept} Free disk space (or "
+            "choose a root folder on a larger disk) and run the same command again to resume."
         ) from error
 
 
 def human_bytes(count: int) -> str:
-    """Return a number of bytes in decimal units, as disks and downloads are labelled: ``19.3 GB``."""
+    """Return a number of bytes in decimal units, as is usual for disks and downloads: ``19.3 GB``."""
     value = float(count)
     for unit in ("bytes", "kB", "MB", "GB"):
         if value < 1000:

@@ -1,7 +1,7 @@
-"""Archives into folders: nothing outside the folder, and nothing half-unpacked that could be taken for whole.
+"""Unpacking of archives: never outside the target folder, and never partly without a trace.
 
-An archive is unpacked into ``.unpacking-NAME`` in the folder it belongs to, its entries are moved to their places, and
-``.unpacked-NAME`` is written last. Links and devices are never made: no data set needs them.
+An archive is unpacked into ``.unpacking-NAME`` in its target folder, then its entries are moved into place, and
+``.unpacked-NAME`` is written last. Links and devices are never created: no data set needs them.
 """
 
 import filecmp
@@ -31,13 +31,13 @@ _BLOCK = 1 << 20
 _SHOWN = 3
 _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError),
-    *(NotImplementedError, RuntimeError),  # of zipfile: an unknown way of packing, encryption
+    *(NotImplementedError, RuntimeError),  # from zipfile: unknown compression, encryption
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Member:
-    """A file or folder in an archive; `position` is how far into the archive it lies, in bytes."""
+    """A file or folder in an archive; `position` is its offset in the archive, in bytes."""
 
     name: str
     folder: bool
@@ -48,19 +48,19 @@ class _Member:
 def put_in_place(
     archive: Path, file: RemoteFile, root: Path, progress: ProgressCallback, *, ours: bool = False
 ) -> None:
-    """Unpack an archive (or move a picture) to where the data set's layout has it; no file there is ever changed.
+    """Unpack an archive (or move a picture) into the data set's layout; existing files are never changed.
 
     Args:
-        archive: The whole, checked file; it stays, unless it is a picture.
-        file: What the catalogue says of it.
+        archive: The complete, checked file. An archive is kept, a picture is moved.
+        file: Its entry in the catalogue.
         root: The data root.
-        progress: Told the bytes of the archive that are unpacked.
-        ours: Whether it was downloaded just now, and not put there by the user: a picture that is bad is removed then.
+        progress: Called with the number of bytes of the archive that are unpacked.
+        ours: Whether it was just downloaded rather than put there by the user; then an unreadable picture is removed.
 
     Raises:
-        FetchError: If the archive is damaged, holds something that must not be unpacked or does not belong to the set,
-            lacks a part of the set, would replace a file by another one, or the disk is full. Nothing of it is in
-            place then, unless moving into place was cut short; another call starts over.
+        FetchError: If the archive is damaged, has entries that must not be unpacked or do not belong to the set, lacks
+            a part of the set, would replace a different file, or the disk is full. Then nothing is put in place, unless
+            moving into place was interrupted; another call starts over.
     """
     place = root / file.into
     place.mkdir(parents=True, exist_ok=True)
@@ -89,12 +89,12 @@ def put_in_place(
 
 
 def unpacking(file: RemoteFile, root: Path) -> Path:
-    """Return where a file is being unpacked; if this exists, an unpacking was cut short."""
+    """Return the folder in which a file is unpacked; if it exists, unpacking was interrupted."""
     return root / file.into / f".unpacking-{file.name}"
 
 
 def unpacked(file: RemoteFile, root: Path) -> bool:
-    """Return whether a file was put in place by `put_in_place`, and all that it brought is still there."""
+    """Return whether `put_in_place` put a file in place, and all of its content still exists."""
     place = root / file.into
     if file.kind == "picture":
         return (place / file.name).is_file()
@@ -105,15 +105,13 @@ def unpacked(file: RemoteFile, root: Path) -> bool:
     except FileNotFoundError:
         return False
     except ValueError as error:
-        remedy = "Delete it and give the same command again."
-        raise FetchError(
-            f"Expected {_marker(file, root)} to be as it was written, but got {error}. {remedy}"
-        ) from error
+        remedy = "Delete it and run the same command again."
+        raise FetchError(f"Expected {_marker(file, root)} to be unchanged JSON, but got {error}. {remedy}") from error
     return told["archive"] == _identity(file) and all(os.path.isfile(place / name) for name in told["files"])
 
 
 def lack(path: Path, held: Holding) -> str:
-    """Return what a holding lacks at a path, in words; empty if nothing."""
+    """Return a text that says what a holding lacks at a path; empty if it is complete."""
     if not path.exists():
         return f"{held.path} is missing"
     if not path.is_dir():
@@ -132,18 +130,18 @@ def _identity(file: RemoteFile) -> dict[str, int | str | None]:
 
 
 def _inside(file: RemoteFile, held: Holding) -> PurePosixPath:
-    """Return where a holding lies in the archive that brings it."""
+    """Return the path of a holding in its archive."""
     return PurePosixPath(held.path).relative_to(file.into)
 
 
 def _check_whole(archive: Path, file: RemoteFile, unpacked_in: Path) -> None:
-    """Raise an error if an archive does not bring all that its set is known to hold."""
+    """Raise an error if an archive lacks anything that its data set is known to contain."""
     lost = [words for held in file.holds if (words := lack(unpacked_in / _inside(file, held), held))]
     if lost:
         raise FetchError(
             f"Expected {archive} to be the data set's {file.name}, but this archive is not that set: "
-            f"{'; '.join(lost)}. Nothing of it was put in place. Delete {archive} and give the same command again to "
-            "fetch it anew; if that fails too, the publisher's file (or the mirror's) has changed."
+            f"{'; '.join(lost)}. Nothing of it was put in place. Delete {archive} and run the same command again to "
+            "fetch it again; if that fails too, the publisher's file (or the mirror's) has changed."
         )
 
 
@@ -155,18 +153,18 @@ def _check_picture(path: Path, file: RemoteFile, *, ours: bool) -> None:
         if ours:
             path.unlink()
             raise FetchError(
-                f"Expected the {file.name} that was downloaded to be a whole picture, but it cannot be read ({error}). "
-                "It has been removed. Give the same command again; if that fails too, the server sends something "
-                f"else: name a mirror, or get it another way and put it at {path}."
+                f"Expected the downloaded {file.name} to be a complete picture, but it cannot be read ({error}). "
+                "It has been removed. Run the same command again; if that fails too, the server sends something "
+                f"else: use a mirror, or get it another way and put it at {path}."
             ) from error
         raise FetchError(
-            f"Expected {path} to be a whole picture, but it cannot be read ({error}). Delete it and give the same "
-            "command again to fetch it anew."
+            f"Expected {path} to be a complete picture, but it cannot be read ({error}). Delete it and run the same "
+            "command again to fetch it again."
         ) from error
 
 
 def _unpack(archive: Path, file: RemoteFile, folder: Path, progress: ProgressCallback) -> list[str]:
-    """Write the members of an archive under a new folder; return the names of its files."""
+    """Extract an archive into a new folder and return the names of its files."""
     total, names = archive.stat().st_size, []
     own = sorted({_inside(file, held).parts[0] for held in file.holds})
     members = _zip_members(archive) if file.kind == "zip" else _tar_members(archive)
@@ -185,31 +183,31 @@ def _unpack(archive: Path, file: RemoteFile, folder: Path, progress: ProgressCal
     except _DAMAGE as error:
         raise _damaged(archive, str(error).partition("\n")[0].rstrip(":")) from error
     except (FileExistsError, NotADirectoryError) as error:
-        raise _damaged(archive, f"two of its entries have one name, {error.filename}") from error
+        raise _damaged(archive, f"two of its entries have the same name, {error.filename}") from error
     if not names:
-        raise _damaged(archive, "it holds no files")
+        raise _damaged(archive, "it has no files")
     progress(f"unpack {file.name}", total, total)
     return names
 
 
 def _damaged(archive: Path, how: str) -> FetchError:
     return FetchError(
-        f"Expected {archive} to be a whole archive, but it is damaged: {how or 'its data end too early'}. Nothing of "
-        "it was put in place. Delete it and give the same command again to fetch it anew."
+        f"Expected {archive} to be a complete archive, but it is damaged: {how or 'its data end too early'}. Nothing "
+        "of it was put in place. Delete it and run the same command again to fetch it again."
     )
 
 
 def _safe_name(archive: Path, name: str, own: list[str]) -> str:
-    """Return a member's path relative to the folder it is unpacked in; `own` are the set's own entries there."""
-    windows = PureWindowsPath(name)  # splits at both kinds of slashes, and knows drives
+    """Return a member's path relative to the target folder; `own` are the set's own top-level entries."""
+    windows = PureWindowsPath(name)  # splits at both kinds of slashes, and recognises drives
     if windows.drive or windows.root or ".." in windows.parts or "\0" in name:
-        raise _refused(archive, f"an entry that leads out of the folder, {name!r}")
+        raise _refused(archive, f"an entry outside the target folder, {name!r}")
     path = PurePosixPath(name)
-    if path.parts and path.parts[0] not in own:  # there are none in "./", the folder itself
+    if path.parts and path.parts[0] not in own:  # "./", the folder itself, has no parts
         raise FetchError(
-            f"Expected {archive} to hold {' and '.join(own)} and nothing beside it, but it has an entry {name!r}: this "
-            "archive is not that set. Nothing of it was put in place, for it could replace another set's files. Delete "
-            f"{archive} and give the same command again to fetch it anew; if that fails too, the publisher's file (or "
+            f"Expected {archive} to hold {' and '.join(own)} and nothing else, but it has an entry {name!r}: this "
+            "archive is not that set. Nothing of it was put in place: it could replace another set's files. Delete "
+            f"{archive} and run the same command again to fetch it again; if that fails too, the publisher's file (or "
             "the mirror's) has changed."
         )
     return path.as_posix()
@@ -248,14 +246,14 @@ def _tar_members(archive: Path) -> Generator[_Member, None, None]:
 
 
 def _check_end(opened: tarfile.TarFile) -> None:
-    """Check that a tar ends as it should, in zeros: tarfile takes a broken header for the end, and skips gzip's CRC."""
+    """Check that a tar ends in zeros: tarfile treats a broken header as the end, and does not check gzip's CRC."""
     stream = opened.fileobj
     assert stream is not None  # it is open
     whole = stream.tell() >= opened.offset + tarfile.BLOCKSIZE
     while block := stream.read(_BLOCK):
         whole = whole and not any(block)
     if not whole:
-        raise tarfile.ReadError("its list of entries breaks off")
+        raise tarfile.ReadError("its list of entries is truncated")
 
 
 def _tar_content(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
@@ -265,7 +263,7 @@ def _tar_content(opened: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
 
 
 def _in_the_way(source: Path, place: Path) -> Iterator[str]:
-    """Yield, in words, what keeps the entries of a folder from being moved into another one."""
+    """Yield texts on what prevents the entries of a folder from being moved into another one."""
     for entry in sorted(source.iterdir()):
         if entry.is_dir() and (place / entry.name).is_dir():
             yield from _in_the_way(entry, place / entry.name)
@@ -281,7 +279,7 @@ def _blocked(entry: Path, target: Path) -> Iterator[str]:
     elif target.is_dir():
         yield f"{target} to be a file, but it is a folder"
     elif not target.is_file() or not filecmp.cmp(entry, target, shallow=False):
-        yield f"{target} to be as in the archive, but another file lies there"
+        yield f"{target} to be as in the archive, but it is a different file"
 
 
 def _check_clear(blocked: Iterator[str]) -> None:
@@ -289,13 +287,13 @@ def _check_clear(blocked: Iterator[str]) -> None:
     if found:
         more = f"; and {len(found) - _SHOWN} more such files" if len(found) > _SHOWN else ""
         raise FetchError(
-            f"Expected {'; '.join(found[:_SHOWN])}{more}. Nothing was replaced or put in place. Move away what is "
-            "named (or name another --root) and give the same command again."
+            f"Expected {'; '.join(found[:_SHOWN])}{more}. Nothing was replaced or put in place. Move away these files "
+            "(or choose another --root) and run the same command again."
         )
 
 
 def _move(source: Path, place: Path) -> None:
-    """Move what is in a folder into another one, whole folders at once where the other has none of that name."""
+    """Merge a folder into another one; a subfolder that does not exist there is moved as a whole."""
     for entry in sorted(source.iterdir()):
         target = place / entry.name
         if entry.is_dir() and target.is_dir():

@@ -1,4 +1,4 @@
-"""A tiny MS COCO: instances JSON with polygons and run-length crowds, and photos."""
+"""A tiny replica of MS COCO: photos, and instances JSON with polygons and run-length encoded crowds."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ CATEGORY = {
     Fine.HOUSE: 85,
     Fine.BUSH: 86,
 }
-"""COCO's category id for the classes of the scenes; the rest is background."""
+"""COCO's category id for classes of the scenes; other classes are background."""
 
 _BARE = 1
 _CROWDED = 3
@@ -44,7 +44,7 @@ def coco_files(year: str) -> DrawnFiles:
             images.append(_image(identity, name, scene))
             if number != _BARE:
                 annotations += _annotations(scene, identity, crowded=number == _CROWDED)
-        # ids need not be in any order, and have gaps
+        # unordered ids with gaps, which COCO allows
         content = {
             "info": {"description": f"A tiny replica of COCO {year}", "version": "1.0", "year": int(year)},
             "licenses": [{"id": 1, "name": "none", "url": ""}],
@@ -72,7 +72,7 @@ def _image(identity: int, name: str, scene: Scene) -> dict[str, Any]:
 
 
 def _annotations(scene: Scene, image: int, crowded: bool) -> list[dict[str, Any]]:
-    """Return the annotations of a scene's objects; if crowded, the class that covers most is one crowd."""
+    """Return the annotations of a scene's objects; if crowded, the class that covers most pixels is one crowd."""
     regions = {kind: scene.labels == kind for kind in CATEGORY}
     most = max(regions, key=lambda kind: int(regions[kind].sum()))
     found = []

@@ -1,4 +1,4 @@
-"""`make_replica`: put a tiny replica where the real data set would lie, and never over anything."""
+"""`make_replica` puts a tiny replica where the real data set would be, and never overwrites anything."""
 
 import os
 from collections.abc import Callable
@@ -22,9 +22,9 @@ class Replica:
 
     Attributes:
         draw: Yields its files.
-        places: Where it lies under the data root: what is moved there as a whole.
-        derived: What is made of it later, which must not be there either.
-        counts: Number of images in each folder that no list counts.
+        places: Its files and folders under the data root, each moved there as a whole.
+        derived: Files and folders derived from it later, which must not exist before.
+        counts: Number of images in each folder whose images no file lists.
     """
 
     draw: Callable[[], DrawnFiles]
@@ -60,19 +60,19 @@ REPLICAS: dict[str, Replica] = {
 
 
 def make_replica(name: str, root: Path) -> None:
-    """Make a tiny replica of a data set in its official layout; the same bytes every time.
+    """Make a tiny replica of a data set in its official layout, with the same bytes every time.
 
-    It is as the set's archives unpack: label maps of COCO and train_aug are derived by
-    `stencilnet.data.official.SetLayout.prepare`, as for the real sets. A file ``replica-NAME.json`` beside it, there
-    before any of it, tells it from the real one.
+    It has the files of the set's archives: label maps of COCO and train_aug are derived by
+    `stencilnet.data.official.SetLayout.prepare`, as for the real sets. A file ``replica-NAME.json`` next to it, written
+    first, distinguishes it from the real set.
 
     Args:
         name: Name of the data set, a key of `REPLICAS`.
-        root: The data root; made if it is not there.
+        root: The data root; created if missing.
 
     Raises:
-        FolderError: If something lies already where the replica would, or a file cannot be written.
-        ValueError: If there is no such data set, or SciPy is missing.
+        FolderError: If something already exists where the replica would be, or a file cannot be written.
+        ValueError: If the data set does not exist, or SciPy is missing.
     """
     if name not in REPLICAS:
         raise ValueError(f"Expected argument `name` to be one of {', '.join(REPLICAS)}, but got {name!r}.")
@@ -82,12 +82,12 @@ def make_replica(name: str, root: Path) -> None:
         ours = f"a replica of {name}, or what an interrupted `make` left of it: it has the marker {marker.name}"
         raise FolderError(
             f"Expected nothing at {', '.join(str(root / place) for place in taken)}, where the replica of {name} would "
-            f"lie, but there is {ours if marker.name in taken else 'something already'}. A replica is never written "
-            f"over a data set: name another --root, or remove {'all of these' if len(taken) > 1 else 'that'} first."
+            f"be, but there is {ours if marker.name in taken else 'something already'}. A replica never overwrites a "
+            f"data set: choose another --root, or remove {'all of these' if len(taken) > 1 else 'that'} first."
         )
     try:
         root.mkdir(parents=True, exist_ok=True)
-        # drawn aside, so that what is in place is whole
+        # made in a temporary folder, so that everything in place is complete
         with TemporaryDirectory(prefix=".replica-", dir=root) as drawn:
             for path, data in replica.draw():
                 (Path(drawn) / path).parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ def make_replica(name: str, root: Path) -> None:
     except OSError as error:
         raise FolderError(
             f"Cannot make the replica of {name} under {root}: {error.strerror or error} ({error.filename}). Check the "
-            "folder's permissions and the room on its disk, and that nobody else writes there."
+            "folder's permissions and the free space on its disk, and that no other process writes there."
         ) from error
 
 

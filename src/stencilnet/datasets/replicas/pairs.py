@@ -1,4 +1,4 @@
-"""A tiny edges2handbags, and two paintings."""
+"""Tiny replicas of edges2handbags and of the two style paintings."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def handbag_files() -> DrawnFiles:
-    """Yield 512x256 pictures with black edges on white on the left, and the photo on the right."""
+    """Yield 512x256 pictures: on the left black edges on white, on the right the photo."""
     for split, count in COUNTS.items():
         for number in range(count):
             image = draw_scene(_SEED, _FIRST[split] + number, _SIDE).image

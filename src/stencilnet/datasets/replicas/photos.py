@@ -1,4 +1,4 @@
-"""Tiny CamVid, BSDS500 and class folders, in the layouts that the shipped configs `photos` and `figure14` read."""
+"""Tiny replicas of CamVid, BSDS500 and class folders, in the layouts of the shipped configs `photos` and `figure14`."""
 
 from io import BytesIO
 
@@ -10,7 +10,7 @@ from stencilnet.datasets.replicas.pictures import DrawnFiles, borders, jpeg, pho
 from stencilnet.scenes import Fine, draw_scene, paint_style
 
 CLASS_SETS = ("cubs", "cars", "flowers", "wikiart", "sketches")
-"""The data sets of Mallya et al. 2018, one folder of class folders each."""
+"""The data sets of Mallya et al. 2018, each a folder of class folders."""
 
 _CAMVID = {
     Fine.SKY: 0,
@@ -26,7 +26,7 @@ _CAMVID = {
     Fine.PERSON: 9,
     Fine.ANIMAL: 10,
 }
-"""CamVid's class index for the classes of the scenes; the rest is void."""
+"""CamVid's class index for classes of the scenes; other classes are void."""
 _CAMVID_VOID = 11
 _SEQUENCES = {"train": ("0001TP", "0016E5"), "val": ("0016E5",)}
 _FRAMES = 5
@@ -37,7 +37,7 @@ _IMAGES = {"train": 6, "test": 3}
 
 
 def camvid_files() -> DrawnFiles:
-    """Yield 240x180 photos and label maps of two sequences: indices 0-10, 11 for void."""
+    """Yield 240x180 photos and label maps (indices 0-10, 11 for void) of two sequences."""
     table = np.full(len(Fine), _CAMVID_VOID, np.uint8)
     for kind, index in _CAMVID.items():
         table[kind] = index
@@ -61,7 +61,7 @@ def bsds_files() -> DrawnFiles:
 
 
 def class_files() -> DrawnFiles:
-    """Yield class folders of two classes that their textures tell apart."""
+    """Yield class folders of two classes that differ in texture."""
     textures = {label: paint_style(label, _CLASS_SIDE).astype(np.float32) for label in _CLASSES}
     for seed, name in enumerate(CLASS_SETS):
         for split, count in _IMAGES.items():

@@ -1,4 +1,4 @@
-"""What the replicas are made of: scenes of mixed formats, their parts, and JPEG bytes."""
+"""Building blocks of the replicas: scenes in two formats, their connected parts, outlines, and JPEG bytes."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -12,7 +12,7 @@ from stencilnet.scenes import Scene, draw_scene
 
 Bits = npt.NDArray[np.bool_]
 DrawnFiles = Iterator[tuple[str, bytes]]
-"""Paths under the data root, and what is in them."""
+"""Paths under the data root, and the content of these files."""
 
 _FORMATS = ((128, 160), (160, 128))
 _LEAST = 12
@@ -31,7 +31,7 @@ def jpeg(pixels: npt.NDArray[np.uint8]) -> bytes:
 
 
 def parts(marked: Bits) -> list[Bits]:
-    """Return the connected parts (by their sides) of a region that are not tiny."""
+    """Return the connected parts (4-connectivity) of a region that have at least 12 pixels."""
     numbered, count = _ndimage().label(marked)
     return [part for part in (numbered == n for n in range(1, count + 1)) if part.sum() >= _LEAST]
 
@@ -39,7 +39,7 @@ def parts(marked: Bits) -> list[Bits]:
 def outlines(part: Bits) -> list[list[float]]:
     """Return the outer border of a connected region as polygons ``[x, y, x, y, ...]`` along the sides of its pixels.
 
-    Holes are not left out: what is in them is drawn over in the order of size.
+    Holes are filled: smaller objects in them are drawn later, on top.
     """
     filled = np.pad(_ndimage().binary_fill_holes(part), 1).astype(bool)
     ahead: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -62,13 +62,13 @@ def outlines(part: Bits) -> list[list[float]]:
 
 
 def _corners(loop: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Leave out the points of a closed loop where it goes straight on."""
+    """Remove the points of a closed loop at which it does not turn."""
     around = zip(loop[-1:] + loop[:-1], loop, loop[1:] + loop[:1], strict=True)
     return [here for back, here, on in around if not (back[0] == here[0] == on[0] or back[1] == here[1] == on[1])]
 
 
 def run_lengths(covered: Bits) -> list[int]:
-    """Return COCO's uncompressed run-length code: lengths of runs down the columns, outside and inside in turn."""
+    """Return COCO's uncompressed run-length encoding: lengths of alternate runs outside and inside, by columns."""
     flat = covered.ravel(order="F")
     ends = np.flatnonzero(np.diff(flat)) + 1
     lengths = np.diff(np.concatenate([[0], ends, [flat.size]])).tolist()
@@ -76,7 +76,7 @@ def run_lengths(covered: Bits) -> list[int]:
 
 
 def borders(label: npt.NDArray[np.uint8]) -> Bits:
-    """Return which pixels have a neighbour of another class, by side or corner."""
+    """Return which pixels have a neighbour of another class (8-connectivity)."""
     around = np.pad(label, 1, mode="edge")
     height, width = label.shape
     found = np.zeros(label.shape, bool)
@@ -90,6 +90,6 @@ def _ndimage() -> Any:
         import scipy.ndimage
     except ImportError as error:
         raise ValueError(
-            "Replicas of COCO are made with SciPy, which is not installed. Run: pip install 'stencilnet[data]'"
+            "Making replicas of COCO needs SciPy, which is not installed. Run: pip install 'stencilnet[data]'"
         ) from error
     return scipy.ndimage

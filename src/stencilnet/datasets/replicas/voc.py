@@ -1,4 +1,4 @@
-"""A tiny VOC 2012 and a tiny SBD that fit each other: one world of photos, of which each labels a part."""
+"""Tiny replicas of VOC 2012 and SBD that fit each other: each labels a part of the same photos."""
 
 from io import BytesIO
 from typing import Any
@@ -22,12 +22,12 @@ INDEX = {
     Fine.BUSH: 16,
     Fine.BALLOON: 20,
 }
-"""VOC's class index for the classes of the scenes; the rest is background."""
+"""VOC's class index for classes of the scenes; other classes are background."""
 
 VOC_LISTS = {"train": range(8), "val": range(8, 13)}
 """Numbers of the scenes of each of VOC's splits."""
 SBD_LISTS = {"train": (0, 3, 9, 13, 14, 15, 16, 17), "val": (5, 11, 18, 19)}
-"""Numbers of the scenes of each of SBD's splits: some are in VOC's train, some in its val, the rest in neither."""
+"""Numbers of the scenes of each of SBD's splits: some are in VOC's train, some in its val, others in neither."""
 
 _PHOTOS = 20
 _SEED = 2012
@@ -35,7 +35,7 @@ _HEADER = b"MATLAB 5.0 MAT-file, Platform: GLNXA64, Created on: Mon Nov  7 00:00
 
 
 def voc_files() -> DrawnFiles:
-    """Yield the files of VOC 2012; its photos are also those of SBD."""
+    """Yield the files of VOC 2012; its photos include those of SBD."""
     folder = "VOCdevkit/VOC2012"
     held = {number for numbers in VOC_LISTS.values() for number in numbers}
     for number in range(_PHOTOS):
@@ -83,7 +83,7 @@ def _class_mat(label: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _instance_mat(label: npt.NDArray[np.uint8]) -> bytes:
-    """Return each class as one object."""
+    """Return an instance file in which each class is one object."""
     present = np.setdiff1d(label, [0]).astype(np.uint8)
     numbered = np.zeros_like(label)
     for place, index in enumerate(present, start=1):
@@ -93,7 +93,7 @@ def _instance_mat(label: npt.NDArray[np.uint8]) -> bytes:
 
 
 def _cells(edges: list[npt.NDArray[np.bool_]]) -> npt.NDArray[np.object_]:
-    """Return a column of sparse matrices, as SBD holds its borders."""
+    """Return a column of sparse matrices, SBD's format of borders."""
     from scipy.sparse import csc_matrix
 
     column = np.empty((len(edges), 1), object)
@@ -107,5 +107,5 @@ def _mat(name: str, content: dict[str, Any]) -> bytes:
 
     buffer = BytesIO()
     savemat(buffer, {name: content}, do_compression=True)
-    # the header's text holds the time, which means nothing to a reader
+    # the header's text contains the time; readers ignore it
     return _HEADER + buffer.getvalue()[len(_HEADER) :]
