@@ -95,7 +95,7 @@ def test_the_remedy_works(masks: Path) -> None:
 
 def test_a_threshold_is_for_two_classes() -> None:
     three = sn.Segmentation(classes=("a", "b", "c"))
-    with pytest.raises(ValueError, match=r"a task of two classes, .* but got 3 and `threshold` in data.test"):
+    with pytest.raises(ValueError, match=r"two classes with `threshold`, .* but got 3, with `threshold` in data.test"):
         plan(three, replace(DATA, test=replace(DATA.test, threshold=128)))
 
 

@@ -196,7 +196,7 @@ def test_wrong_paths_are_all_found_before_training(tmp_path: Path) -> None:
         "tasks.0.data.test",
         "tasks.1.data.test",
     ]
-    assert str(caught.value).splitlines()[-1].startswith(f"`stencil data list --root {tmp_path}` says where")
+    assert str(caught.value).splitlines()[-1].startswith(f"`stencil data list --root {tmp_path}` shows the known")
     assert "elsewhere" in str(caught.value)
     assert "photos" in str(caught.value)
 

@@ -156,13 +156,13 @@ def test_a_style_cannot_come_first(tmp_path: Path) -> None:
 
 def test_a_damaged_config_of_a_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"title": "ha')
-    with pytest.raises(RunError, match=r"config\.json is damaged .* Put it back"):
+    with pytest.raises(RunError, match=r"config\.json is damaged .* Restore it"):
         start(tmp_path, two_tasks("piggyback"), resume=True)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("x")
-    with pytest.raises(RunError, match="holds something else than a run"):
+    with pytest.raises(RunError, match="is not empty and holds no run"):
         start(tmp_path, two_tasks("piggyback"))
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
