@@ -150,7 +150,7 @@ def test_weights_may_have_been_downloaded_on_another_machine(tmp_path: Path) -> 
 def test_a_style_cannot_come_first(tmp_path: Path) -> None:
     whole = read_config("demo/tiny")
     style = next(plan for plan in whole.tasks if plan.task.kind == "style")
-    with pytest.raises(RunError, match="style losses look through a finished backbone"):
+    with pytest.raises(RunError, match="style losses need a trained backbone"):
         start(tmp_path, dataclasses.replace(whole, methods=whole.methods[:1], tasks=(style, *whole.tasks[:2])))
 
 
