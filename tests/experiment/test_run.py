@@ -361,5 +361,5 @@ def test_an_added_task_starts_warm_from_one_of_the_bundle(finished: Run, tmp_pat
     remove_task(bundle, "things")
     remove_task(bundle, "colour")
     only = Session(out=tmp_path / "work", root=Path(), only=("colour",))
-    with pytest.raises(ValueError, match="to name an earlier task with a mask, but 'things' is not there"):
+    with pytest.raises(ValueError, match="to name an earlier task with a mask, but 'things' does not exist"):
         add_tasks(bundle, experiment, only)
