@@ -121,7 +121,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 def test_quantised_tasks_are_refused(folder: Path, tmp_path: Path) -> None:
     alone = dataclasses.replace(config(), methods=(MethodPlan(method=sn.QuantizedDelta()),))
     run = Run(alone, Session(out=tmp_path / "quantised", root=Path()))
-    with pytest.raises(RunError, match=r"a run by piggyback in .* but it has none"):
+    with pytest.raises(RunError, match=r"a run with the method piggyback, but .* has none"):
         real_task(run, "bands")
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)

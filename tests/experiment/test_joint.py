@@ -124,5 +124,7 @@ def test_what_joint_training_cannot_do_is_told(finished: Run, tmp_path: Path) ->
         add_tasks(finished.folder.backbone, experiment(first=True), Session(out=tmp_path, root=Path()))
     tasks = list(finished.experiment.tasks)
     tasks[1] = dataclasses.replace(tasks[1], view=dataclasses.replace(tasks[1].view, crop=16))
-    with pytest.raises(ValueError, match=r"one `view\.crop` for all tasks of method joint, .* scenes 32, colour 16"):
+    with pytest.raises(
+        ValueError, match=r"the same `view\.crop` for all tasks of method joint, .* scenes 32, colour 16"
+    ):
         dataclasses.replace(finished.experiment, tasks=tuple(tasks))

@@ -172,7 +172,7 @@ def test_a_quantised_task_uses_every_weight_and_one_over_seeded_weights_none(
     states: list[NetState], fresh: dict[str, Fresh], fit: Any, as_bytes: Any
 ) -> None:
     moved = QuantizedDelta().learn(states[0], "b", fresh["b"], fit)
-    with pytest.raises(ValueError, match="no task owns, to learn 'a' by, but first, b use all"):
+    with pytest.raises(ValueError, match="free weights to learn 'a', but first, b use all"):
         METHOD.learn(moved, "a", fresh["a"], fit)
     seeded = QuantizedDelta(base="seed").learn(states[0], "b", fresh["b"], fit)
     after = METHOD.learn(seeded, "a", fresh["a"], fit)
