@@ -41,7 +41,7 @@ def test_fetch_from_a_mirror_then_list(data: Stencil, server: Server, tmp_path: 
     assert (done.returncode, done.stdout) == (0, f"styles is ready: {root}\n"), done.stderr
     assert "starry_night.jpg: " in done.stderr  # no terminal: plain lines
     again = data("fetch", "styles", "--root", root)
-    assert (again.returncode, again.stdout) == (0, f"styles is there already, complete: {root}\n")
+    assert (again.returncode, again.stdout) == (0, f"styles is complete already: {root}\n")
 
     listed = json.loads(data("list", "--root", root, "--json").stdout)
     assert {name: row["state"] for name, row in listed.items()} == {
@@ -118,7 +118,7 @@ def test_make_all_then_list_then_refuse_to_mix(data: Stencil, few: tuple[str, ..
     for name in few:
         assert (listed[name]["state"], listed[name]["note"]) == ("present", "a tiny replica"), listed[name]["missing"]
     again = data("make", "voc2012", "--root", tmp_path)
-    assert (again.returncode, again.stdout) == (0, f"voc2012 is there already: {tmp_path}\n")
+    assert (again.returncode, again.stdout) == (0, f"voc2012 exists already: {tmp_path}\n")
     mixed = data("fetch", "voc2012", "--root", tmp_path)
     assert mixed.returncode == 1
     assert "but it has one: a tiny replica. Choose another --root" in mixed.stderr
@@ -156,7 +156,7 @@ def test_a_set_of_ones_own_that_is_there_is_not_asked_for(data: Stencil, tmp_pat
         for number in range(held.files):
             (tmp_path / held.path / str(number)).touch()
     done = data("fetch", "camvid", "--root", tmp_path)
-    assert (done.returncode, done.stdout) == (0, f"camvid is there already, complete: {tmp_path}\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"camvid is complete already: {tmp_path}\n"), done.stderr
     (tmp_path / CAMVID.holds[0].path / "0").unlink()
     assert data("fetch", "camvid", "--root", tmp_path).stderr.startswith("stencil: camvid cannot be fetched. Its terms")
 

@@ -26,7 +26,7 @@ def shown(*words: str) -> str:
 
 def test_compare_names_every_method() -> None:
     text = shown("compare")
-    assert f"with their defaults: {', '.join(registered())}; `all`" in text
+    assert f"with default settings: {', '.join(registered())}; `all`:" in text
     assert "{names}" not in text
 
 

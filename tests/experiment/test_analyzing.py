@@ -84,8 +84,8 @@ def test_kappa_is_told_by_layer_beside_its_ceiling(bundle: Path, tmp_path: Path)
         ),
         (("sharp", "first"), "but 'first' has none"),
         (("sharp", "other"), r"the two differ in settings \(\{'distance': 'l1'\}, \{'distance': 'l2'\}\)"),
-        (("sharp", "copied"), "but it is one mask"),
-        (("sharp", "sharp"), "but it is one mask"),
+        (("sharp", "copied"), "but the masks or codes are identical"),
+        (("sharp", "sharp"), "but the masks or codes are identical"),
     ],
 )
 def test_a_ceiling_must_be_one_task_learned_twice(
@@ -167,5 +167,7 @@ def test_one_task_of_each_kind_has_no_pairs(tmp_path: Path) -> None:
 def test_tasks_over_seeded_weights_alone_have_nothing_to_compare(tmp_path: Path) -> None:
     net = sn.MultiTaskNet(sn.UNet(width=1))
     bundle = saved(tmp_path / "bundle", {"a": moved(net, 1, seeded=True)}, {"a": quantized_record()})
-    with pytest.raises(ValueError, match=r"tasks with masks or codes in .*, but none of a has one\. Learn one by"):
+    with pytest.raises(
+        ValueError, match=r"tasks with masks or codes in .*, but it has none \(tasks: a\)\. Learn one by"
+    ):
         analyze_bundle(bundle, tmp_path / "out")

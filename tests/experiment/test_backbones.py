@@ -105,7 +105,7 @@ def test_a_file_of_another_layout_is_refused_by_its_key(vgg13_file: Path, tmp_pa
     assert other.endswith("Give the state dict of torchvision.models.vgg16, with its classifier.")
     torch.save({**state, "features.7.bias": state["features.7.bias"] / 0}, tmp_path / "inf.pth")
     (infinite,) = backbone_problems(started(tmp_path / "inf.pth"))
-    assert infinite == "backbone.weights: Expected conv2_2.bias of the weights to be finite, but got NaN or infinity."
+    assert infinite == "backbone.weights: Expected finite weights, but got NaN or infinity in conv2_2.bias."
     assert backbone_problems(started(vgg13_file)) == backbone_problems(Backbone()) == []
 
 
@@ -125,7 +125,7 @@ def test_contradictions_are_refused_with_their_path() -> None:
     assert "Expected no `norm: affine` with `kind: vgg16`, which has no norm." in told(
         "backbone={kind: vgg16, norm: affine}"
     )
-    affine = "Expected a backbone with `norm: own` or `affine` for {}, which trains norms, but got none"
+    affine = "Expected a backbone with `norm: own` or `affine` for {}, which trains norms, but got `norm: instance`"
     assert affine.format("piggyback") in told("methods.0.method.norm=true")
     assert affine.format("norm_only") in told("methods.0.method={kind: norm_only}")
     labels = told("backbone={kind: vgg16}")
@@ -133,8 +133,8 @@ def test_contradictions_are_refused_with_their_path() -> None:
     assert "no method decoder with backbone vgg16, which has no decoder" in labels
     task = told("tasks.things.task={kind: classification, classes: [a, b], crop: 16}")
     assert "only tasks that give pictures with backbone unet, but `things` is classification" in task
-    assert "things's `task.crop` to be its `view.crop`, but got 16 and 32" in task
-    assert "things's `task.resize` to be its `view.resize`, but got 256 and None" in task
+    assert "things's `task.crop` to equal its `view.crop`, but got 16 and 32" in task
+    assert "things's `task.resize` to equal its `view.resize`, but got 256 and None" in task
 
 
 def test_what_is_left_out_is_filled_in() -> None:

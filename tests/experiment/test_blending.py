@@ -94,7 +94,7 @@ def test_without_photos_the_strip_shows_test_examples(slider: Slider) -> None:
         (("swirls", "nobody"), r"learned by piggyback \(swirls, bands, colour\), but got 'nobody'"),
         (("scenes", "swirls"), "but got 'scenes'"),
         (("swirls", "swirls"), "two different tasks to interpolate between, but got 'swirls' twice"),
-        (("colour", "swirls"), "two tasks of one kind that gives pictures, but 'colour' is colorization"),
+        (("colour", "swirls"), "two tasks of the same kind, one that outputs pictures, but 'colour' is colorization"),
     ],
 )
 def test_tasks_that_have_nothing_between_them_are_refused(pair: tuple[str, str], message: str, folder: Path) -> None:
@@ -107,10 +107,10 @@ def test_without_its_checkpoint_a_task_has_bits_alone(folder: Path, tmp_path: Pa
     shutil.copytree(folder, copy)
     checkpoint = copy / "piggyback" / "bands" / "fit-0" / "checkpoint.pt"
     shutil.copyfile(copy / "piggyback" / "swirls" / "fit-0" / "checkpoint.pt", checkpoint)
-    with pytest.raises(RunError, match=r"is of another training of 'bands' than .*bundle holds"):
+    with pytest.raises(RunError, match=r"is of another training of 'bands' than the task in .*bundle"):
         real_task(opened(copy), "bands")
     checkpoint.unlink()
-    with pytest.raises(RunError, match=r"the real mask of 'bands' in .* but the file is gone"):
+    with pytest.raises(RunError, match=r"the real mask of 'bands' in .* but the file does not exist"):
         real_task(opened(copy), "bands")
 
 
@@ -122,7 +122,7 @@ def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:
 def test_quantised_tasks_are_refused(folder: Path, tmp_path: Path) -> None:
     alone = dataclasses.replace(config(), methods=(MethodPlan(method=sn.QuantizedDelta()),))
     run = Run(alone, Session(out=tmp_path / "quantised", root=Path()))
-    with pytest.raises(RunError, match=r"a run by piggyback in .* but it has none"):
+    with pytest.raises(RunError, match=r"a run with the method piggyback, but .* has none"):
         real_task(run, "bands")
     copy = tmp_path / "run"
     shutil.copytree(folder, copy)

@@ -95,7 +95,7 @@ def test_the_remedy_works(masks: Path) -> None:
 
 def test_a_threshold_is_for_two_classes() -> None:
     three = sn.Segmentation(classes=("a", "b", "c"))
-    with pytest.raises(ValueError, match=r"a task of two classes, .* but got 3 and `threshold` in data.test"):
+    with pytest.raises(ValueError, match=r"two classes with `threshold`, .* but got 3, with `threshold` in data.test"):
         plan(three, replace(DATA, test=replace(DATA.test, threshold=128)))
 
 
@@ -104,8 +104,10 @@ def test_missing_classes_are_told(tmp_path: Path) -> None:
     write_labelled(tmp_path, "test", [mask(2), mask(0)])
     lines = found(tmp_path, plan(sn.Segmentation(classes=("a", "b", "c", "d"))))
     assert lines == (
-        "polyps: the training part holds no labelled pixels of 2 of the 4 classes (`c`, `d`); it is learned without.",
-        "polyps: the test part holds no labelled pixels of 2 of the 4 classes (`b`, `d`); it is measured without.",
+        "polyps: the training part holds no labelled pixels of 2 of the 4 classes (`c`, `d`). "
+        "It is learned on the other classes.",
+        "polyps: the test part holds no labelled pixels of 2 of the 4 classes (`b`, `d`). "
+        "It is measured on the other classes.",
     )
 
 
@@ -135,8 +137,8 @@ def test_counts_are_kept_until_files_change(masks: Path, monkeypatch: pytest.Mon
     write_labelled(masks, "train", [mask(1)] * 8)
     lines = found(masks, memo=memo)
     assert lines == (
-        "polyps: the test part holds no labelled pixels of class `polyp`; 12.5 % are 255 (void); "
-        "it is measured without.",
+        "polyps: the test part holds no labelled pixels of class `polyp`; 12.5 % are 255 (void). "
+        "It is measured on the other classes.",
     )
     kept = json.loads(memo.read_text())
     assert kept["train"]["found"] == {"background": 7 * 28 * 32, "polyp": 7 * 4 * 32}
@@ -187,7 +189,9 @@ def test_a_class_folder_may_lose_its_only_image_to_validation(tmp_path: Path) ->
     of = TaskPlan(
         name="pets", title="", task=sn.Classification(classes=("cat", "dog", "eel"), crop=32), data=data,
     )  # fmt: skip
-    assert found(tmp_path, of) == ("pets: the training part holds no examples of class `eel`; it is learned without.",)
+    assert found(tmp_path, of) == (
+        "pets: the training part holds no examples of class `eel`. It is learned on the other classes.",
+    )
     two = replace(of, task=sn.Classification(classes=("cat", "dog"), crop=32))
     opened = TaskData(
         train=data.train.open(tmp_path).take([0, 1]),
@@ -304,7 +308,7 @@ def test_what_is_missing_stands_in_run_folder_and_report(tmp_path: Path) -> None
     told: list[str] = []
     run = Run(experiment(plan()), Session(out=tmp_path / "run", root=tmp_path, announce=told.append))
     run.compare()
-    line = "polyps: the test part holds no labelled pixels of class `polyp`; it is measured without."
+    line = "polyps: the test part holds no labelled pixels of class `polyp`. It is measured on the other classes."
     assert told[0] == line
     assert material(run).lacking == (line,)
     write_report(run)
@@ -334,7 +338,8 @@ def test_own_data_sets_are_looked_at_too(caplog: pytest.LogCaptureFixture) -> No
         learn(POLYPS, 7, 7)
     learn(sn.Segmentation(classes=("a", "b", "c")), 1, 0)
     assert (
-        "segmentation: the training part holds no labelled pixels of class `c`; it is learned without." in caplog.text
+        "segmentation: the training part holds no labelled pixels of class `c`. It is learned on the other classes."
+        in caplog.text
     )
 
 

@@ -205,7 +205,7 @@ def test_a_failed_job_is_named_and_the_others_end(cluster: None, start: Callable
     assert "Expected" in failures["piggyback/colour"]
     assert sn.load(run.folder.path / "bundle").tasks == ("scenes", "things")
     message = str(FanError(failures))
-    assert message.startswith("one job failed; what is done is kept (--resume goes on with it):\n  piggyback/colour: ")
+    assert message.startswith("one job failed. Finished work is kept; pass --resume to continue:\n  piggyback/colour: ")
 
 
 @pytest.mark.slow
@@ -253,7 +253,7 @@ def test_what_is_asked_is_read() -> None:
 @pytest.mark.parametrize(
     ("engine", "words", "message"),
     [
-        ("ray", ["gpus=1"], "no 'gpus' for ray; it has address, num_cpus, num_gpus, memory, max_retries"),
+        ("ray", ["gpus=1"], "unknown key 'gpus' for ray. Known: address, num_cpus, num_gpus, memory, max_retries"),
         ("ray", ["num_cpus=many"], "expected `num_cpus` to be a number >= 0, but got 'many'"),
         ("ray", ["max_retries=1.5"], "expected `max_retries` to be a whole number >= 0, but got 1.5"),
         ("slurm", ["partition"], "expected KEY=VALUE, but got 'partition'"),

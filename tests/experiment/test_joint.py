@@ -120,9 +120,11 @@ def test_what_joint_training_cannot_do_is_told(finished: Run, tmp_path: Path) ->
     splits = sn.Splits(train=finished.data("colour").train, validation=finished.data("colour").validation)
     with pytest.raises(ValueError, match=r"learns 'colorization' alone, but joint .* Use `stencil compare`"):
         sn.learn(net, sn.Colorization(), splits, method=Joint())
-    with pytest.raises(RunError, match="joint learns all tasks at once, from the start, so that nothing can be added"):
+    with pytest.raises(RunError, match="joint learns all tasks at once, from the start, and cannot add tasks"):
         add_tasks(finished.folder.backbone, experiment(first=True), Session(out=tmp_path, root=Path()))
     tasks = list(finished.experiment.tasks)
     tasks[1] = dataclasses.replace(tasks[1], view=dataclasses.replace(tasks[1].view, crop=16))
-    with pytest.raises(ValueError, match=r"one `view\.crop` for all tasks of method joint, .* scenes 32, colour 16"):
+    with pytest.raises(
+        ValueError, match=r"the same `view\.crop` for all tasks of method joint, .* scenes 32, colour 16"
+    ):
         dataclasses.replace(finished.experiment, tasks=tuple(tasks))

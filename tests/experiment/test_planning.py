@@ -111,7 +111,7 @@ def test_equal_trainings_are_measured_once_and_nothing_is_said_of_untrained_mask
     assert torch.equal(torch.get_rng_state(), state)
     assert len(plan.notes) == 2
     assert "the test part holds no labelled pixels of class `fence`" in plan.notes[0]
-    assert "through random filters" in plan.notes[1]
+    assert "with random filters" in plan.notes[1]
     scratch, finetune = plan.of("scratch")[1], plan.of("finetune")[1]
     assert scratch.cost == finetune.cost
     assert scratch.sizes.delta > 100 * finetune.sizes.delta

@@ -202,7 +202,7 @@ def test_wrong_paths_are_all_found_before_training(tmp_path: Path) -> None:
         "tasks.0.data.test",
         "tasks.1.data.test",
     ]
-    assert str(caught.value).splitlines()[-1].startswith(f"`stencil data list --root {tmp_path}` says where")
+    assert str(caught.value).splitlines()[-1].startswith(f"`stencil data list --root {tmp_path}` shows the known")
     assert "elsewhere" in str(caught.value)
     assert "photos" in str(caught.value)
 
@@ -231,7 +231,7 @@ def test_sequences_that_make_no_sense(tmp_path: Path) -> None:
 def test_unknown_methods_and_tasks_are_all_named() -> None:
     experiment = read_config("photos")
     check_names("photos", experiment, methods=("decoder",), only=("colour",))
-    with pytest.raises(ConfigError, match=r"--methods: no method 'ewk'; there are .*packnet") as caught:
+    with pytest.raises(ConfigError, match=r"--methods: unknown method 'ewk'\. Known: .*packnet") as caught:
         check_names("photos", experiment, methods=("ewk",), only=("nobody",))
     assert len(caught.value.problems) == 2
 
@@ -269,12 +269,12 @@ def test_a_kind_comes_twice_by_two_names(tmp_path: Path) -> None:
     assert [plan.name for plan in experiment.methods] == ["piggyback", "recommended"]
     assert [plan.method for plan in experiment.methods] == [Piggyback(lr=1e-3), Piggyback(lr=0.5, price=0.1)]
     check_names(path, experiment, methods=("recommended",))
-    with pytest.raises(ConfigError, match=r"no method 'recomended'; there are piggyback, recommended, quan"):
+    with pytest.raises(ConfigError, match=r"unknown method 'recomended'\. Known: piggyback, recommended, quan"):
         check_names(path, experiment, methods=("recomended",))
     unnamed = SMALL.replace(
         "  - method: {kind: piggyback, lr: 0.001}\n", TWO_MASKS.replace("name: recommended", "tasks: []")
     )
-    with pytest.raises(ConfigError, match=r"methods to differ in their names .* but got \['piggyback', 'piggyback'\]"):
+    with pytest.raises(ConfigError, match=r"method names to differ .* but got \['piggyback', 'piggyback'\]"):
         read_config(write(tmp_path, unnamed))
 
 
@@ -336,7 +336,7 @@ def test_weights_are_not_looked_for_where_nothing_needs_them(tmp_path: Path) -> 
 def test_style_tasks_share_one_preset(tmp_path: Path) -> None:
     style = "{kind: style, style: 'painted:bands', preset: %s}"
     text = plans("first {kind: colorization}", f"one {style % 'johnson'}", f"two {style % 'gatys'}")
-    with pytest.raises(ConfigError, match=r"all style tasks to have one `preset` .* got \['gatys', 'johnson'\]"):
+    with pytest.raises(ConfigError, match=r"all style tasks to have the same `preset` .* got \['gatys', 'johnson'\]"):
         read_config(write(tmp_path, text))
 
 

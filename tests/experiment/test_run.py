@@ -150,19 +150,19 @@ def test_weights_may_have_been_downloaded_on_another_machine(tmp_path: Path) -> 
 def test_a_style_cannot_come_first(tmp_path: Path) -> None:
     whole = read_config("demo/tiny")
     style = next(plan for plan in whole.tasks if plan.task.kind == "style")
-    with pytest.raises(RunError, match="style losses look through a finished backbone"):
+    with pytest.raises(RunError, match="style losses need a trained backbone"):
         start(tmp_path, dataclasses.replace(whole, methods=whole.methods[:1], tasks=(style, *whole.tasks[:2])))
 
 
 def test_a_damaged_config_of_a_run_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"title": "ha')
-    with pytest.raises(RunError, match=r"config\.json is damaged .* Put it back"):
+    with pytest.raises(RunError, match=r"config\.json is damaged .* Restore it"):
         start(tmp_path, two_tasks("piggyback"), resume=True)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("x")
-    with pytest.raises(RunError, match="holds something else than a run"):
+    with pytest.raises(RunError, match="is not empty and holds no run"):
         start(tmp_path, two_tasks("piggyback"))
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
@@ -361,5 +361,5 @@ def test_an_added_task_starts_warm_from_one_of_the_bundle(finished: Run, tmp_pat
     remove_task(bundle, "things")
     remove_task(bundle, "colour")
     only = Session(out=tmp_path / "work", root=Path(), only=("colour",))
-    with pytest.raises(ValueError, match="to name an earlier task with a mask, but 'things' is not there"):
+    with pytest.raises(ValueError, match="to name an earlier task with a mask, but 'things' does not exist"):
         add_tasks(bundle, experiment, only)

@@ -80,7 +80,7 @@ def test_decoder_needs_a_decoder(make_fresh: Any) -> None:
     backbone = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Conv2d(2, 2, 1))
     fresh = make_fresh(backbone, channels=1, seed=0, head="1", decoder=())
     state = NetState({n: t for n, t in backbone.state_dict().items() if n not in fresh.head})
-    expected = r"Expected a backbone with a decoder, but its `decoder` prefixes are empty\. Name them\."
+    expected = r"Expected a backbone with a decoder, but its `decoder` prefixes are empty\. Pass them\."
     with pytest.raises(ValueError, match=expected):
         Decoder().learn(state, "a", fresh, untrained)
 

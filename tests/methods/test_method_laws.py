@@ -378,7 +378,7 @@ def test_a_penalty_is_not_zero_once_weights_have_moved(method: Method, lab: Lab)
 QUANTISED = (QuantizedDelta(), QuantizedDelta(base="seed"))
 REFUSING = {
     "ewc": "no Fisher information",
-    "packnet": "weights that no task owns",
+    "packnet": "free weights to learn",
     "rehearsal": "every earlier task to be a head",
 }
 """Those that cannot hold a quantised task in place, and what they say."""

@@ -163,7 +163,7 @@ def test_a_removed_tasks_weights_are_free_where_no_later_task_uses_them(
 def test_a_network_without_free_weights_is_refused(dense: NetState, fresh: dict[str, Fresh], fit: Any) -> None:
     tuned = Finetune().learn(dense, "b", fresh["b"], fit)
     for state, tasks in ((dense, "first"), (tuned, "first, b")):
-        told = rf"no task owns, to learn 'a' by, but {tasks} use all\. Learn all tasks by packnet"
+        told = rf"free weights to learn 'a', but {tasks} use all\. Learn all tasks by packnet"
         with pytest.raises(ValueError, match=told):
             METHOD.learn(state, "a", fresh["a"], fit)
 
@@ -172,7 +172,7 @@ def test_a_quantised_task_uses_every_weight_and_one_over_seeded_weights_none(
     states: list[NetState], fresh: dict[str, Fresh], fit: Any, as_bytes: Any
 ) -> None:
     moved = QuantizedDelta().learn(states[0], "b", fresh["b"], fit)
-    with pytest.raises(ValueError, match="no task owns, to learn 'a' by, but first, b use all"):
+    with pytest.raises(ValueError, match="free weights to learn 'a', but first, b use all"):
         METHOD.learn(moved, "a", fresh["a"], fit)
     seeded = QuantizedDelta(base="seed").learn(states[0], "b", fresh["b"], fit)
     after = METHOD.learn(seeded, "a", fresh["a"], fit)

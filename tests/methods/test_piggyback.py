@@ -62,10 +62,10 @@ def test_an_all_ones_mask_is_warned_of(
     assert record.name == "stencilnet.methods.piggyback"
     assert record.levelno == logging.WARNING
     message = record.getMessage()
-    assert "The finished mask of task `gogh` is all ones" in message
+    assert "The final mask of task `gogh` is all ones" in message
     assert "only the head was learned" in message
     assert "lr = 0.0001 a step" in message
-    assert "Raise the mask's lr (1e-3 for a small budget) or train for more steps." in message
+    assert "Raise the mask's lr (1e-3 for few steps) or train for more steps." in message
 
 
 def test_a_mask_with_zeros_is_not(
@@ -122,7 +122,7 @@ def test_a_warm_start_takes_the_head_along_if_it_fits(
 
 def test_a_warm_start_needs_a_mask(state: NetState, fresh: Fresh) -> None:
     headed = HeadOnly().learn(state, "a", fresh, lambda trainable, **_: trainable)
-    for name, got in (("a", "'a' has none"), ("x", "'x' is not there")):
+    for name, got in (("a", "'a' has none"), ("x", "'x' does not exist")):
         with pytest.raises(ValueError, match=rf"earlier task with a mask, but {got}\. Learned so far: a\."):
             Piggyback(warm_start=name).learn(headed, "b", fresh, lambda trainable, **_: trainable)
 
@@ -133,7 +133,7 @@ def test_an_unflipped_warm_start_is_warned_of(
     earlier = Piggyback(lr=1e-2).learn(state, "a", fresh, make_fit(backbone))
     with caplog.at_level(logging.WARNING):
         Piggyback(warm_start="a").learn(earlier, "b", fresh, lambda trainable, **_: trainable)
-    assert "The finished mask of task `b` is as it started, and only the head was learned." in caplog.text
+    assert "The final mask of task `b` is unchanged, and only the head was learned." in caplog.text
 
 
 @pytest.mark.parametrize("lr", [0.0, -1e-3, math.nan])

@@ -1,4 +1,4 @@
-"""The command line: one verb a function, no logic; heavy imports inside the verbs."""
+"""The command line: one function per verb, without logic; heavy imports are inside the verbs."""
 
 from stencilnet.cli.main import main
 

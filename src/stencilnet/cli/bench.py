@@ -1,4 +1,4 @@
-"""The verb that measures: bench."""
+"""The verb `bench`, which measures."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +12,7 @@ from stencilnet.cli.streams import say, say_json
 
 _WITHOUT = {"device": "device", "width": "width", "size": "size", "rows": "row", "growth": "growth", "out": "out"}
 _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batches", "overrides": "set"}
-"""Options that apply without and with a CONFIG, by parameter; the others apply to both."""
+"""Options that apply only without and only with a CONFIG, by parameter; the others apply to both."""
 
 
 @click.command(epilog=configs())
@@ -52,7 +52,7 @@ _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batch
     multiple=True,
     type=click.IntRange(min=0),
     metavar="N",
-    help="With CONFIG: number of loader processes to try; may be repeated.  [default: 0, and one a core]",
+    help="With CONFIG: number of loader processes to try; may be repeated.  [default: 0, and one per core]",
 )
 @click.option(
     "--batches", type=click.IntRange(min=2), default=8, show_default=True, help="With CONFIG: batches per pass."
@@ -81,7 +81,7 @@ def bench(context: click.Context, /, config: str | None, **options: Any) -> None
 
 
 def _given(context: click.Context, names: Mapping[str, str]) -> list[str]:
-    """Return those of some options that the user gave."""
+    """Return which of the named options the user gave."""
     given = (name for name in names if context.get_parameter_source(name) is not ParameterSource.DEFAULT)
     return [f"--{names[name]}" for name in given]
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def console() -> "Console":
-    """Return the console that progress and the library's logs go to: stderr, so that stdout holds results alone."""
+    """Return a console on stderr for progress, and send the library's logs to it; stdout is for results alone."""
     from rich.console import Console
 
     screen = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -28,7 +28,7 @@ def console() -> "Console":
 
 
 def teller(screen: "Console") -> Callable[[str], None]:
-    """Return a function that prints a line as it is, above the progress bar if there is one."""
+    """Return a function that prints a line unwrapped, above the progress bar if one is shown."""
 
     def tell(line: str) -> None:
         screen.print(printable(line))
@@ -37,19 +37,19 @@ def teller(screen: "Console") -> Callable[[str], None]:
 
 
 class _Lines(logging.Handler):
-    """Prints each log line as it is: rich's own handler breaks and pads it to 80 columns, in files too."""
+    """Prints each log line unwrapped: rich's own handler wraps and pads it to 80 columns, even in files."""
 
     def __init__(self, screen: "Console") -> None:
         super().__init__()
         self._tell = teller(screen)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a line, above a progress bar where there is one."""
+        """Print a line, above the progress bar if one is shown."""
         self._tell(self.format(record))
 
 
 def use_all_cores() -> None:
-    """Let torch use every core this process may run on, unless OMP_NUM_THREADS says otherwise."""
+    """Let torch use every core that this process may run on, unless OMP_NUM_THREADS is set."""
     import torch
 
     if "OMP_NUM_THREADS" not in os.environ:
@@ -57,15 +57,15 @@ def use_all_cores() -> None:
 
 
 def cores() -> int:
-    """Return how many cores this process may run on."""
+    """Return the number of cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 @contextmanager
 def stop_on_signal() -> Iterator[threading.Event]:
-    """Turn Ctrl-C or SIGTERM into a stop request for the training loop; the same signal a second time stops at once.
+    """Turn Ctrl-C or SIGTERM into a stop request for the training loop; repeating the same signal stops at once.
 
-    The other signal does not: torch's launcher sends both, one after the other.
+    The other signal does not, since torch's launcher sends both, one after the other.
     """
     request = threading.Event()
     seen: set[int] = set()

@@ -30,7 +30,7 @@ _NAMED = f"NAME is one of {', '.join(CATALOG)}; `stencil data list` describes th
 def _web_address(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     try:
         fits = value is None or (value.startswith(("http://", "https://")) and bool(urlsplit(value).hostname))
-    except ValueError:  # of urlsplit: brackets that do not match
+    except ValueError:  # urlsplit: unmatched brackets
         fits = False
     if not fits:
         raise click.BadParameter(f"expected an address that starts with http:// or https://, but got {value!r}.")
@@ -68,8 +68,8 @@ def list_(root: Path, as_json: bool) -> None:
 def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> None:
     """Download data set NAME, check it, unpack it under the root, and make its label maps.
 
-    Files that are already there are not downloaded again, and a broken download is resumed. An archive that you
-    put in ROOT/downloads yourself is used.
+    Existing files are not downloaded again, and a broken download is resumed. An archive that you put in
+    ROOT/downloads yourself is used.
     """
     from stencilnet.cli.console import console
     from stencilnet.datasets.fetching.listing import fetch_named
@@ -84,7 +84,7 @@ def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> Non
         again = shlex.join(["stencil", *sys.argv[1:]])
         teller(screen)(f"Interrupted; finished work is saved. Continue with: {again}")
         raise click.exceptions.Exit(1) from interruption
-    say(f"{name} is {'ready' if new else 'there already, complete'}: {root}")
+    say(f"{name} is {'ready' if new else 'complete already'}: {root}")
 
 
 @data.command(epilog=_NAMED)
@@ -93,7 +93,7 @@ def fetch(name: str, root: Path, mirror: str | None, keep_archives: bool) -> Non
 def make(name: str, root: Path) -> None:
     """Make a tiny replica of data set NAME (or of `all`) in its official layout, to try things out.
 
-    The pictures are drawn; nothing of the real set is in them, and nothing is downloaded.
+    The pictures are synthetic: they contain nothing of the real set, and nothing is downloaded.
     """
     from stencilnet.datasets.fetching.listing import make_named
 
@@ -101,17 +101,17 @@ def make(name: str, root: Path) -> None:
     for each in CATALOG if name == "all" else [name]:
         try:
             new = make_named(each, root)
-        except (ValueError, OSError) as error:  # one set's trouble is not the others'
+        except (ValueError, OSError) as error:  # the other sets are still made
             say(f"stencil: {error}", err=True)
             failed = True
             continue
-        say(f"{each} {'made' if new else 'is there already'}: {root}")
+        say(f"{each} {'made' if new else 'exists already'}: {root}")
     if failed:
         raise click.exceptions.Exit(1)
 
 
 class Meter:
-    """Shows how far each piece of work is: a bar on a terminal, elsewhere a plain line every ten seconds."""
+    """Shows the progress of several pieces of work: as bars on a terminal, elsewhere as a line every ten seconds."""
 
     def __init__(self, screen: "Console") -> None:
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -134,7 +134,14 @@ class Meter:
             self.bars.stop()
 
     def tell(self, words: "Callable[[int], str]", what: str, done: int, total: int) -> None:
-        """Show that so much of a piece of work is done; `words` writes a number, a total of 0 is unknown."""
+        """Show the progress of one piece of work.
+
+        Args:
+            words: Formats an amount.
+            what: Name of the work.
+            done: Amount that is done.
+            total: Total amount; 0 if unknown.
+        """
         amount = f"{words(done)} of {words(total)}" if total else words(done)
         if self.screen.is_terminal:
             self._draw(what, done, total, amount)

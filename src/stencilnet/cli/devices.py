@@ -1,7 +1,7 @@
-"""One command, several devices: relaunches itself under torch's elastic launcher, a process a device.
+"""One command on several devices: relaunches itself under torch's elastic launcher, with one process per device.
 
 Process 0 does the work as it would alone; the others follow it. `torchrun -m stencilnet ...` does the same by hand,
-over several machines too.
+also over several machines.
 """
 
 import logging
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stencilnet.training.distributed import Group
 
 GRACE = 120
-"""Seconds that processes have to save and end, once they are asked to."""
+"""Seconds that processes have to save and exit after a stop request."""
 
 _LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -42,15 +42,15 @@ class _Place:
 
 
 def on_devices(count: int, work: Callable[["Group"], None]) -> None:
-    """Do some work on several devices.
+    """Run a function on several devices.
 
     Args:
-        count: How many, on this machine; under torchrun, as many as it started.
-        work: What process 0 does.
+        count: Number of devices on this machine; under torchrun, the number of processes that it started is used.
+        work: The function that process 0 runs.
 
     Raises:
-        click.UsageError: If the launcher's variables are wrong.
-        PeerError: If not all processes come.
+        click.UsageError: If the launcher's environment variables are invalid.
+        PeerError: If not all processes connect.
     """
     if all(name in os.environ for name in _LAUNCHED) and os.environ["WORLD_SIZE"] != "1":
         _take_place(work)
@@ -68,7 +68,7 @@ def _take_place(work: Callable[["Group"], None]) -> None:
     from stencilnet.training.distributed import join
 
     place = _place()
-    if place.local_rank < torch.cuda.device_count():  # where it is not, process 0 says so
+    if place.local_rank < torch.cuda.device_count():  # if there are too few devices, process 0 reports it
         torch.cuda.set_device(place.local_rank)
     group = join(_store(place), rank=place.rank, size=place.size, local_size=place.local_size)
     try:
@@ -77,16 +77,16 @@ def _take_place(work: Callable[["Group"], None]) -> None:
         else:
             _lead(group, work)
     except BaseException:
-        # The launcher sends SIGTERM to those who are left, and only what they still have to say tells what happened.
+        # The launcher sends SIGTERM to the remaining processes, whose messages tell what happened.
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         raise
 
 
 def _place() -> _Place:
-    """Read what the launcher says.
+    """Read the launcher's environment variables.
 
     Raises:
-        click.UsageError: If a variable is no number, or one that cannot be.
+        click.UsageError: If a variable is not a number in the valid range.
     """
     size = _number("WORLD_SIZE", 1, None)
     local_size = _number("LOCAL_WORLD_SIZE", 1, size)
@@ -114,19 +114,19 @@ def _store(place: _Place) -> "Store":
     store: Store
     try:
         store, _, _ = next(rendezvous("env://", timeout=MEETING))
-    except RuntimeError as error:  # nobody listens there, not all came, or the port is taken
+    except RuntimeError as error:  # nothing listens there, not all connected, or the port is taken
         reason = str(error).partition("\n")[0].rstrip(".")
         raise PeerError(
             f"expected {place.size} processes to meet at {place.address} (MASTER_ADDR:MASTER_PORT) within {MEETING}, "
             f"but process {place.rank} got: {reason}. Start all of them with the same address, one that every machine "
-            "reaches, and a free port."
+            "can reach, and a free port."
         ) from error
     return store
 
 
 def _lead(group: "Group", work: Callable[["Group"], None]) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
-        if not group.is_broken:  # if it is, why is being said
+        if not group.is_broken:  # if it is, the reason is being reported
             raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
@@ -141,7 +141,7 @@ def _follow(group: "Group") -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):  # process 0 decides when to stop
         signal.signal(number, _leave_it)
-    logging.getLogger("stencilnet").addHandler(logging.NullHandler())  # process 0 says it all
+    logging.getLogger("stencilnet").addHandler(logging.NullHandler())  # process 0 reports everything
     try:
         follow(group)
     except Exception:
@@ -162,7 +162,7 @@ def _relaunch(count: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.disable()  # this process only launches, and what its children say is enough
+    logging.disable()  # this process only launches; its children report
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
     with tempfile.TemporaryDirectory() as logs, _one_signal(SignalException):
         config = LaunchConfig(
@@ -182,7 +182,7 @@ def _relaunch(count: int) -> None:
             elastic_launch(config, sys.executable)("-m", "stencilnet", *sys.argv[1:])
         except ChildFailedError as error:
             codes = [failure.exitcode for _, failure in sorted(error.failures.items())]
-            if max(codes) <= 0:  # nobody was left to say anything
+            if max(codes) <= 0:  # no process was left to report anything
                 _, first = error.get_first_failure()
                 say(f"stencil: a process was killed by signal {-first.exitcode}", err=True)
             raise click.exceptions.Exit(next((code for code in codes if code > 0), 1)) from error
@@ -192,9 +192,9 @@ def _relaunch(count: int) -> None:
 
 @contextmanager
 def _one_signal(exception: Callable[[str, signal.Signals], Exception]) -> Iterator[None]:
-    """Hand the first Ctrl-C or SIGTERM to the launcher, as Ctrl-C, and none after it: the processes are stopping then.
+    """Pass the first Ctrl-C or SIGTERM to the launcher, as Ctrl-C, and ignore later ones: the processes then stop.
 
-    SIGTERM itself would also end process 0's loader workers, in the midst of a step.
+    SIGTERM itself would also kill the loader workers of process 0 in the middle of a step.
     """
     seen: list[bool] = []
 

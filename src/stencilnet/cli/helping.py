@@ -1,4 +1,4 @@
-"""Help texts that name what there is to choose from, taken from where it is defined."""
+"""Help texts that list choices, taken from where they are defined."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -9,12 +9,12 @@ from stencilnet.config.shipped import shipped
 
 
 class NamingOption(click.Option):
-    """An option whose help names choices that are looked up only when the help is shown: that may load torch.
+    """An option whose help lists choices that are looked up only when the help is shown, since this may load torch.
 
     Args:
-        parameters: As of `click.Option`.
-        names: Gives the choices; they stand for ``{names}`` in the option's help.
-        options: As of `click.Option`.
+        parameters: As for `click.Option`.
+        names: Returns the choices, which replace ``{names}`` in the option's help.
+        options: As for `click.Option`.
     """
 
     def __init__(self, *parameters: Any, names: Callable[[], Iterable[str]], **options: Any) -> None:
@@ -22,13 +22,13 @@ class NamingOption(click.Option):
         self._names = names
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
-        """Return the option and its help, as click shows them."""
+        """Return the option and its help as click shows them."""
         found = super().get_help_record(ctx)
         return None if found is None else (found[0], found[1].replace("{names}", ", ".join(self._names())))
 
 
 def configs() -> str:
-    """Return what a command says of its argument CONFIG."""
+    """Return the help text of the argument CONFIG."""
     return f"CONFIG is a file, or the name of a shipped config: {', '.join(shipped())}."
 
 

@@ -125,8 +125,8 @@ def train(
     cls=NamingOption,
     names=method_names,
     metavar="NAME,...",
-    help="CONFIG's methods by name, and others, which come with their defaults: {names}; `all` is every one that "
-    "fits.  [default: CONFIG's]",
+    help="Names of CONFIG's methods, or of others, with default settings: {names}; `all`: every one that fits.  "
+    "[default: CONFIG's]",
 )
 @_out
 @_root
@@ -224,7 +224,7 @@ def list_() -> None:
 @config.command(epilog=configs())
 @click.argument("name", metavar="CONFIG")
 @_set
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(name: str, overrides: tuple[str, ...], as_json: bool) -> None:
     """Print CONFIG with every default written out."""
     from stencilnet.config.reading import read_config, to_plain, to_yaml

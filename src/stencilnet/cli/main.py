@@ -1,4 +1,4 @@
-"""Entry point: the group of verbs, and how failures become messages and exit codes."""
+"""Entry point: the group of verbs, and the conversion of failures to messages and exit codes."""
 
 import io
 import sys
@@ -13,7 +13,7 @@ from stencilnet.cli.streams import prepare_streams, say
 from stencilnet.text.shortening import shorten
 
 _LONGEST = 100_000
-"""Most characters of an error: a config's mistakes may fill a page, and no file a screen without end."""
+"""Maximum length of an error, in characters: a config's mistakes may fill a page, but the output stays bounded."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -55,7 +55,7 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         say("stencil: interrupted", err=True)
         sys.exit(1)
-    except (ValueError, OSError) as error:  # mistakes of use; anything else is ours, and shows its traceback
+    except (ValueError, OSError) as error:  # user errors; anything else is a bug, and shows its traceback
         say(f"stencil: {shorten(str(error), _LONGEST)}", err=True)
         sys.exit(2 if _is_usage_error(error) else 1)
 

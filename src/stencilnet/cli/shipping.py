@@ -1,4 +1,4 @@
-"""Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze; and blend, on a run."""
+"""Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze; and on a run: blend."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -97,7 +97,7 @@ def _verdict(ok: bool, checked: int) -> str:
 @_bundle
 @click.argument("task")
 def remove(bundle: Path, task: str) -> None:
-    """Remove TASK from BUNDLE; the other tasks stay as they are, bit for bit."""
+    """Remove TASK from BUNDLE; the other tasks stay bit-equal."""
     from stencilnet.bundle import remove_task
 
     remove_task(bundle, task)

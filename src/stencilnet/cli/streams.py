@@ -1,4 +1,4 @@
-"""Where the command line writes: no character, and no reader that has left, ends the work that is being done."""
+"""Output of the command line: neither unencodable characters nor a closed pipe abort the work."""
 
 import io
 import sys
@@ -10,11 +10,11 @@ from stencilnet.text.strict_json import dumps
 
 
 def say(text: object, *, err: bool = False) -> None:
-    """Write text and a newline to stdout, or to stderr; what would steer a terminal is escaped.
+    """Write text and a newline to stdout or stderr, with terminal control characters escaped.
 
     Args:
-        text: Text, of one line or several; or a path, which is one line whatever its name.
-        err: Whether it goes to stderr.
+        text: Text of one or several lines; or a path, which is always written as one line.
+        err: Whether to write to stderr. Default: stdout.
     """
     _write(one_line(str(text)) if isinstance(text, Path) else printable(str(text)), sys.stderr if err else sys.stdout)
 
@@ -25,7 +25,7 @@ def say_json(value: Any) -> None:
 
 
 def is_written_whole(text: str) -> bool:
-    """Return whether `say` writes text to stdout without an escape."""
+    """Return whether `say` writes a text to stdout without escapes."""
     try:
         text.encode(sys.stdout.encoding if sys.stdout else "utf-8")
     except UnicodeEncodeError:
@@ -34,10 +34,10 @@ def is_written_whole(text: str) -> bool:
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr take all that is written to them, for the rest of this process.
+    """Make stdout and stderr accept everything that is written to them, for the rest of this process.
 
-    What the encoding has no character for is written as an escape (``\\u2191``). What nobody reads any more, as after
-    ``stencil info BUNDLE | head -1``, is dropped. Streams that are not a plain file's, as in tests, stay as they are.
+    Characters that the encoding lacks are escaped (``\\u2191``). Output to a closed pipe, as after
+    ``stencil info BUNDLE | head -1``, is dropped. Streams other than plain files, as in tests, are not changed.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -47,7 +47,7 @@ def prepare_streams() -> None:
 
 
 def _write(text: str, stream: TextIO | None) -> None:
-    if stream is not None:  # a program may be started without one
+    if stream is not None:  # a program may be started without stdout or stderr
         stream.write(f"{text}\n")
         stream.flush()
 

@@ -1,4 +1,4 @@
-"""Connects config, terminal and run for the verbs that learn."""
+"""Connects config, terminal and run for the verbs that train."""
 
 import os
 import shlex
@@ -39,7 +39,7 @@ def carry_out(
     asked: tuple[str, ...] = (),
     overrides: tuple[str, ...] = (),
 ) -> None:
-    """Read a config, check its data, and run it into a folder; ends with the report."""
+    """Read a config, check its data, run it in a run folder, and write the report."""
     if as_json and not dry_run:
         raise click.UsageError("--json requires --dry-run.")
     from stencilnet.cluster import FanError, fan_out
@@ -85,7 +85,7 @@ def carry_out(
 def _ask_of(engine: str, asked: tuple[str, ...]) -> "RayAsk | SlurmAsk":
     from stencilnet.cluster import read_ask
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would tell its makers of its use
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send usage statistics
     return read_ask(engine, asked)
 
 
@@ -116,7 +116,7 @@ def add_to(
     resume: bool,
     overrides: tuple[str, ...],
 ) -> None:
-    """Read a config, check its data, and learn its tasks into a bundle; checkpoints lie beside the bundle."""
+    """Read a config, check its data, and learn its tasks into a bundle; checkpoints are stored beside the bundle."""
     from stencilnet.config.reading import check_names, read_config
     from stencilnet.experiment.adding import add_tasks
     from stencilnet.experiment.session import check_devices

@@ -1,4 +1,4 @@
-"""The trainings of a run, spread over a cluster by an engine that is there already: Ray, or Slurm through submitit."""
+"""Distributes the trainings of a run over a cluster by an existing engine: Ray, or Slurm through submitit."""
 
 from stencilnet.cluster.asking import RayAsk, SlurmAsk, read_ask
 from stencilnet.cluster.driver import FanError, fan_out

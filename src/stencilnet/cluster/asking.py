@@ -1,4 +1,4 @@
-"""What a cluster is asked for: ``--ask KEY=VALUE``, under the engines' own names."""
+"""Resources that jobs request from a cluster: ``--ask KEY=VALUE``, with the engines' own parameter names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -16,15 +16,15 @@ _PACKAGES = {"ray": "ray", "slurm": "submitit"}
 
 @dataclass(frozen=True, kw_only=True)
 class RayAsk:
-    """What Ray is asked for.
+    """Resources that jobs request from Ray.
 
     Attributes:
-        address: Of a cluster that runs already: ``auto``, ``ray://host:10001``, ``host:6379``; ``local`` starts one on
-            this machine and ends it afterwards.
-        num_cpus: Cores a job.
-        num_gpus: GPUs a job.
-        memory: Bytes of memory a job; 0 for no say.
-        max_retries: How often a job whose worker died is gone on with.
+        address: Address of a running cluster: ``auto``, ``ray://host:10001``, ``host:6379``; ``local`` starts a cluster
+            on this machine and shuts it down afterwards.
+        num_cpus: Number of cores per job.
+        num_gpus: Number of GPUs per job.
+        memory: Bytes of memory per job; 0 for no request.
+        max_retries: How often a job is resumed after its worker died.
     """
 
     address: str = "local"
@@ -36,12 +36,12 @@ class RayAsk:
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmAsk:
-    """What Slurm is asked for, through submitit.
+    """Resources that jobs request from Slurm, through submitit.
 
     Attributes:
-        cluster: ``slurm``, or ``local``: processes of this machine.
-        slurm_max_num_timeout: How often a job that ran out of time is queued again. One that was preempted always is.
-        parameters: As submitit's `AutoExecutor.update_parameters` knows them: ``timeout_min``, ``cpus_per_task``,
+        cluster: ``slurm``, or ``local`` for processes on this machine.
+        slurm_max_num_timeout: How often a job that ran out of time is queued again. Preempted jobs always are.
+        parameters: Parameters of submitit's `AutoExecutor.update_parameters`: ``timeout_min``, ``cpus_per_task``,
             ``gpus_per_node``, ``mem_gb``, ``slurm_partition``, ``slurm_account``, ``slurm_qos``, ...
     """
 
@@ -51,14 +51,14 @@ class SlurmAsk:
 
 
 def read_ask(engine: str, words: Sequence[str]) -> RayAsk | SlurmAsk:
-    """Read what was asked, and make sure that the engine is installed.
+    """Parse the values of ``--ask``, and check that the engine is installed.
 
     Args:
         engine: ``ray`` or ``slurm``.
-        words: ``KEY=VALUE`` each; a value that is JSON is read as JSON, any other is text.
+        words: ``KEY=VALUE`` settings; a value that is valid JSON is read as JSON, any other as text.
 
     Raises:
-        ConfigError: If the engine is not installed, a word is not of this form, or its key or value is not known.
+        ConfigError: If the engine is not installed, or a setting is malformed or unknown or has an invalid value.
         ValueError: If this machine cannot submit to Slurm.
     """
     package = _PACKAGES[engine]
@@ -80,7 +80,7 @@ def _value(text: str) -> Any:
 
 def _ray(asked: dict[str, Any]) -> RayAsk:
     known = {entry.name: entry.default for entry in fields(RayAsk)}
-    problems = [f"no {key!r} for ray; it has {', '.join(known)}" for key in asked if key not in known]
+    problems = [f"unknown key {key!r} for ray. Known: {', '.join(known)}" for key in asked if key not in known]
     for key in asked.keys() & (known.keys() - {"address"}):
         value = asked[key]
         whole = key == "max_retries"
@@ -115,13 +115,13 @@ def _slurm(asked: dict[str, Any]) -> SlurmAsk:
 
 
 def check_slurm(ask: SlurmAsk) -> None:
-    """Refuse Slurm where there is none, before a run is begun.
+    """Check, before a run starts, that this machine can submit jobs to Slurm.
 
     Raises:
-        ValueError: If this machine cannot submit jobs.
+        ValueError: If it cannot.
     """
-    if ask.cluster == "slurm" and which("srun") is None:  # which submitit asks for, too
+    if ask.cluster == "slurm" and which("srun") is None:  # submitit checks for the same program
         raise ValueError(
             "Expected a machine that can submit to Slurm, but it has no `srun`. Start this on a login node; "
-            "`--ask cluster=local` tries it out by processes of this machine."
+            "`--ask cluster=local` tries it out with processes on this machine."
         )

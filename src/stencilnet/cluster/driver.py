@@ -1,4 +1,4 @@
-"""Hands jobs to an engine, tells how they fare, and puts their results together."""
+"""Submits jobs to an engine, reports their progress, and completes their results."""
 
 import secrets
 import time
@@ -16,42 +16,45 @@ from stencilnet.learning.counting import DataError
 from stencilnet.training.fit import Interrupted
 
 _LOOK_EVERY = 0.2
-"""Seconds between two looks at the jobs."""
+"""Seconds between two checks of the jobs."""
 
 
 class FanError(ValueError):
-    """Jobs that failed; what the others did is kept."""
+    """Jobs failed; the results of the others are kept."""
 
     def __init__(self, failures: Mapping[str, str]) -> None:
         lines = [f"  {name}: {message}" for name, message in failures.items()]
         count = "one job" if len(lines) == 1 else f"{len(lines)} jobs"
-        super().__init__("\n".join([f"{count} failed; what is done is kept (--resume goes on with it):", *lines]))
+        super().__init__("\n".join([f"{count} failed. Finished work is kept; pass --resume to continue:", *lines]))
 
 
 def fan_out(run: Run, ask: RayAsk | SlurmAsk) -> dict[str, str]:
-    """Do a run by jobs: first the backbone, then all others at once; fill up the rows of results at the end.
+    """Carry out a run as jobs: first the backbone, then all others in parallel; complete the rows of results last.
 
     Args:
-        run: The run; its session says which methods and tasks. Its folder and data must be on a file system that all
-            machines see under one path.
-        ask: Which engine, and what a job asks it for.
+        run: The run; its session selects methods and tasks. All machines must see its folder and data under the same
+            paths.
+        ask: The engine, and the resources that each job requests.
 
     Returns:
-        Messages of the jobs that failed, by name; empty if none did.
+        Messages of the failed jobs, by name.
 
     Raises:
-        ConfigError: If the engine does not know what is asked for.
+        ConfigError: If the engine does not know a parameter.
         DataError: If there is nothing to learn or to measure in a task's data.
-        ValueError: If the engine is not there.
+        ValueError: If the engine is not available.
         FanError: If the backbone could not be trained.
-        Interrupted: If the session said so; the jobs have stopped in a resumable state.
+        Interrupted: If the session requested a stop, or a job was stopped. The run can be resumed.
     """
     session, experiment = run.session, run.experiment
     try:
         run.check_data()
     except DataError:
         raise
-    except (ValueError, OSError) as error:  # not to be opened here: the job that needs it fails, and says so
+    except (
+        ValueError,
+        OSError,
+    ) as error:  # data that cannot be opened here: the job that needs them fails with a message
         session.announce(f"some data could not be counted: {error}")
     with on_ray(ask) if isinstance(ask, RayAsk) else on_slurm(ask, session.out) as submit:
         failures = _all_jobs(run, submit)
@@ -96,7 +99,7 @@ def _do(works: Sequence[Work], run: Run, submit: Submit) -> dict[str, str]:
                 del waiting[name]
         if session.stop() and waiting and not stopping:
             stopping = True
-            session.announce(f"stopping {len(waiting)} job(s); each writes its checkpoint first")
+            session.announce(f"stopping {len(waiting)} job(s); each first writes its checkpoint")
             works[0].wish.touch()
             for watched in waiting.values():
                 watched.withdraw()
@@ -126,7 +129,7 @@ class _Watched:
         return self._refused or self._handle.outcome()
 
     def news(self) -> list[str]:
-        """Return the lines that the log got since the last call."""
+        """Return the lines added to the log since the last call."""
         if not self._log.exists():
             return []
         with self._log.open("rb") as file:
@@ -137,6 +140,6 @@ class _Watched:
         return whole.decode("utf-8", "replace").splitlines()
 
     def withdraw(self) -> None:
-        """Take the job back if it has not started: what runs is asked by a file, so that it stops in order."""
+        """Cancel the job if it has not started; a running job is stopped by a file instead, so that it can save."""
         if not self._started and self._refused is None:
             self._handle.withdraw()

@@ -1,4 +1,4 @@
-"""Which parts of a run can be done apart."""
+"""Splits a run into jobs that can run independently."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from stencilnet.experiment.walking import is_chain
 
 @dataclass(frozen=True, kw_only=True)
 class FanJob:
-    """A part of a run that one machine does.
+    """A part of a run, for one machine.
 
     Attributes:
-        name: For people: ``backbone``, ``piggyback/gogh``, or a method's name where its tasks form a chain.
+        name: Name in messages: ``backbone``, ``piggyback/gogh``, or a method's name if its tasks form a chain.
         method: Name of the method.
-        tasks: Names of the tasks to learn, in order; the first task's alone for the backbone.
+        tasks: Names of the tasks to learn, in order; for the backbone, the first task's alone.
     """
 
     name: str
@@ -24,11 +24,10 @@ class FanJob:
 
 
 def jobs(experiment: Experiment, methods: Sequence[str] = (), only: Sequence[str] = ()) -> tuple[FanJob, ...]:
-    """Split a run into jobs. The first trains the backbone, and all others start from it, in any order.
+    """Split a run into jobs. The first trains the backbone; all others start from it, in any order.
 
-    A method that leaves the shared weights alone gives one job a task; one that moves them, or looks at other tasks
-    than the first (progressive columns, warm starts), gives one job, since its tasks need some before; so does joint
-    training.
+    A method whose tasks are independent gives one job per task. A method that moves the shared weights, builds on
+    other tasks than the first (progressive columns, warm starts), or trains jointly gives one job for all.
 
     Args:
         experiment: The config.

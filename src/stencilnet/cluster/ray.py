@@ -1,4 +1,4 @@
-"""Ray as the engine: each job is one of its tasks."""
+"""Ray as the engine: each job is a Ray task."""
 
 import logging
 import signal
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def on_ray(ask: RayAsk) -> "Iterator[Submit]":
-    """Connect to a cluster, or start one on this machine; only what was started here is shut down.
+    """Connect to a cluster, or start one on this machine, which is shut down at the end.
 
-    A process that is connected to Ray already stays with that cluster. A job whose worker dies is tried again, and
-    goes on from its checkpoint.
+    A process that is already connected to Ray uses that cluster. A job whose worker dies is retried and resumes from
+    its checkpoint.
 
     Raises:
-        ValueError: If there is no cluster at the address, or this machine has less than a job asks for.
+        ValueError: If there is no cluster at the address, or this machine has fewer resources than a job requests.
     """
     import ray
 
@@ -51,7 +51,7 @@ def on_ray(ask: RayAsk) -> "Iterator[Submit]":
         yield submit
     finally:
         for ref in refs:
-            ray.cancel(ref, force=True)  # does nothing to one that has ended
+            ray.cancel(ref, force=True)  # no effect on finished jobs
         if not connected:
             ray.shutdown()
 
@@ -100,16 +100,16 @@ def _connect(ask: RayAsk) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         raise ValueError(
             f"Expected a Ray cluster at `{ask.address}`, but got {type(error).__name__}: {error}. "
-            "Start one (`ray start --head`; if it asks for a token, set RAY_AUTH_MODE=token here too), or leave "
-            "`--ask address=...` out for one on this machine."
+            "Start one (`ray start --head`; if it asks for a token, set RAY_AUTH_MODE=token here too), or omit "
+            "`--ask address=...` to start one on this machine."
         ) from error
     finally:
         if main:
-            signal.signal(signal.SIGTERM, before)  # Ray puts one of its own there, which would not stop in order
+            signal.signal(signal.SIGTERM, before)  # Ray installs its own handler, which would not save before stopping
 
 
 def _knock(address: str) -> None:
-    """Refuse an address where nobody answers: Ray itself would try for minutes."""
+    """Check that an address answers, since Ray itself would try for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if colon and port.isdigit():
         socket.create_connection((host, int(port)), timeout=10).close()
@@ -129,7 +129,7 @@ def _check_room(ask: RayAsk, *, started: bool) -> None:
         return
     if started:
         raise ValueError(
-            f"A job asks for {', '.join(short)} on this machine. "
-            "Ask for less, or name a cluster by `--ask address=...`."
+            f"A job requests {', '.join(short)} on this machine. "
+            "Request less, or name a cluster by `--ask address=...`."
         )
-    logger.warning("A job asks for %s in the cluster: it waits until there is more.", ", ".join(short))
+    logger.warning("A job requests %s in the cluster. It waits until there is more.", ", ".join(short))

@@ -1,4 +1,4 @@
-"""Slurm as the engine, through submitit: each job is one of its jobs."""
+"""Slurm as the engine, through submitit: each job is a Slurm job."""
 
 import warnings
 from collections.abc import Iterator
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def on_slurm(ask: SlurmAsk, out: Path) -> Iterator[Submit]:
     """Submit jobs from this machine; their scripts and raw output go to ``logs/submitit`` in the run folder `out`.
 
-    A job that is preempted, or runs out of time, is queued again and goes on from its checkpoint.
+    A job that is preempted or runs out of time is queued again and resumes from its checkpoint.
 
     Raises:
         ConfigError: If submitit does not know a parameter.
-        ValueError: If this machine has no Slurm.
+        ValueError: If this machine cannot submit to Slurm.
     """
     from submitit.core.utils import FailedJobError
 
@@ -35,27 +35,27 @@ def on_slurm(ask: SlurmAsk, out: Path) -> Iterator[Submit]:
         try:
             return _Handle(executor.submit(Requeued(work)))
         except (FailedJobError, OSError) as error:
-            raise ValueError(f"Slurm did not take the job: {error}") from error
+            raise ValueError(f"Slurm rejected the job: {error}") from error
 
     yield submit
 
 
 @dataclass(frozen=True)
 class Requeued:
-    """A job as submitit calls it: started anew after a preemption, it goes on from the checkpoint on disk.
+    """A job as submitit calls it: restarted after a preemption, it resumes from the checkpoint on disk.
 
     Attributes:
-        work: What to do.
+        work: The work of the job.
     """
 
     work: Work
 
     def __call__(self) -> Outcome:
-        """Do it."""
+        """Carry out the work."""
         return carry_out(self.work)
 
     def checkpoint(self) -> "DelayedSubmission":
-        """Return what is queued again: the same, since all progress is on disk."""
+        """Return the job to queue again: the same one, since all progress is on disk."""
         from submitit.core.utils import DelayedSubmission
 
         return DelayedSubmission(self)
@@ -94,7 +94,7 @@ def _executor(ask: SlurmAsk, folder: Path) -> "AutoExecutor":
     )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a name that submitit would take, but as another one
+            warnings.simplefilter("error")  # submitit warns of a name that it would use as another one
             executor.update_parameters(**ask.parameters)
     except (NameError, AssertionError, TypeError, UserWarning) as error:
         raise ConfigError("--ask", [str(error)]) from error

@@ -1,4 +1,4 @@
-"""One job as a machine of the cluster does it: the same run, restricted, in the shared run folder."""
+"""Carries out one job on a machine of the cluster: the run restricted to the job, in the shared run folder."""
 
 import logging
 import os
@@ -21,24 +21,24 @@ from stencilnet.training.progress import ProgressBar
 from stencilnet.training.sinks import Sink, TensorBoard, tensorboard_installed
 
 _LINES_EVERY = 60.0
-"""Seconds between two lines of progress in a job's log."""
+"""Seconds between two progress lines in a job's log."""
 
 _LOOK_EVERY = 1.0
-"""Seconds between two looks at the wish to stop: the file may be far away."""
+"""Seconds between two checks for a stop request: the file may be on a slow file system."""
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """All that a machine has to be told; can be pickled.
+    """All that a machine needs for a job; can be pickled.
 
     Attributes:
         experiment: The config.
-        job: Which part of it.
-        out: The run folder: absolute, on a file system that all machines see.
-        root: Where the config's data are: the same.
-        wish: A file; when it is there, the job is to stop in a resumable state.
+        job: The part of the run to do.
+        out: The run folder: an absolute path on a file system that all machines see.
+        root: Root folder of the config's data: likewise.
+        wish: A file whose existence requests the job to stop in a resumable state.
     """
 
     experiment: Experiment
@@ -49,7 +49,7 @@ class Work:
 
     @property
     def log(self) -> Path:
-        """The job's own log, which the driver reads too; a resumed job goes on with it."""
+        """The job's log, which the driver reads too; a resumed job appends to it."""
         return self.out / "logs" / f"{self.job.name.replace('/', '.')}.log"
 
 
@@ -58,8 +58,8 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        state: ``stopped`` can be gone on with; so can ``failed``, once its cause is gone.
-        message: What went wrong.
+        state: A job that was ``stopped`` can be resumed; so can one that ``failed``, once the cause is removed.
+        message: Description of the failure; else empty.
     """
 
     state: Literal["done", "stopped", "failed"]
@@ -67,23 +67,23 @@ class Outcome:
 
 
 class Handle(Protocol):
-    """A job in an engine's hands."""
+    """A submitted job."""
 
     def outcome(self) -> Outcome | None:
-        """Return how it ended; None if it has not."""
+        """Return how the job ended; None if it has not."""
         ...
 
     def withdraw(self) -> None:
-        """Take it back, if it has not started."""
+        """Cancel the job if it has not started."""
         ...
 
 
 Submit = Callable[[Work], Handle]
-"""An engine; its call raises ValueError if it does not take a job."""
+"""Submits a job to an engine; raises ValueError if the engine rejects it."""
 
 
 def carry_out(work: Work) -> Outcome:
-    """Do a job, or go on with it. A mistake is an outcome and not an exception: no engine is to try it again."""
+    """Carry out or resume a job. User errors are returned as an outcome, not raised, so that no engine retries them."""
     if (missing := _missing(work)) is not None:
         return Outcome(state="failed", message=missing)
     with work.log.open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as file, _logged(file):
@@ -102,7 +102,7 @@ def carry_out(work: Work) -> Outcome:
             Run(work.experiment, session).compare()
         except (Interrupted, KeyboardInterrupt):
             return Outcome(state="stopped")
-        except (ValueError, OSError) as error:  # mistakes of use; anything else is ours, and the engine shows it
+        except (ValueError, OSError) as error:  # user errors; anything else is a bug, which the engine shows
             logger.info("failed: %s", error)
             return Outcome(state="failed", message=str(error))
         except Exception:
@@ -115,8 +115,8 @@ def _missing(work: Work) -> str | None:
     for what, path in (("the run folder", work.out), ("the data's root", work.root)):
         if not path.is_dir():
             return (
-                f"Expected {what} {path} on {socket.gethostname()}, but it is not there. It must be on a file system "
-                "that all machines see under one path."
+                f"Expected {what} {path} on {socket.gethostname()}, but it does not exist. It must be on a file system "
+                "that all machines see under the same path."
             )
     return None
 
@@ -143,7 +143,7 @@ def _asked(wish: Path) -> Callable[[], bool]:
 
 @contextmanager
 def _logged(file: TextIO) -> Iterator[None]:
-    """Send the library's log lines to a job's log; the process may do other jobs afterwards."""
+    """Send the library's log lines to a job's log, and undo this at the end: the process may run other jobs."""
     library = logging.getLogger("stencilnet")
     handler = logging.StreamHandler(file)
     level, propagate = library.level, library.propagate

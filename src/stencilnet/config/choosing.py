@@ -1,4 +1,4 @@
-"""Which methods a comparison is made of: the config's, and others with their default settings."""
+"""Selects the methods of a comparison: the config's own, and others with their default settings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,21 +7,21 @@ from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.methods import AnyMethod, registered
 
 ALL = "all"
-"""Asks for every method that fits a config."""
+"""The name that selects every method that fits a config."""
 
 
 def with_methods(experiment: Experiment, names: Sequence[str]) -> tuple[Experiment, tuple[str, ...]]:
-    """Return a config with those of the asked methods that it lacks, by their defaults, and the names to learn by.
+    """Add the requested methods that a config lacks, with default settings; return it and the names of all requested.
 
-    `ALL` asks for the config's own, in its order, and after them for every kind that it lacks and that its tasks and
-    backbone can be learned by. Names that are no method's stay, for `check_names` to refuse.
+    `ALL` stands for the config's own methods, in its order, followed by every kind that it lacks and that supports its
+    tasks and backbone. Unknown names are kept, so that `check_names` refuses them.
 
     Args:
         experiment: The config.
-        names: Of methods; empty for the config's own.
+        names: Names of methods; empty for the config's own.
 
     Raises:
-        ValueError: If a method asked for by its name does not fit the config.
+        ValueError: If a method requested by name does not fit the config.
     """
     kinds = {plan.method.name for plan in experiment.methods}
     for name, method in _others(experiment).items():

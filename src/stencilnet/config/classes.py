@@ -1,4 +1,4 @@
-"""Tasks that give labels, and their class folders: the one names the other, and both must agree."""
+"""The classes of classification tasks: read from class folders, or checked against them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,11 +10,11 @@ from stencilnet.tasks.task import LabelTask
 
 
 def with_classes(experiment: Experiment, root: Path) -> Experiment:
-    """Return a config whose label tasks name their classes: those that do not get their training folders'.
+    """Return a config whose label tasks all name their classes; those without get their training folders' names.
 
     Args:
         experiment: The config.
-        root: Where its data are.
+        root: Root folder of its data.
 
     Raises:
         FolderError: If the folders cannot be read, or differ from the named classes.
@@ -23,9 +23,9 @@ def with_classes(experiment: Experiment, root: Path) -> Experiment:
 
 
 def class_problems(plan: TaskPlan, root: Path) -> Iterator[tuple[str, str]]:
-    """Say, by config path below the task, which class folders are not the task's classes.
+    """Yield, as (config path below the task, message), where class folders differ from the task's classes.
 
-    A folder that cannot be opened at all is not told: opening it tells.
+    Folders that cannot be read are skipped: opening the data reports them.
     """
     found = {}
     for key, source in sources(plan).items():
@@ -42,10 +42,10 @@ def class_problems(plan: TaskPlan, root: Path) -> Iterator[tuple[str, str]]:
 
 
 def check_class_folders(plan: TaskPlan, root: Path) -> None:
-    """Refuse data whose class folders are not the task's classes.
+    """Check that a task's class folders are its classes.
 
     Raises:
-        ValueError: If any are not; all of them are named.
+        ValueError: If any differ; the message lists all of them.
     """
     problems = [f"{key}: {message}" for key, message in class_problems(plan, root)]
     if problems:

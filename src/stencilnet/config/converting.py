@@ -1,4 +1,4 @@
-"""How plain YAML data become the dataclasses of a config, and what each mistake is called."""
+"""Converts plain YAML data to the dataclasses of a config, and words the mistakes."""
 
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ from stencilnet.text.shortening import brief
 
 
 def make_converter() -> cattrs.Converter:
-    """Return the converter of configs, both ways."""
+    """Return the converter between plain data and configs, for both directions."""
     made = strict_converter()
     for union, tag in (
         (Source, "kind"),
@@ -56,7 +56,7 @@ def _with_tag(tag: str, converter: cattrs.Converter) -> Callable[[Any], Any]:
 
 
 def mistakes(error: StructureError) -> Iterator[str]:
-    """Return each mistake of a config in words, with its path."""
+    """Yield a message for each mistake of a config, starting with its path."""
     for path, mistake in error.mistakes:
         if isinstance(mistake, UnknownKeysError):
             for name in mistake.names:

@@ -1,4 +1,4 @@
-"""Weights that a config has downloaded, and how to measure it without them."""
+"""Replaces weights that a config would download, so that its cost can be measured without them."""
 
 from dataclasses import replace
 
@@ -11,9 +11,9 @@ _STARTS = {"imagenet": "VGG16", "vgg13": "VGG13"}
 
 
 def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
-    """Return a config that needs no download, to measure by, and what was replaced.
+    """Return a config that needs no download, for measurements, and notes on what was replaced.
 
-    Weights that are to be downloaded and are not in torch's cache are replaced by random ones of about their size.
+    Weights to be downloaded that are not in torch's cache are replaced by random ones of about the same size.
     """
     notes = []
     presets = experiment.presets
@@ -21,11 +21,13 @@ def without_downloads(experiment: Experiment) -> tuple[Experiment, tuple[str, ..
     if looks and not is_cached(network := PRESETS[presets[0]].network):
         experiment = replace(experiment, perceptual=Perceptual(source="standin"))
         notes.append(
-            f"The weights of {network} are not here yet; a run downloads them. Style losses were measured through "
-            "random filters in its shape."
+            f"The weights of {network} are not in the cache; a run downloads them. Style losses were measured with "
+            "random filters of its shape."
         )
     start = experiment.backbone
     if start.weights == _DOWNLOAD and not is_cached(_STARTS[start.init]):
-        notes.append(f"The weights of {_STARTS[start.init]} are not here yet; a run downloads them to start from.")
+        notes.append(
+            f"The weights of {_STARTS[start.init]} are not in the cache; a run downloads and starts from them."
+        )
         experiment = replace(experiment, backbone=replace(start, init="random", weights=None))
     return experiment, tuple(notes)

@@ -1,4 +1,4 @@
-"""Reads a config file: YAML (or JSON, as a run keeps it), overrides, the schema; all mistakes at once, with paths."""
+"""Reads a config file (YAML, or a run's JSON), applies overrides and checks it; reports all mistakes, with paths."""
 
 import dataclasses
 import difflib
@@ -18,17 +18,17 @@ from stencilnet.text.shortening import shorten
 from stencilnet.text.strict_json import loads
 
 _MISTAKES = 50
-"""Most mistakes that a message lists."""
+"""Maximum number of mistakes that a message lists."""
 
 _LONGEST = 2000
-"""Most characters of one."""
+"""Maximum length of one mistake, in characters."""
 
 
 class ConfigError(ValueError):
-    """A config that cannot be run; the message lists every mistake, of very many the first ones.
+    """A config that cannot be run; the message lists its mistakes, at most the first 50.
 
     Attributes:
-        problems: All mistakes, in words.
+        problems: Messages of all mistakes.
     """
 
     def __init__(self, source: str, problems: Sequence[str], hint: str = "") -> None:
@@ -45,10 +45,11 @@ def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
 
     Args:
         source: A file, or the name of a shipped config.
-        overrides: ``dotted.path=value`` pairs laid over the file; list items by index, tasks also by name.
+        overrides: ``dotted.path=value`` settings that override the file's. A list item is addressed by its index, or
+            by its name.
 
     Raises:
-        ConfigError: If the file cannot be read or has mistakes; all of them are listed.
+        ConfigError: If the file cannot be read or has mistakes; the message lists all of them.
     """
     raw = _read_yaml(source)
     for override in overrides:
@@ -61,32 +62,34 @@ def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
 
 
 def to_plain(experiment: Experiment) -> dict[str, Any]:
-    """Return a config as plain YAML/JSON data, defaults written out; reading it back gives an equal config."""
+    """Return a config as plain YAML/JSON data with all defaults; reading it back gives an equal config."""
     plain: dict[str, Any] = make_converter().unstructure(experiment)
     return plain
 
 
 def to_yaml(experiment: Experiment, *, ascii_only: bool = False) -> str:
-    """Return a config as YAML, defaults written out; `ascii_only` for other characters as YAML's escapes."""
+    """Return a config as YAML with all defaults; with `ascii_only`, other characters are escaped."""
     plain = _listed(to_plain(experiment))
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=not ascii_only, width=110)
     return text
 
 
 def check_names(source: str, experiment: Experiment, *, methods: Sequence[str] = (), only: Sequence[str] = ()) -> None:
-    """Refuse names of methods and tasks that a config does not have.
+    """Check that a config has the methods and tasks of these names.
 
     Raises:
-        ConfigError: If there are any; all of them are listed.
+        ConfigError: If it lacks any; the message lists all of them.
     """
     known = [plan.name for plan in experiment.methods]
     tasks = [plan.name for plan in experiment.tasks]
     problems = [
-        f"--methods: no method {name!r}; there are {', '.join(dict.fromkeys([*known, *registered()]))}"
+        f"--methods: unknown method {name!r}. Known: {', '.join(dict.fromkeys([*known, *registered()]))}"
         for name in methods
         if name not in known
     ]
-    problems += [f"--only: no task {name!r}; the config has {', '.join(tasks)}" for name in only if name not in tasks]
+    problems += [
+        f"--only: unknown task {name!r}. The config has {', '.join(tasks)}" for name in only if name not in tasks
+    ]
     if problems:
         raise ConfigError(source, problems)
 
@@ -105,9 +108,7 @@ def _read_yaml(source: str) -> dict[str, Any]:
         names = list(shipped())
         close = difflib.get_close_matches(source, names, n=1)
         hint = f"Did you mean {close[0]!r}?" if close else f"Shipped configs: {', '.join(names)}."
-        raise ConfigError(
-            source, [f"expected a file or a shipped config, but there is none of that name. {hint}"]
-        ) from None
+        raise ConfigError(source, [f"expected a file or a shipped config, but none has this name. {hint}"]) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(source, [f"cannot be read: {error}"]) from None
     form, parse = ("JSON", loads) if path.suffix == ".json" else ("YAML", _parsed)
@@ -148,7 +149,7 @@ def _lay_over(raw: dict[str, Any], override: str, source: str) -> None:
         else:
             raise ConfigError(source, [f"--set {override}: `{key}` is below a plain value"])
     if isinstance(place, list):
-        raise ConfigError(source, [f"--set {override}: a list item is replaced by its fields only"])
+        raise ConfigError(source, [f"--set {override}: cannot replace a whole list item. Set its fields"])
     if not isinstance(place, dict):
         raise ConfigError(source, [f"--set {override}: `{keys[-1]}` is below a plain value"])
     try:
@@ -161,11 +162,11 @@ def _item(items: list[Any], key: str, override: str, source: str) -> Any:
     for position, item in enumerate(items):
         if key == str(position) or (isinstance(item, dict) and item.get("name") == key):
             return item
-    raise ConfigError(source, [f"--set {override}: no item `{key}`; there are {len(items)}"])
+    raise ConfigError(source, [f"--set {override}: no item `{key}` in a list of {len(items)}"])
 
 
 def _fill_recipes(raw: dict[str, Any]) -> None:
-    """Lay each task's recipe over its kind's default one."""
+    """Fill in each task's recipe from the default recipe of its kind."""
     plans = raw.get("tasks")
     for plan in plans if isinstance(plans, list) else []:
         if not isinstance(plan, dict) or not isinstance(plan.get("task"), dict):

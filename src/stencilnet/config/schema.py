@@ -1,4 +1,4 @@
-"""The one schema of a config file. Each section is the frozen dataclass of the room that reads it."""
+"""The schema of a config file. Each section is the frozen dataclass of the package that reads it."""
 
 import re
 from dataclasses import dataclass, field, replace
@@ -17,37 +17,38 @@ from stencilnet.tasks.task import LabelMapTask, LabelTask, Recipe, Task
 from stencilnet.training.settings import Settings
 
 PAPER_WIDTH = 64
-"""Width of the paper's U-Net; VGG13's too."""
+"""Width of the paper's U-Net, and of VGG13."""
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """The network that all tasks share, and where it starts."""
+    """The network that all tasks share, and its initial weights."""
 
     kind: Literal["unet", "vgg16"] = "unet"
-    """``unet``: the paper's, for pictures. ``vgg16``: the original Piggyback's, for classification."""
+    """``unet``: the paper's network, for pictures. ``vgg16``: the original Piggyback's, for classification."""
     width: int | None = None
-    """For ``unet``: channels of its first level; 64, the paper's, if left out."""
+    """For ``unet``: channels of its first level. Default: 64, as in the paper."""
     norm: Literal["instance", "affine", "own"] = "instance"
-    """For ``unet``. ``instance``: the paper's, without weights. ``affine``: a scale and a shift a channel, which the
-    first task trains, and which later tasks may have of their own (`norm` of piggyback): 31 KiB each at width 64.
-    ``own``: for that alone; what trains networks whole, the first task too, leaves them at 1 and 0, as in the paper."""
+    """For ``unet``. ``instance``: the paper's instance norm, without weights. ``affine``: with a scale and a shift per
+    channel, trained by the first task; later tasks may have their own (`norm` of piggyback), 31 KiB each at width 64.
+    ``own``: as ``affine``, but methods that train whole networks, also on the first task, leave them at 1 and 0, as
+    in the paper."""
     init: Literal["random", "vgg13", "imagenet"] = "random"
-    """Weights to start from. ``random``: drawn by the seed. ``vgg13``, for a ``unet`` of width 64: ImageNet's in the
-    encoder, random ones in the decoder. ``imagenet``, for ``vgg16``: torchvision's. Scratch and the decoder baseline
-    start from random weights all the same, as the paper's do."""
+    """Initial weights. ``random``: drawn by the seed. ``vgg13``, for a ``unet`` of width 64: VGG13's ImageNet weights
+    in the encoder, random ones in the decoder. ``imagenet``, for ``vgg16``: torchvision's. Scratch and the decoder
+    baseline always start from random weights, as in the paper."""
     weights: str | None = None
-    """Where these are, unless random: ``cache`` (torch's own; if left out), ``download``, or a file."""
+    """Source of the weights, unless random: ``cache`` (torch's cache, the default), ``download``, or a file."""
     frozen: bool = False
-    """Whether the first task leaves the network as it starts, and learns its head only (Mallya et al. 2018)."""
+    """Whether the first task keeps the initial weights and learns its head only (Mallya et al. 2018)."""
     stored: Stored = "float32"
-    """How bundles store the shared weights of two or more dimensions, which run in float32 whatever this says. They are
-    rounded to it once, after the first task and before anything is learned over them. ``float16`` halves the bytes;
-    ``int8``, with a scale for each of a weight's first dimension, quarters them. ``seed:N``: the weights are random,
-    the number N stands for them, and a bundle stores next to nothing of them. No task trains them: the first is
-    learned as a quantised delta over them, with default settings."""
+    """Format in which bundles store the shared weights of two or more dimensions; the network runs in float32 all the
+    same. The weights are rounded to it once, after the first task and before any other is learned. ``float16`` halves
+    the bytes; ``int8``, with a scale per index of a weight's first dimension, quarters them. ``seed:N``: the weights
+    are random, generated from the number N, and take next to no bytes. No task trains them: the first is learned as a
+    quantised delta over them, with default settings."""
 
     def __post_init__(self) -> None:
         check_stored(self.stored)
@@ -91,34 +92,35 @@ class Backbone:
 
 @dataclass(frozen=True, kw_only=True)
 class Perceptual:
-    """The network that style losses look through."""
+    """The perceptual network of style losses."""
 
     source: Literal["vgg", "standin"] = "vgg"
-    """``vgg``: torchvision's ImageNet weights. ``standin``: built from the backbone, for machines without them."""
+    """``vgg``: VGG with torchvision's ImageNet weights. ``standin``: a stand-in built from the backbone, for machines
+    without these weights."""
     weights: str = "cache"
-    """For ``vgg``: ``cache`` (torch's own), ``download``, or a file."""
+    """For ``vgg``: ``cache`` (torch's cache), ``download``, or a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Where a task's examples are."""
+    """Sources of a task's examples."""
 
     about: str
-    """The data in words, for the table of tasks."""
+    """Short description of the data, for the table of tasks."""
     train: Source
-    """Examples to learn from."""
+    """Training examples."""
     validation: Source | None = None
-    """Examples that choose the step and every setting; without it, `holdout` of the training examples."""
+    """Examples that select the training step and all settings. Default: the `holdout` part of the training examples."""
     test: Source
-    """Examples used once, for the tables."""
+    """Test examples, used once, for the tables."""
     holdout: HoldOut = field(default_factory=HoldOut)
-    """Which part of the training examples is set aside where there is no `validation`."""
+    """Which training examples are held out for validation if `validation` is not given."""
     drop_gray: bool = False
-    """Leave out photos without colour: for colouring. How many is logged."""
+    """Leave out photos without colour, for colorization. Their number is logged."""
 
     def __post_init__(self) -> None:
         if isinstance(self.train, ClassFoldersSource) and not self.holdout.group:
-            # The last examples of one group of all would be whole classes.
+            # As a single group, the last examples would be whole classes.
             object.__setattr__(self, "holdout", replace(self.holdout, group="^[^/]+"))
 
 
@@ -131,13 +133,13 @@ class TaskPlan:
     title: str
     """Its name in tables and pictures."""
     task: Task
-    """Task kind and settings: one of `stencilnet.tasks.catalog.kinds`."""
+    """Task kind (one of `stencilnet.tasks.catalog.kinds`) and its settings."""
     data: Data
-    """Where its examples are."""
+    """Its examples."""
     view: View = field(default_factory=View)
     """Crop, scale and flip."""
     recipe: Recipe = field(default_factory=Recipe)
-    """How it is trained; what is left out is the task kind's default."""
+    """How it is trained; settings that are left out default to those of the task kind."""
 
     def __post_init__(self) -> None:
         if not TASK_NAME.fullmatch(self.name):
@@ -149,13 +151,13 @@ class TaskPlan:
 
 
 def _check_thresholds(task: Task, data: Data) -> None:
-    """A threshold makes labels of two values."""
+    """Check that a task whose labels are made by a threshold has two classes."""
     named = {"train": data.train, "validation": data.validation, "test": data.test}
     cut = [key for key, source in named.items() if isinstance(source, LabelledSource) and source.threshold is not None]
     if cut and isinstance(task, LabelMapTask) and len(task.classes) != 2:
         raise ValueError(
-            f"Expected a task of two classes, below `threshold` and from it on, but got {len(task.classes)} and "
-            f"`threshold` in data.{', data.'.join(cut)}. Leave it out: label maps then hold the indices of the classes."
+            f"Expected two classes with `threshold`, for values below it and from it on, but got {len(task.classes)}, "
+            f"with `threshold` in data.{', data.'.join(cut)}. Without it, label maps hold class indices."
         )
 
 
@@ -164,14 +166,14 @@ class MethodPlan:
     """One method of the comparison."""
 
     name: str = ""
-    """Its name in folders, tables and `--methods`: lower case, digits, ``_``, ``-``. The method's kind if left out; a
-    config that has a kind twice names at least one of the two."""
+    """Its name in folders, tables and `--methods`: lower case, digits, ``_``, ``-``. Default: the method's kind; if a
+    config has a kind twice, at least one of the two needs a name."""
     method: AnyMethod
     """The method and its settings."""
     tasks: tuple[str, ...] = ()
     """Names of the tasks it learns after the first; empty for all."""
     parents: dict[str, str] = field(default_factory=dict)
-    """For a method that moves the shared weights: a task and the earlier task whose state it starts from."""
+    """For methods that move the shared weights: the earlier task whose state a task starts from, by the task's name."""
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -193,21 +195,21 @@ class Experiment:
     title: str
     """Heading of the report."""
     seed: int = 0
-    """Of weights, data order, crops, everything."""
+    """Seed of all random draws: weights, data order, crops."""
     backbone: Backbone = field(default_factory=Backbone)
     """The network."""
     perceptual: Perceptual = field(default_factory=Perceptual)
-    """What style losses look through."""
+    """The perceptual network of style losses."""
     trainer: Settings = field(default_factory=Settings)
     """Device, precision, how often to evaluate and save."""
     methods: tuple[MethodPlan, ...]
-    """Methods in order; the first one's bundle is the run's own."""
+    """Methods in order; the first one's bundle is the run's main bundle."""
     tasks: tuple[TaskPlan, ...]
     """Tasks in order; the first one trains the backbone."""
     pictures: int = 4
-    """Test examples shown in the report."""
+    """Number of test examples shown in the report."""
     reference: Literal["none", "paper"] = "none"
-    """``paper``: the tasks are the paper's six, by their numbers; its Table 2 is shown beside the run's."""
+    """``paper``: the tasks are the paper's six, in its order, and the report shows its Table 2 beside the run's."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -217,7 +219,7 @@ class Experiment:
         ]
         presets = sorted(set(self.presets))
         if len(presets) > 1:
-            problems.append(f"all style tasks to have one `preset` (they share a network), but got {presets}")
+            problems.append(f"all style tasks to have the same `preset` (they share a network), but got {presets}")
         if self.pictures < 0:
             problems.append(f"`pictures` to be at least 0, but got {self.pictures}")
         if problems:
@@ -225,7 +227,7 @@ class Experiment:
 
     @property
     def presets(self) -> tuple[str, ...]:
-        """Presets of the tasks whose losses look through a perceptual network, in the tasks' order."""
+        """Presets of the tasks whose losses use a perceptual network, in the tasks' order."""
         return tuple(plan.task.preset for plan in self.tasks if isinstance(plan.task, PerceptualTask))
 
     def plan(self, task: str) -> TaskPlan:
@@ -247,7 +249,7 @@ def _name_problems(tasks: tuple[TaskPlan, ...], methods: tuple[MethodPlan, ...])
         *(
             []
             if len(set(called)) == len(called)
-            else [f"methods to differ in their names (`name`; the kind if left out), but got {called}"]
+            else [f"method names to differ (`name`; default: the kind), but got {called}"]
         ),
     ]
 
@@ -302,11 +304,11 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
         if isinstance(method.method, JointMethod) and len({plan.view.crop for plan in learned}) > 1:
             crops = ", ".join(f"{plan.name} {plan.view.crop}" for plan in learned)
             problems.append(
-                f"one `view.crop` for all tasks of method {method.name}, which share a batch, but got {crops}"
+                f"the same `view.crop` for all tasks of method {method.name}, which share a batch, but got {crops}"
             )
     if backbone.norm == "instance":
         problems += [
-            f"a backbone with `norm: own` or `affine` for {plan.name}, which trains norms, but got none"
+            f"a backbone with `norm: own` or `affine` for {plan.name}, which trains norms, but got `norm: instance`"
             for plan in methods
             if plan.method.trains_norms
         ]
@@ -317,11 +319,11 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
 
 
 def _view_problems(name: str, task: LabelTask, view: View) -> list[str]:
-    """Return where training and running a bundle would crop or resize differently."""
+    """Return the settings by which training would crop or resize differently than running a bundle does."""
     pairs = {"crop": (task.crop, view.crop), "resize": (task.resize, view.resize)}
     return [
         *(
-            f"{name}'s `task.{key}` to be its `view.{key}`, but got {a} and {b}"
+            f"{name}'s `task.{key}` to equal its `view.{key}`, but got {a} and {b}"
             for key, (a, b) in pairs.items()
             if a != b
         ),
@@ -330,7 +332,7 @@ def _view_problems(name: str, task: LabelTask, view: View) -> list[str]:
 
 
 def order_problems(experiment: Experiment) -> list[str]:
-    """Return which methods cannot learn their tasks in the config's order, in a run that begins with its first task."""
+    """Return why methods cannot learn their tasks in the config's order, in a run that starts with its first task."""
     return [
         f"methods.{position}.method.{problem}"
         for position, plan in enumerate(experiment.methods)
@@ -339,6 +341,6 @@ def order_problems(experiment: Experiment) -> list[str]:
 
 
 def sources(plan: TaskPlan) -> dict[str, Source]:
-    """Return a task's sources by config key."""
+    """Return a task's sources by config key: ``train``, ``validation``, ``test``."""
     named = {"train": plan.data.train, "validation": plan.data.validation, "test": plan.data.test}
     return {key: source for key, source in named.items() if source is not None}

@@ -1,4 +1,4 @@
-"""Analyses the masks and codes of a bundle's tasks, and writes the figures and the table."""
+"""Analyses the masks and codes of a bundle's tasks, and writes figures and a table."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -29,31 +29,31 @@ from stencilnet.text.strict_json import dumps
 
 
 def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tuple[Path, ...]:
-    """Write ``masks.json``, for each task with a mask or codes ``zeros-<task>.svg``, and of several a kappa figure.
+    """Write ``masks.json``, a ``zeros-<task>.svg`` for each task with a mask or codes, and figures of kappa by layer.
 
-    The ratio of 0 is the paper's Figs. 9-14, agreement and kappa its Table 3. Tasks are compared with those of their
-    own kind: masks with masks, quantised changes with quantised changes. The figure is ``kappa-layers.svg`` where all
-    are of one kind, else ``kappa-layers-<kind>.svg`` for each that several tasks have.
+    The ratio of 0 is that of the paper's Figs. 9-14; agreement and kappa are those of its Table 3. Only tasks of the
+    same kind are compared: masks with masks, quantised changes with quantised changes. The figure of kappa is
+    ``kappa-layers.svg`` if all tasks are of one kind, else ``kappa-layers-<kind>.svg`` per kind of several tasks.
 
     Args:
         bundle: The bundle.
-        out: The folder to write, made if it is not there.
-        ceilings: Pairs of its tasks that are one task, learned twice by other seeds: what kappa comes to where masks
-            serve the same end. Tasks of one config differ in their seeds by their names.
+        out: The output folder, created if missing.
+        ceilings: Pairs of tasks that are the same task, learned twice with different seeds: an upper reference of
+            kappa. The seed of a config's task depends on its name.
 
     Returns:
         The files that were written.
 
     Raises:
         BundleError: If the bundle is damaged.
-        ValueError: If no task of it has a mask or codes, or a ceiling is not one task learned twice.
+        ValueError: If no task has a mask or codes, or a ceiling is not one task learned twice.
     """
     net = load(bundle)
     codes: dict[str, TaskCodes] = {task: own for task, delta in net.deltas.items() if (own := delta.weight_codes)}
     if not codes:
         raise ValueError(
-            f"Expected tasks with masks or codes in {bundle}, but none of {listed(net.tasks) or 'no tasks'} has "
-            "one. Learn one by piggyback, or by quantized_delta over the backbone."
+            f"Expected tasks with masks or codes in {bundle}, but it has none (tasks: {listed(net.tasks) or 'none'}). "
+            "Learn one by piggyback, or by quantized_delta over the backbone."
         )
     ordered = tuple(_ceiling(pair, net, codes) for pair in ceilings)
     kinds = by_kind(codes)
@@ -84,7 +84,7 @@ def analyze_bundle(bundle: Path, out: Path, ceilings: Sequence[Pair] = ()) -> tu
 
 
 def _first(net: MultiTaskNet, kind: str) -> str:
-    """Return the name of the task that trained the shared weights; where there is none, what it would have."""
+    """Return the name of the task that trained the shared weights; without one, a phrase for unchanged weights."""
     trained = (
         task for task, record in net.records.items() if record.method == BACKBONE and not net.deltas[task].weight_codes
     )
@@ -101,7 +101,7 @@ def _drawn(figure: Figure, path: Path) -> Path:
 
 
 def _ceiling(pair: Pair, net: MultiTaskNet, codes: Mapping[str, TaskCodes]) -> Pair:
-    """Check that two tasks are one, learned twice, and return them in the order of learning."""
+    """Check that two tasks are the same task, learned twice, and return them in the order of learning."""
     asked = f"the ceiling {','.join(pair)!r}"
     for task in pair:
         if task not in codes:
@@ -112,11 +112,11 @@ def _ceiling(pair: Pair, net: MultiTaskNet, codes: Mapping[str, TaskCodes]) -> P
     if unlike:
         raise ValueError(
             f"Expected {asked} to be one task learned twice, but the two differ in {unlike}. "
-            "Learn the task again under a second name, with the same settings: its name gives it another seed."
+            "Learn the task again under a second name, which gives it another seed, with the same settings."
         )
     if overlap(codes[first], codes[second]).agreement == 1:
         raise ValueError(
-            f"Expected {asked} to be one task learned twice, but it is one mask, or has the same codes. "
+            f"Expected {asked} to be one task learned twice, but the masks or codes are identical. "
             "Learn the task again under a second name, which gives it another seed."
         )
     return first, second
@@ -135,7 +135,7 @@ def _pairs(values: Mapping[Pair, float]) -> list[dict[str, str | float]]:
 
 
 def _layers(alike: Similarity, ceilings: Collection[Pair]) -> list[dict[str, Any]]:
-    """Return kappa by layer, and how far it strays between unrelated masks or codes of the same counts."""
+    """Return kappa by layer, and its spread between unrelated masks or codes of the same counts."""
     return [
         {
             "first": first,

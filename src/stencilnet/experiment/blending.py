@@ -1,4 +1,4 @@
-"""A slider between two tasks of a run: the networks between their real masks, measured and shown."""
+"""Interpolates between the real masks of two tasks of a run; measures and shows the networks in between."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,12 +38,12 @@ from stencilnet.training.checkpoint import progress_of, put_back
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """A place between two tasks.
+    """A measured position between two tasks.
 
     Attributes:
-        share: Of the second task, from 0 to 1.
-        changed: Share of masked weights whose bit is not the first task's.
-        values: Every metric of either task, on its own test examples, by task.
+        share: Share of the second task, from 0 to 1.
+        changed: Share of masked weights whose bit differs from the first task's.
+        values: By task, its metrics on its own test examples.
     """
 
     share: float
@@ -52,37 +52,37 @@ class Position:
 
 
 def open_run(folder: Path, session: Session) -> Run:
-    """Open a run folder by the config that it holds.
+    """Open a run folder with its own config.
 
     Args:
         folder: The run folder.
-        session: Where its data are.
+        session: Gives the root folder of its data.
 
     Raises:
-        RunError: If it holds no run.
+        RunError: If the folder holds no run.
         ConfigError: If its config cannot be read.
     """
     config = folder / "config.json"
     if not config.exists():
-        raise RunError(f"Expected a run folder, but {folder} has no config.json. `stencil train` makes one.")
+        raise RunError(f"Expected a run folder, but {folder} has no config.json. `stencil train` creates run folders.")
     return Run(read_config(str(config)), replace(session, out=folder, resume=True))
 
 
 def real_task(run: Run, name: str) -> RealTask:
-    """Return a task of a run as it was trained, before its scores were cut to bits.
+    """Return the real masks of a task of a run, before thresholding.
 
-    They are in the checkpoint of its training, at 4 bytes a weight; no bundle has them.
+    They are read from the checkpoint of its training, with 4 bytes per weight; bundles do not store them.
 
     Args:
         run: The run.
-        name: One of its tasks, learned by its first method of kind piggyback.
+        name: Name of a task, learned by the run's first method of kind piggyback.
 
     Raises:
-        RunError: If it was not learned so, or its checkpoint is gone or another training's.
+        RunError: If that method has not learned the task, or its checkpoint is missing or of another training.
     """
     found = next(((p.name, p.method) for p in run.experiment.methods if isinstance(p.method, Masking)), None)
     if found is None:
-        raise RunError(f"Expected a run by piggyback in {run.folder.path}, but it has none.")
+        raise RunError(f"Expected a run with the method piggyback, but {run.folder.path} has none.")
     label, method = found
     bundle = run.folder.bundle(label, name, moves_shared=False)
     net = load(bundle) if bundle.exists() else None
@@ -90,13 +90,13 @@ def real_task(run: Run, name: str) -> RealTask:
     if net is None or name not in learned:
         raise RunError(
             f"Expected a task that {run.folder.path} has learned by piggyback "
-            f"({listed(learned) or 'it has none so far'}), but got {name!r}."
+            f"({listed(learned) or 'none so far'}), but got {name!r}."
         )
     path = run.folder.stage(label, name) / "fit-0" / "checkpoint.pt"
     if not path.exists():
         raise RunError(
-            f"Expected the real mask of {name!r} in {path}, but the file is gone. Bits alone have nothing between "
-            "them: learn the tasks anew, and keep the run folder."
+            f"Expected the real mask of {name!r} in {path}, but the file does not exist. Binary masks cannot be "
+            "interpolated: learn the tasks again, and keep the run folder."
         )
     fresh = fresh_of(net, run.experiment.plan(name).task, task_seed(run.experiment.seed, name))
     masks, best = method.trainable(net.state, name, fresh), progress_of(load_checkpoint(path)).best
@@ -104,7 +104,7 @@ def real_task(run: Run, name: str) -> RealTask:
     put_back(masks, best.tensors)
     real = masks.real()
     if not _same(real.delta(), net.deltas[name]):
-        raise RunError(f"{path} is of another training of {name!r} than {bundle} holds. Learn the task anew.")
+        raise RunError(f"{path} is of another training of {name!r} than the task in {bundle}. Learn the task again.")
     return real
 
 
@@ -123,8 +123,8 @@ class Slider:
         run: The run.
         first: Name of the task at share 0.
         second: Name of the task at share 1.
-        ends: Both as they were trained.
-        backbone: The network that they are learned over.
+        ends: The real masks of both.
+        backbone: The network that they were learned over.
     """
 
     run: Run
@@ -138,8 +138,8 @@ class Slider:
         """Open two tasks of a run.
 
         Raises:
-            RunError: As `real_task` does, or if they are the same task, or not of one kind that gives pictures.
-            ValueError: If they differ in their tensors' shapes.
+            RunError: As from `real_task`; also if both are the same task, or not of one kind that outputs pictures.
+            ValueError: If the shapes of their tensors differ.
         """
         if first == second:
             raise RunError(f"Expected two different tasks to interpolate between, but got {first!r} twice.")
@@ -147,18 +147,18 @@ class Slider:
         kinds = [run.experiment.plan(name).task for name in (first, second)]
         if kinds[0].kind != kinds[1].kind or not isinstance(kinds[0], PictureTask):
             raise RunError(
-                f"Expected two tasks of one kind that gives pictures, but {first!r} is {kinds[0].kind} and {second!r} "
-                f"{kinds[1].kind}."
+                f"Expected two tasks of the same kind, one that outputs pictures, but {first!r} is {kinds[0].kind} and "
+                f"{second!r} is {kinds[1].kind}."
             )
-        between(*ends, 0.5)  # what does not fit is said before anything is measured
+        between(*ends, 0.5)  # raises for unfit tensors before anything is measured
         return cls(run=run, first=first, second=second, ends=ends, backbone=load(run.folder.backbone))
 
     def delta(self, share: float) -> TaskDelta:
-        """Return the task at a share of the second task, from 0 to 1."""
+        """Return the delta at a share of the second task, from 0 to 1."""
         return between(*self.ends, share).delta()
 
     def measure(self, share: float) -> Position:
-        """Measure a place by either task's metrics, on its test examples."""
+        """Measure the network at a share by the metrics of both tasks, each on its own test examples."""
         delta, bits = self.delta(share), self.delta(0).masks
         differing = sum(int((mask.unpack() != bits[key].unpack()).sum()) for key, mask in delta.masks.items())
         net = self._net(delta)
@@ -169,15 +169,15 @@ class Slider:
         )
 
     def pictures(self, share: float, inputs: Sequence[Tensor]) -> list[Image.Image]:
-        """Return what the network at a share makes of some inputs ``(3, H, W)`` in [0, 1]."""
+        """Return the output pictures of the network at a share for inputs ``(3, H, W)`` in [0, 1]."""
         nearer = self.first if share < 0.5 else self.second
         predict, task = self._tester.network(self._net(self.delta(share)), nearer), self.run.tasks[nearer]
-        assert isinstance(task, PictureTask), "`between` has looked"
+        assert isinstance(task, PictureTask), "`between` has checked it"
         with torch.no_grad():
             return [task.to_image(predict({"input": image.unsqueeze(0)})[0].float().cpu(), image) for image in inputs]
 
     def inputs(self, photos: Sequence[Path]) -> list[Tensor]:
-        """Return photos as the first task's inputs; without any, a few of its test examples, spread over the split.
+        """Return photos as inputs of the first task; without photos, a few of its test examples, spread over the split.
 
         Raises:
             ImageError: If a photo cannot be read.
@@ -190,7 +190,7 @@ class Slider:
         return [task.prepare(samples[position])["input"] for position in positions]
 
     def metric(self) -> Metric:
-        """Return what the slider goes by: style loss, or another kind's headline metric."""
+        """Return the metric to plot: the style loss, or for other kinds the headline metric."""
         metrics = self.run.tasks[self.first].metrics
         return next((metric for metric in metrics if metric.name == STYLE), metrics[0])
 
@@ -205,13 +205,13 @@ class Slider:
 
 
 def write_blend(slider: Slider, out: Path, photos: Sequence[Path] = (), steps: int = 7) -> tuple[Path, ...]:
-    """Write ``strip.png``, ``blend.svg`` and ``blend.json``: pictures, losses and all numbers along a slider.
+    """Write ``strip.png``, ``blend.svg`` and ``blend.json``: pictures, the plotted metric, and all numbers of a slider.
 
     Args:
         slider: The slider.
-        out: The folder to write, made if it is not there.
-        photos: What the strip shows; without any, test examples.
-        steps: Places along it, both ends among them; at least 2.
+        out: The output folder, created if missing.
+        photos: Photos for the strip. Default: test examples.
+        steps: Number of positions, both ends included; at least 2.
 
     Returns:
         The files.
@@ -221,7 +221,7 @@ def write_blend(slider: Slider, out: Path, photos: Sequence[Path] = (), steps: i
         ValueError: If `steps` is less than 2.
     """
     if steps < 2:
-        raise ValueError(f"Expected argument `steps` to be at least 2, both ends, but got {steps}.")
+        raise ValueError(f"Expected argument `steps` to be at least 2, for both ends, but got {steps}.")
     shares = [place / (steps - 1) for place in range(steps)]
     inputs = slider.inputs(photos)
     positions = []

@@ -1,4 +1,4 @@
-"""Tasks in words: the rows of the paper's Table 1."""
+"""Descriptions of tasks: the rows of the paper's Table 1."""
 
 from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.results import TaskCard
@@ -7,7 +7,7 @@ from stencilnet.tasks.task import Task
 
 
 def card(experiment: Experiment, task: Task, name: str) -> TaskCard:
-    """Describe a task; `task` is the bound one, whose metrics name the perceptual network."""
+    """Describe a task; a style `task` must be bound, so that its metrics name the perceptual network."""
     plan, traits = experiment.plan(name), traits_of(task.kind)
     return TaskCard(
         number=[other.name for other in experiment.tasks].index(name) + 1,

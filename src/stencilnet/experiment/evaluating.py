@@ -1,4 +1,4 @@
-"""Measures a bundle's tasks on a config's test data, trivial baselines beside them."""
+"""Measures a bundle's tasks, and trivial baselines, on a config's test data."""
 
 from dataclasses import asdict
 from functools import cache
@@ -26,12 +26,12 @@ def evaluate_bundle(
     Args:
         bundle: The bundle.
         experiment: The config: tasks by name, with their test data.
-        session: Where the data are, and who is told of progress.
-        precision: What the networks run in, one of `stencilnet.runtime.PRECISIONS`.
+        session: Gives the root folder of the data; its `announce` receives the progress.
+        precision: Precision of the networks, one of `stencilnet.runtime.PRECISIONS`.
 
     Returns:
-        JSON data by task: ``metrics`` (what is measured, and which way is better), ``values``, the baseline's name
-        ``trivial`` and its ``trivial_values``.
+        JSON data by task: ``metrics`` (descriptions, with the direction that is better), ``values``, the baseline's
+        name ``trivial`` and its ``trivial_values``.
 
     Raises:
         DataError: If a task's test data hold nothing to measure.
@@ -42,7 +42,7 @@ def evaluate_bundle(
     shared = [plan for plan in experiment.tasks if plan.name in net.tasks]
     if not shared:
         raise ValueError(
-            f"Expected tasks that {bundle} and the config share, but the bundle has {listed(net.tasks) or 'none'} "
+            f"Expected {bundle} and the config to share tasks, but the bundle has {listed(net.tasks) or 'none'} "
             f"and the config {listed(plan.name for plan in experiment.tasks)}."
         )
 
@@ -58,7 +58,7 @@ def evaluate_bundle(
         if (task.kind, task.channels) != (record.kind, record.channels):
             raise ValueError(
                 f"Expected task {plan.name!r} to be of kind {shorten(record.kind)} with {record.channels} channels "
-                f"as in {bundle}, but the config's is {task.kind} with {task.channels}."
+                f"as in {bundle}, but the config's task is {task.kind} with {task.channels}."
             )
         session.announce(f"evaluate: {plan.name}")
         for line in check_data(plan, data(plan.name), parts=("test",)):
@@ -73,7 +73,7 @@ def evaluate_bundle(
 
 
 def as_text(measured: dict[str, dict[str, Any]]) -> str:
-    """Return the measurements as plain text, a line a metric."""
+    """Return the measurements as plain text, one line per metric."""
     rows = [_cells(name, found, metric) for name, found in measured.items() for metric in found["metrics"]]
     lines = iter(aligned([("task", "metric", "measured", "trivial", ""), *rows], "<<>><"))
     text = [next(lines)]

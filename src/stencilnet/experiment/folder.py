@@ -1,4 +1,4 @@
-"""Where a run keeps what: every path of a run folder, in one place."""
+"""The layout of a run folder: all of its paths, in one place."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,20 +14,20 @@ from stencilnet.training.distributed import Group
 from stencilnet.training.settings import Settings, resolve
 
 HOW = frozenset({"trainer.workers", "trainer.cache", "trainer.accumulate", "trainer.compile"})
-"""What a resumed run may change: the result is the same bytes; with another `accumulate` or `compile`, but for
-rounding."""
+"""Settings that a resumed run may change: the result has the same bytes, or, with another `accumulate` or `compile`,
+differs by rounding."""
 
 _WEIGHTS = frozenset({"perceptual.weights", "backbone.weights"})
 _PUBLISHED = ("cache", "download")
-"""Values of these that name the same file, whose hash is pinned in its name: only one of them fetches it."""
+"""Values of these settings that stand for the same file, whose hash is in its name; `download` may fetch it."""
 
 
 COUNTS = "counts"
-"""The folder of what was counted, which may be there before a run is."""
+"""The folder of counts, which may exist before the run does."""
 
 
 class RunError(ValueError):
-    """A run folder that cannot be used as asked."""
+    """A run folder that cannot be used as requested."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class RunFolder:
 
     Attributes:
         path: The folder.
-        main: Name of the method whose bundle is the run's own.
+        main: Name of the method whose bundle is the run's main bundle.
     """
 
     path: Path
@@ -44,22 +44,22 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The resolved config, which a resumed run must share."""
+        """The resolved config; a resumed run must have the same."""
         return self.path / "config.json"
 
     @property
     def resolved(self) -> Path:
-        """What the config leaves to the machine, as the first training found it."""
+        """Settings that the config leaves to the machine, as the first training resolved them."""
         return self.path / "resolved.json"
 
     @property
     def backbone(self) -> Path:
-        """Bundle that holds the first task alone: where every method starts."""
+        """Bundle that holds the first task alone, from which every method starts."""
         return self.path / BACKBONE / "bundle"
 
     @property
     def perceptual(self) -> Path:
-        """The stand-in that style losses look through, the same for every method."""
+        """The stand-in for the perceptual network of style losses, the same for every method."""
         return self.path / "perceptual.safetensors"
 
     def stage(self, method: str, task: str) -> Path:
@@ -67,29 +67,29 @@ class RunFolder:
         return self.path / method / task
 
     def result(self, method: str, task: str) -> Path:
-        """What the tables are made from; written last, so its presence means the stage is done."""
+        """Result of one training, from which the tables are made; written last, so it exists once the stage is done."""
         return self.stage(method, task) / "result.json"
 
     def bundle(self, method: str, task: str, *, moves_shared: bool) -> Path:
-        """Bundle that holds a stage's state: one growing bundle, or one a stage where the shared weights move."""
+        """Bundle with a stage's state: one growing bundle, or one per stage if the shared weights move."""
         if moves_shared:
             return self.stage(method, task) / "bundle"
         return self.path / "bundle" if method == self.main else self.path / method / "bundle"
 
     def memory(self, method: str, task: str) -> Path:
-        """What a method remembers after a stage, for the tasks to come; in no bundle."""
+        """Tensors that a method stores after a stage for training later tasks; no bundle has them."""
         return self.stage(method, task) / "memory.safetensors"
 
     def gray(self, task: str) -> Path:
-        """Which photos of a task's data have no colour."""
+        """Cache of which photos of a task's data are gray."""
         return self.path / "gray" / f"{task}.json"
 
     def counts(self, task: str) -> Path:
-        """How much of each class a task's data were found to hold."""
+        """Counts of the classes in a task's data."""
         return self.path / COUNTS / f"{task}.json"
 
     def withdraw(self) -> None:
-        """Let go of a folder in which nothing was begun, so that a corrected config may have it."""
+        """Give up a folder in which nothing was trained yet, so that a corrected config can use it."""
         if self.path.is_dir() and {path.name for path in _shown(self.path)} <= {self.config.name, COUNTS}:
             self.config.unlink(missing_ok=True)
 
@@ -99,16 +99,16 @@ class RunFolder:
 
 
 def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
-    """Make the run folder, or check that it may be gone on with.
+    """Create the run folder, or check that its run can be resumed.
 
     Raises:
-        RunError: If it holds a run and `resume` is false, or a run of another config.
+        RunError: If it holds a run and `resume` is false, a run of another config, or other files.
     """
     mine = to_plain(experiment)
     if not folder.config.exists():
         folder.path.mkdir(parents=True, exist_ok=True)
         if any(path.name != COUNTS for path in _shown(folder.path)):
-            raise RunError(f"{folder.path} holds something else than a run. Choose another --out.")
+            raise RunError(f"{folder.path} is not empty and holds no run. Choose another --out.")
         write_text(folder.config, dumps(mine, indent=2, sort_keys=True) + "\n")
         return
     if not resume:
@@ -117,7 +117,7 @@ def claim(folder: RunFolder, experiment: Experiment, *, resume: bool) -> None:
         theirs = loads(folder.config.read_text(encoding="utf-8"))
     except ValueError as error:
         raise RunError(
-            f"{folder.config} is damaged ({error}). Put it back (`stencil config show CONFIG --json` prints one), "
+            f"{folder.config} is damaged ({error}). Restore it (`stencil config show CONFIG --json` prints it), "
             "or choose another --out."
         ) from error
     changed = sorted(set(_differences(loads(dumps(mine)), theirs, "")) - HOW)
@@ -133,12 +133,12 @@ def _shown(folder: Path) -> list[Path]:
 
 
 def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
-    """Return settings whose precision is no longer open: found once a run, by its first training, and kept.
+    """Resolve the precision ``auto``: the first training of a run chooses it and stores it in the run folder.
 
-    A run that is resumed, or filled by several machines, so goes on as it began.
+    All later trainings use the same precision, also after a resume or on other machines.
 
     Raises:
-        RunError: If what was kept is damaged.
+        RunError: If the stored file is damaged.
     """
     if trainer.precision != "auto":
         return trainer
@@ -150,8 +150,8 @@ def settle(folder: RunFolder, trainer: Settings, group: Group) -> Settings:
         return replace(trainer, precision=loads(folder.resolved.read_text(encoding="utf-8"))["precision"])
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(
-            f"{folder.resolved} is damaged ({error}). Write the precision that the run began with into it, "
-            '{"precision": "float32"} or "bf16", or delete the file to have it found anew.'
+            f"{folder.resolved} is damaged ({error}). Write the precision that the run started with into it, "
+            '{"precision": "float32"} or "bf16", or delete the file to have it chosen again.'
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a run would do and cost: the protocol is walked as a run walks it, by trainings that are measured instead."""
+"""Estimates what a run would do and cost: goes through its steps, but measures a few optimiser steps per training."""
 
 import logging
 import math
@@ -42,16 +42,16 @@ from stencilnet.training.timing import StepCost
 logger = logging.getLogger(__name__)
 
 STANDIN = (
-    "Style losses were measured through random filters. A run may choose the trained backbone's encoder instead, whose "
-    "steps cost more where the backbone is wide."
+    "Style losses were measured with random filters. A run may choose the trained backbone's encoder instead, whose "
+    "steps cost more if the backbone is wide."
 )
-GRAY = "Gray photos, which a run looks for and leaves out where colour is learned, are still counted."
+GRAY = "The numbers of examples include gray photos, which a run leaves out if `drop_gray` is set."
 CACHE = (
-    "Loading was measured without the cache on disk (`trainer.cache`), so that nothing was written; a run loads faster "
-    "what it finds there."
+    "Loading was measured without the cache on disk (`trainer.cache`), so that nothing was written; a run loads cached "
+    "examples faster."
 )
 _SEEN = 4
-"""Images that the stand-in for a stand-in is weighed by."""
+"""Number of images that the random filters in place of a stand-in are calibrated on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +60,16 @@ class Training:
 
     Attributes:
         stage: Method, task, where it starts.
-        steps: Optimiser steps, of all its trainings together where the method asks for several.
-        batch: Examples a step.
-        crop: Side of what the network sees, in pixels.
-        sizes: Bytes of the delta, the shared weights and a whole network, as results have them.
-        stored: Most bytes that it adds to the run's bundles: the delta's file, its masks at one bit a weight (coded
-            they take less, by how many weights they leave out), and the weights where they are stored anew.
-        cost: Of a step, measured.
-        training: Seconds of all steps, with what the loader cannot do meanwhile, and of what a method measures beside.
-        checking: Seconds of all evaluations on validation data, and of the test after it.
-        forgets: Whether it may change what earlier tasks do, so that keeping them as they were takes a snapshot a task.
+        steps: Number of optimiser steps, in total if the method trains several times.
+        batch: Examples per step.
+        crop: Side of the training crop, in pixels.
+        sizes: Bytes of the delta, the shared weights and a whole network, as in results.
+        stored: Upper bound of the bytes added to the run's bundles: the delta's file, with masks at one bit per weight
+            (entropy coding makes them smaller), and the shared weights if they are stored again.
+        cost: Measured cost of a step.
+        training: Seconds of all steps, of loading that does not overlap with them, and of the method's measurements.
+        checking: Seconds of all evaluations on validation data, and of the test at the end.
+        forgets: Whether it may change the outputs of earlier tasks, so that keeping them takes a snapshot per task.
     """
 
     stage: Stage
@@ -85,7 +85,7 @@ class Training:
 
     @property
     def seconds(self) -> float:
-        """All of it."""
+        """Seconds of training and checking."""
         return self.training + self.checking
 
 
@@ -94,17 +94,17 @@ class Forecast:
     """The plan of a run.
 
     Attributes:
-        title: Of the config.
-        network: The backbone in words.
-        seed: Of the config.
+        title: The config's title.
+        network: Description of the backbone.
+        seed: The config's seed.
         data: Number of examples by task and split.
-        trainings: In order; the first trains the backbone.
-        devices: How many share each batch; one was measured.
+        trainings: The trainings in order; the first trains the backbone.
+        devices: Number of devices that share each batch; one was measured.
         device: ``cpu``, ``cuda`` or ``mps``.
         precision: ``float32`` or ``bf16``.
-        workers: Processes that load examples.
-        hardware: In words.
-        notes: What to know beside the numbers.
+        workers: Number of loader processes.
+        hardware: Description of the hardware.
+        notes: Remarks on the numbers.
     """
 
     title: str
@@ -120,7 +120,7 @@ class Forecast:
     notes: tuple[str, ...]
 
     def of(self, method: str) -> tuple[Training, ...]:
-        """Return a method's trainings, the first task's before them unless the method trains it anew."""
+        """Return a method's trainings, preceded by the backbone's unless the method trains the first task again."""
         own = [row for row in self.trainings if row.stage.method == method]
         again = {row.stage.task for row in own if row.stage.method != BACKBONE}
         first = [r for r in self.trainings if r.stage.method == BACKBONE != method and r.stage.task not in again]
@@ -136,15 +136,15 @@ def forecast(
     devices: int = 1,
     say: Callable[[str], None] = logger.info,
 ) -> Forecast:
-    """Walk the protocol with untrained weights; a few steps of each kind of training of each task are measured.
+    """Go through a run's steps with untrained weights, and measure a few steps of each kind of training of each task.
 
     Args:
         experiment: The config.
-        root: Where its data are.
+        root: Root folder of its data.
         methods: Names of the methods to learn by.
         only: Names of the tasks to learn after the first; empty for all.
-        devices: How many would share each batch; one of them is measured, on its share.
-        say: Told before each measurement.
+        devices: Number of devices that would share each batch; one is measured, with its share.
+        say: Called with a message before each measurement.
 
     Raises:
         DataError: If there is nothing to learn or to measure in a task's data.
@@ -197,13 +197,13 @@ class _Foretelling:
     costs: dict[object, StepCost] = field(default_factory=dict)
     scoring: dict[str, float] = field(default_factory=dict)
     states: dict[tuple[str, str], NetState] = field(default_factory=dict)
-    """By method and task: the state after it, of the method at hand. Those of `start` are not here."""
+    """By method and task: the state after it, of the current method only; `start` is not among them."""
     bundled: set[str] = field(default_factory=set)
     """Methods that have a bundle."""
     looked: dict[str, int] = field(default_factory=dict)
-    """By method: inputs that it looked at before its next training."""
+    """By method: number of inputs that it probed before its next training."""
     joint: dict[str, tuple[NetState, Measuring]] = field(default_factory=dict)
-    """By method that learns all tasks at once: what came of it, and the training that was measured."""
+    """By joint method: the state after it, and the measured training."""
 
     def __post_init__(self) -> None:
         self.net = make_backbone(self.experiment.backbone, self.experiment.seed)
@@ -262,7 +262,7 @@ class _Foretelling:
             yield replace(row, forgets=method.forgets, training=training)
 
     def _before(self, step: Learn) -> NetState:
-        """Return the state that a task is learned from."""
+        """Return the state from which a task is learned."""
         label = step.stage.method
         state = self.states.get((label, step.start.task), self.start)
         for task in step.needs:
@@ -270,7 +270,7 @@ class _Foretelling:
         return state
 
     def _together(self, step: LearnTogether) -> Training:
-        """Return the one training of all tasks, as the first one's, or else the test of another."""
+        """Return, for the first task, the one training of all tasks; for each other task, its test only."""
         stage = step.stage
         if stage.index == 0:
             self.joint[stage.method] = self._jointly(step)
@@ -327,7 +327,7 @@ class _Foretelling:
         trained = [(found.cost, replace(fit.job.recipe, steps=found.steps)) for found in fit.found]
         self.scoring[name] = cost.scoring
         stored = len(encode_delta(state.deltas[name], raw=True))
-        if stored_whole:  # a new bundle, which holds the tasks before it too
+        if stored_whole:  # a new bundle, which also holds the earlier tasks
             stored = len(encode_backbone(state.shared, state.stored)) + sum(
                 len(encode_delta(delta, raw=True)) for delta in state.deltas.values()
             )
@@ -353,30 +353,30 @@ class _Foretelling:
         return self._with_loading(count * cost.scoring, self._loading(name, validation, count, cost))
 
     def _testing(self, stage: Stage, state: NetState, cost: StepCost) -> float:
-        """A state whose shared weights have moved is tested on all its tasks; else the others are as they were."""
+        """Return the seconds of the test: of all tasks if the shared weights have moved, else of the new one."""
         return sum(
             len(self.data[name].test) * self._area(name) * (self.scoring.get(name, cost.scoring) + cost.loading)
             for name in (state.deltas if stage.moves_shared else (stage.task,))
         )
 
     def _with_loading(self, seconds: float, loading: float) -> float:
-        """Workers load while the device is busy; without them it waits."""
+        """Return the total seconds: workers load while the device computes; without workers it waits."""
         workers = self.resolved.settings.workers
         return max(seconds, loading / workers) if workers else seconds + loading
 
     def _loading(self, name: str, examples: Examples, count: int, cost: StepCost) -> float:
-        """Seconds of one process for `count` images, those aside that the first pass leaves in memory."""
+        """Return the seconds in which one process loads `count` images, with those cached after the first epoch."""
         kept = min(1.0, CACHE_BYTES / max(1, len(examples) * self._bytes(name)))
         again = kept * max(0, count - len(examples))
         return (count - again) * cost.loading + again * cost.augmenting
 
     def _bytes(self, name: str) -> int:
-        """Bytes of a stored example, by the first one."""
+        """Return the bytes of a cached example, measured on the first one."""
         example = resized(self.data[name].train[0], self.experiment.plan(name).view)
         return sum(part.nbytes for part in (example.image, example.label, example.target) if part is not None)
 
     def _area(self, name: str) -> float:
-        """How many times the crop's pixels a test image has, by the first one."""
+        """Return the pixels of a test image relative to those of the crop, measured on the first one."""
         view = self.experiment.plan(name).view
         if view.test == "crop":
             return 1.0
@@ -388,7 +388,7 @@ class _Foretelling:
 
 
 def bound_tasks(experiment: Experiment, data: Mapping[str, TaskData], root: Path) -> dict[str, Task]:
-    """Bind style tasks without a trained backbone, of which a stand-in might be made."""
+    """Return the tasks, with style tasks bound without a trained backbone: random filters replace a stand-in."""
     tasks: dict[str, Task] = {plan.name: plan.task for plan in experiment.tasks}
     styles = {name: task for name, task in tasks.items() if isinstance(task, PerceptualTask)}
     if not styles:

@@ -1,4 +1,4 @@
-"""Waiting for another process that is at the same work."""
+"""Waiting for another process that does the same work."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,23 +9,23 @@ from filelock import FileLock, Timeout
 from stencilnet.training.fit import Interrupted
 
 _ASK = 0.2
-"""Seconds between two looks at the wish to stop."""
+"""Seconds between two checks for a stop request."""
 
 _TELL = 10
-"""Looks after which a wait is worth a line."""
+"""Number of checks after which the wait is announced."""
 
 
 @contextmanager
 def alone(path: Path, stop: Callable[[], bool], announce: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock; the system frees that of a process that crashed.
+    """Hold a file lock; the system releases the lock of a crashed process.
 
     Args:
-        path: The lock's file.
-        stop: Asked while waiting; true ends it.
-        announce: Told once if the wait is more than a moment.
+        path: The lock file.
+        stop: Called while waiting; return True to stop.
+        announce: Called once with a message if the wait takes longer.
 
     Raises:
-        Interrupted: If `stop` says so.
+        Interrupted: If `stop` returns True.
     """
     lock = FileLock(path)
     looks = 0
@@ -37,7 +37,7 @@ def alone(path: Path, stop: Callable[[], bool], announce: Callable[[str], None])
                 raise Interrupted("Stopped while waiting for another process.", step=0, path=path) from None
             looks += 1
             if looks == _TELL:
-                announce(f"waiting for another process that is at the same work ({path})")
+                announce(f"waiting for another process that does the same work ({path})")
     try:
         yield
     finally:

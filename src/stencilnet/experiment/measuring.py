@@ -1,4 +1,4 @@
-"""Stand-ins for training and looking at data, by which a run is walked without being done: a few steps are measured."""
+"""Replacements for training and probing that only measure a few steps, to forecast the cost of a run."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -22,11 +22,11 @@ T = TypeVar("T", bound=Trainable)
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredTraining:
-    """A training that was measured instead.
+    """A training of which a few steps were measured.
 
     Attributes:
-        cost: Of one step.
-        steps: How many there would be.
+        cost: Cost of one step.
+        steps: Number of steps that the training would take.
     """
 
     cost: StepCost
@@ -35,15 +35,15 @@ class MeasuredTraining:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Measuring:
-    """A `stencilnet.methods.Fit` that measures a few steps on a copy and hands the trainable back as it came.
+    """A `stencilnet.methods.Fit` that measures a few steps on a copy and returns the trainable unchanged.
 
     Attributes:
-        net: Gives the graph.
-        job: What would be trained.
+        net: The network whose backbone is run.
+        job: The training job.
         key: The task's name.
         resolved: Device and precision.
-        costs: What was measured before, for trainings of one kind cost the same.
-        say: Told before each measurement.
+        costs: Earlier measurements by kind of training, which are reused and extended.
+        say: Called with a message before each measurement.
         found: The trainings so far.
     """
 
@@ -56,7 +56,7 @@ class Measuring:
     found: list[MeasuredTraining] = field(default_factory=list)
 
     def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
-        """Measure, unless a training of this kind was measured before."""
+        """Measure a few steps, unless a training of this kind has been measured already."""
         shapes = {role: [tuple(p.shape) for p in group] for role, group in trainable.groups().items()}
         key = (self.key, type(trainable).__name__, repr(shapes), None if penalty is None else penalty.name)
         if key not in self.costs:
@@ -69,11 +69,11 @@ class Measuring:
 
 @dataclass(kw_only=True, eq=False)
 class Glance:
-    """A `stencilnet.methods.Probe` that shows one input, and counts how many were asked for.
+    """A `stencilnet.methods.Probe` that yields one input, and counts how many were requested.
 
     Attributes:
-        probe: Shows it.
-        asked: Inputs asked for so far.
+        probe: The probe that is used.
+        asked: Number of inputs requested so far.
     """
 
     probe: Probe
@@ -100,13 +100,13 @@ def untouched(
     share: float = 1.0,  # noqa: ARG001
     lr_scale: float = 1.0,  # noqa: ARG001
 ) -> T:
-    """Hand a trainable back as it came: a `stencilnet.methods.Fit` for what is not to be measured."""
+    """Return a trainable unchanged: a `stencilnet.methods.Fit` for trainings that are not measured."""
     return trainable
 
 
 @contextmanager
 def silenced(name: str) -> Iterator[None]:
-    """Keep a method from remarking on weights that were not trained: that they were not is the point."""
+    """Silence a method's logger: its warnings about untrained weights are pointless here."""
     logger = logging.getLogger(name)
 
     def never(_: logging.LogRecord) -> bool:

@@ -1,4 +1,4 @@
-"""What a method remembers from task to task of a run: training-only tensors, beside its bundles and never in them."""
+"""Reads and writes a method's memory: tensors for training later tasks, stored beside bundles and never in them."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,14 +13,14 @@ from stencilnet.storage import write_file
 
 
 def write_memory(path: Path, memory: Mapping[str, Tensor]) -> None:
-    """Write a state's memory as a whole or not at all; nothing where there is none. Makes the folder."""
+    """Write a state's memory atomically, and create the folder; do nothing if the memory is empty."""
     if memory:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, encode_tensors(memory))
 
 
 def read_memory(path: Path) -> dict[str, Tensor]:
-    """Return a state's memory; empty where there is no file.
+    """Return a state's memory; empty if the file does not exist.
 
     Raises:
         RunError: If the file is damaged.
@@ -29,8 +29,8 @@ def read_memory(path: Path) -> dict[str, Tensor]:
         return {}
     try:
         return safetensors.torch.load(path.read_bytes())
-    except (SafetensorError, KeyError) as error:  # KeyError: a number format that PyTorch has not
+    except (SafetensorError, KeyError) as error:  # KeyError: a number format that PyTorch lacks
         raise RunError(
-            f"{path} is damaged ({error}). Delete its folder, and those of the method's later tasks, to have them "
-            "learned anew."
+            f"{path} is damaged ({error}). Delete its folder and those of the method's later tasks; they are then "
+            "learned again."
         ) from error

@@ -1,4 +1,4 @@
-"""Test pictures on disk: the input and target of a few examples, and every method's output for them."""
+"""Writes and finds test pictures: input and target of a few examples, and every method's output for them."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ def save_pictures(
     samples: "Dataset[dict[str, Tensor]]",
     positions: list[int],
 ) -> None:
-    """Write ``<position>-<label>.png`` for each position; and its input and target, once.
+    """Write the output picture ``<position>-<label>.png`` of each position, and, once, its input and target.
 
-    A task that makes no pictures (classification) is left out.
+    Does nothing for a task without output pictures (classification).
     """
     if not isinstance(task, PictureTask):
         return
@@ -41,7 +41,7 @@ def save_pictures(
 
 
 def saved(folder: Path, label: str) -> dict[int, Path]:
-    """Return a label's pictures by position."""
+    """Return the paths of a label's pictures by position."""
     found = ((path.name.partition("-"), path) for path in sorted(folder.glob(f"*-{label}.png")))
     return {int(position): path for (position, _, rest), path in found if rest == f"{label}.png"}
 

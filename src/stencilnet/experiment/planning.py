@@ -1,4 +1,4 @@
-"""Shows the plan of a run, before it is run: as text, and as JSON."""
+"""Formats the plan of a run as text and as JSON."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ MIB = 2**20
 
 
 def describe(forecast: Forecast) -> str:
-    """Return the plan in plain text: data, every training, sizes, memory and time."""
+    """Return the plan as plain text: data, every training, sizes, memory and time."""
     blocks = [
         [f"{forecast.title}: {forecast.network}, seed {forecast.seed}"],
         _aligned(_data(forecast)),
@@ -38,7 +38,7 @@ def as_plain(forecast: Forecast) -> dict[str, Any]:
 
 
 def mebibytes(count: int) -> str:
-    """Return bytes in MiB (2^20 bytes, the paper's MB); few in KiB, many in GiB."""
+    """Format bytes in MiB (2^20 bytes, the paper's MB); small numbers in KiB, large ones in GiB."""
     size = count / MIB
     if size < 0.1:
         return f"{count / 1024:.2f} KiB"
@@ -53,7 +53,7 @@ def _methods(forecast: Forecast) -> list[str]:
 
 
 def _kept(trainings: Sequence[Training]) -> dict[str, int]:
-    """Return the bytes that keep every task as it was learned: the paper's model size."""
+    """Return the bytes needed to keep every task as it was learned: the paper's model size."""
     if any(training.forgets for training in trainings):
         return {"model_size": sum(training.sizes.snapshot for training in trainings), "snapshots": len(trainings)}
     shared, deltas = trainings[0].sizes.shared, sum(training.sizes.delta for training in trainings)
@@ -117,23 +117,23 @@ def _peak(cost: StepCost) -> str:
 
 def _footnotes(forecast: Forecast) -> list[str]:
     costs = [row.cost for row in forecast.trainings]
-    share = "" if forecast.devices == 1 else f", its share of batches that {forecast.devices} devices divide"
+    share = "" if forecast.devices == 1 else f", with its share of batches that {forecast.devices} devices divide"
     loading = "in the training process" if not forecast.workers else f"by {forecast.workers} workers"
     notes = [
         f"Measured on one device{share}: {forecast.device}, {forecast.precision}, {forecast.hardware}. Examples are "
         f"loaded {loading}.",
-        f"Time: steps x seconds of a real one (median of {_range(cost.steps for cost in costs)}), and loading on top. "
-        "Checks are validation and tests, from a measured forward pass; trivial baselines are not counted.",
+        f"Time: steps x seconds of a measured step (median of {_range(cost.steps for cost in costs)}), plus loading. "
+        "Checks are validation and tests, from a measured forward pass; trivial baselines are not included.",
     ]
     if not all(cost.peak_measured for cost in costs):
         notes.append(
             "~ Memory is estimated: weights, gradients, Adam's moments, real masks, and every tensor that a step keeps "
-            "for its backward pass; Python and its libraries not counted."
+            "for its backward pass; without Python and its libraries."
         )
     if any(cost.images < row.batch // forecast.devices for cost, row in zip(costs, forecast.trainings, strict=True)):
-        notes.append("Slow steps were measured on a part of their batch; the rest is in proportion.")
+        notes.append("Slow steps were measured on a part of their batch and scaled in proportion.")
     if forecast.devices > 1:
-        notes.append("The exchange of gradients between devices is not counted.")
+        notes.append("The exchange of gradients between devices is not included.")
     return [*notes, *forecast.notes]
 
 

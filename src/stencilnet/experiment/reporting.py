@@ -1,4 +1,4 @@
-"""Makes a run's report from the files in its folder, and from nothing else."""
+"""Makes a run's report from the files in its folder alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,7 +35,7 @@ def write_report(run: Run) -> Path:
 
 
 def material(run: Run) -> ReportInputs:
-    """Return what a run's report is made from.
+    """Return the inputs of a run's report.
 
     Raises:
         ResultError: If a result file is damaged.
@@ -67,7 +67,7 @@ def material(run: Run) -> ReportInputs:
 
 
 def _codes(folder: RunFolder) -> tuple[Mapping[str, TaskCodes], tuple[str, ...], Mapping[str, str]]:
-    """Return masks or codes by task, the decoder's keys, and what layers are called."""
+    """Return masks or codes by task, the decoder's keys, and the names of layers."""
     bundle = folder.path / "bundle"
     if not bundle.exists():
         return {}, (), {}
@@ -103,7 +103,7 @@ def _opened(paths: Mapping[int, Path], position: int) -> Image.Image | None:
 
 
 def _curves(folder: RunFolder, results: tuple[StageResult, ...], task: str) -> dict[str, Curves]:
-    """Return the curves of a task's trainings; a task that was merged from elsewhere has left none here."""
+    """Return the curves of a task's trainings by method; a task merged from another bundle has none."""
     trained = [result for result in results if result.task == task and result.method != TRIVIAL]
     logged = [(result, _logs(folder.stage(result.method, task))) for result in trained]
     return {
@@ -114,11 +114,11 @@ def _curves(folder: RunFolder, results: tuple[StageResult, ...], task: str) -> d
 
 
 def _logs(stage: Path) -> list[Path]:
-    """Return what a stage's trainings have logged, in their order."""
+    """Return the metrics files of a stage's trainings, in order."""
     return sorted(stage.glob("fit-*/metrics.csv"), key=lambda path: int(path.parent.name.removeprefix("fit-")))
 
 
 def _not_run(experiment: Experiment) -> list[str]:
     if not any(method.tasks for method in experiment.methods):
         return []
-    return ["This config gives some methods fewer tasks, to keep within its time; the cells they leave empty show `-`."]
+    return ["In this config some methods learn fewer tasks, to save time; their empty cells show `-`."]

@@ -1,4 +1,4 @@
-"""Runs the protocol of a config: learn each task by each method, save, re-test, go on after an interruption."""
+"""Runs the protocol of a config: learns each task by each method, saves, tests again, resumes after interruptions."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -30,14 +30,15 @@ from stencilnet.tasks.task import Task
 
 
 class Run:
-    """A run folder being filled. Every finished training and test is on disk before the next begins.
+    """A run and its folder. Every finished training and test is written to disk before the next one starts.
 
     Args:
-        experiment: What to do.
+        experiment: The config.
         session: How to carry it out.
 
     Raises:
-        RunError: If the folder holds a run and is not to be resumed, or one of another config.
+        RunError: If the folder holds a run of another config, or a run that is not to be resumed; also if the first
+            task is a style task.
     """
 
     def __init__(self, experiment: Experiment, session: Session) -> None:
@@ -48,8 +49,8 @@ class Run:
         first = experiment.tasks[0].task
         if isinstance(first, PerceptualTask):
             raise RunError(
-                f"Expected the first task {self.first!r} to be no {traits_of(first.kind).category}: style losses look "
-                "through a finished backbone. Put another task first."
+                f"The first task {self.first!r} cannot be {traits_of(first.kind).category}: style losses need a "
+                "trained backbone. Put another task first."
             )
         claim(self.folder, experiment, resume=session.resume)
         self._data: dict[str, TaskData] = {}
@@ -61,7 +62,7 @@ class Run:
 
     @cached_property
     def tasks(self) -> dict[str, Task]:
-        """Tasks by name, style tasks bound to their image and perceptual network; needs the finished backbone."""
+        """Tasks by name, style tasks bound to their image and perceptual network; needs the trained backbone."""
         backbone = load(self.folder.backbone).backbone
         images = self.data(self.first).train
         return bind_tasks(self.experiment, backbone, lambda: images, self.session.root, self.folder.perceptual)
@@ -73,21 +74,21 @@ class Run:
         return self._data[name]
 
     def compare(self) -> None:
-        """Learn every task by every method of the config that the session asks for.
+        """Learn every task by every method that the session selects.
 
         Raises:
-            DataError: If there is nothing to learn or to measure in a task's data; nothing has been trained then.
+            DataError: If there is nothing to learn or to measure in a task's data. Nothing has been trained.
         """
         self.check_data()
         for method in self._methods():
             self.learn(method)
 
     def check_data(self) -> None:
-        """Count the data of all tasks that are still to be learned, and tell which classes they lack.
+        """Count the data of all tasks that are still to be learned, and announce which classes they lack.
 
         Raises:
-            DataError: If there is nothing to learn or to measure in a task's data. A folder in which nothing was begun
-                is free again.
+            DataError: If there is nothing to learn or to measure in a task's data. A folder in which nothing was
+                trained yet can then be used for another config.
         """
         steps = walk(self.experiment, [method.name for method in self._methods()], self.session.only)
         names = {step.stage.task for step in self._pending(steps) if not isinstance(step, Remember)}
@@ -103,16 +104,16 @@ class Run:
         return [method for method in self.experiment.methods if not asked or method.name in asked]
 
     def learn(self, method: MethodPlan) -> None:
-        """Learn every task by one method; stages that the folder holds already are not done again.
+        """Learn every task by one method; stages that the folder already holds are skipped.
 
-        Several processes may fill one folder, by different methods or tasks: each stage is done by one of them. The
-        tasks of a method that cannot learn them apart form a chain, which one process at a time goes on with.
+        Several processes may fill one folder, with different methods or tasks; each stage is done by one of them. If a
+        method's tasks depend on each other, they form a chain, on which one process works at a time.
         """
         chain = is_chain(self.experiment, method)
         for step in self._pending(walk(self.experiment, [method.name], self.session.only)):
             stage = step.stage
             with self._alone(stage.method if chain or isinstance(step, First) else f"{stage.method}.{stage.task}"):
-                if not self._done(step):  # by another process, meanwhile
+                if not self._done(step):  # another process may have done it meanwhile
                     self._do(step)
         self.complete(method)
 
@@ -122,9 +123,9 @@ class Run:
         return tuple(step.stage.task for step in steps if step.stage.task in tasks and not self._done(step))
 
     def complete(self, method: MethodPlan) -> None:
-        """Fill up the rows of a method's results whose earlier tasks were learned later, or by another process.
+        """Complete the rows of a method's results that lack earlier tasks, learned later or by another process.
 
-        Where every task's own stage is done, its numbers are known, and nothing is run through a network.
+        If every task's own stage is done, its numbers are known and nothing is measured.
         """
         for step in walk(self.experiment, [method.name]):
             if not step.stage.moves_shared and self._done(step) and self._missing(step.stage):
@@ -132,7 +133,7 @@ class Run:
                     self._fill(step.stage)
 
     def _alone(self, name: str) -> AbstractContextManager[None]:
-        """Wait for another process that is at the same work; the system frees the lock of one that crashed."""
+        """Lock a piece of work, waiting for another process that does it; see `alone`."""
         return alone(self.folder.path / f".{name}.lock", self.session.stop, self.session.announce)
 
     def _bundle_alone(self, stage: Stage) -> AbstractContextManager[None]:
@@ -149,7 +150,7 @@ class Run:
         return bundle.exists() and stage.task in task_names(bundle)
 
     def _done(self, step: Step) -> bool:
-        """Whether a step has its result, and its bundle still holds the task."""
+        """Return whether a step has its result and its bundle still holds the task."""
         method, task = step.stage.method, step.stage.task
         if isinstance(step, Remember):
             return self.folder.memory(method, task).exists()
@@ -162,7 +163,7 @@ class Run:
         return [s for s in left if not isinstance(s, Remember) or (s.stage.method, s.stage.task) in starts]
 
     def _do(self, step: Step) -> None:
-        """Carry out a step, or what is missing of it."""
+        """Carry out the unfinished part of a step."""
         stage = step.stage
         self.session.announce(f"{stage.method}: {stage.task}")
         if isinstance(step, Remember):
@@ -173,7 +174,7 @@ class Run:
         self._test(stage, load(self._bundle(stage)))
 
     def _train(self, step: First | Retrain | Learn | LearnTogether) -> None:
-        """Train, and save what comes of it."""
+        """Train, and save the result."""
         bundle = self._bundle(step.stage)
         match step:
             case First():
@@ -191,19 +192,19 @@ class Run:
                 save(self._joint(step), bundle)
 
     def _save_moved(self, stage: Stage, net: MultiTaskNet) -> None:
-        """Save a state whose shared weights have moved, first what the method remembers of it."""
+        """Save a state whose shared weights have moved, first the method's memory."""
         write_memory(self.folder.memory(stage.method, stage.task), net.memory)
         save(net, self._bundle(stage))
 
     def _add(self, bundle: Path, task: str, net: MultiTaskNet) -> None:
-        """Put a task into a growing bundle, at its place in the config: the same bytes, whoever comes first."""
+        """Add a task to a growing bundle in the config's order, so that the bytes do not depend on who adds first."""
         if not bundle.exists():
             save(load(self.folder.backbone), bundle)
         order = [plan.name for plan in self.experiment.tasks].index(task)
         add_task(bundle, task, net.records[task], net.deltas[task], shared=net.state.shared, order=order)
 
     def _start(self, step: Learn) -> MultiTaskNet:
-        """Return the network that a task is learned from, with what the method remembers of it."""
+        """Return the network from which a task is learned, with the method's memory."""
         stage, start = step.stage, step.start
         path = self._bundle(stage if step.needs else start)
         held = task_names(path) if path.exists() else []
@@ -223,7 +224,7 @@ class Run:
         return net
 
     def _adopted(self, step: Remember | Retrain) -> MultiTaskNet:
-        """Return what a method makes of the backbone before it learns a further task."""
+        """Return the network after what a method does with the first task; see `stencilnet.learning.learn.adopt`."""
         label, name = step.stage.method, step.stage.task
         task, splits = self.experiment.plan(name).task, self._splits(name)
         config = self._learning(label, name)
@@ -236,7 +237,7 @@ class Run:
         return learn_task(net, task, self._splits(name), name=name, method=step.method, config=config)
 
     def _joint(self, step: LearnTogether) -> MultiTaskNet:
-        """Return what training all tasks at once makes of the backbone's start."""
+        """Train all tasks jointly from the initial backbone and return the network."""
         folder = self.folder.stage(step.stage.method, self.first)
         members = {
             name: Member(
@@ -273,10 +274,10 @@ class Run:
         write_result(self.folder.result(stage.method, stage.task), result)
 
     def _row(self, stage: Stage, held: Sequence[str]) -> tuple[str, ...]:
-        """Return the tasks that a stage's state is tested on: those up to it, whatever else its bundle holds by now.
+        """Return the tasks on which a stage's state is tested: those up to its own, whatever else its bundle holds.
 
-        Of a growing bundle's others, only those whose own stage is done: their numbers are known then. The rest come
-        when the row is completed.
+        Earlier tasks of a growing bundle are included only once their own stage is done, since their numbers are then
+        known. The others follow when the row is completed.
         """
         if stage.moves_shared:
             return tuple(held)
@@ -300,5 +301,5 @@ class Run:
         write_result(path, full)
 
     def results(self) -> list[StageResult]:
-        """Return every finished stage of the folder, trivial baselines among them."""
+        """Return the results of every finished stage of the folder, including trivial baselines."""
         return [read_result(path) for path in sorted(self.folder.path.glob("*/*/result.json"))]

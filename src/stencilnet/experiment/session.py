@@ -1,4 +1,4 @@
-"""How work is carried out, beside what a config says."""
+"""How a run is carried out: everything that is not in its config."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -18,18 +18,18 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """How a run is carried out, beside what its config says.
+    """How a run is carried out: everything that is not in its config.
 
     Attributes:
         out: The run folder.
-        root: Where the config's relative data folders are.
-        resume: Go on with what the folder holds.
+        root: Root folder of the config's relative data paths.
+        resume: Whether to resume the run in the folder.
         only: Names of the tasks to learn after the first; empty for all.
         methods: Names of the methods that `Run.compare` learns by; empty for all.
-        sinks: Progress display.
-        stop: Asked at every step; true ends the run in a resumable state.
-        announce: Told each stage before it starts.
-        command: What was typed, for the report.
+        sinks: Receivers of curves and progress.
+        stop: Called before each step; return True to stop. The run can be resumed.
+        announce: Called with a message before each stage.
+        command: The command line, for the report.
         group: The processes that train together; this one leads.
     """
 
@@ -46,7 +46,7 @@ class Session:
 
 
 def learning(experiment: Experiment, plan: TaskPlan, session: Session, folder: Path) -> Learning:
-    """Return how to learn one task of a config, its files in `folder`."""
+    """Return how to learn one task of a config, with its files in `folder`."""
     cache = experiment.trainer.cache
     return Learning(
         view=plan.view,
@@ -64,16 +64,16 @@ def learning(experiment: Experiment, plan: TaskPlan, session: Session, folder: P
 
 
 def check_devices(source: str, experiment: Experiment, group: Group, only: Sequence[str] = ()) -> None:
-    """Refuse a config that cannot be trained by these devices, before anything is.
+    """Check, before training, that a config can be trained on these devices.
 
     Args:
-        source: Where the config is from.
+        source: Name of the config, for messages.
         experiment: The config.
         group: The processes that train together.
         only: Names of the tasks that will be trained; empty for all.
 
     Raises:
-        ConfigError: If there are too few devices, or a task's batch cannot be shared out among them.
+        ConfigError: If there are too few devices, or a task's batch cannot be divided among them.
     """
     try:
         resolve(experiment.trainer, group)

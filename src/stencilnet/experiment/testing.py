@@ -1,4 +1,4 @@
-"""Tests a state on test data, once for every set of weights, and describes the stage it belongs to."""
+"""Tests a state on test data, once for every set of weights, and describes its stage."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -31,20 +31,21 @@ from stencilnet.tasks.task import Predictor, Sample, Task
 from stencilnet.training.settings import resolve
 
 _BATCH = 16
-"""Most test examples a forward pass; fewer of those above 256x256 pixels: see `stencilnet.training.sampling.PIXELS`."""
+"""Maximum number of test examples per forward pass; fewer if they are larger than 256x256 pixels, see
+`stencilnet.training.sampling.PIXELS`."""
 _FITTING = 200
-"""Training examples that a trivial baseline is fitted to, at most."""
+"""Maximum number of training examples that a trivial baseline is fitted to."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tester:
-    """What testing needs, whatever the stage.
+    """Tests the states of an experiment, of any stage.
 
     Attributes:
         experiment: The config.
         tasks: Tasks by name, style tasks bound.
-        data: Opens a task's data.
-        root: Where the data are.
+        data: Opens a task's data by name.
+        root: Root folder of the data.
     """
 
     experiment: Experiment
@@ -59,8 +60,8 @@ class Tester:
 
         Args:
             net: The state.
-            tasks: Which of its tasks.
-            done: Results so far. Equal weights give equal outputs: what they measured is not measured again.
+            tasks: Names of the tasks to test.
+            done: Results so far. Their metrics are reused for equal weights, which give equal outputs.
         """
         known = {(task, digest): result.metrics[task] for result in done for task, digest in result.digests.items()}
         digests = {task: weights_digest(net.state.weights(task)) for task in tasks}
@@ -74,9 +75,9 @@ class Tester:
         """Test a state, and return the stage's result.
 
         Args:
-            stage: What was learned.
+            stage: The stage.
             net: The state after it.
-            tasks: Which of its tasks to test.
+            tasks: Names of the tasks to test.
             done: As for `row`.
         """
         metrics, digests = self.row(net, tasks, done)
@@ -129,16 +130,16 @@ class Tester:
         )
 
     def samples(self, name: str) -> EvaluationSamples:
-        """Return a task's test examples as it is measured on them."""
+        """Return a task's test samples, whole or cropped as its view says."""
         plan = self.experiment.plan(name)
         return EvaluationSamples(self.data(name).test, plan.view, self.tasks[name], whole=plan.view.test == "whole")
 
     def network(self, net: MultiTaskNet, name: str, precision: str = "float32") -> Predictor:
-        """Return a task of a network, folded into a plain module, as a predictor.
+        """Return a predictor that runs a task's weights as a plain module.
 
         Args:
             net: The network.
-            name: Of the task.
+            name: Name of the task.
             precision: One of `stencilnet.runtime.PRECISIONS`.
         """
         module, channels = net.materialize(name).to(self._device), self.tasks[name].channels
@@ -150,7 +151,7 @@ class Tester:
         return predict
 
     def save_pictures(self, name: str, label: str, predict: Predictor, folder: Path) -> None:
-        """Write a predictor's pictures of a few test examples, spread over the split."""
+        """Write a predictor's output pictures for a few test examples, spread over the split."""
         samples = self.samples(name)
         positions = spread(self.experiment.pictures, len(samples))
         with torch.no_grad():
@@ -161,7 +162,7 @@ class Tester:
         return resolve(self.experiment.trainer).device
 
     def _card(self, name: str) -> TaskCard:
-        """Describe a task; numbers of drawn replicas must not pass for those of the real data."""
+        """Describe a task, and mark drawn replicas, so that their numbers are not taken for those of the real data."""
         described = card(self.experiment, self.tasks[name], name)
         from_files = any(not isinstance(s, ScenesSource) for s in sources(self.experiment.plan(name)).values())
         if from_files and has_replicas(self.root):
@@ -171,10 +172,10 @@ class Tester:
     def _notes(self, name: str) -> tuple[str, ...]:
         task = self.tasks[name]
         bound_to = task.bound_to if isinstance(task, PerceptualTask) else None
-        return () if bound_to is None else (f"Style losses look through: {bound_to}.",)
+        return () if bound_to is None else (f"Perceptual network of style losses: {bound_to}.",)
 
     def _origin(self, trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Say where numbers are from: from here, and from where the task was trained, if that was elsewhere."""
+        """Return the provenance of a result: this machine, and the one that trained the task if it is another."""
         origin = provenance(self._device)
         here, there = hardware(origin), hardware(trained or origin)
         commits = dict.fromkeys(found["commit"] or "" for found in (trained or origin, origin))
@@ -188,11 +189,15 @@ class Tester:
 
 
 def _stored(net: MultiTaskNet) -> tuple[str, ...]:
-    return () if net.stored == "float32" else (f"The shared weights are stored as {net.stored}, and counted so.",)
+    return (
+        ()
+        if net.stored == "float32"
+        else (f"The shared weights are stored as {net.stored}; their size is that of this format.",)
+    )
 
 
 def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of a task's effective weights: equal digests, equal outputs."""
+    """Return the SHA-256 of a task's effective weights; equal digests mean equal outputs."""
     digest = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

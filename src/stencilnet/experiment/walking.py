@@ -1,4 +1,4 @@
-"""What a config asks for, as plain steps in order: `run` carries them out, `forecast` foretells them."""
+"""Turns a config into plain steps in order: `run` carries them out, `forecast` estimates their cost."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ class First:
 
 @dataclass(frozen=True, kw_only=True)
 class Remember:
-    """Let a method add to the memory of the first task's state, which changes in nothing else and has no new result.
+    """Let a method store memory after the first task; weights and results do not change.
 
     Attributes:
         stage: The method and the first task.
         method: The method.
-        asked: Whether a step that is asked for starts from it.
+        asked: Whether a requested step starts from it.
     """
 
     stage: Stage
@@ -40,7 +40,7 @@ class Remember:
 
 @dataclass(frozen=True, kw_only=True)
 class Retrain:
-    """Let a method train the first task anew; its other tasks start from that.
+    """Let a method train the first task again; its other tasks start from the result.
 
     Attributes:
         stage: Its stage.
@@ -62,7 +62,7 @@ class Learn:
         method: The method.
         start: The stage whose state it starts from.
         needs: Further tasks that this state must hold; they are in the method's growing bundle.
-        asked: Whether it is asked for itself. If not, a later step may start from it.
+        asked: Whether the step itself is requested. If not, a later step may start from it.
     """
 
     stage: Stage
@@ -74,10 +74,10 @@ class Learn:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnTogether:
-    """Learn all tasks of a method at once, unless another of these steps has, and test one of them.
+    """Learn all tasks of a method jointly, unless an earlier step has done so, and test one of them.
 
     Attributes:
-        stage: The method, and the task to test.
+        stage: The method and the task to test.
         method: The method.
         tasks: Names of all tasks, in order.
         asked: Always.
@@ -93,13 +93,13 @@ Step = First | Remember | Retrain | Learn | LearnTogether
 
 
 def walk(experiment: Experiment, methods: Collection[str], only: Collection[str] = ()) -> Iterator[Step]:
-    """Yield the steps of a config in an order in which each finds what it starts from.
+    """Yield the steps of a config, each after those that it starts from.
 
-    A method that is asked for none of the tasks after the first has no steps.
+    A method has no steps if none of its tasks after the first is requested.
 
     Args:
         experiment: The config.
-        methods: Names of the methods to learn by; the first step is there without any.
+        methods: Names of the methods to learn by; the step `First` is yielded in any case.
         only: Names of the tasks to learn after the first; empty for all.
     """
     first = experiment.tasks[0].name
@@ -117,7 +117,7 @@ def walk(experiment: Experiment, methods: Collection[str], only: Collection[str]
 
 
 def is_chain(experiment: Experiment, chosen: MethodPlan) -> bool:
-    """Return whether a method's tasks cannot be learned apart."""
+    """Return whether a method's tasks depend on each other, so that one process must learn them in order."""
     return any(
         isinstance(step, LearnTogether) or (isinstance(step, Learn) and (step.stage.moves_shared or step.needs))
         for step in walk(experiment, [chosen.name])

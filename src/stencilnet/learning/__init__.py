@@ -1,1 +1,1 @@
-"""Learning one task, or several at once: what the commands that learn and `stencilnet.learn` share."""
+"""Learning one task, or several jointly: shared by the training commands and `stencilnet.learn`."""

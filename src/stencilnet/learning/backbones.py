@@ -1,4 +1,4 @@
-"""Builds a config's backbone with the weights that it starts from."""
+"""Builds a config's backbone with its initial weights."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -13,14 +13,14 @@ from stencilnet.perceptual.vgg import vgg_convolutions, vgg_trunk
 
 
 def make_backbone(settings: Backbone, seed: int = 0) -> MultiTaskNet:
-    """Build an empty network over a config's backbone, with the weights it starts from.
+    """Build a network without tasks over a config's backbone, with its initial weights.
 
     Args:
-        settings: The config's section.
-        seed: Of weights that are drawn.
+        settings: The config's `backbone` section.
+        seed: Seed of random weights.
 
     Raises:
-        PerceptualError: If weights are asked for and cannot be had.
+        PerceptualError: If the pretrained weights cannot be loaded.
         ValueError: If they are not finite.
     """
     weights = _given(settings)
@@ -32,14 +32,14 @@ def make_backbone(settings: Backbone, seed: int = 0) -> MultiTaskNet:
 
 
 def start_of(settings: Backbone) -> Literal["fresh", "given", "frozen"]:
-    """Return how the first task finds its backbone: see `stencilnet.Learning`."""
+    """Return what the first task does with the initial weights: see `backbone` of `stencilnet.Learning`."""
     if settings.frozen:
         return "frozen"
     return "fresh" if settings.init == "random" else "given"
 
 
 def backbone_problems(settings: Backbone) -> list[str]:
-    """Return why a backbone cannot be had, by config path; loads its weights, and fetches them if it says so."""
+    """Load a backbone's weights, downloading them if configured; return what fails, each as ``path: problem``."""
     try:
         _given(settings)
     except (ValueError, OSError) as error:
@@ -48,7 +48,7 @@ def backbone_problems(settings: Backbone) -> list[str]:
 
 
 def _empty(settings: Backbone) -> tuple[nn.Module, str]:
-    """Return a network whose weights are still to be set, but for its head of zeros, which no task uses."""
+    """Return a network with uninitialised weights, and the prefix of its head; the head, unused by tasks, is zero."""
     with torch.device("meta"):  # draws nothing from the global generator
         backbone = (
             VGG16(channels=1) if settings.width is None else UNet(width=settings.width, channels=1, norm=settings.norm)
@@ -69,19 +69,19 @@ def _given(settings: Backbone) -> dict[str, Tensor]:
         given = encoder_weights(vgg_convolutions("VGG13", settings.weights))
     broken = sorted(name for name, tensor in given.items() if not tensor.isfinite().all())
     if broken:
-        raise ValueError(f"Expected {', '.join(broken[:3])} of the weights to be finite, but got NaN or infinity.")
+        raise ValueError(f"Expected finite weights, but got NaN or infinity in {', '.join(broken[:3])}.")
     return given
 
 
 def encoder_weights(convolutions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
-    """Turn VGG13's convolutions into weights of the U-Net's encoder, which has their shapes, by state-dict key.
+    """Convert VGG13's convolutions to weights of the U-Net's encoder, which have the same shapes, by state-dict key.
 
-    VGG sees RGB less ImageNet's mean, over its deviation; this network sees plain RGB in [0, 1], so both are folded
-    into the first convolution: ``W ((x - m) / s) + b = (W / s) x + (b - sum W m / s)``. At the picture's border the two
-    differ, for zero padding is the mean to one and black to the other.
+    VGG expects RGB normalised by ImageNet's mean and standard deviation, this network plain RGB in [0, 1]. Both are
+    folded into the first convolution: ``W ((x - m) / s) + b = (W / s) x + (b - sum W m / s)``. The two differ at the
+    picture's border: zero padding stands for the mean in VGG and for black here.
 
     Args:
-        convolutions: Weight and bias by name ``{block}_{index}``.
+        convolutions: Weight and bias of each convolution, by name ``{block}_{index}``.
     """
     weights: dict[str, Tensor] = {}
     for name, (weight, bias) in convolutions.items():
@@ -94,8 +94,8 @@ def encoder_weights(convolutions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[s
 
 
 def in_words(backbone: Backbone) -> str:
-    """Return a backbone in words, for the plan of a run."""
+    """Describe a backbone, for the plan of a run."""
     network = "VGG16" if backbone.kind == "vgg16" else f"U-Net of width {backbone.width}"
     start = "" if backbone.init == "random" else f" from {backbone.init}"
-    norm = {"instance": "", "affine": ", affine norm", "own": ", norms of a task's own"}[backbone.norm]
+    norm = {"instance": "", "affine": ", affine norm", "own": ", norms per task"}[backbone.norm]
     return network + norm + start + (", frozen" if backbone.frozen else "")

@@ -1,4 +1,4 @@
-"""Finds what a config needs and cannot have, before anything is trained."""
+"""Checks before training that all data and weights of a config are available."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,25 +15,25 @@ from stencilnet.tasks.perceptual_task import PerceptualTask
 
 
 def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bool = True, fetch: bool = True) -> None:
-    """Find all that a config needs and cannot have, before anything is trained.
+    """Check that all data and weights of a config are available, before anything is trained.
 
-    Opens every data set, splits off what is held out, reads the style images, and loads the weights that the backbone
-    starts from and VGG where styles look through it (which fetches them, if the config says ``download``).
+    Opens every data set, splits off the held-out part, reads the style images, and loads the backbone's initial
+    weights and the VGG of style losses (downloads them if the config says ``download``).
 
     Args:
         source: The config's name, for the message.
         experiment: The config.
-        root: Where its data are.
-        backbone: Whether the config's own backbone will be made.
-        fetch: Whether weights may be downloaded; if not, those that would be are not looked at.
+        root: Root folder of its data.
+        backbone: Whether to check the config's backbone too.
+        fetch: Whether weights may be downloaded; if not, those that need it are not checked.
 
     Raises:
-        ConfigError: If any of it cannot be had; all of it is listed.
+        ConfigError: If something is missing or unfit; the message lists all of it.
     """
     if not fetch:
         experiment, _ = without_downloads(experiment)
     problems = _missing_data(experiment, root)
-    hint = f"`stencil data list --root {root}` says where the known data sets are from, and how they lie." * bool(
+    hint = f"`stencil data list --root {root}` shows the known data sets: where to get them, and their layout." * bool(
         problems
     )
     if experiment.presets and experiment.perceptual.source == "vgg":
@@ -48,7 +48,7 @@ def check_paths(source: str, experiment: Experiment, root: Path, *, backbone: bo
 
 
 def _missing_data(experiment: Experiment, root: Path) -> list[str]:
-    """Return what tasks lack; what several lack alike is one line."""
+    """Return the problems of the tasks' data; a problem that several tasks share is one line."""
     places: dict[str, list[str]] = {}
     for position, plan in enumerate(experiment.tasks):
         for key, message in _missing(plan, root):
@@ -61,7 +61,7 @@ def _missing_data(experiment: Experiment, root: Path) -> list[str]:
 
 
 def _missing(plan: TaskPlan, root: Path) -> Iterator[tuple[str, str]]:
-    """Yield what a task lacks, by config path below it."""
+    """Yield the problems of a task's data as (config path below the task, message)."""
     for key, data in sources(plan).items():
         try:
             examples = data.open(root)

@@ -1,6 +1,6 @@
-"""Counts what a task's data hold before it is trained, and refuses what cannot be learned or measured.
+"""Counts the classes in a task's data before training, and refuses data that allow no learning or measuring.
 
-A network that has one class to tell apart, or nothing to be wrong about, scores perfectly and has learned nothing.
+On data with a single class, or without any labelled pixel, a network scores perfectly and has learned nothing.
 """
 
 import logging
@@ -26,19 +26,19 @@ from stencilnet.training.sampling import permutation
 logger = logging.getLogger(__name__)
 
 PARTS = {"train": "training", "validation": "validation", "test": "test"}
-"""Parts of a task's data, and what messages call them."""
+"""Parts of a task's data, and their names in messages."""
 
 LIMIT = 20_000
-"""Most label maps of a part that are all counted. Of more, of what is drawn, and where no label files can be read
-without their photos, examples are looked at until everything has been seen that is looked for."""
+"""Maximum number of label maps of a part of which all are counted. Larger parts, generated examples, and data whose
+labels cannot be read without the photos, are read only until everything wanted has been found."""
 
 _AT_ONCE = 16
 _TOLD_EVERY = 10_000
-"""Examples looked at between two lines of the log."""
+"""Number of examples between two log lines."""
 
 
 class DataError(ValueError):
-    """Data from which nothing can be learned, or on which nothing can be measured; the message says each reason."""
+    """Data from which nothing can be learned, or on which nothing can be measured; the message lists all reasons."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -47,12 +47,12 @@ class DataError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What a part of a task's data was found to hold.
+    """The counts of one part of a task's data.
 
     Attributes:
-        found: Units of each thing that the task's `Inventory` names, and of none of them last.
-        looked: Examples that were looked at.
-        examples: Examples that there are; more than `looked` where everything was seen before.
+        found: Number of units of each thing that the task's `Inventory` names; last, of units that are none of them.
+        looked: Number of examples that were read.
+        examples: Number of all examples; larger than `looked` if everything wanted was found earlier.
     """
 
     found: tuple[int, ...]
@@ -66,16 +66,16 @@ def check_all(
     announce: Callable[[str], None],
     memo: Callable[[str], Path | None] = lambda _: None,
 ) -> None:
-    """Count several tasks' data, and tell which classes they lack.
+    """Count several tasks' data, and announce the classes that they lack.
 
     Args:
         plans: The tasks.
         data: Opens a task's data by name.
-        announce: Is told what is lacking, a line each.
-        memo: The file that keeps a task's counts; see `check_data`.
+        announce: Called with one line for each lack.
+        memo: Returns the file that caches a task's counts; see `check_data`.
 
     Raises:
-        DataError: If something cannot be learned or measured; all that is wrong with any task is listed.
+        DataError: If something cannot be learned or measured; the message lists the problems of all tasks.
     """
     problems: list[str] = []
     for plan in plans:
@@ -91,17 +91,17 @@ def check_all(
 def check_data(
     plan: TaskPlan, data: TaskData, *, memo: Path | None = None, parts: Sequence[str] = tuple(PARTS)
 ) -> tuple[str, ...]:
-    """Count a task's data, and return what of its classes it lacks, a sentence each.
+    """Count a task's data, and return which of its classes are missing, a sentence per part.
 
     Args:
         plan: The task.
         data: Its examples.
-        memo: A file that keeps what was counted, until the data change.
-        parts: Which of `PARTS` to look at.
+        memo: A file that caches the counts until the data change.
+        parts: Which of `PARTS` to count.
 
     Raises:
         DataError: If there is nothing to learn in the training part, nothing to measure in another, or labels are not
-            the task's classes; all of it is listed.
+            the task's classes; the message lists all problems.
     """
     task = plan.task
     if not isinstance(task, CountedTask):
@@ -127,11 +127,11 @@ def check_data(
 
 
 def check_splits(task: Task, name: str, train: Sequence[Example], validation: Sequence[Example]) -> tuple[str, ...]:
-    """Look at examples that are no config's until everything has been seen; return what they lack, as `check_data`.
+    """Check examples that come from no config, read until everything wanted is found; return as `check_data` does.
 
     Raises:
-        DataError: If there is nothing to learn or to select by.
-        ValueError: If labels that were looked at are not the task's classes.
+        DataError: If there is nothing to learn, or nothing to select the step by.
+        ValueError: If labels that were read are not the task's classes.
     """
     if not isinstance(task, CountedTask):
         return ()
@@ -144,7 +144,7 @@ def check_splits(task: Task, name: str, train: Sequence[Example], validation: Se
 
 
 def noted(plan: TaskPlan, memo: Path) -> tuple[str, ...]:
-    """Return what a file of counts says that a task's data lack; nothing if there is none."""
+    """Return which classes a task's data lack according to its file of counts; nothing if the file does not exist."""
     if not isinstance(plan.task, CountedTask):
         return ()
     wanted = plan.task.inventory()
@@ -154,16 +154,16 @@ def noted(plan: TaskPlan, memo: Path) -> tuple[str, ...]:
 
 
 def count(task: CountedTask, examples: Sequence[Example], label: str, limit: int = LIMIT) -> Counts:
-    """Count what examples hold.
+    """Count the classes in examples.
 
     Args:
-        task: Says what is looked for.
-        examples: The examples; no photo of theirs is read where label files can be read alone.
-        label: What the log calls them.
-        limit: Most label files of which all are read; of more, and of other examples, only until everything is seen.
+        task: Its inventory says what to count.
+        examples: The examples; their photos are not read if label files can be read alone.
+        label: Their name in the log.
+        limit: Maximum number of label files of which all are read; see `LIMIT`.
 
     Raises:
-        ValueError: If an example is not the task's.
+        ValueError: If an example does not fit the task.
     """
     wanted, size = task.inventory(), len(examples)
     truth = examples.truth if isinstance(examples, Examples) else None
@@ -181,12 +181,12 @@ def count(task: CountedTask, examples: Sequence[Example], label: str, limit: int
 
 
 def judged(wanted: Inventory, known: Mapping[str, Counts], name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return why data cannot be learned or measured, and which classes parts of other data lack, a sentence each.
+    """Return why parts of the data cannot be learned or measured, and which classes the others lack, a sentence each.
 
     Args:
-        wanted: What is looked for.
-        known: What was found, by part.
-        name: What messages call the task.
+        wanted: What was counted.
+        known: The counts by part.
+        name: The task's name in messages.
     """
     problems, lacking = [], []
     for part, counts in known.items():
@@ -198,18 +198,18 @@ def judged(wanted: Inventory, known: Mapping[str, Counts], name: str) -> tuple[t
         elif wanted.named and missing and part != "validation":
             left = "learned" if part == "train" else "measured"
             held = _none(wanted, missing) + _rest(wanted, counts)
-            lacking.append(f"{name}: the {PARTS[part]} part holds {held}; it is {left} without.")
+            lacking.append(f"{name}: the {PARTS[part]} part holds {held}. It is {left} on the other classes.")
     return tuple(problems), tuple(lacking)
 
 
 def read_memo(memo: Path | None) -> dict[str, tuple[str, Counts]]:
-    """Return what a file keeps: by part of the data, the mark of what was counted, and the counts."""
+    """Return the cached counts by part of the data, each with the mark of the data that were counted."""
     if memo is None or not memo.exists():
         return {}
     try:
         kept: dict[str, dict[str, Any]] = loads(memo.read_text(encoding="utf-8"))
         return {part: (str(held["mark"]), _counts_of(held)) for part, held in kept.items()}
-    except (ValueError, KeyError, TypeError, AttributeError):  # a note to save time; without it all is counted again
+    except (ValueError, KeyError, TypeError, AttributeError):  # only a cache; without it all is counted again
         return {}
 
 
@@ -231,7 +231,7 @@ def _write_memo(memo: Path, kept: Mapping[str, tuple[str, Counts]], wanted: Inve
 
 
 def _mark(plan: TaskPlan, wanted: Inventory, part: str, examples: Examples) -> str:
-    """Return a hash of the files, of what they are read as, and of what is looked for."""
+    """Return a hash of the files, of how they are read, and of what is counted."""
     source = sources(plan).get(part, plan.data.train)
     return sha256(f"{digest_of(examples)}\n{source}\n{plan.task}\n{wanted}".encode()).hexdigest()
 
@@ -239,7 +239,7 @@ def _mark(plan: TaskPlan, wanted: Inventory, part: str, examples: Examples) -> s
 def _counted(
     task: CountedTask, read: Callable[[int], Example], order: Sequence[int], *, threads: bool
 ) -> Iterator[torch.Tensor]:
-    """Yield the counts of examples in order; an own data set may not bear to be read by several threads."""
+    """Yield the counts of examples in order; a user's data set may not be thread-safe."""
     if not threads:
         yield from (task.count(read(index)) for index in order)
         return
@@ -260,13 +260,13 @@ def _found(wanted: Inventory, counts: Counts) -> str:
 
 
 def _rest(wanted: Inventory, counts: Counts) -> str:
-    """Say which share is of nothing that is looked for, if any is."""
+    """Return a clause on the share of units that are none of the wanted things; empty if there are none."""
     total, rest = sum(counts.found), counts.found[-1]
     return f"; {100 * rest / total:.3g} % are {wanted.rest}" if rest else ""
 
 
 def _none(wanted: Inventory, missing: Sequence[str]) -> str:
-    """Say which classes there are none of."""
+    """Return a phrase on the missing classes."""
     named = shown([f"`{thing}`" for thing in missing])
     if len(missing) == 1:
         return f"no {wanted.unit} of class {named}"

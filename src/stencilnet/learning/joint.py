@@ -1,4 +1,4 @@
-"""Learns all tasks of a run at once: joint training."""
+"""Joint training: learns all tasks of a run at once."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -29,12 +29,12 @@ from stencilnet.training.settings import resolve
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Member:
-    """One of the tasks that are learned at once.
+    """One of the tasks that are learned jointly.
 
     Attributes:
-        task: What to learn.
+        task: The task.
         data: Its examples.
-        config: View, recipe, seed; trainer and folder are the same for all.
+        config: View, recipe, seed; trainer and folder are the same for all tasks.
     """
 
     task: Task
@@ -43,15 +43,15 @@ class Member:
 
     @property
     def recipe(self) -> Recipe:
-        """How it would be learned alone."""
+        """The recipe by which the task would be learned alone."""
         return self.config.recipe or self.task.recipe()
 
 
 def learn_jointly(net: MultiTaskNet, method: JointMethod, members: Mapping[str, Member]) -> MultiTaskNet:
-    """Learn tasks at once, and return a network that has them all.
+    """Learn tasks jointly, and return a network that has them all.
 
     Args:
-        net: An empty network; stays as it is.
+        net: A network without tasks; it is not changed.
         method: The method.
         members: The tasks by name, in order.
     """
@@ -98,7 +98,7 @@ def learn_jointly(net: MultiTaskNet, method: JointMethod, members: Mapping[str, 
 
 
 def joint_state(net: MultiTaskNet, method: JointMethod, members: Mapping[str, Member], fit: Fit) -> NetState:
-    """Return the state that training all tasks at once leads to."""
+    """Train all tasks jointly and return the resulting state."""
     name, first = next(iter(members.items()))
     seed = task_seed(first.config.seed, name)
     start = net.fresh_weights(seed) if first.config.backbone == "fresh" else net.state.shared
@@ -107,7 +107,7 @@ def joint_state(net: MultiTaskNet, method: JointMethod, members: Mapping[str, Me
 
 
 def joint_job(net: MultiTaskNet, method: JointMethod, members: Mapping[str, Member]) -> Job:
-    """Return what there is to train; a batch of each task is run to weigh its loss."""
+    """Return the training job; a batch of each task is run to scale its loss."""
     name, first = next(iter(members.items()))
     seed, folder = task_seed(first.config.seed, name), first.config.folder
     assert folder is not None, "whoever calls gives one"
@@ -135,7 +135,7 @@ def joint_job(net: MultiTaskNet, method: JointMethod, members: Mapping[str, Memb
 
 
 def _heads(net: MultiTaskNet, members: Mapping[str, Member]) -> dict[str, dict[str, Tensor]]:
-    """Return each task's new head: those that it starts from when it is learned alone."""
+    """Return a new head for each task: the one that it would start from if it were learned alone."""
     return {
         name: net.fresh_head(member.task.channels, torch.Generator().manual_seed(task_seed(member.config.seed, name)))
         for name, member in members.items()

@@ -1,4 +1,4 @@
-"""Learns one task into a network: what `train`, `add`, `compare`, `demo` and the Python API all call."""
+"""Learns one task into a network; called by `train`, `add`, `compare`, `demo` and the Python API."""
 
 import hashlib
 import json
@@ -49,8 +49,8 @@ class Splits:
     """A task's examples, opened.
 
     Attributes:
-        train: To learn from.
-        validation: To select the step by. Never the test examples.
+        train: Training examples.
+        validation: Examples that select the training step. Never the test examples.
     """
 
     train: Sequence[Example]
@@ -63,24 +63,24 @@ class Learning:
 
     Attributes:
         view: Crop, scale and flip.
-        recipe: Steps, batch, learning rate; None for the task kind's default.
-        trainer: Device, precision, how often to evaluate and save.
-        seed: Of the head, the data order and the crops. Tasks of one seed differ by their names.
-        folder: Where checkpoints and curves go, and what `resume` goes on from; None for a temporary one.
-        sinks: Further places for curves and progress, beside the folder's files.
-        resume: Go on from the folder's checkpoint, if there is one.
-        stop: Asked at every step; true ends the training in a resumable state.
-        group: The processes that train together, a device each; this one leads.
-        label: What logs call the method; its kind if empty.
-        backbone: Where the first task of an empty network finds its backbone. ``fresh``: weights drawn by the seed, the
-            network's own are not used. ``given``: it starts from the network's own weights, and trains them.
-            ``frozen``: these stay as they are, bit for bit, and only the head is learned; running statistics that
-            training moves become the task's own. Later tasks always build on the backbone as it is; scratch and the
-            decoder baseline start from fresh weights whatever this says (the paper, Sec. 4.1).
-        stored: How a bundle stores the backbone: ``float32``, ``float16`` or ``int8``. Its weights are rounded to that
-            once, when the first task has been learned, so that every later task is learned over exactly what is
-            stored. Or ``seed:N``: they are random ones that the number N stands for, the first task is learned as a
-            quantised delta with default settings over them, and a bundle stores next to nothing of the backbone.
+        recipe: Steps, batch, learning rate. Default: the task kind's recipe.
+        trainer: Device, precision, intervals of evaluations and checkpoints.
+        seed: Seed of the head, the data order and the crops; combined with the task's name.
+        folder: Folder of checkpoints and curves, from which `resume` continues. Default: a temporary folder.
+        sinks: Further receivers of curves and progress, beside the folder's files.
+        resume: Resume from the folder's checkpoint, if one exists.
+        stop: Called before each step; return True to stop. The training can be resumed.
+        group: The processes that train together, one per device; this one leads.
+        label: The method's name in logs. Default: its kind.
+        backbone: How the first task treats the backbone of a network without tasks. ``fresh``: it trains new weights
+            drawn by the seed; the network's own are not used. ``given``: it starts from the network's weights and
+            trains them. ``frozen``: these stay bit-equal and only the head is learned; running statistics that
+            training moves are stored with the task. Later tasks always use the backbone as it is. Scratch and the
+            decoder baseline always start from new weights (the paper, Sec. 4.1).
+        stored: Format in which a bundle stores the backbone: ``float32``, ``float16`` or ``int8``. The weights are
+            rounded to it once, after the first task, so that later tasks are learned over exactly the stored weights.
+            ``seed:N``: the weights are random, generated from the number N, and take next to no bytes in a bundle; the
+            first task is learned as a quantised delta over them.
     """
 
     view: View = field(default_factory=View)
@@ -102,7 +102,7 @@ class Learning:
         check_stored(self.stored)
         if self.backbone != "fresh" and seed_number(self.stored) is not None:
             raise ValueError(
-                f"Expected `backbone` to be fresh with `stored` {self.stored}, which gives all weights, but got "
+                f"Expected `backbone` to be fresh with `stored` {self.stored}, which determines all weights, but got "
                 f"{self.backbone!r}."
             )
 
@@ -111,7 +111,7 @@ OVER_A_SEED = QuantizedDelta()
 """What the first task is learned by over shared weights that a number stands for."""
 
 _FACTS = ("seconds", "precision", "compiled")
-"""What a finished training says of itself that belongs to its task's provenance."""
+"""Facts of a finished training that belong to its task's provenance."""
 
 
 def learn(
@@ -123,20 +123,19 @@ def learn(
     method: str | AnyMethod = "piggyback",
     config: Learning | None = None,
 ) -> MultiTaskNet:
-    """Learn a task and return a network that has it; the network passed in stays as it is.
+    """Learn a task and return a network that has it; the network passed in is not changed.
 
-    The first task of an empty network trains its backbone, whatever the method; every later one is learned by it. The
-    backbone starts from fresh weights, unless `Learning.backbone` says otherwise. A method that does something of its
-    own once the first task is trained does so at once (PackNet prunes, EWC measures what matters): learn the first task
-    by the method that is to learn the others.
+    The first task trains the backbone, whatever the method; every later one is learned by the method. The backbone
+    starts from new weights, unless `Learning.backbone` says otherwise. Some methods do more after the first task
+    (PackNet prunes, EWC measures the Fisher information): pass the method of the later tasks for the first one, too.
 
     Args:
         net: The network so far.
-        task: What to learn.
+        task: The task to learn.
         data: Its examples.
-        name: The task's name in the network; its kind if None.
-        method: A method, or the name of one with its default settings.
-        config: How to train; defaults if None.
+        name: The task's name in the network. Default: its kind.
+        method: A method, or the name of one, for its default settings.
+        config: How to train. Default: `Learning()`.
 
     Raises:
         ValueError: If the method is unknown, the name is taken, or the data do not fit the task; also if they hold
@@ -163,7 +162,7 @@ def task_seed(seed: int, name: str) -> int:
 
 
 def job_of(task: Task, data: Splits, name: str, method: AnyMethod, config: Learning, seed: int, folder: Path) -> Job:
-    """Return what there is to train, by a task's own seed; nothing is read or written yet."""
+    """Return the training job of a task, with its seed; nothing is read or written yet."""
     recipe = config.recipe or task.recipe()
     return Job(
         name=name,
@@ -178,12 +177,12 @@ def job_of(task: Task, data: Splits, name: str, method: AnyMethod, config: Learn
 
 
 def training_samples(task: Task, data: Splits, config: Learning, seed: int) -> TrainingSamples:
-    """Return what a task is trained on."""
+    """Return a task's training samples."""
     return TrainingSamples(data.train, config.view, task, seed, disk=_disk(config))
 
 
 def evaluation_samples(task: Task, data: Splits, config: Learning) -> EvaluationSamples:
-    """Return what a task's step is selected by."""
+    """Return the samples that select a task's training step."""
     return EvaluationSamples(data.validation, config.view, task, whole=False, disk=_disk(config))
 
 
@@ -199,14 +198,14 @@ def fresh_of(
     logits: Callable[[str], bool] = lambda _: False,
     probe: Probe | None = None,
 ) -> Fresh:
-    """Return what learning a task is handed beside the state: untrained tensors by its own seed, and what it may ask.
+    """Return the untrained tensors of a task, drawn by its seed, and what else a method receives beside the state.
 
     Args:
         net: The network so far.
         task: The task.
-        seed: The task's own.
-        logits: Tells by a task's name whether its outputs are logits of classes.
-        probe: Looks at the task's training inputs.
+        seed: The task's seed; see `task_seed`.
+        logits: Returns, by a task's name, whether its outputs are logits of classes.
+        probe: Gives access to the task's training inputs.
     """
     return Fresh(
         layout=net.layout,
@@ -220,18 +219,18 @@ def fresh_of(
 def learn_task(
     net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: AnyMethod, config: Learning
 ) -> MultiTaskNet:
-    """Learn a task as `learn` does, but leave to `adopt` what a method does once the first one is trained.
+    """Learn a task as `learn` does, but without what the method does after the first task: see `adopt`.
 
     Args:
         net: The network so far.
-        task: What to learn.
+        task: The task to learn.
         data: Its examples.
-        name: The task's name in the network, which has none of this name.
+        name: The task's name; the network must not have it yet.
         method: The method.
-        config: How to train, with a folder.
+        config: How to train; needs a folder.
 
     Raises:
-        ValueError: If the network has tasks, and the method learns all tasks at once.
+        ValueError: If the network has tasks and the method learns all tasks jointly.
     """
     fresh, fit = _work(net, task, data, name, method, config)
     if not net.tasks:
@@ -247,15 +246,15 @@ def learn_task(
 
 
 def adopt(net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: Method, config: Learning) -> MultiTaskNet:
-    """Return the network that a method learns further tasks from, given one that has learned the first alone.
+    """Do what a method does after the first task; return the network that it learns further tasks from.
 
     Args:
-        net: The network; stays as it is.
+        net: A network that has the first task alone; it is not changed.
         task: The first task.
         data: Its examples.
         name: Its name in the network.
         method: The method.
-        config: How to train, with a folder other than that of the first task's own training.
+        config: How to train; needs a folder other than that of the first task's own training.
     """
     fresh, fit = _work(net, task, data, name, method, config)
     state = method.adopt(net.state, name, fresh, fit)
@@ -266,7 +265,7 @@ def adopt(net: MultiTaskNet, task: Task, data: Splits, *, name: str, method: Met
 def _work(
     net: MultiTaskNet, task: Task, data: Splits, name: str, method: AnyMethod, config: Learning
 ) -> tuple[Fresh, Fit]:
-    """Return what a method is handed to learn a task."""
+    """Return the arguments with which a method learns a task."""
 
     def logits(other: str) -> bool:
         return traits_of(task.kind if other == name else net.records[other].kind).logits
@@ -283,7 +282,7 @@ def _work(
 
 
 def _record(task: Task, method: AnyMethod | None, config: Learning) -> TaskRecord:
-    """Describe a task that was learned by a method; None for the first task's own training."""
+    """Describe a task that was learned by a method, or, if None, by the training of the backbone."""
     assert config.folder is not None, "whoever calls gives one"
     resolved, selected = resolve(config.trainer, config.group), selected_of(config.folder)
     used = OVER_A_SEED if method is None and seed_number(config.stored) is not None else method
@@ -310,7 +309,7 @@ def _record(task: Task, method: AnyMethod | None, config: Learning) -> TaskRecor
 def first_state(
     net: MultiTaskNet, name: str, fresh: Fresh, fit: Fit, backbone: str, stored: Stored = "float32"
 ) -> NetState:
-    """Return the state after the first task, whose backbone is `fresh`, `given` or `frozen`: see `Learning`."""
+    """Learn the first task and return the state after it; `backbone` and `stored` are those of `Learning`."""
     if seed_number(stored) is not None:
         return OVER_A_SEED.learn(NetState(fresh.shared).round(stored), name, fresh, fit)
     if backbone == "frozen":
@@ -321,9 +320,9 @@ def first_state(
 
 
 def selected_of(folder: Path) -> dict[str, Any]:
-    """Return what `make_fit` says of a task's trainings: the last one's selected step and scores, all of their time.
+    """Return what `make_fit` wrote of a task's trainings: the last one's selected step and scores, and the total time.
 
-    Steps count from the first training on.
+    The step counts from the start of the first training.
     """
     paths = sorted(folder.glob("fit-*/selected.json"), key=lambda path: int(path.parent.name.removeprefix("fit-")))
     *earlier, last = [json.loads(path.read_text(encoding="utf-8")) for path in paths]

@@ -1,4 +1,4 @@
-"""Opens a task's data: sources, the held-out part, photos without colour left out."""
+"""Opens a task's data: reads the sources, splits off the held-out part, and leaves out photos without colour."""
 
 import hashlib
 import logging
@@ -19,7 +19,7 @@ from stencilnet.text.strict_json import dumps, loads
 logger = logging.getLogger(__name__)
 
 _TOLD_EVERY = 10_000
-"""Photos looked at between two lines of the log."""
+"""Number of photos between two log lines."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,9 +27,9 @@ class TaskData:
     """A task's examples, opened.
 
     Attributes:
-        train: To learn from.
-        validation: To select by.
-        test: To report on, once.
+        train: Training examples.
+        validation: Examples that select the training step and the settings.
+        test: Test examples, used once.
     """
 
     train: Examples
@@ -43,11 +43,11 @@ def open_data(plan: TaskPlan, root: Path, *, memo: Path | None = None, look: boo
     Args:
         plan: The task.
         root: The root folder.
-        memo: A file that keeps which photos are gray: finding out decodes every one of them.
-        look: Whether to look at the photos at all; if not, gray ones stay in.
+        memo: A file that caches which photos are gray, since finding out decodes every photo.
+        look: Whether to look for gray photos; if not, they stay in.
 
     Raises:
-        ValueError: If a folder is missing, empty or does not match, or nothing is left of it.
+        ValueError: If a folder is missing or empty, its files do not match, or all of its photos are gray.
     """
     check_class_folders(plan, root)
     train = plan.data.train.open(root)
@@ -66,14 +66,14 @@ def open_data(plan: TaskPlan, root: Path, *, memo: Path | None = None, look: boo
 
 
 def _without_gray(examples: Examples, label: str, known: dict[str, list[int]]) -> Examples:
-    """Leave gray photos out; `known` maps a digest of the examples to the gray ones' positions, and is added to."""
+    """Leave out gray photos; `known` caches the positions of gray ones, by a digest of the examples, and is updated."""
     digest = digest_of(examples)
     if digest not in known:
         known[digest] = list(_gray(examples, label))
     gray = set(known[digest])
     kept = [position for position in range(len(examples)) if position not in gray]
     if not kept:
-        raise ValueError(f"{label}: expected colour photos, but all {len(examples)} are gray. Colouring needs colour.")
+        raise ValueError(f"{label}: expected colour photos, but all {len(examples)} are gray.")
     if gray:
         logger.info("%s: %d of %d photos are gray and left out", label, len(gray), len(examples))
     return examples.take(kept)
@@ -85,11 +85,11 @@ def _gray(examples: Examples, label: str) -> Iterator[int]:
             if found:
                 yield position
             if (position + 1) % _TOLD_EVERY == 0:
-                logger.info("%s: looked for gray photos among %d of %d", label, position + 1, len(examples))
+                logger.info("%s: checked %d of %d photos for colour", label, position + 1, len(examples))
 
 
 def digest_of(examples: Examples) -> str:
-    """Return a hash of names, sizes, dates and how files are read: what changes is looked at anew."""
+    """Return a hash of the files' names, sizes and dates and of how they are read, by which caches are checked."""
     digest = hashlib.sha256()
     for index, name in enumerate(examples.names):
         digest.update(f"{name}\n".encode(errors="surrogateescape"))
@@ -108,6 +108,6 @@ def _read_memo(memo: Path | None) -> dict[str, list[int]]:
         return {}
     try:
         known: dict[str, list[int]] = loads(memo.read_text(encoding="utf-8"))
-    except ValueError:  # a note to save time; without it the photos are looked at again
+    except ValueError:  # only a cache; without it the photos are checked again
         return {}
     return known

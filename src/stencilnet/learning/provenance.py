@@ -1,4 +1,4 @@
-"""Where a number comes from: versions, hardware, date, commit."""
+"""The provenance of results: versions, hardware, date, commit."""
 
 import datetime
 import importlib.metadata
@@ -13,18 +13,18 @@ from typing import Any
 
 
 def provenance(device: str, **more: Any) -> dict[str, Any]:
-    """Return what stands beside every number: date, commit, versions, hardware, and whatever is passed in.
+    """Return the facts recorded with every result: date, commit, versions, hardware, and those passed in.
 
     Args:
-        device: What the work ran on: ``cpu``, ``cuda`` or ``mps``.
-        **more: Further facts; `devices` is how many trained together.
+        device: The device that was used: ``cpu``, ``cuda`` or ``mps``.
+        **more: Further facts, such as `devices`, the number of devices that trained together.
     """
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {"date": date, **_machine(), "accelerator": _accelerator(device), **more}
 
 
 def hardware(facts: Mapping[str, Any]) -> str:
-    """Return the hardware of `provenance` in words."""
+    """Return a one-line description of the hardware in the facts of `provenance`."""
     devices = facts.get("devices", 1)
     words = [
         f"{facts['cpu']}, {facts['cores']} cores, {facts['threads']} threads",
@@ -67,9 +67,9 @@ def _cpu() -> str:
 
 
 def _commit() -> str | None:
-    """Return the commit of the checkout this package runs from (``+`` if it has changes); None if it is installed."""
+    """Return the commit of this package's checkout, with ``+`` if it has changes; None for an installed package."""
     try:
-        # A package installed into somebody's own checkout is not tracked there, and their commit is not ours.
+        # A package that is installed inside another checkout is not tracked there, and that commit is not ours.
         _git("ls-files", "--error-unmatch", Path(__file__).name)
         return _git("describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*") or None
     except (OSError, subprocess.SubprocessError):

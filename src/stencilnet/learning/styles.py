@@ -1,4 +1,4 @@
-"""Gives style tasks what their losses need: the style image, and the network that they look through."""
+"""Binds style tasks to what their losses need: the style image and the perceptual network."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ from stencilnet.training.sampling import PIXELS
 
 _PAINTED = "painted:"
 _CALIBRATION = 48
-"""Training images that a stand-in is calibrated on, at most."""
+"""Maximum number of training images that a stand-in is calibrated on."""
 
 
 def bind_tasks(
@@ -36,13 +36,13 @@ def bind_tasks(
 
     Args:
         experiment: The config.
-        backbone: The frozen backbone, which a stand-in may be made of.
-        images: Opens the first task's training images, which a stand-in is calibrated on.
-        root: Where style images are.
-        kept: File of the stand-in: read if it is there, else written, so that every method looks through the same.
+        backbone: The frozen backbone, from which a stand-in may be built.
+        images: Opens the first task's training images, on which a stand-in is calibrated.
+        root: Root folder of the style images.
+        kept: File of the stand-in: read if it exists, else written, so that all methods use the same network.
 
     Raises:
-        PerceptualError: If the perceptual network cannot be had, or does not pass its test.
+        PerceptualError: If the perceptual network cannot be loaded, or no stand-in passes its test.
     """
     styles = [plan.task for plan in experiment.tasks if isinstance(plan.task, PerceptualTask)]
     if not styles:
@@ -62,25 +62,26 @@ def bind_tasks(
 def perceptual_network(
     settings: Perceptual, backbone: nn.Module, images: Examples, styles: Sequence[PerceptualTask], root: Path
 ) -> PerceptualNetwork:
-    """Load VGG, or make and test a stand-in.
+    """Load VGG, or build and test a stand-in.
 
     Raises:
-        PerceptualError: If the weights cannot be had, or no stand-in passes its test.
+        PerceptualError: If the weights cannot be loaded, or no stand-in passes its test.
     """
     if settings.source == "vgg":
         return vgg(styles[0].preset, settings.weights)
     shown = [calibration_image(images[index]) for index in spread(_CALIBRATION, len(images))]
     pictures = [style_image(style, root) for style in styles]
-    if len(pictures) == 1:  # the stand-in's test tells two styles apart
+    if len(pictures) == 1:  # the stand-in's test compares two styles
         other = "swirls" if styles[0].style == f"{_PAINTED}bands" else "bands"
         pictures.append(_painted(other, styles[0].style_size))
     return standin(backbone, shown, pictures)
 
 
 def calibration_image(example: Example) -> Tensor:
-    """Return an image as a stand-in is calibrated on it, RGB ``(3, H, W)`` in [0, 1].
+    """Return an example's image for the calibration of a stand-in, RGB ``(3, H, W)`` in [0, 1].
 
-    A photo of more than `stencilnet.training.sampling.PIXELS` is shrunk to about as many: all are held at once.
+    A photo of more than `stencilnet.training.sampling.PIXELS` pixels is shrunk to about that size, since all photos
+    are held in memory at once.
     """
     height, width = example.image.shape[1:]
     if height * width > PIXELS:
@@ -90,16 +91,16 @@ def calibration_image(example: Example) -> Tensor:
 
 
 def bind_style(task: PerceptualTask, network: PerceptualNetwork, root: Path) -> PerceptualTask:
-    """Bind one style task to its style image and a perceptual network."""
+    """Bind a style task to its style image and a perceptual network."""
     return task.bind(network, style_image(task, root))
 
 
 def style_image(task: PerceptualTask, root: Path) -> Tensor:
-    """Return a task's style image, RGB ``(3, H, W)`` in [0, 1], its shorter side `PerceptualTask.style_size`.
+    """Return a task's style image, RGB ``(3, H, W)`` in [0, 1]; its shorter side is `PerceptualTask.style_size`.
 
     Raises:
         ImageError: If its file cannot be read.
-        ValueError: If there is no such painted style.
+        ValueError: If the painted style is unknown.
     """
     if task.style.startswith(_PAINTED):
         return _painted(task.style.removeprefix(_PAINTED), task.style_size)

@@ -1,4 +1,4 @@
-"""Ways to learn tasks: one small file each, none imports another or the training loop; `registry` lists them."""
+"""Learning methods: one small file each, which imports no other method nor the training loop; `registry` lists them."""
 
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
 from stencilnet.methods.cheap import HeadOnly, NormOnly

@@ -9,7 +9,7 @@ from stencilnet.methods.method import Fit, Fresh, Method
 
 @dataclass(frozen=True, kw_only=True)
 class Scratch(Method):
-    """Trains a whole network of its own for each task, from random weights."""
+    """Trains a separate network for each task, from random weights."""
 
     name: ClassVar[str] = "scratch"
     title: ClassVar[str] = "scratch"
@@ -23,7 +23,7 @@ class Scratch(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune(Method):
-    """Goes on training the one shared network; every task's head is kept, so that old tasks can be re-tested."""
+    """Continues training the one shared network; every task's head is kept, so that old tasks can be tested again."""
 
     name: ClassVar[str] = "finetune"
     title: ClassVar[str] = "fine-tune"
@@ -33,14 +33,14 @@ class Finetune(Method):
     needs_trained_backbone: ClassVar[bool] = True
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state over moved shared weights, with the task's head."""
+        """Return the state with moved shared weights and the task's head."""
         trained = fit(Weights(state.shared, fresh.layout.buffers, fresh.head, fresh.layout.parameters))
         return state.move(trained.shared()).add(task, trained.head_delta())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder(Method):
-    """Trains a decoder of its own for each task over the first task's frozen encoder, from random weights."""
+    """Trains a separate decoder for each task over the first task's frozen encoder, from random weights."""
 
     name: ClassVar[str] = "decoder"
     title: ClassVar[str] = "decoder"
@@ -51,7 +51,7 @@ class Decoder(Method):
         """Return the state with a delta that holds the decoder and the head."""
         decoder = fresh.layout.decoder
         if not decoder:
-            raise ValueError("Expected a backbone with a decoder, but its `decoder` prefixes are empty. Name them.")
+            raise ValueError("Expected a backbone with a decoder, but its `decoder` prefixes are empty. Pass them.")
         start = {**state.shared, **{name: fresh.shared[name] for name in decoder}}
         buffers = fresh.layout.buffers
         trained = fit(Weights(start, buffers, fresh.head, [name for name in decoder if name not in buffers]))

@@ -1,4 +1,4 @@
-"""What costs next to nothing: a head of one's own, or norms too. What masks have to beat to be worth their bits."""
+"""Methods with tiny deltas, a head or a head and norms: the lower baselines that masks have to beat."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -15,7 +15,7 @@ class HeadOnly(Method):
     title: ClassVar[str] = "head only"
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state with a delta that holds the head, and the running statistics that training moved."""
+        """Return the state with a delta that holds the head and the running statistics that training moved."""
         trained = fit(Weights(state.shared, fresh.layout.buffers, fresh.head, ()))
         return state.add(task, trained.delta())
 
@@ -24,7 +24,7 @@ class HeadOnly(Method):
 class NormOnly(Method):
     """Trains the scales and shifts of all norms, and a head, over frozen convolutions (Bilen & Vedaldi 2017).
 
-    Needs a backbone whose norms have some, such as the U-Net with ``norm: own`` or ``affine``.
+    Needs a backbone whose norms have scales and shifts, such as the U-Net with ``norm: own`` or ``affine``.
     """
 
     name: ClassVar[str] = "norm_only"
@@ -32,7 +32,7 @@ class NormOnly(Method):
 
     @property
     def trains_norms(self) -> bool:
-        """Always."""
+        """Always true."""
         return True
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:

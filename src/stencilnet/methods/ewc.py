@@ -13,22 +13,22 @@ from stencilnet.methods.penalty import Penalty, Run
 from stencilnet.text.shortening import listed
 
 _IMPORTANCE, _ANCHOR, _TASK = "ewc/importance/", "ewc/anchor/", "ewc/task/"
-"""What is remembered: of every trained weight the tasks' summed importance and where it is drawn to, by state-dict key;
-of every task the mean importance before it was set to 1, by name."""
+"""Prefixes of what is remembered: for every trained weight, by state-dict key, the summed importance of the tasks and
+the value that it is drawn to; for every task, by name, its mean importance before normalisation to 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EWC(Method):
-    """Goes on training the one shared network, and draws each weight back by how much it mattered to earlier tasks.
+    """Continues training the one shared network, and draws each weight back in proportion to its importance so far.
 
-    To the loss L comes ``L_0 (strength / 2) * sum_k sum_i F_ki (theta_i - theta*_ki)^2`` over earlier tasks k and all
-    parameters i but the heads' (Kirkpatrick et al. 2017, Eq. 3), less what no theta changes: F_k is the diagonal of the
-    Fisher information where task k was learned, at theta*_k. It is a mean over training inputs of squared gradients of
-    single images: of the log-likelihood of labels drawn from the softmax, pixel by pixel and added up; for values, of
-    ``<v, output>`` with v drawn from N(0, I), which is Gauss-Newton's matrix, since gradients of the loss vanish where
-    it is small. Each task's F is divided by its mean over all weights, and L_0 is the new task's loss before training,
-    so that `strength` means the same for every task, old or new: the weight decay towards its old value of a weight of
-    average importance, in units of the loss.
+    The penalty added to the loss is ``L_0 (strength / 2) * sum_k sum_i F_ki (theta_i - theta*_ki)^2`` over earlier
+    tasks k and all parameters i except the heads' (Kirkpatrick et al. 2017, Eq. 3), up to a constant. F_k is the
+    diagonal of the Fisher information at theta*_k, where task k was learned: a mean over training inputs of squared
+    gradients of single images. For logits, these are gradients of the log-likelihood of labels drawn from the softmax
+    in each pixel, summed over pixels; for other outputs, of ``<v, output>`` with v drawn from N(0, I), which gives the
+    Gauss-Newton matrix (gradients of the loss itself vanish where the loss is small). Each task's F is divided by its
+    mean over all weights, and L_0 is the new task's loss before training, so that `strength` means the same for every
+    task: the weight decay of a weight of average importance towards its old value, in units of the loss.
     """
 
     name: ClassVar[str] = "ewc"
@@ -40,7 +40,8 @@ class EWC(Method):
     strength: float = 0.01
     """Lambda, in units of the new task's loss before training."""
     samples: int = 100
-    """Training inputs by which importance is measured, a forward and a backward pass each, once a task."""
+    """Number of training inputs on which importance is measured, once per task, with a forward and a backward pass per
+    input."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -51,14 +52,14 @@ class EWC(Method):
             raise ValueError("Expected EWC's " + "; ".join(problems) + ".")
 
     def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:  # noqa: ARG002 (nothing to train)
-        """Return the state with what matters to the first task in its memory."""
+        """Return the state with the importance of weights for the first task in its memory."""
         return self._remembering(state, task, fresh)
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state over moved shared weights, with the task's head, and what matters to it in memory.
+        """Return the state with moved shared weights, the task's head, and the importance of weights in its memory.
 
         Raises:
-            ValueError: If it is not known what matters to an earlier task.
+            ValueError: If the state has no Fisher information for an earlier task.
         """
         known = _known(state, fresh.layout.parameters)
         penalty = Anchors(
@@ -72,16 +73,16 @@ class EWC(Method):
         return self._remembering(learned, task, fresh)
 
     def _remembering(self, state: NetState, task: str, fresh: Fresh) -> NetState:
-        """Add a task's quadratic to those of before: again one, less a constant (a weighted mean for its minimum)."""
+        """Add a task's quadratic to the sum of earlier ones: up to a constant, one quadratic around a weighted mean."""
         if fresh.probe is None:
-            raise ValueError(f"Expected a `probe` of {task!r}: EWC measures on training inputs what matters to it.")
+            raise ValueError(f"Expected a `probe` of {task!r}: EWC measures the Fisher information on training inputs.")
         weights, names = state.weights(task), fresh.layout.parameters
         found = fisher(weights, names, fresh.probe, logits=fresh.logits(task), samples=self.samples)
         mean = _mean(found.values())
         if not mean > 0 or not mean.isfinite():
             raise ValueError(
-                f"Expected the outputs of {task!r} to depend on the shared weights, but the mean importance of these "
-                f"is {mean.item():g}. Was the task learned?"
+                f"Expected the outputs of {task!r} to depend on the shared weights, but their mean importance is "
+                f"{mean.item():g}. Was the task learned?"
             )
         memory = {_TASK + task: mean}
         for name, importance in found.items():
@@ -95,12 +96,12 @@ class EWC(Method):
 
 
 class Anchors(Penalty):
-    """Half a weighted squared distance from earlier values.
+    """Half the weighted squared distance from earlier values.
 
     Args:
         importance: Weights of the squares, at least 0, by state-dict key.
-        anchors: The values, by the same keys.
-        strength: Factor.
+        anchors: The earlier values, by the same keys.
+        strength: Factor of the penalty.
     """
 
     name: ClassVar[str] = "ewc"
@@ -117,7 +118,7 @@ class Anchors(Penalty):
         return {"strength": self._strength}
 
     def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:  # noqa: ARG002 (of weights alone)
-        """Return the term."""
+        """Return the penalty."""
         kept = dict(self.named_buffers(recurse=False))
         terms = [
             (kept[f"importance_{position}"] * (weights[name] - kept[f"anchor_{position}"]).square()).sum()
@@ -129,17 +130,17 @@ class Anchors(Penalty):
 def fisher(
     weights: Mapping[str, Tensor], names: Iterable[str], probe: Probe, *, logits: bool, samples: int
 ) -> dict[str, Tensor]:
-    """Measure the diagonal of the Fisher information (of values with unit variance: of Gauss-Newton's matrix).
+    """Measure the diagonal of the Fisher information (for outputs other than logits, of the Gauss-Newton matrix).
 
     Args:
-        weights: Of the whole network, by state-dict key.
-        names: Of those to measure.
-        probe: Shows training inputs and runs the network.
+        weights: Weights of the whole network, by state-dict key.
+        names: Keys of the weights to measure.
+        probe: Yields training inputs and runs the network.
         logits: Whether outputs are logits of classes, along dimension 1.
-        samples: Number of inputs, for each of which one set of labels, or one v, is drawn.
+        samples: Number of inputs; for each, one set of labels, or one vector v, is drawn.
 
     Returns:
-        The mean of squared gradients of single images, float32, on the CPU, by name.
+        The mean of squared gradients of single images by key, float32, on the CPU.
     """
     generator = probe.generator()
     moved: dict[str, Tensor] = {}
@@ -155,7 +156,7 @@ def fisher(
 
 
 def _drawn(output: Tensor, generator: torch.Generator, *, logits: bool) -> Tensor:
-    """Return the log-likelihood of labels drawn from the softmax, or the product with values drawn from N(0, I)."""
+    """Return the log-likelihood of labels drawn from the softmax, or the inner product with a draw from N(0, I)."""
     if not logits:
         return (output * torch.randn(output.shape, generator=generator).to(output.device)).sum()
     likelihood = output.movedim(1, -1).flatten(end_dim=-2).log_softmax(dim=1)
@@ -175,7 +176,7 @@ def _known(state: NetState, names: Iterable[str]) -> tuple[str, ...]:
     if missing:
         raise ValueError(
             f"EWC has no Fisher information for {listed(missing)}: bundles do not store it. Continue with the network "
-            "that `learn` returned, or in the run folder that learned these tasks; and learn all tasks by ewc, the "
-            "first one too."
+            "that `learn` returned, or in the run folder that learned these tasks, and learn all tasks by ewc, "
+            "including the first one."
         )
     return tuple(names)

@@ -1,4 +1,4 @@
-"""Joint training: the usual upper reference of continual learning, which is none."""
+"""Joint training: the usual upper bound for continual learning, though not itself continual."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from stencilnet.methods.method import Fit, Fresh, JointMethod
 
 @dataclass(frozen=True, kw_only=True)
 class Joint(JointMethod):
-    """Trains the shared network and all tasks' heads at once, from the backbone's start; nothing is learned later.
+    """Trains the shared network and all heads at once, from the initial backbone; no task can be added later.
 
-    Every step has a batch of every task. Their losses are added, each divided by what it is before training. There are
-    as many steps as the longest recipe has; batch, rate, betas and schedule are the first task's. The last step is
-    kept: no metric of one task would choose for all.
+    Every step has a batch of every task. The losses are added, each divided by its value before training. The number of
+    steps is that of the longest recipe; batch, learning rate, betas and schedule are the first task's. The last step
+    is kept, since no metric of a single task could select for all.
     """
 
     name: ClassVar[str] = "joint"
     title: ClassVar[str] = "joint training"
 
     def learn_together(self, heads: Mapping[str, Mapping[str, Tensor]], fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state with the backbone trained whole; each task's delta is its head."""
+        """Return the state with the trained backbone; each task's delta is its head."""
         names = fresh.layout.head
         counts = [len(head[names[0]]) for head in heads.values()]
         whole = {name: torch.cat([head[name] for head in heads.values()]) for name in names}

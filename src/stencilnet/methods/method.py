@@ -1,4 +1,4 @@
-"""What a method declares and does, and the training of the first task, which all methods share."""
+"""The interface of a method, and the training of the first task, which all methods share."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -15,59 +15,58 @@ from stencilnet.models import Layout
 T = TypeVar("T", bound=Trainable)
 
 AfterFirst = Literal["nothing", "remember", "retrain"]
-"""What a method does of its own once the first task is trained."""
+"""What a method does after the first task was trained; see `Method.after_first`."""
 
 
 class Fit(Protocol):
-    """Training as a method sees it: optimise a trainable for the task at hand and return its selected step.
+    """The training function passed to a method, so that methods never import the training loop.
 
-    Passed in, so that methods never import the training loop. The n-th call for a (method, task) is what a
-    checkpoint is resumed by.
+    Checkpoints belong to the n-th call for a method and task, so a resumed method must make the same calls.
     """
 
     def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
-        """Train and return the step that validation data selected.
+        """Train for the current task, and return the trainable at the step that validation data selected.
 
         Args:
             trainable: What to train.
-            penalty: A term to add to the task's loss, in units of what that is before training: so it weighs the same
-                beside every kind of loss.
-            share: Of the recipe's steps, above 0; the schedule is that of the shorter training.
+            penalty: A term to add to the task's loss, in units of the loss before training, so that it has the same
+                weight for every kind of loss. Default: none.
+            share: Share of the recipe's steps, above 0; the schedule is scaled to them.
             lr_scale: Factor on all learning rates, above 0.
         """
         ...
 
 
 class Probe(Protocol):
-    """The task's training inputs and the network, for a method that measures something on them."""
+    """The task's training inputs and the network, for methods that measure something on them."""
 
     def inputs(self, count: int) -> Iterator[Tensor]:
-        """Yield training inputs ``(1, 3, H, W)`` in [0, 1], as a step sees them, on the device of the training.
+        """Yield training inputs ``(1, 3, H, W)`` in [0, 1], augmented as in training, on the training device.
 
-        The same ones at every call; where there are fewer than `count`, they come again, otherwise augmented.
+        Every call yields the same ones. If there are fewer than `count`, they are repeated with other augmentations.
         """
         ...
 
     def run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        """Run the network as `stencilnet.methods.Run` says, in float32, by weights on the images' device."""
+        """Run the network like `stencilnet.methods.Run`, in float32, with weights on the images' device."""
         ...
 
     def generator(self) -> torch.Generator:
-        """Return a fresh generator on the CPU, seeded by the task, for what a measurement draws."""
+        """Return a new generator on the CPU, seeded by the task, for random draws of a measurement."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fresh:
-    """What learning a task is handed beside the state and the training.
+    """What a method receives for learning a task, beside the state and the training function.
 
     Attributes:
-        layout: Which of the backbone's tensors are what.
-        head: A new head with the task's channels, by state-dict key, drawn from the task's seed.
-        shared: New weights for everything but the head, by state-dict key, drawn from the task's seed.
-        logits: Tells, by the name of a task (one of the state's, or the new one), whether its raw outputs are logits of
-            classes, along dimension 1; what others put out are values.
-        probe: Looks at the task's training inputs; None where there are none to look at.
+        layout: The roles of the backbone's tensors.
+        head: A new head with the task's channels, by state-dict key, drawn by the task's seed.
+        shared: New weights for everything but the head, by state-dict key, drawn by the task's seed.
+        logits: Returns, by the name of a task (one of the state, or the new one), whether its raw outputs are logits of
+            classes, along dimension 1.
+        probe: Gives access to the task's training inputs; None if there are none.
     """
 
     layout: Layout
@@ -79,19 +78,19 @@ class Fresh:
 
 @dataclass(frozen=True, kw_only=True)
 class Declared(ABC):
-    """What every method says of itself, with the defaults of what it need not say.
+    """The properties that every method declares, with defaults.
 
     A method is a frozen keyword-only dataclass like this one. Its fields, which all have defaults, are its settings.
 
     Attributes:
-        name: In configs, bundles and on the command line.
-        title: In tables and figures.
-        colour: In figures, ``#rrggbb``; None for the next free one.
+        name: Name in configs, in bundles and on the command line.
+        title: Name in tables and figures.
+        colour: Colour in figures, ``#rrggbb``; None for the next free one.
         moves_shared: Whether learning may change the shared weights, so that every task needs a bundle of its own.
-        forgets: Whether learning may change what earlier tasks do.
-        needs_decoder: Whether it needs a backbone with a decoder.
-        needs_trained_backbone: Whether it starts from shared weights that hold what the first task has learned, so that
-            it makes no sense over random ones (`backbone.stored: seed:N`).
+        forgets: Whether learning may change the outputs of earlier tasks.
+        needs_decoder: Whether the backbone must have a decoder.
+        needs_trained_backbone: Whether learning starts from shared weights that the first task has trained, so that it
+            is refused over random ones (`backbone.stored: seed:N`).
     """
 
     name: ClassVar[str]
@@ -104,16 +103,16 @@ class Declared(ABC):
 
     @property
     def trains_norms(self) -> bool:
-        """Whether it needs a backbone whose norms have scales and shifts, to train them for a task."""
+        """Whether the method trains the scales and shifts of norms, so that the backbone must have some."""
         return False
 
     @property
     def mask_lr(self) -> float | None:
-        """Learning rate of real masks, above 0; None for the recipe's."""
+        """Learning rate of real masks, above 0; None for that of the recipe."""
         return None
 
     def prerequisites(self, task: str, learned_before: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002 (a default)
-        """Return the tasks after the first that `task` is learned from, which one bundle must hold then.
+        """Return the tasks after the first that `task` builds on, which the bundle must hold before it is learned.
 
         Args:
             task: Name of the task to learn.
@@ -122,10 +121,10 @@ class Declared(ABC):
         return ()
 
     def order_problems(self, tasks: tuple[str, ...]) -> list[str]:  # noqa: ARG002 (a default)
-        """Return what keeps the method, as set, from learning tasks in this order, each as ``setting: problem``.
+        """Return why the method with its settings cannot learn tasks in this order, each as ``setting: problem``.
 
         Args:
-            tasks: Names of the tasks after the first that a run learns by it.
+            tasks: Names of the tasks after the first that a run learns by the method, in order.
         """
         return []
 
@@ -134,40 +133,47 @@ class Method(Declared):
     """A method that learns one task after the other.
 
     Attributes:
-        after_first: What it does of its own once the first task is trained, before any other: ``nothing``;
-            ``remember``, so that the state gains in memory alone; or ``retrain``, so that the first task changes and
-            has a bundle and a result of its own. Other than nothing only where `moves_shared` is true.
+        after_first: What `adopt` does after the first task was trained: ``nothing``; ``remember``: it only adds memory
+            to the state; ``retrain``: it changes the first task, which gets another bundle and result for this method.
+            The latter two require `moves_shared`.
     """
 
     after_first: ClassVar[AfterFirst] = "nothing"
 
     def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:  # noqa: ARG002 (a default)
-        """Return the state that further tasks are learned from: as `after_first` says; `state` stays as it is.
+        """Do what `after_first` says; return the state from which further tasks are learned. `state` is not changed.
 
         Args:
-            state: What `learn_first` left: it holds the first task alone.
-            task: The first task.
-            fresh: As for `learn`; its tensors are those that the first task started from.
+            state: The result of `learn_first`, which holds the first task alone.
+            task: Name of the first task.
+            fresh: As for `learn`; its tensors are those from which the first task started.
             fit: Trains on the first task's data.
         """
         return state
 
     @abstractmethod
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state with `task` learned; `state` stays as it is."""
+        """Learn a task and return the state that has it; `state` is not changed.
+
+        Args:
+            state: The state after the tasks learned so far.
+            task: Name of the task to learn.
+            fresh: The task's new tensors, and the layout of the backbone.
+            fit: Trains on the task's data.
+        """
 
 
 class JointMethod(Declared):
-    """A method that learns all tasks of a config at once, from the backbone's start."""
+    """A method that learns all tasks of a config at once, from the initial backbone."""
 
     @abstractmethod
     def learn_together(self, heads: Mapping[str, Mapping[str, Tensor]], fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state with all tasks learned.
+        """Learn all tasks and return the state that has them.
 
         Args:
-            heads: Each task's new head, by name and state-dict key, in the order of the channels that `fit` trains.
-            fresh: Gives what the backbone starts from; its own head does not matter.
-            fit: Trains on all tasks.
+            heads: Each task's new head, by name and state-dict key; `fit` expects their channels in this order.
+            fresh: The initial weights and the layout of the backbone; its head is not used.
+            fit: Trains on the data of all tasks.
         """
 
 
@@ -176,11 +182,11 @@ AnyMethod = Method | JointMethod
 
 
 class Masking(ABC):
-    """A method that trains real masks: between two of its tasks lies a line of tasks (`stencil blend`)."""
+    """A method that trains real masks, so that one can interpolate between two of its tasks (`stencil blend`)."""
 
     @abstractmethod
     def trainable(self, state: NetState, task: str, fresh: Fresh) -> Masks:
-        """Return what `Method.learn` trains, as it starts; the arguments are those of `Method.learn`."""
+        """Return what `Method.learn` trains, in its initial state; the arguments are those of `Method.learn`."""
 
 
 def learn_first(task: str, fresh: Fresh, fit: Fit) -> NetState:
@@ -190,9 +196,9 @@ def learn_first(task: str, fresh: Fresh, fit: Fit) -> NetState:
 
 
 def learn_first_head(task: str, start: Mapping[str, Tensor], fresh: Fresh, fit: Fit) -> NetState:
-    """Learn the first task over a backbone that stays as it is, such as ImageNet's (Mallya et al. 2018, Sec. 4).
+    """Learn the first task over a frozen backbone, such as ImageNet's (Mallya et al. 2018, Sec. 4).
 
-    The shared weights are the tensors of `start` themselves. The task's delta is its head, and the running statistics
+    The shared weights are the tensors of `start` themselves. The task's delta is its head and the running statistics
     that its training moved.
     """
     trained = fit(Weights(start, fresh.layout.buffers, fresh.head, ()))
@@ -200,14 +206,14 @@ def learn_first_head(task: str, start: Mapping[str, Tensor], fresh: Fresh, fit: 
 
 
 def own_norms(layout: Layout) -> tuple[str, ...]:
-    """Return the keys of a backbone's norm scales and shifts, for a task to have of its own.
+    """Return the keys of the scales and shifts of a backbone's norms, of which a task can have its own.
 
     Raises:
-        ValueError: If it has none.
+        ValueError: If the norms have none.
     """
     if not layout.norms:
         raise ValueError(
             "Expected a backbone whose norms have scales and shifts to train, but it has none. "
-            "Build the U-Net with `norm: own` or `norm: affine`, or leave norms as they are."
+            "Build the U-Net with `norm: own` or `norm: affine`, or do not train norms."
         )
     return layout.norms

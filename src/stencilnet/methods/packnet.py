@@ -15,18 +15,18 @@ from stencilnet.text.shortening import listed
 
 @dataclass(frozen=True, kw_only=True)
 class PackNet(Method):
-    """Trains the weights that no task owns, gives the smallest of them back, and trains the rest on.
+    """Trains the weights that no task owns, prunes the smallest of them, and trains the rest further.
 
-    Every convolution and linear weight has one owner, the task that trained it last. A task runs on its own weights and
-    those of the tasks before it, the others being 0; nothing moves a weight that has an owner, so no earlier output
-    changes by a bit. Pruning is layer by layer, ``round(share * n)`` of the task's own n weights, by their magnitude
-    (Mallya and Lazebnik 2018, Sec. 3). Weights that were given back start from 0. Biases and norms are trained by the
-    first task alone, running statistics are each task's own.
+    Every convolution and linear weight has at most one owner, the task that trained it last. A task runs on its own
+    weights and those of the tasks before it; the others are 0. Weights with an owner never move, so earlier outputs
+    stay bit-equal. Pruning is layer by layer: ``round(share * n)`` of the task's own n weights, the smallest by
+    magnitude, are free again (Mallya and Lazebnik 2018, Sec. 3). Free weights start from 0. Biases and norms are
+    trained by the first task alone; each task has its own running statistics.
 
-    A task's delta selects its weights, one bit each. One map of owners would tell all tasks apart by
-    ``ceil(log2(tasks + 1))`` bits a weight; here each task can be read without the others. As in the original the first
-    task pays for it: it is pruned and trained on, so that it has another result than with other methods. Unlike there
-    the last task is pruned too, and so leaves room for more.
+    A task's delta selects its weights with one bit each. A single map of owners would need ``ceil(log2(tasks + 1))``
+    bits per weight for all tasks; with a delta each task can be read without the others. As in the original, the first
+    task is pruned and trained further, so its result differs from that of other methods. Unlike there, the last task
+    is pruned too, which leaves room for more.
     """
 
     name: ClassVar[str] = "packnet"
@@ -34,13 +34,13 @@ class PackNet(Method):
     moves_shared: ClassVar[bool] = True
     after_first: ClassVar[AfterFirst] = "retrain"
     prune_first: float = 0.5
-    """Share of its weights that the first task gives back."""
+    """Share of the first task's weights that is pruned."""
     prune: float = 0.75
-    """Share of its own weights that each further task gives back."""
+    """Share of each further task's own weights that is pruned."""
     retrain: float = 0.3
-    """Share of a task's steps that come after pruning; of the first task's, on top of them."""
+    """Share of a task's steps that follow pruning. For the first task, these are additional steps."""
     retrain_lr: float = 1.0
-    """Factor on the learning rate after pruning, where its schedule starts anew."""
+    """Factor on the learning rate after pruning, when its schedule starts again."""
 
     def __post_init__(self) -> None:
         shares = {"prune_first": self.prune_first, "prune": self.prune, "retrain": self.retrain}
@@ -53,7 +53,7 @@ class PackNet(Method):
             raise ValueError("Expected PackNet's " + "; ".join(problems) + ".")
 
     def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state whose first task owns its larger weights, trained on without the others."""
+        """Return the state whose first task owns its larger weights, trained further without the others."""
         layout, weights = fresh.layout, state.weights(task)
         everything = {name: torch.ones_like(weights[name], dtype=torch.bool) for name in layout.masked}
         kept, start = pruned({name: weights[name] for name in state.shared}, everything, self.prune_first)
@@ -64,20 +64,22 @@ class PackNet(Method):
         return state.remove(task).move(trained.shared()).add(task, delta)
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state over shared weights of which some more have an owner.
+        """Return the state with the task, which owns a part of the weights that were free.
 
         Raises:
-            ValueError: If every weight has one.
+            ValueError: If no weight is free.
         """
         layout, buffers = fresh.layout, fresh.layout.buffers
         owned = _owned(state, layout)
         free = {name: ~bits for name, bits in owned.items()}
         if not any(bool(bits.any()) for bits in free.values()):
             raise ValueError(
-                f"Expected weights that no task owns, to learn {task!r} by, but {listed(state.deltas)} use all. "
-                "Learn all tasks by packnet, the first one too: it leaves room for more."
+                f"Expected free weights to learn {task!r}, but {listed(state.deltas)} use all. "
+                "Learn all tasks by packnet, including the first one: it leaves room for more."
             )
-        empty = {name: state.shared[name].masked_fill(bits, 0) for name, bits in free.items()}  # of removed tasks too
+        empty = {
+            name: state.shared[name].masked_fill(bits, 0) for name, bits in free.items()
+        }  # including those of removed tasks
         trained = fit(Free({**state.shared, **empty}, buffers, fresh.head, free), share=1 - self.retrain)
         kept, start = pruned(trained.shared(), free, self.prune)
         head = {name: entry.apply(None) for name, entry in trained.head_delta().entries.items()}
@@ -91,15 +93,15 @@ class PackNet(Method):
 def pruned(
     weights: Mapping[str, Tensor], own: Mapping[str, Tensor], share: float
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Set a share of a task's own weights to 0, the smallest of each layer; of equal ones the first.
+    """Set a share of a task's own weights to 0: the smallest of each layer; among equal ones the first.
 
     Args:
-        weights: By state-dict key; stay as they are.
-        own: Which elements are the task's, bool, by the keys of the layers.
-        share: To set to 0, of each layer's own.
+        weights: Weights by state-dict key; they are not changed.
+        own: Which elements are the task's, bool, by the keys of the layers to prune.
+        share: Share of each layer's own elements to set to 0.
 
     Returns:
-        Which elements are still the task's, and all weights.
+        Which elements are still the task's, and all weights after pruning.
     """
     kept, left = {}, dict(weights)
     for name, bits in own.items():
@@ -112,7 +114,7 @@ def pruned(
 
 
 def _owned(state: NetState, layout: Layout) -> dict[str, Tensor]:
-    """Return which elements a task owns: those it selects, and all of a weight that it uses as it is."""
+    """Return which elements have an owner: those that a task selects, and all of a weight that one uses unmasked."""
     owned = {}
     for name in layout.masked:
         bits = torch.zeros(state.shared[name].shape, dtype=torch.bool)
@@ -120,7 +122,7 @@ def _owned(state: NetState, layout: Layout) -> dict[str, Tensor]:
             entry = delta.entries.get(name)
             if isinstance(entry, Select):
                 bits = bits | entry.bits.unpack().cpu()
-            elif not isinstance(entry, Replace | Seeded):  # all of it, in whatever form
+            elif not isinstance(entry, Replace | Seeded):  # the whole weight, in any form
                 bits = torch.ones_like(bits)
         owned[name] = bits
     return owned

@@ -1,4 +1,4 @@
-"""What a method adds to the loss of the task at hand."""
+"""Penalties: terms that a method adds to the task's loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -7,35 +7,34 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 Run = Callable[[Mapping[str, Tensor], Tensor], Tensor]
-"""The network as it is used once it is trained, in evaluation mode: from full weights by state-dict key and images
-``(N, 3, H, W)`` in [0, 1] to raw outputs ``(N, C, ...)``, float32. Differentiable in the weights."""
+"""The network in evaluation mode: a function of all weights by state-dict key and of images ``(N, 3, H, W)`` in [0, 1]
+that returns raw outputs ``(N, C, ...)``, float32. Differentiable in the weights."""
 
 
 class Penalty(nn.Module, ABC):
-    """A term of the loss that is a method's own, not the task's, in units of the task's loss before training.
+    """A term that a method adds to the loss, in units of the task's loss before training.
 
-    Its tensors are buffers: they go to the device where the training is, and to every process that takes part. With
-    what `settings` returns they decide its value, so that a training is resumed with no other penalty. It has no
-    parameters, and nothing in it is trained.
+    Its tensors are buffers, so that they are moved to the training device and sent to every process. Together with
+    `settings` they determine its value; a training is only resumed with an equal penalty. It has no parameters.
 
     Attributes:
-        name: As in the curves, where it is ``loss/<name>``.
+        name: Name in the curves, where it appears as ``loss/<name>``.
     """
 
     name: ClassVar[str]
 
     @abstractmethod
     def settings(self) -> dict[str, float | str]:
-        """Return what decides the value beside the buffers, by name."""
+        """Return what determines the value beside the buffers, by name."""
 
     @abstractmethod
     def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:
-        """Return the term: a mean over images where it looks at any, so that a batch may be cut into equal parts.
+        """Return the penalty: if it depends on images, a mean over them, so that a batch can be split into equal parts.
 
         Args:
-            weights: The trainable's effective weights, all of them, with gradient.
+            weights: All effective weights of the trainable by state-dict key, with gradient.
             images: The step's prepared inputs ``(N, 3, H, W)`` in [0, 1].
-            run: Runs the network by any weights.
+            run: Runs the network with given weights.
 
         Returns:
             A scalar, at least 0.

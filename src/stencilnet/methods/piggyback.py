@@ -1,4 +1,4 @@
-"""Piggyback: one bit a weight over the frozen backbone (Mallya et al. 2018; the paper, Sec. 3)."""
+"""Piggyback: one bit per weight over the frozen backbone (Mallya et al. 2018; the paper, Sec. 3)."""
 
 import logging
 from collections.abc import Mapping
@@ -28,24 +28,24 @@ class Piggyback(Method, Masking):
     title: ClassVar[str] = "Piggyback"
     colour: ClassVar[str] = "#0072b2"
     lr: float = 1e-4
-    """Learning rate of the real masks (Adam, no weight decay). 1e-4 is the original's, for its budget of tens of
-    thousands of steps; a score starts 5e-3 above the threshold and moves about `lr` a step, so small budgets need
-    more: at 450 steps 8e-3 and 1.6e-2 were best."""
+    """Learning rate of the real masks (Adam, no weight decay). 1e-4 is the original's, for tens of thousands of steps.
+    A score starts 5e-3 above the threshold and moves by about `lr` per step, so shorter trainings need more: at 450
+    steps 8e-3 and 1.6e-2 were best."""
     norm: bool = False
-    """Whether the task trains the scales and shifts of norms too, from the backbone's, and stores its own (the
-    original's `train_bn`). Needs a backbone whose norms have some: the U-Net's with `norm: own` or `affine`."""
+    """Whether the task also trains and stores its own scales and shifts of norms, starting from the backbone's (the
+    original's `train_bn`). Needs a backbone whose norms have some: the U-Net with `norm: own` or `affine`."""
     warm_start: str | None = None
-    """An earlier task with a mask to start from: where its bit is zero, a score starts as far below the threshold as it
-    would above. Its head is taken along where it has as many output channels: two tasks of one kind whose heads have a
-    common start are joined by a smoother line of blends (`stencil blend`). The task of that name itself starts
-    without."""
+    """Name of an earlier task with a mask to start from: where its bit is zero, a score starts as far below the
+    threshold as it otherwise would above. The new head also starts from that task's if it has as many output channels;
+    blends of two tasks (`stencil blend`) are smoother if their heads have a common start. The named task itself has no
+    warm start."""
     start: Start = "constant"
-    """Where scores start. ``constant``, the paper's: all 5e-3 above the threshold. ``weight``: that far for a weight of
-    its layer's mean absolute value, and for the others in proportion, so that small weights are switched off first.
-    A few per cent better where it was measured (docs/results/quality.md)."""
+    """Initial scores. ``constant``, as in the paper: all 5e-3 above the threshold. ``weight``: 5e-3 above for a weight
+    of its layer's mean absolute value, and in proportion for the others, so that small weights are switched off first.
+    It was a few per cent better where measured (docs/results/quality.md)."""
     price: float = 0.0
-    """What zeros cost (`Zeros`): this, in units of the task's loss before training, for a mask without a one. The fewer
-    zeros, the fewer bytes a mask takes on disk; 0 in the paper."""
+    """Penalty of a mask that is all zeros, in units of the task's loss before training; in proportion for fewer zeros
+    (see `Zeros`). Fewer zeros take fewer bytes on disk. 0 in the paper."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -67,20 +67,20 @@ class Piggyback(Method, Masking):
 
     @property
     def trains_norms(self) -> bool:
-        """As `norm` says."""
+        """The setting `norm`."""
         return self.norm
 
     @property
     def mask_lr(self) -> float:
-        """As `lr` says."""
+        """The setting `lr`."""
         return self.lr
 
     def prerequisites(self, task: str, learned_before: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002 (one for all)
-        """Return the task of the warm start."""
+        """Return the task of the warm start, if any."""
         return () if self.warm_start in (None, task) else (self.warm_start,)
 
     def order_problems(self, tasks: tuple[str, ...]) -> list[str]:
-        """Return whether the warm start is other than the first task: those before it could not start from it."""
+        """Return a problem if the warm start is not the first task, since tasks before it could not start from it."""
         if self.warm_start is None or self.warm_start in tasks[:1]:
             return []
         first = f"the first task that it learns, {tasks[0]!r}" if tasks else "a task that it learns (it learns none)"
@@ -90,8 +90,8 @@ class Piggyback(Method, Masking):
         """Return the state with one more delta; the shared weights are the same tensors as before.
 
         Raises:
-            ValueError: If the task is to have norms of its own and the backbone's have no scales and shifts, or it is
-                to start from a mask that is not there.
+            ValueError: If `norm` is set and the backbone's norms have no scales and shifts, or the task of `warm_start`
+                has no mask.
         """
         weights = {name: state.shared[name] for name in fresh.layout.masked}
         penalty = Zeros(weights, price=self.price) if self.price else None
@@ -101,7 +101,7 @@ class Piggyback(Method, Masking):
         return state.add(task, trained.delta())
 
     def trainable(self, state: NetState, task: str, fresh: Fresh) -> Masks:
-        """Return what `learn` trains, as it starts.
+        """Return what `learn` trains, in its initial state.
 
         Args:
             state: As for `learn`.
@@ -118,7 +118,7 @@ class Piggyback(Method, Masking):
         return Masks(state.shared, layout.buffers, head, layout.masked, norms, start=start)
 
     def _scores(self, state: NetState, fresh: Fresh, warm: str | None) -> dict[str, Tensor] | None:
-        """Return where scores start; None for the paper's start, of which nothing has to be remembered."""
+        """Return the initial scores; None for the paper's constant ones, which need no memory."""
         if warm is not None:
             return warm_scores(_masks_of(warm, state))
         if self.start == "constant":
@@ -127,11 +127,11 @@ class Piggyback(Method, Masking):
 
     def _warn(self, task: str, trained: Masks) -> None:
         logger.warning(
-            "The finished mask of task `%s` is %s, and only %s was learned. Scores start 5e-3 from the threshold and "
-            "move about lr = %g a step. Raise the mask's lr (1e-3 for a small budget) or train for more steps%s.",
+            "The final mask of task `%s` is %s, and only %s was learned. Scores start 5e-3 from the threshold and "
+            "move by about lr = %g per step. Raise the mask's lr (1e-3 for few steps) or train for more steps%s.",
             task,
-            "as it started" if trained.zeros() else "all ones: it selects the whole backbone",
-            "what is beside it" if self.norm else "the head",
+            "unchanged" if trained.zeros() else "all ones: it selects the whole backbone",
+            "the head with the norms" if self.norm else "the head",
             self.lr,
             f", or lower the price of zeros, {self.price:g}" if self.price else "",
         )
@@ -140,7 +140,7 @@ class Piggyback(Method, Masking):
 def _masks_of(task: str, state: NetState) -> dict[str, BitMask]:
     masks = state.deltas[task].masks if task in state.deltas else {}
     if not masks:
-        got = "has none" if task in state.deltas else "is not there"
+        got = "has none" if task in state.deltas else "does not exist"
         raise ValueError(
             f"Expected `warm_start` to name an earlier task with a mask, but {task!r} {got}. "
             f"Learned so far: {listed(state.deltas) or 'none'}."
@@ -149,6 +149,6 @@ def _masks_of(task: str, state: NetState) -> dict[str, BitMask]:
 
 
 def _head_of(delta: TaskDelta, fresh: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    """Return a task's head, or the fresh one where that has another number of output channels."""
+    """Return a task's head, or the new one if their numbers of output channels differ."""
     found = {name: delta.entries[name].apply(None) for name in fresh}
     return found if all(found[name].shape == tensor.shape for name, tensor in fresh.items()) else fresh

@@ -12,28 +12,28 @@ from stencilnet.methods.method import Fit, Fresh, Method
 
 @dataclass(frozen=True, kw_only=True)
 class Progressive(Method):
-    """Trains a whole network of its own for each task, which at every level also sees what earlier tasks' networks see.
+    """Trains a separate network (column) for each task, which at every level also receives earlier columns' features.
 
-    The adapter from an earlier column at a level is a 1x1 convolution of what that level is given there, added to what
-    the level's first convolution gives here. Adapters start at zero: a column starts as `scratch` does. A task's
-    weights, adapters and cost of running grow with the number of tasks before it.
+    The adapter from an earlier column at a level is a 1x1 convolution of that level's input in the earlier column,
+    added to the output of the level's first convolution in the new one. Adapters start at zero, so a column starts as
+    in `scratch`. A task's weights, adapters and inference cost grow with the number of tasks before it.
 
-    Deviations from Rusu et al. 2016, Sec. 2: adapters are linear, without a scale or a nonlinearity of their own, and
-    there is one a level rather than one a layer; any task learned before is a column, whatever it was learned by.
+    Deviations from Rusu et al. 2016, Sec. 2: adapters are linear, without a scale or a nonlinearity, with one per level
+    instead of one per layer; every earlier task is a column, whatever method learned it.
     """
 
     name: ClassVar[str] = "progressive"
     title: ClassVar[str] = "progressive"
 
     def prerequisites(self, task: str, learned_before: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG002 (all alike)
-        """Return all tasks learned before: each is a column of the new task."""
+        """Return all tasks learned before; each is a column of the new task."""
         return learned_before
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state with a delta that holds the task's own column and its adapters, and needs all tasks before.
+        """Return the state with a delta that holds the task's column and adapters, and depends on all tasks before.
 
         Raises:
-            ValueError: If the backbone is no U-Net: its levels are where adapters are.
+            ValueError: If the backbone names no levels, between which adapters run.
         """
         layout = fresh.layout
         if not layout.levels:

@@ -1,4 +1,4 @@
-"""Quantised deltas: fine-tuning whose changes are small integers, at half a bit a weight (ours; docs/paper.md)."""
+"""Quantised deltas: fine-tuning whose changes are small integers, at half a bit per weight (ours; docs/paper.md)."""
 
 from dataclasses import dataclass
 from math import inf
@@ -12,32 +12,32 @@ Base = Literal["backbone", "seed"]
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizedDelta(Method):
-    """Moves every convolution and linear weight by a small multiple of its layer's step, and learns a head.
+    """Changes every convolution and linear weight by a small multiple of its layer's step size, and learns a head.
 
-    A part of the recipe's steps fine-tunes a copy of the network freely. In the rest each weight runs as
-    ``W + step * code``, straight-through, while the steps hold the entropy of the codes at `target`. Only these
-    quantised evaluations select what is kept. The shared weights stay as they are.
+    In the first part of the training a copy of the network is fine-tuned freely. In the rest each weight is
+    ``W + step * code``, with a straight-through gradient, and the step sizes keep the entropy of the codes at `target`.
+    Only evaluations of the quantised network select the result. The shared weights do not change.
     """
 
     name: ClassVar[str] = "quantized_delta"
     title: ClassVar[str] = "quantised delta"
     target: float = 0.48
-    """Entropy of the codes, in bits a weight. A bundle stores them in at most 1.02 times as many. With head, biases
-    and file header the default came to 0.55 bits at width 16."""
+    """Entropy of the codes, in bits per weight. A bundle takes at most 1.02 times as many. With head, biases and file
+    header, the default gave 0.55 bits per weight at width 16."""
     switch: float = 0.3
-    """Share of the recipe's steps that fine-tune freely, before weights are rounded."""
+    """Share of the recipe's steps for free fine-tuning, before weights are rounded."""
     sensitivity: float = 0.4
-    """How much finer layers are coded whose weights have larger gradients: a layer's step goes with the root mean
-    square of its gradients to the power of minus this. 0 codes all layers alike."""
+    """How much finer layers with larger gradients are quantised: the step size of a layer is proportional to the root
+    mean square of its gradients to the power of ``-sensitivity``. 0 treats all layers alike."""
     dead: float = 1.3
-    """Width of the zero bin in steps: how far a weight has to move before it is moved at all is half of it."""
+    """Width of the zero bin, in step sizes: smaller changes than half of it are rounded to 0."""
     base: Base = "backbone"
-    """What the task's weights are changes of. ``backbone``: the shared weights. ``seed``: random weights that
-    `base_seed` stands for, the same on every machine, as a network trained from scratch starts; for tasks to which the
-    backbone is of no use. Choose on validation data."""
+    """The weights to which the codes are added. ``backbone``: the shared weights. ``seed``: random weights generated
+    from `base_seed`, the same on every machine, drawn like the initial weights of `scratch`; for tasks to which the
+    backbone is of no use. Choose it on validation data."""
     base_seed: int = 1
-    """The number of ``base: seed``. Tasks with the same number share these weights in memory. Draws differ by several
-    per cent in what can be learned from them: choose it on validation data too."""
+    """The seed for ``base: seed``. Tasks with the same seed share these weights in memory. Results differ by several
+    per cent between seeds: choose it on validation data, too."""
 
     def __post_init__(self) -> None:
         problems = [
@@ -75,7 +75,7 @@ class QuantizedDelta(Method):
         return state.add(task, fit(codes).delta())
 
     def _seeds(self, state: NetState, fresh: Fresh) -> dict[str, Seed]:
-        """Return what takes the place of the shared weights, by key; nothing over the backbone."""
+        """Return the seeds that replace the shared weights, by key; none for ``base: backbone``."""
         if self.base == "backbone":
             return {}
         shapes = {name: tuple(state.shared[name].shape) for name in fresh.layout.masked}

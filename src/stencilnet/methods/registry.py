@@ -1,4 +1,4 @@
-"""The one list of methods: those of this package, and those that other packages register as entry points."""
+"""The list of methods: those of this package, and those that other packages register as entry points."""
 
 import re
 from collections.abc import Mapping
@@ -21,10 +21,10 @@ from stencilnet.methods.rehearsal import Rehearsal
 from stencilnet.plugins import load
 
 GROUP = "stencilnet.methods"
-"""Entry points of other packages: a method's `name`, and its class."""
+"""Group of the entry points of other packages, each a method's `name` and its class."""
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-"""What a method's name looks like, also one that a config gives it."""
+"""Pattern of the names of methods, also of those given in a config."""
 
 RESERVED = frozenset(
     {
@@ -42,7 +42,7 @@ RESERVED = frozenset(
         "trivial",
     }
 )
-"""What no method is called: other things have these names in a run folder, among its pictures, or in `--methods`."""
+"""Names that no method may have, since a run folder, its pictures or `--methods` use them for something else."""
 
 BUILT_IN: tuple[type[AnyMethod], ...] = (
     Piggyback,
@@ -63,9 +63,9 @@ BUILT_IN: tuple[type[AnyMethod], ...] = (
 
 @cache
 def registered() -> Mapping[str, type[AnyMethod]]:
-    """Return all methods by name: first those of this package, then those of others, in alphabetical order.
+    """Return all methods by name: first those of this package, then those of others in alphabetical order.
 
-    Other packages are loaded by the first call.
+    The first call loads the other packages.
 
     Raises:
         PluginError: If a package registers something other than a method, or a name that is taken.
@@ -76,15 +76,15 @@ def registered() -> Mapping[str, type[AnyMethod]]:
 
 
 def check(name: str, value: object) -> None:
-    """Check that an object is a method, as it can be registered by a name.
+    """Check that an object can be registered as a method.
 
     Args:
-        name: The name that it is registered by.
+        name: The name under which it is registered.
         value: The object.
 
     Raises:
-        TypeError: If it is not a class of methods that have default settings.
-        ValueError: If what it declares does not go together.
+        TypeError: If it is not a method class whose settings all have defaults.
+        ValueError: If its declarations are invalid or contradict each other.
     """
     if not (isinstance(value, type) and issubclass(value, Method | JointMethod)) or isabstract(value):
         raise TypeError(f"expected a class that implements Method or JointMethod, but got {value!r}")

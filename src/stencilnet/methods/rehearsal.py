@@ -16,13 +16,13 @@ from stencilnet.models import Layout
 
 @dataclass(frozen=True, kw_only=True)
 class Rehearsal(Method):
-    """Goes on training the one shared network, and holds earlier tasks' outputs to what they were, without old data.
+    """Continues training the one shared network, and holds earlier tasks' outputs in place without old data.
 
     The state before the task is the teacher, and every earlier head is distilled on inputs that need no old data. The
-    loss L grows by ``L_0 strength sum_k D_k``, where D_k compares what head k makes of the shared weights as they are
-    and as they were: for logits the Kullback-Leibler divergence at a temperature of 2, times its square (Hinton et al.
-    2015, Sec. 2.1), a mean over images and pixels; for values the mean squared error. Earlier heads stay as they are;
-    Li and Hoiem train them too.
+    penalty added to the loss is ``L_0 strength sum_k D_k``, with L_0 the loss before training. D_k compares the outputs
+    of head k over the current and over the teacher's shared weights: for logits by the Kullback-Leibler divergence at a
+    temperature of 2, times its square (Hinton et al. 2015, Sec. 2.1), a mean over images and pixels; for other outputs
+    by the mean squared error. Earlier heads stay frozen; Li and Hoiem train them too.
     """
 
     name: ClassVar[str] = "rehearsal"
@@ -33,8 +33,8 @@ class Rehearsal(Method):
     strength: float = 0.3
     """Weight of the distillation, in units of the task's loss before training, L_0."""
     inputs: Literal["images", "noise"] = "images"
-    """What earlier tasks are rehearsed on. ``images``: the step's own. ``noise``: uniform in [0, 1], every value by
-    itself, drawn anew in every step."""
+    """Inputs for the rehearsal of earlier tasks. ``images``: the step's images. ``noise``: independent uniform values
+    in [0, 1], drawn again in every step."""
 
     def __post_init__(self) -> None:
         if not self.strength > 0:
@@ -43,7 +43,7 @@ class Rehearsal(Method):
             raise ValueError(f"Expected rehearsal's `inputs` to be images or noise, but got {self.inputs!r}.")
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
-        """Return the state over moved shared weights, with the task's head.
+        """Return the state with moved shared weights and the task's head.
 
         Raises:
             ValueError: If an earlier task is more than a head over the shared weights.
@@ -55,16 +55,16 @@ class Rehearsal(Method):
 
 
 class Distillation(Penalty):
-    """How far earlier heads' outputs are from those of an older state.
+    """The distance of earlier heads' outputs from those of an older state.
 
-    All heads are run at once, as one with the channels of all.
+    All heads are run at once, concatenated to one.
 
     Args:
         state: The teacher.
-        layout: Which of its tensors are the head's.
-        logits: Tells of a task whether its outputs are logits.
-        strength: Factor.
-        noise: Rehearse on noise of the images' shape instead of the images.
+        layout: Says which of its tensors are the head's.
+        logits: Returns, by a task's name, whether its outputs are logits.
+        strength: Factor of the penalty.
+        noise: Whether to rehearse on noise of the images' shape instead of the images.
 
     Raises:
         ValueError: If a task is more than a head over the shared weights.
@@ -88,7 +88,7 @@ class Distillation(Penalty):
                 self.register_buffer(f"{role}_{position}", tensor.detach())
 
     def settings(self) -> dict[str, float | str]:
-        """Return the strength, the inputs, and which outputs are logits."""
+        """Return the strength, the inputs, and the kinds of the outputs."""
         kinds = "".join("l" if logits else "v" for logits in self._logits)
         return {"strength": self._strength, "inputs": "noise" if self._noise else "images", "outputs": kinds}
 
@@ -117,5 +117,5 @@ def _check_heads(state: NetState, layout: Layout) -> None:
             raise ValueError(
                 f"Expected every earlier task to be a head over the shared weights, but {task!r} has {len(more)} other "
                 f"tensors of its own ({', '.join(more[:3])}), which rehearsal cannot hold in place while the shared "
-                "weights move. Learn the tasks before it by methods that keep a head alone (finetune, rehearsal)."
+                "weights move. Learn the earlier tasks by methods that store only a head (finetune, rehearsal)."
             )

@@ -1,4 +1,4 @@
-"""A price on zeros, so that a mask changes no more bits than pay, and takes as few bytes (ours)."""
+"""A penalty on a mask's zeros, so that it has only useful ones and takes fewer bytes (ours)."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -12,12 +12,13 @@ from stencilnet.methods.penalty import Penalty, Run
 class Zeros(Penalty):
     """The price times the share of weights that a mask switches off.
 
-    A selected weight by its shared one is its bit, so that the straight-through gradient of each score is the price,
-    downhill to one, divided by the number of weights. Weights that are 0 have no say: either bit leaves them.
+    The bit of a weight is the selected weight divided by the shared one. The straight-through gradient of each score is
+    thus the price divided by the number of weights, and pushes the bit to one. Weights that are 0 are left out, since
+    either bit leaves them 0.
 
     Args:
         weights: The masked weights by state-dict key.
-        price: Factor.
+        price: Penalty of a mask that is all zeros.
     """
 
     name: ClassVar[str] = "zeros"
@@ -34,7 +35,7 @@ class Zeros(Penalty):
         return {"price": self._price}
 
     def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:  # noqa: ARG002 (of weights alone)
-        """Return the term."""
+        """Return the penalty."""
         shared = dict(self.named_buffers(recurse=False))
         gone = []
         for position, name in enumerate(self._names):
