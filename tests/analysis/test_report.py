@@ -219,7 +219,7 @@ def test_masks_are_told_as_masks(material: ReportInputs) -> None:
     )
     assert section.tables[0].title == "Table 3. Similarity of the masks: share of weights on which two masks agree"
     kappa, bars, _ = section.pictures
-    assert kappa.caption == "How much more alike two masks are than unrelated masks of the same densities."
+    assert kappa.caption == "How much more similar two masks are than unrelated masks of the same densities."
     assert "share of weights that the mask drops, layer by layer" in bars.caption
 
 
