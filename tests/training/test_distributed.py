@@ -286,8 +286,8 @@ def test_who_does_not_come_is_named(monkeypatch) -> None:
     with pytest.raises(PeerError) as caught:
         join(HashStore(), rank=1, size=3, local_size=1)
     assert str(caught.value) == (
-        "expected 3 processes to meet within 0:00:00.200000, but missed 0, 2 (counted from 0). Start all of them, with "
-        "the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and look at what the missing ones say."
+        "expected 3 processes to meet within 0:00:00.200000, but missed 0, 2 (counted from 0). Start all of them with "
+        "the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and check the output of the missing ones."
     )
 
 

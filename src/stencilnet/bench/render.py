@@ -83,7 +83,7 @@ def pipeline_table(rows: Sequence[PipelineRow]) -> Table:
         for found in row.passes
     ]
     return Table(
-        title="Images a second: loader and training step",
+        title="Images per second: loader and training step",
         columns=("task", "batch", "step", "workers", "loader, cold", "loader, warm", "warm / step"),
         rows=tuple(cells),
         words=2,

@@ -69,7 +69,7 @@ def size_table(comparison: Comparison) -> Table:
         rows.append((Cell(text=method_title(method)), *map(_mib, (shared, *deltas, total, snapshots))))
     heads = tuple(f"Task {card.number}" for card in cards)
     return Table(
-        title="Sizes in MiB, masks at one bit a weight",
+        title="Sizes in MiB, masks at one bit per weight",
         columns=("", "shared", *heads, "shared + deltas", "a snapshot a task"),
         rows=tuple(rows),
         notes=(

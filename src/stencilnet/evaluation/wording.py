@@ -64,8 +64,7 @@ _CODES = Wording(
     constant="as they are",
     notes=(
         "The share of weights that have the same code in both tasks.",
-        "{first} leaves every weight as it is, so its column is the share of weights that each task leaves as they "
-        "are.",
+        "{first} leaves every weight as it is, so its column is the share of weights that each task leaves unchanged.",
         "Unrelated codes are equal for some weights by chance; see kappa, which corrects this.",
     ),
 )

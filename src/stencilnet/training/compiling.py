@@ -30,7 +30,7 @@ _PASSES = 3
 
 
 def settled(resolved: Resolved, backbone: nn.Module, job: Job, record: Mapping[str, Any] | None) -> Resolved:
-    """Decide the precision and whether to compile; what the settings leave open, a checkpoint decides if one exists.
+    """Decide the precision and whether to compile; an existing checkpoint decides what the settings leave open.
 
     On a CPU compiling gains nothing in float32, so `auto` compiles only in bfloat16 there.
 

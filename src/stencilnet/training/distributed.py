@@ -270,6 +270,6 @@ def check_division(name: str, batch: int, *, devices: int, accumulate: int) -> N
     if batch % (devices * accumulate):
         raise ValueError(
             f"{name}: expected the recipe's `batch` to be divisible by devices x `accumulate` = {devices} x "
-            f"{accumulate}, but got {batch}. Change the batch (this changes the result) or one of the two (this does "
-            "not)."
+            f"{accumulate}, but got {batch}. Change the batch (which changes the result) or one of the two (which "
+            "does not)."
         )
