@@ -36,7 +36,7 @@ def test_a_training_without_evaluation_has_an_empty_curve(tmp_path: Path) -> Non
         ("", r"m\.csv to begin with 'step,name,value', but got ''"),
         ("step,loss\n1,2\n", "to begin with 'step,name,value', but got 'step,loss'"),
         ("step,name,value\n1,loss,2.0\n2,lo", r"line 3 of .*m\.csv to be a step, a name and a number, but got '2,lo'"),
-        ("step,name,value\n1,loss,high\n", "line 2 of .* but got '1,loss,high'. Was the training cut off"),
+        ("step,name,value\n1,loss,high\n", "line 2 of .* but got '1,loss,high'. If the training was"),
     ],
 )
 def test_another_file_is_told(tmp_path: Path, text: str, message: str) -> None:

@@ -132,7 +132,7 @@ def test_masks_of_different_backbones_are_refused() -> None:
     with pytest.raises(ValueError, match="of the same layers, but only one has them of b, c"):
         overlaps({"a": mask(1), "b": mask(1)}, {"a": mask(1), "c": mask(1)})
     with pytest.raises(
-        ValueError, match=r"codes of `a` to be of one shape and kind, but got \(1,\) \(select\) and \(2,\)"
+        ValueError, match=r"codes of `a` to have one shape and kind, but got \(1,\) \(select\) and \(2,\)"
     ):
         overlap({"a": mask(1)}, {"a": mask(1, 0)})
 

@@ -147,7 +147,7 @@ def test_the_highlights_are_computed(results: tuple[StageResult, ...]) -> None:
     found = dict(highlights(Comparison.of(results), "piggyback"))
     total = (3_700_000 + 3_000 + 2 * 120_000) / 2**20
     assert found[f"{total:.2f} MiB"].startswith(
-        "for 3 tasks in one network by Piggyback; a network each takes 10.59 MiB"
+        "for 3 tasks in one network by Piggyback; one network per task takes 10.59 MiB"
     )
     assert found["117.2 KiB"] == "at most for a further task by Piggyback: 3.2 % of a network"
     assert found["0"].startswith("of 3 numbers of earlier tasks changed while Piggyback learned later ones")
@@ -162,7 +162,7 @@ def test_the_first_highlight_is_how_far_fine_tuning_is(results: tuple[StageResul
     assert "from -20.0 to -7.1 %" in words
     coded = [replace(result, stored=330_900 if result.method == "piggyback" else None) for result in results]
     (_, words), *_ = highlights(Comparison.of(coded), "piggyback")
-    assert "by Piggyback, which takes at most 2.86 bits a weight for a task:" in words  # of 3,703,000 / 4 weights
+    assert "by Piggyback, which takes at most 2.86 bits per weight for a task:" in words  # of 3,703,000 / 4 weights
     alone = [result for result in results if result.method != "finetune"]
     assert "fine-tuning by" not in str(highlights(Comparison.of(alone), "piggyback"))
 
@@ -176,7 +176,7 @@ def test_highlights_say_nothing_that_was_not_measured(results: tuple[StageResult
 def test_methods_that_changed_nothing_are_said_not_drawn(material: ReportInputs) -> None:
     (forgetting,) = [s for s in compose(replace(material, main="finetune")).sections if s.name == "forgetting"]
     assert [picture.name for picture in forgetting.pictures] == ["forgetting-finetune"]
-    assert "Under Piggyback every number of every earlier task stayed exactly what it was." in forgetting.text
+    assert "With Piggyback, every number of every earlier task stayed exactly the same." in forgetting.text
     assert len(forgetting.folded) == 2
 
 
@@ -219,7 +219,7 @@ def test_masks_are_told_as_masks(material: ReportInputs) -> None:
     )
     assert section.tables[0].title == "Table 3. Similarity of the masks: share of weights on which two masks agree"
     kappa, bars, _ = section.pictures
-    assert kappa.caption == "How much more alike two masks are than unrelated masks of the same densities."
+    assert kappa.caption == "How much more similar two masks are than unrelated masks of the same densities."
     assert "share of weights that the mask drops, layer by layer" in bars.caption
 
 
@@ -264,5 +264,5 @@ def test_names_that_clash_or_break_are_refused() -> None:
     with pytest.raises(ValueError, match="picture's `name` to match"):
         Picture(name="../a", alt="", caption="", data=b"")
     section = Section(name="a", title="A")
-    with pytest.raises(ValueError, match="different names, but a comes twice"):
+    with pytest.raises(ValueError, match="different names, but a occurs twice"):
         Report(title="t", summary="", highlights=(), sections=(section, section))

@@ -37,7 +37,7 @@ def test_a_rate_is_its_median_and_its_spread() -> None:
 def test_one_repetition_makes_no_number(tiny: Experiment) -> None:
     with pytest.raises(ValueError, match="at least 2 repetitions, but got 1"):
         rate(5)
-    with pytest.raises(ValueError, match="no ratio is made of it"):
+    with pytest.raises(ValueError, match="so it gives no ratio"):
         next(measure_pipeline(tiny, ROOT, workers=(0,), repetitions=1, say=print))
     with pytest.raises(ValueError, match="at least 2 batches, but got 1"):
         next(measure_pipeline(tiny, ROOT, workers=(0,), batches=1, say=print))

@@ -161,5 +161,5 @@ def test_no_pixels_are_refused() -> None:
 
 
 def test_another_tasks_network_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"outputs to be \(1, 3, ...\) .* but got \(1, 2, 4, 4\). Is it another"):
+    with pytest.raises(ValueError, match=r"outputs to be \(1, 3, ...\) .* but got \(1, 2, 4, 4\). Check that"):
         evaluate(lambda sample: sample["input"][:, :2], TASK, labelled((4, 4)))

@@ -131,7 +131,7 @@ def test_a_method_with_a_first_task_of_its_own_shows_that(build) -> None:
 
 def test_a_stage_that_comes_twice_is_refused(build) -> None:
     twice = [build("piggyback", "voc", {"voc": (1.0,)})] * 2
-    with pytest.raises(ValueError, match="one result a stage, but piggyback's task 'voc' comes twice"):
+    with pytest.raises(ValueError, match="one result per stage, but piggyback's task 'voc' occurs twice"):
         Comparison.of(twice)
 
 
@@ -141,10 +141,10 @@ def test_results_of_two_experiments_are_refused(build) -> None:
     one = build("piggyback", "voc", {"voc": (1.0,)})
     other = build("scratch", "voc", {"voc": (1.0,)})
     changed = replace(other, card=replace(other.card, data="other data"))
-    with pytest.raises(ValueError, match="agree on task 'voc', but scratch's card is another"):
+    with pytest.raises(ValueError, match="agree on task 'voc', but scratch's card differs"):
         Comparison.of([one, changed])
     clash = replace(build("scratch", "coco", {"coco": (1.0,)}), card=replace(one.card, name="coco"))
-    with pytest.raises(ValueError, match=r"a number of its own, but got \[2, 2\]"):
+    with pytest.raises(ValueError, match=r"its own number, but got \[2, 2\]"):
         Comparison.of([one, replace(clash, card=replace(clash.card, metrics=(MIOU,)))])
 
 

@@ -40,7 +40,7 @@ def test_the_first_stage_is_the_same_for_all_methods() -> None:
         (("a", "b"), True, {"b": "c"}, "to name tasks of a, b, but got b: c"),
         (("a", "b", "c"), True, {"b": "c"}, "the parent of b in m to be learned before it, but got c"),
         (("a", "b"), True, {"a": "a"}, "the parent of a in m to be learned before it, but got a"),
-        (("a", "b"), False, {"b": "a"}, "no `parents` for m, which leaves the shared weights alone"),
+        (("a", "b"), False, {"b": "a"}, "no `parents` for m, which does not move the shared weights"),
     ],
 )
 def test_refused(tasks: tuple[str, ...], moves: bool, given: dict[str, str], message: str) -> None:

@@ -119,7 +119,7 @@ def damaged(result: StageResult, path: Path, **changes: object) -> None:
         ({"seed": True}, "Expected `seed` of .* to be a whole number, but got bool True"),
         ({"moves_shared": 1}, "Expected `moves_shared` of .* to be true or false, but got int 1"),
         ({"metrics": {"colour": {"MSE": "low"}}}, r"Expected `metrics.colour.MSE` of .* to be a number, but got str"),
-        ({"metrics": {"voc": {"mIoU": 1}}}, "does not add up: .*'colour' to hold MSE, SSIM, but MSE, SSIM is missing"),
+        ({"metrics": {"voc": {"mIoU": 1}}}, "is inconsistent: .*'colour' to hold MSE, SSIM, but MSE, SSIM is missing"),
         ({"metrics": []}, "Expected `metrics` of .* to be an object, but got list"),
         ({"sizes": {"delta": 1, "shared": 2}}, r"Expected `sizes.snapshot` of .* to be a whole number"),
         ({"notes": [1]}, r"Expected `notes\.0` of .* to be text, but got int 1"),
@@ -128,8 +128,8 @@ def damaged(result: StageResult, path: Path, **changes: object) -> None:
         ({"seconds": None}, "Expected `seconds` of .* to be a number, but got nothing"),
         ({"seconds": "soon"}, "Expected `seconds` of .* to be a number, but got str 'soon'"),
         ({"zero_ratio": 1.5}, r"`zero_ratio` to lie in \[0, 1\], but got 1.5"),
-        ({"task": "voc"}, "does not add up: Expected the card of task 'voc', but got the one of 'colour'"),
-        ({"colour": 1, "wall": 2}, "has unknown fields: colour, wall. Is it a newer version's"),
+        ({"task": "voc"}, "is inconsistent: Expected the card of task 'voc', but got that of 'colour'"),
+        ({"colour": 1, "wall": 2}, "has unknown fields: colour, wall. A newer version may"),
     ],
 )
 def test_a_wrong_file_is_told(result: StageResult, tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -133,7 +133,7 @@ def test_the_original_setting_from_config_to_figure(weights: Path, root: Path, t
 
     # A page with the mask's figure and without pictures.
     text = write_report(run).with_name("report.md").read_text(encoding="utf-8")
-    assert "The network stays as it starts; task 1 learns its head." in text
+    assert "The network keeps its initial weights; task 1 learns its head." in text
     assert "2 tasks, learned one after another by Piggyback" in text
     assert r"conv1\_1 " in text
     assert "fc7 " in text

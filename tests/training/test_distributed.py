@@ -217,7 +217,7 @@ tasks:
     )
     assert code == 1, err
     assert str(broken) in err
-    assert "stencil: stopped, since process 1 (of 2, from 0) failed; it has said why." in err
+    assert "stencil: stopped, since process 1 (of 2, from 0) failed; its own output says why." in err
     assert "Traceback" not in err
 
 
@@ -245,8 +245,8 @@ def test_a_process_killed_within_a_step_is_one_message_and_resume_goes_on(tmp_pa
     assert err == (
         "backbone: scenes\n"
         "backbone/scenes: 8 steps, from the start\n"
-        "stencil: stopped, since a process (of 2) is gone: killed, or out of memory. What was saved before is kept; "
-        "`--resume` goes on from it.\n"
+        "stencil: stopped, since a process (of 2) is gone: killed, or out of memory. Checkpoints are kept; pass "
+        "`--resume` to continue from them.\n"
     )
     code, _, err = ended(start(*words, "--resume"))
     assert code == 0, err
@@ -270,7 +270,9 @@ def lockstep_with(error: RuntimeError) -> None:
     ],
 )
 def test_a_lost_connection_is_told_as_a_lost_process(error: RuntimeError) -> None:
-    with pytest.raises(PeerError, match=r"a process \(of 2\) is gone: killed, or out of memory.*`--resume` goes on"):
+    with pytest.raises(
+        PeerError, match=r"a process \(of 2\) is gone: killed, or out of memory.*`--resume` to continue"
+    ):
         lockstep_with(error)
 
 
@@ -284,8 +286,8 @@ def test_who_does_not_come_is_named(monkeypatch) -> None:
     with pytest.raises(PeerError) as caught:
         join(HashStore(), rank=1, size=3, local_size=1)
     assert str(caught.value) == (
-        "expected 3 processes to meet within 0:00:00.200000, but missed 0, 2 (counted from 0). Start all of them, with "
-        "the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and look at what the missing ones say."
+        "expected 3 processes to meet within 0:00:00.200000, but missed 0, 2 (counted from 0). Start all of them with "
+        "the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and check the output of the missing ones."
     )
 
 

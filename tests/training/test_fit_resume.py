@@ -150,8 +150,8 @@ def test_the_message_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(Interrupted) as caught:
         fit(job(tmp_path), masks(backbone), backbone, stop=StopAfter(1))
     assert str(caught.value) == (
-        f"Stopped at step 1 of 6 of piggyback/invert. Saved up to step 1 in {path}; the same call with resume "
-        "(`--resume`) goes on."
+        f"Stopped at step 1 of 6 of piggyback/invert. Saved up to step 1 in {path}; repeat the call with resume "
+        "(`--resume`) to continue."
     )
     assert (caught.value.step, caught.value.path) == (1, path)
 
@@ -159,7 +159,7 @@ def test_the_message_says_how_to_go_on(tmp_path: Path) -> None:
 def test_stopped_before_the_first_step(tmp_path: Path) -> None:
     backbone = unet()
     with pytest.raises(
-        Interrupted, match=r"Stopped at step 0 of 6 .*\. Nothing was saved yet; the same call"
+        Interrupted, match=r"Stopped at step 0 of 6 .*\. Nothing was saved yet; repeat the call"
     ) as caught:
         fit(job(tmp_path), masks(backbone), backbone, stop=lambda: True)
     assert caught.value.step == 0
@@ -232,8 +232,7 @@ def test_another_config_is_refused_by_name(tmp_path: Path, changes, settings, te
         fit(job(tmp_path, **changes), masks(backbone), backbone, resume=True, **settings)
     path = tmp_path / "fit-0" / "checkpoint.pt"
     assert str(caught.value) == (
-        f"{path} is a checkpoint of another training: {text}. "
-        "Resume with the old config, or train anew in another folder."
+        f"{path} is a checkpoint of another training: {text}. Resume with the old config, or train in another folder."
     )
 
 

@@ -153,5 +153,5 @@ def test_settings_are_checked(tmp_path: Path) -> None:
     backbone = unet()
     with pytest.raises(ValueError, match="`steps` and `warmup` to be at least 1, but got 0 and 1"):
         measure(backbone, masks(backbone), job(tmp_path), steps=0)
-    with pytest.raises(ValueError, match="Is it another backbone's"):
+    with pytest.raises(ValueError, match="Make the trainable from this backbone"):
         measure(seeded(Normed), masks(backbone), replace(job(tmp_path)))

@@ -1,1 +1,1 @@
-"""Looks into what was learned: mask statistics, figures, contact sheets, the report."""
+"""Analysis of what was learned: mask statistics, figures, contact sheets, the report."""

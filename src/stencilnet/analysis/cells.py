@@ -1,4 +1,4 @@
-"""Heat maps with their numbers in the cells."""
+"""Heat maps with numbers in their cells."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from stencilnet.analysis.drawing import CELL, MUTED
 
 CELL_INK = "#16191d"
-"""Text in coloured cells, on dark pages too."""
+"""Colour of text in coloured cells, also on dark pages."""
 
 _DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#d8683a", "#f2b094", "#f0f0ed", "#9ac7e2", "#4a9bcb"])
 
@@ -23,7 +23,7 @@ def shade(value: float, limit: float) -> tuple[float, ...]:
 
 
 def cell(axes: Axes, x: int, y: int, colour: object, text: str, *, frame: bool = False) -> None:
-    """Draw a cell; a frame is inside it, so that it shows on dark pages too."""
+    """Draw a cell; a frame lies inside it, so that it is visible on dark pages too."""
     axes.add_patch(Rectangle((x - 0.47, y - 0.46), 0.94, 0.92, facecolor=colour, edgecolor="none"))
     if frame:
         axes.add_patch(Rectangle((x - 0.43, y - 0.39), 0.86, 0.78, facecolor="none", edgecolor=CELL_INK))
@@ -32,7 +32,7 @@ def cell(axes: Axes, x: int, y: int, colour: object, text: str, *, frame: bool =
 
 
 def grid_of_cells(axes: Axes, columns: int, rows: int) -> None:
-    """Make room for cells, without lines or ticks."""
+    """Set the axes' limits for a grid of cells, and remove lines and ticks."""
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     axes.grid(visible=False)
@@ -43,7 +43,7 @@ def grid_of_cells(axes: Axes, columns: int, rows: int) -> None:
 
 
 def colour_bar(figure: Figure, axes: Axes, limit: float, labels: Sequence[str]) -> None:
-    """Draw the scale of `shade`, with words at its ends and middle."""
+    """Draw the colour scale of `shade`, with labels at both ends and in the middle."""
     scale = ScalarMappable(Normalize(-limit, limit), _DIVERGING)
     bar = figure.colorbar(scale, ax=axes, shrink=0.9, aspect=18, pad=0.02)
     bar.set_ticks([-limit, 0.0, limit], labels=labels)

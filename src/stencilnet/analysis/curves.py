@@ -1,4 +1,4 @@
-"""Training curves, read from the ``metrics.csv`` that every training writes."""
+"""Training curves, read from a training's ``metrics.csv``."""
 
 import csv
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ _HEADER = ["step", "name", "value"]
 
 @dataclass(frozen=True, kw_only=True)
 class Curves:
-    """One training over its steps.
+    """The curves of one training over its steps.
 
     Attributes:
         loss: The training loss.
         validation: The headline metric on validation examples.
-        selected: The step that validation selected; None if not known.
+        selected: The step that validation selected; None if unknown.
     """
 
     loss: Series
@@ -33,12 +33,12 @@ def read_curves(path: Path, metric: Metric, selected: int | None = None) -> Curv
     """Read a training's curves.
 
     Args:
-        path: A ``metrics.csv``: ``step,name,value``, a line a value.
+        path: A ``metrics.csv``, with one line ``step,name,value`` per value.
         metric: The headline metric.
-        selected: The step that validation selected.
+        selected: The step that validation selected; None (the default) if unknown.
 
     Raises:
-        ValueError: If the file is not of this form, naming the line.
+        ValueError: If the file has another form; the message names the line.
     """
     found: dict[str, dict[int, float]] = {"loss": {}, f"validation/{metric.name}": {}}
     with path.open(encoding="utf-8", newline="") as file:
@@ -53,18 +53,18 @@ def read_curves(path: Path, metric: Metric, selected: int | None = None) -> Curv
             except ValueError:
                 raise ValueError(
                     f"Expected line {lines.line_num} of {path} to be a step, a name and a number, but got "
-                    f"{brief(','.join(fields))}. Was the training cut off? Resuming it repairs the file."
+                    f"{brief(','.join(fields))}. If the training was interrupted, resume it; this repairs the file."
                 ) from None
     loss, validation = (_series(values) for values in found.values())
     return Curves(loss=loss, validation=validation, selected=selected)
 
 
 def joined(trainings: Sequence[Curves], selected: int | None = None) -> Curves:
-    """Return trainings that went one after the other as one, its steps counted from the first on.
+    """Return consecutive trainings as one, with steps counted from the start of the first.
 
     Args:
-        trainings: At least one.
-        selected: The step that validation selected, counted so.
+        trainings: At least one training.
+        selected: The step that validation selected, in the same count; None (the default) if unknown.
     """
     loss: Series = ((), ())
     validation: Series = ((), ())

@@ -1,4 +1,4 @@
-"""How every figure looks, and figures as files: the same bytes from the same numbers, whatever the user's settings."""
+"""The style of all figures, and figures as files: equal numbers give equal bytes, whatever the user's settings."""
 
 import io
 import re
@@ -11,16 +11,16 @@ from matplotlib.figure import Figure
 from stencilnet.text.escaping import printable
 
 INK, MUTED, LINE, CELL, PAPER = "#1f2329", "#62686f", "#d5d9de", "#eceef1", "#fffffe"
-"""Text, quiet text, grid lines, empty cells, background. No figure uses them for data."""
+"""Colours of text, secondary text, grid lines, empty cells, background. No figure uses them for data."""
 
 ENCODER, DECODER = "#0072b2", "#d55e00"
-"""Two of the eight colours that stay apart in all common kinds of colour blindness (Okabe & Ito 2008)."""
+"""Two of the eight colours that can be told apart with all common kinds of colour blindness (Okabe & Ito 2008)."""
 
 BACKBONE_COLOUR = "#7f858c"
-"""Of the first task's training, which is every method's."""
+"""Colour of the first task's training, which all methods share."""
 
 OTHER_COLOURS = ("#e69f00", "#56b4e9", "#b3a800")
-"""Of methods without one of their own, in turn."""
+"""Colours of methods that define none, used in turn."""
 
 _STYLE = {
     "axes.axisbelow": True,
@@ -62,24 +62,24 @@ _STYLE = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Draw in the house style over matplotlib's own defaults: a user's matplotlibrc changes nothing."""
+    """Draw in the house style over matplotlib's own defaults, independent of a user's matplotlibrc."""
     with matplotlib.style.context(["default", _STYLE]):
         yield
 
 
 def to_svg(figure: Figure) -> str:
-    """Return a figure as SVG text, the same bytes every time; its words stay words."""
+    """Return a figure as SVG text, with the same bytes every time; words are stored as text, not as paths."""
     stream = io.StringIO()
     with styled():
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
-    return printable(stream.getvalue())  # XML has no control characters
+    return printable(stream.getvalue())  # XML forbids control characters
 
 
 def inline(svg: str, prefix: str) -> str:
-    """Make an SVG of `to_svg` fit to stand in an HTML page beside others.
+    """Prepare an SVG of `to_svg` for an HTML page that has several.
 
-    Its ids get a prefix, so that they differ from another figure's, and its ink and paper become the page's own
-    (``var(--ink)`` and so on), so that it follows a dark theme.
+    Its ids get a prefix, so that they differ from those of other figures. Its text and background colours become the
+    page's (``var(--ink)`` and so on), so that it follows a dark theme.
     """
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)

@@ -1,4 +1,4 @@
-"""Contact sheets: examples down, input, target and each method's output across (the paper, Figs. 4-8)."""
+"""Contact sheets: examples in rows; input, target and each method's output in columns (the paper, Figs. 4-8)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ _LEAST_SIDE, _MOST_SIDE = 160, 256
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sheet:
-    """What a contact sheet shows.
+    """The content of a contact sheet.
 
     Attributes:
-        columns: Heads: input, target, each method.
-        rows: Pictures of each example, as many as there are columns; None leaves a gap.
+        columns: Column heads: input, target, each method.
+        rows: Pictures of each example, one per column; None leaves a gap.
         legend: Name and colour of each class, for label pictures.
-        feet: Lines below each column, as many for every one; or none at all.
+        feet: Lines of text below each column, equally many for all columns; may be empty.
     """
 
     columns: tuple[str, ...]
@@ -49,11 +49,11 @@ class Sheet:
 
 
 def class_legend(classes: Sequence[str], pictures: Iterable[Image.Image | None]) -> dict[str, RGB]:
-    """Return name and colour of the classes that occur in some indexed pictures, void last.
+    """Return name and colour of the classes that occur in indexed pictures, void last.
 
     Args:
-        classes: Names by index.
-        pictures: Label pictures of one palette; those that are not indexed (mode ``P``) are passed over.
+        classes: Names of classes by index.
+        pictures: Label pictures with a common palette; pictures that are not indexed (mode ``P``) are skipped.
     """
     names = {**dict(enumerate(classes)), VOID: "void"}
     found: dict[int, RGB] = {}
@@ -70,8 +70,8 @@ def class_legend(classes: Sequence[str], pictures: Iterable[Image.Image | None])
 def contact_sheet(sheet: Sheet) -> Image.Image:
     """Draw a contact sheet.
 
-    Small pictures are enlarged by a whole factor without smoothing, large ones reduced: a pixel that is shown big was
-    a pixel. Label pictures are never smoothed.
+    Small pictures are enlarged by an integer factor without smoothing; large ones are reduced. Label pictures are never
+    smoothed.
 
     Returns:
         An RGB picture.
@@ -109,7 +109,7 @@ def contact_sheet(sheet: Sheet) -> Image.Image:
 
 
 def _fitted(picture: Image.Image) -> Image.Image:
-    """Return an RGB picture whose longer side is at most 256, and if it was small, near 160 or above."""
+    """Return an RGB picture whose longer side is at most 256; small pictures are enlarged to about 160 or more."""
     longer = max(picture.size)
     if longer <= _MOST_SIDE:
         factor = max(1, min(-(-_LEAST_SIDE // longer), _MOST_SIDE // longer))
@@ -122,7 +122,7 @@ def _fitted(picture: Image.Image) -> Image.Image:
 
 
 def _short(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:
-    """Cut a text, with dots, to what fits."""
+    """Cut a text to the width, with dots at the end."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "...") > width:
@@ -133,7 +133,7 @@ def _short(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width:
 def _legend_places(
     legend: Mapping[str, RGB], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
 ) -> list[tuple[int, int]]:
-    """Return left edge and line of each legend entry, wrapped to the sheet's width."""
+    """Return the left edge and the line of each legend entry, wrapped to the sheet's width."""
     places, left, line = [], _MARGIN, 0
     for name in legend:
         needed = _SWATCH + 6 + int(font.getlength(name)) + 18

@@ -1,4 +1,4 @@
-"""The numbers that a report opens with, each computed from results."""
+"""The highlights of a report: numbers computed from results."""
 
 from math import isfinite
 
@@ -9,11 +9,11 @@ from stencilnet.evaluation.tables import MIB, method_title
 
 
 def highlights(comparison: Comparison, main: str) -> tuple[tuple[str, str], ...]:
-    """Return numbers and what they say; those that were not measured are left out.
+    """Return numbers with their labels; numbers that were not measured are left out.
 
     Args:
         comparison: The results.
-        main: The method they are about.
+        main: Name of the method that the numbers describe.
     """
     stages = comparison.stages(main)
     if main not in comparison.methods or len(stages) < 2:
@@ -27,14 +27,14 @@ def highlights(comparison: Comparison, main: str) -> tuple[tuple[str, str], ...]
 
 
 def _beside_finetune(comparison: Comparison, main: str) -> list[tuple[str, str]]:
-    """Say how far a method is from fine-tuning, where both were run: the mean over tasks, and the worst and best."""
+    """Return a method's gain over fine-tuning, if both were run: the mean over tasks, and the least and greatest."""
     if main == "finetune" or "finetune" not in comparison.methods:
         return []
     gains = {card.title: gain for card in comparison.cards if (gain := _gain(comparison, main, card)) is not None}
     if not gains:
         return []
     bits = _bits(comparison.stages(main))
-    cost = "" if bits is None else f", which takes at most {bits:.2f} bits a weight for a task"
+    cost = "" if bits is None else f", which takes at most {bits:.2f} bits per weight for a task"
     label = (
         f"gain over fine-tuning by {method_title(main)}{cost}: the mean over {', '.join(gains)}, from "
         f"{min(gains.values()):+.1f} to {max(gains.values()):+.1f} %, one seed"
@@ -43,7 +43,7 @@ def _beside_finetune(comparison: Comparison, main: str) -> list[tuple[str, str]]
 
 
 def _gain(comparison: Comparison, main: str, card: TaskCard) -> float | None:
-    """Return by how many percent a task's headline is better than fine-tuning's; None where it cannot be said."""
+    """Return the gain of a task's headline metric over fine-tuning in percent; None if it is undefined."""
     metric = card.metrics[0]
     found = [comparison.find(method, card.name) for method in (main, "finetune")]
     if any(result is None or result.method == BACKBONE for result in found):
@@ -55,7 +55,7 @@ def _gain(comparison: Comparison, main: str, card: TaskCard) -> float | None:
 
 
 def _bits(stages: tuple[StageResult, ...]) -> float | None:
-    """Return the most bits on disk that a further task takes for each weight of a network."""
+    """Return the largest number of bits per network weight that a further task takes on disk."""
     found = [
         8 * result.stored / (result.sizes.snapshot / 4)
         for result in stages
@@ -69,7 +69,9 @@ def _size(stages: tuple[StageResult, ...], main: str) -> list[tuple[str, str]]:
     apart = sum(result.sizes.snapshot for result in stages)
     if not total:
         return []
-    label = f"for {len(stages)} tasks in one network by {method_title(main)}; a network each takes {_bytes(apart)}"
+    label = (
+        f"for {len(stages)} tasks in one network by {method_title(main)}; one network per task takes {_bytes(apart)}"
+    )
     return [(_bytes(total), label)]
 
 

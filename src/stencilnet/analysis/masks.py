@@ -1,4 +1,4 @@
-"""What the masks or codes of tasks have in common (the paper, Sec. 4.2): ratio of 0, agreement, Cohen's kappa."""
+"""Statistics of the masks or codes of tasks (the paper, Sec. 4.2): ratio of 0, agreement, Cohen's kappa."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ TaskCodes = Mapping[str, WeightCodes]
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """Two tasks' codes over the same weights, counted.
+    """Counts of two tasks' codes over the same weights.
 
     Attributes:
-        first: How many weights have each code in the first task, by code; codes that none has may be left out.
-        second: The same of the second task.
-        equal: How many weights have the same code in both.
+        first: Number of weights with each code in the first task, by code; codes that do not occur may be left out.
+        second: The same for the second task.
+        equal: Number of weights that have the same code in both.
     """
 
     first: Mapping[int, int]
@@ -46,7 +46,7 @@ class Overlap:
     def agreement(self) -> float:
         """Share of weights that have the same code in both tasks, in [0, 1].
 
-        Of binary masks that is XNOR (the paper's Table 3 calls it XOR).
+        For binary masks this is XNOR (the paper's Table 3 calls it XOR).
         """
         return self.equal / self.weights
 
@@ -54,8 +54,8 @@ class Overlap:
     def kappa(self) -> float:
         """Agreement beyond chance, in [-1, 1] (Cohen 1960): 0 for unrelated codes of these counts, 1 for equal ones.
 
-        Where both tasks have one and the same code for all weights, as a mask of all ones has, they agree by chance
-        alone: kappa is 0 there, where the definition is 0 / 0.
+        If both tasks have a single, common code for all weights, like two masks of all ones, the definition is 0 / 0.
+        They agree by chance alone, so kappa is 0.
         """
         chance = sum(self._pairs) / self.weights**2
         return 0.0 if chance == 1 else (self.agreement - chance) / (1 - chance)
@@ -64,8 +64,9 @@ class Overlap:
     def kappa_by_chance(self) -> float:
         """Standard deviation of kappa over unrelated codes of these counts.
 
-        Exact: the table of two tasks' codes is multivariate hypergeometric then, and ``equal`` is its diagonal's sum.
-        About 1 / sqrt(weights) for binary masks: small layers show a kappa of some size by chance alone.
+        It is exact: for such codes the contingency table is multivariate hypergeometric, and ``equal`` is the sum of
+        its diagonal. For binary masks it is about 1 / sqrt(weights), so small layers have a kappa other than 0 by
+        chance alone.
         """
         n, pairs = self.weights, self._pairs
         squares = sum(pair * pair for pair in pairs)
@@ -81,12 +82,12 @@ class Overlap:
 
     @property
     def _pairs(self) -> list[int]:
-        """How many pairs of a weight of the first task and one of the second have each code; exact integers."""
+        """Number of pairs of a first and a second task's weight that both have a code, by code; exact integers."""
         return [a * b for a, b in self._margins]
 
 
 def zero_ratios(codes: TaskCodes) -> dict[str, float]:
-    """Return the ratio of 0 of each layer, in [0, 1], by key, in network order (the paper, Figs. 9-13)."""
+    """Return each layer's ratio of 0, in [0, 1], by key, in network order (the paper, Figs. 9-13)."""
     return {key: _zeros(layer) / layer.numel if layer.numel else 0.0 for key, layer in codes.items()}
 
 
@@ -98,12 +99,14 @@ def zero_ratio(codes: TaskCodes) -> float:
     """
     weights = sum(layer.numel for layer in codes.values())
     if weights == 0:
-        raise ValueError("Expected a mask or codes over at least one weight, but got none. Was the task learned so?")
+        raise ValueError(
+            "Expected a mask or codes over at least one weight, but got none. Choose a task whose method learns them."
+        )
     return 1 - sum(layer.numel - _zeros(layer) for layer in codes.values()) / weights
 
 
 def by_kind(tasks: Mapping[str, TaskCodes]) -> dict[str, dict[str, TaskCodes]]:
-    """Return tasks by the kind of their codes, in the order given: what can be compared with each other."""
+    """Group tasks by the kind of their codes, in the given order; tasks of one kind can be compared."""
     found: dict[str, dict[str, TaskCodes]] = {}
     for task, codes in tasks.items():
         found.setdefault(_kind(codes), {})[task] = codes
@@ -114,13 +117,13 @@ def overlaps(first: TaskCodes, second: TaskCodes) -> dict[str, Overlap]:
     """Count, layer by layer, what two tasks' codes have in common.
 
     Raises:
-        ValueError: If they are not over the same weights, or not of one kind.
+        ValueError: If they cover different weights or have different kinds.
     """
     if first.keys() != second.keys():
         differing = sorted(first.keys() ^ second.keys())
         raise ValueError(
             f"Expected both tasks to have masks or codes of the same layers, but only one has them of "
-            f"{', '.join(differing)}. Are they of different backbones?"
+            f"{', '.join(differing)}. Compare only tasks of one backbone."
         )
     return {key: _overlap(key, first[key], second[key]) for key in first}
 
@@ -129,7 +132,7 @@ def overlap(first: TaskCodes, second: TaskCodes) -> Overlap:
     """Count what two tasks' codes have in common over all layers.
 
     Raises:
-        ValueError: If they are not over the same weights, or over none, or not of one kind.
+        ValueError: If they cover no weights or different ones, or have different kinds.
     """
     return total(overlaps(first, second))
 
@@ -148,15 +151,15 @@ def total(layers: Mapping[str, Overlap]) -> Overlap:
 
 @dataclass(frozen=True, kw_only=True)
 class Similarity:
-    """How alike the masks or codes of several tasks are (the paper, Table 3).
+    """The similarity of the masks or codes of several tasks (the paper, Table 3).
 
     Attributes:
-        kind: What is compared, as `WeightCodes.kind`.
-        tasks: What leaves every weight as it is, then the tasks with masks or codes.
-        agreement: By pair of tasks, the earlier first, in [0, 1]; that of the first of `tasks` is the share of weights
-            that the other leaves as they are: the share of ones of a mask.
-        kappa: By the same pairs, in [-1, 1].
-        layers: By pair of tasks with codes, what they have in common in each layer, by key, in network order.
+        kind: Kind of entries that is compared, as in `WeightCodes.kind`.
+        tasks: The name for weights left unchanged, then the tasks with masks or codes.
+        agreement: Agreement in [0, 1], by pair of tasks, the earlier first. With the first of `tasks` it is the share
+            of weights that the other leaves unchanged: for a mask, the share of ones.
+        kappa: Cohen's kappa in [-1, 1], by the same pairs.
+        layers: Counts by pair of tasks with codes, then by layer's key, in network order.
     """
 
     kind: str
@@ -167,14 +170,14 @@ class Similarity:
 
 
 def similarity(unchanged: str, tasks: Mapping[str, TaskCodes]) -> Similarity:
-    """Compare all tasks' masks or codes with each other, and with weights that are all left as they are.
+    """Compare all tasks' masks or codes with each other, and with weights that are all left unchanged.
 
     Args:
-        unchanged: Name for these: of the first task where that trained the shared weights.
+        unchanged: Name for unchanged weights: that of the first task if it trained the shared weights.
         tasks: The tasks' codes, in the order of learning.
 
     Raises:
-        ValueError: If they are not over the same weights, or not of one kind, or `unchanged` is one of them.
+        ValueError: If the tasks cover different weights or have different kinds, or `unchanged` is one of them.
     """
     if unchanged in tasks:
         raise ValueError(f"Expected the first task {unchanged!r} to have no mask: it trained the backbone itself.")
@@ -195,7 +198,7 @@ def similarity(unchanged: str, tasks: Mapping[str, TaskCodes]) -> Similarity:
 
 
 def _kind(codes: TaskCodes) -> str:
-    """Return the kind of a task's codes; a task that has several is of a kind of its own."""
+    """Return the kind of a task's codes; several kinds in one task are joined to one name."""
     return "-".join(dict.fromkeys(layer.kind for layer in codes.values()))
 
 
@@ -204,7 +207,7 @@ def _zeros(codes: WeightCodes) -> int:
 
 
 def _with_none_changed(codes: TaskCodes) -> Overlap:
-    """Count what a task has in common with one that leaves every weight as it is."""
+    """Count what a task has in common with one that leaves every weight unchanged."""
     layers = {}
     for key, layer in codes.items():
         counts = _counts(layer.read().cpu())
@@ -216,7 +219,7 @@ def _with_none_changed(codes: TaskCodes) -> Overlap:
 def _overlap(key: str, first: WeightCodes, second: WeightCodes) -> Overlap:
     if (first.shape, first.kind) != (second.shape, second.kind):
         raise ValueError(
-            f"Expected both tasks' codes of `{key}` to be of one shape and kind, but got {tuple(first.shape)} "
+            f"Expected both tasks' codes of `{key}` to have one shape and kind, but got {tuple(first.shape)} "
             f"({first.kind}) and {tuple(second.shape)} ({second.kind})."
         )
     one, other = first.read().cpu(), second.read().cpu()
@@ -224,6 +227,6 @@ def _overlap(key: str, first: WeightCodes, second: WeightCodes) -> Overlap:
 
 
 def _counts(codes: Tensor) -> dict[int, int]:
-    """Return how many of some int8 codes have each value, by value."""
+    """Return the number of int8 codes with each value, by value."""
     counts: list[int] = torch.bincount(codes.view(torch.uint8).flatten(), minlength=256).tolist()
     return {code - 256 if code > 127 else code: count for code, count in enumerate(counts) if count}

@@ -32,7 +32,7 @@ from stencilnet.methods import registered
 from stencilnet.tasks.task import Metric
 
 _MANY_LAYERS = 40
-"""Beyond this many bars, numbers above them would run into each other."""
+"""Maximum number of bars with numbers above them; more would overlap."""
 
 
 def zero_ratio_figure(
@@ -42,14 +42,14 @@ def zero_ratio_figure(
     title: str,
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw the ratio of 0 of each layer of one task's mask or codes, one bar a layer (the paper, Figs. 9-14).
+    """Draw the ratio of 0 in one task's mask or codes, with one bar per layer (the paper, Figs. 9-14).
 
     Args:
-        ratios: By state-dict key, in network order, in [0, 1].
-        overall: Over all weights, in [0, 1].
-        decoder: Those of the keys that belong to the decoder; may be empty.
-        title: Of the figure.
-        names: What to call layers by, by key; the others go by their keys, without ``.weight``.
+        ratios: Ratios of the layers, by state-dict key, in network order, in [0, 1].
+        overall: Ratio over all weights, in [0, 1].
+        decoder: The keys that belong to the decoder; may be empty.
+        title: Title of the figure.
+        names: Names of layers by key; a layer without one is shown by its key, without ``.weight``.
     """
     count = len(ratios)
     shown = bar_names(ratios, names or {})
@@ -81,12 +81,12 @@ def zero_ratio_figure(
 
 
 def bar_names(keys: Iterable[str], names: Mapping[str, str]) -> list[str]:
-    """Return what layers are called in words and figures: their names if they have one, else their keys."""
+    """Return the names of layers in text and figures: their given names, else their keys without ``.weight``."""
     return [names.get(key, key.removesuffix(".weight")) for key in keys]
 
 
 def _mark_halves(axes: Axes, keys: Sequence[str], decoder: Collection[str]) -> None:
-    """Write the halves' names over their first bars, in their colours."""
+    """Write the names of encoder and decoder over their first bars, in their colours."""
     starts = {key in decoder: place for place, key in reversed(list(enumerate(keys)))}
     if len(starts) < 2:
         return
@@ -100,9 +100,9 @@ def training_figure(curves: Mapping[str, Curves], metric: Metric, title: str) ->
     """Draw one task's trainings: the loss, and the headline metric on validation examples.
 
     Args:
-        curves: By method.
+        curves: Curves by method; a ring marks the selected step.
         metric: The headline metric.
-        title: Of the figure. A ring marks the selected step.
+        title: Title of the figure.
     """
     colours = method_colours(curves)
     with styled():
@@ -127,7 +127,7 @@ def training_figure(curves: Mapping[str, Curves], metric: Metric, title: str) ->
 
 
 def method_colours(methods: Collection[str]) -> dict[str, str]:
-    """Return a colour for each method; one that names its own has it in every figure."""
+    """Return a colour for each method: its own, which is the same in every figure, else one of `OTHER_COLOURS`."""
     own = {name: kind.colour for name, kind in registered().items() if kind.colour} | {BACKBONE: BACKBONE_COLOUR}
     others = [method for method in methods if method not in own]
     extra = {method: OTHER_COLOURS[place % len(OTHER_COLOURS)] for place, method in enumerate(others)}
@@ -147,7 +147,7 @@ def _ring(axes: Axes, curve: Curves, colour: str) -> None:
 
 
 def _scale(axes: Axes, series: Sequence[Series]) -> None:
-    """Use a logarithmic axis where the largest loss would flatten all others."""
+    """Use a logarithmic axis if the largest loss would flatten all others."""
     values = [value for _, ys in series for value in ys if np.isfinite(value)]
     if values and min(values) > 0 and max(values) > 30 * min(values):
         axes.set_yscale("log")
@@ -156,9 +156,9 @@ def _scale(axes: Axes, series: Sequence[Series]) -> None:
 
 
 def forgetting_figure(comparison: Comparison, method: str) -> Figure:
-    """Draw what became of every task in every state of one method: the headline metric, coloured by its change.
+    """Draw every task's headline metric in every state of one method, coloured by its change.
 
-    A frame marks the state right after a task was learned; colours are relative to the value there.
+    A frame marks the state right after a task was learned; the colours show the change relative to that value.
     """
     cards, matrix = comparison.cards, comparison.matrix(method)
     columns = [Column(task=card.name, metric=card.metrics[0]) for card in cards]
@@ -198,9 +198,9 @@ def _forgetting_column(axes: Axes, matrix: ResultMatrix, column: Column, place: 
 
 
 def relative_change(before: float, after: float) -> float:
-    """Return the change relative to the size of `before`; infinite where that is zero and something changed.
+    """Return the change relative to the magnitude of `before`; infinite if that is zero and the value changed.
 
-    From infinity to a finite value all is lost: -1, or 1 from minus infinity.
+    A change from infinity to a finite value is -1, and 1 from minus infinity.
     """
     if after == before:
         return 0.0
@@ -214,7 +214,7 @@ def _percent(change: float) -> str:
 
 
 def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
-    """Draw Cohen's kappa of every two tasks' masks or codes: how much more alike they are than chance makes them."""
+    """Draw Cohen's kappa for each pair of tasks' masks or codes: their similarity beyond chance."""
     shown = [card for card in cards if card.name in similarity.tasks[1:]]
     size = len(shown) - 1
     values = [value for pair, value in similarity.kappa.items() if pair[0] != similarity.tasks[0]]

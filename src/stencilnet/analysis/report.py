@@ -1,4 +1,4 @@
-"""A report as plain data, and the three ways to show it: one HTML page, Markdown with its pictures beside it, JSON."""
+"""A report as plain data, and its output as one HTML page, as Markdown with picture files, and as JSON."""
 
 import base64
 import re
@@ -25,10 +25,10 @@ class Picture:
     """A figure.
 
     Attributes:
-        name: Of its file, and in the page: lower case, digits, ``.``, ``_``, ``-``.
-        alt: What is to be seen, for those who do not see it.
-        caption: Below it.
-        data: SVG text as `drawing.to_svg` makes it, or PNG bytes.
+        name: File name without suffix, and id in the page: lower-case letters, digits, ``.``, ``_``, ``-``.
+        alt: Alternative text, for readers who cannot see the picture.
+        caption: Caption below the picture.
+        data: SVG text from `drawing.to_svg`, or PNG bytes.
     """
 
     name: str
@@ -42,24 +42,24 @@ class Picture:
 
     @property
     def file(self) -> str:
-        """Name of its file."""
+        """File name."""
         return f"{self.name}.svg" if isinstance(self.data, str) else f"{self.name}.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of a report, shown in the order of its attributes.
+    """A section of a report, shown in the order of its attributes.
 
     Attributes:
-        name: Of its place in the page: as a picture's.
+        name: Id in the page, of the form of a picture's name.
         title: Heading.
         text: Paragraphs.
         facts: Names and values.
-        points: A list of sentences.
-        tables: Shown whole.
+        points: Sentences of a bullet list.
+        tables: Tables that are always visible.
         pictures: Figures.
-        folded: Tables for those who open them.
-        listing: A title and a text kept as it is, for those who open it; None for none.
+        folded: Tables that are collapsed at first.
+        listing: Title and verbatim text of a collapsed block; None for none.
     """
 
     name: str
@@ -78,10 +78,10 @@ class Report:
     """A whole report.
 
     Attributes:
-        title: Of the page.
+        title: Title of the page.
         summary: One paragraph under the title.
-        highlights: Numbers that the page opens with, each with what it says.
-        sections: The rest.
+        highlights: Numbers at the top of the page, each with its label.
+        sections: The sections, in order.
     """
 
     title: str
@@ -94,7 +94,7 @@ class Report:
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(
-                f"Expected sections and pictures to have different names, but {', '.join(twice)} comes twice."
+                f"Expected sections and pictures to have different names, but {', '.join(twice)} occurs twice."
             )
 
     @property
@@ -104,7 +104,7 @@ class Report:
 
 
 def to_html(report: Report) -> str:
-    """Return one page that needs nothing else: no other file, no network, no script. Everything is escaped."""
+    """Return a self-contained page without other files, network access or scripts. Everything is escaped."""
     environment = Environment(
         loader=PackageLoader("stencilnet", "analysis"),
         autoescape=True,
@@ -131,7 +131,7 @@ def to_markdown(report: Report, pictures: str = "figures") -> str:
 
     Args:
         report: The report.
-        pictures: Folder that holds the pictures, as the Markdown file sees it.
+        pictures: Folder of the pictures, relative to the Markdown file. Default: ``figures``.
     """
     blocks = [f"# {markdown(report.title)}", markdown(report.summary)]
     blocks += (
@@ -158,7 +158,7 @@ def to_markdown(report: Report, pictures: str = "figures") -> str:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """Return the report as JSON data: tables with their numbers unrounded, pictures by file name."""
+    """Return the report as JSON data, with unrounded numbers in tables and pictures by file name."""
     return {
         "title": report.title,
         "summary": report.summary,

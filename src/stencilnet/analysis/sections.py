@@ -1,4 +1,4 @@
-"""Composes the report of a run: from results, masks, pictures and curves to sections."""
+"""Composes the report of a run: makes sections from results, masks, pictures and curves."""
 
 import io
 from collections.abc import Collection, Iterable, Mapping
@@ -24,23 +24,23 @@ from stencilnet.evaluation.wording import Wording, wording_of
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ReportInputs:
-    """What a report is made from. Only `title` and `results` are needed; a part without material is left out.
+    """The inputs of a report. Only `title` and `results` are required; sections without inputs are left out.
 
     Attributes:
-        title: Of the page.
-        results: Every finished stage, trivial baselines among them.
-        main: The method that the page opens with.
+        title: Title of the page.
+        results: Every finished stage, including trivial baselines.
+        main: The method that the highlights and masks describe. Default: ``piggyback``.
         config: The run's config, as text.
         facts: Further names and values for the section on the run.
         codes: The main method's masks or codes by task, in the order of learning.
         decoder: State-dict keys of the decoder's masked weights.
-        layers: What to call layers by, by state-dict key; those without go by their keys.
-        frozen: Whether the first task left the network as it started.
+        layers: Names of layers by state-dict key; a layer without one is shown by its key.
+        frozen: Whether the first task left the network unchanged.
         sheets: Contact sheets by task.
-        curves: By task, then method.
-        lacking: Classes that a part of the data has no example of, a sentence each.
-        not_run: What was left out and why, a sentence each.
-        beside_paper: Whether the run is the paper's own protocol, and its Table 2 is shown beside the run's.
+        curves: Training curves by task, then method.
+        lacking: One sentence per class that a part of the data has no example of.
+        not_run: One sentence per thing that was left out, with the reason.
+        beside_paper: Whether the run follows the paper's own protocol, so that its Table 2 is shown for comparison.
     """
 
     title: str
@@ -68,7 +68,7 @@ def compose(material: ReportInputs) -> Report:
     summary = (
         f"{tasks} {kind}{'task' if tasks == 1 else 'tasks'}, learned one after another"
         + (f" by {_listed(methods)}" if methods else "")
-        + ". Every number was measured in this run, on test examples wherever it does not say validation."
+        + ". Every number was measured in this run, on test examples unless validation is mentioned."
     )
     sections = [
         _run(material, comparison),
@@ -124,9 +124,9 @@ def _tasks(material: ReportInputs, comparison: Comparison) -> Section | None:
     if not comparison.cards:
         return None
     if comparison.cards[0].name in material.codes:
-        first = "The shared weights stay as they start; task 1 learns codes over them, as others may."
+        first = "The shared weights keep their initial values; task 1 learns codes over them, as others may."
     elif material.frozen:
-        first = "The network stays as it starts; task 1 learns its head."
+        first = "The network keeps its initial weights; task 1 learns its head."
     else:
         first = "Task 1 trains the network."
     return Section(
@@ -144,8 +144,8 @@ def _results(material: ReportInputs, comparison: Comparison) -> Section | None:
         name="results",
         title="Results",
         text=(
-            "First each task right after it was learned, then each task tested again after the next one was learned: "
-            "where those rows fall behind the first ones, a method forgot. The trivial baseline answers without a "
+            "The first rows show each task right after it was learned, the next rows each task tested again after the "
+            "next one was learned: a method whose results are worse there has forgotten. The trivial baseline uses no "
             "network.",
         ),
         points=material.lacking,
@@ -157,7 +157,7 @@ def _published(comparison: Comparison) -> Section:
     return Section(
         name="paper",
         title="Beside the paper",
-        text=("The paper leaves budgets, crops and much else open, so equal numbers are not to be expected.",),
+        text=("The paper does not state budgets, crops and much else, so the numbers cannot be expected to be equal.",),
         tables=(table2_beside_ours(comparison),),
     )
 
@@ -169,15 +169,13 @@ def _forgetting(material: ReportInputs, comparison: Comparison) -> Section | Non
     tests = {method: comparison.matrix(method).retests() for method in methods}
     kept = [method_title(method) for method in methods if tests[method].count and not tests[method].changed]
     text = [
-        "Every task tested in every state. A row is a state: the network right after one more task was learned. "
-        "A column is a task: read it downwards to see what later tasks did to it."
+        "Every task was tested in every state. A row is a state: the network right after one more task was learned. "
+        "A column is a task: read it downwards to see how later tasks changed it."
     ]
     if kept:
-        text.append(f"Under {_listed(kept)} every number of every earlier task stayed exactly what it was.")
+        text.append(f"With {_listed(kept)}, every number of every earlier task stayed exactly the same.")
     if any(result.digests for result in comparison.results):
-        text.append(
-            "A task whose weights are the same, byte for byte, as when it was last tested keeps that test's numbers."
-        )
+        text.append("A task whose weights are bit-equal to those of its last test keeps that test's numbers.")
     shown = [method for method in methods if tests[method].changed or method == material.main]
     return Section(
         name="forgetting",
@@ -193,7 +191,7 @@ def _forgetting_picture(comparison: Comparison, method: str) -> Picture:
         name=f"forgetting-{method}",
         alt=f"Heat map of {method_title(method)}: each task's headline metric in each state. "
         "The table of the same name below holds the numbers.",
-        caption=f"{method_title(method)}. A frame: right after learning. Below each later value, its change since.",
+        caption=f"{method_title(method)}. A frame marks a value right after learning; below later ones is the change.",
         data=to_svg(forgetting_figure(comparison, method)),
     )
 
@@ -214,7 +212,7 @@ def _codes(material: ReportInputs, comparison: Comparison) -> Section | None:
     pictures: list[Picture] = []
     for kind, group in kinds.items():
         first, own = comparison.cards[0], [card for card in cards if card.name in group]
-        trained = first.name not in material.codes  # the shared weights, so that it leaves each as it is
+        trained = first.name not in material.codes  # it trained the shared weights, so it leaves them unchanged
         unchanged = first if trained else replace(first, name=wording_of(kind).constant)
         found = similarity(unchanged.name, group)
         made = table3((unchanged, *own), found.agreement, found.kappa, kind, constant=not trained)
@@ -236,7 +234,7 @@ def _kappa_picture(name: str, comparison: Comparison, found: Similarity) -> Pict
     return Picture(
         name=name,
         alt=f"Heat map of Cohen's kappa between every {wording.pair}. Table 3b holds the numbers.",
-        caption=f"How much more alike {wording.pair} are than {wording.unrelated}.",
+        caption=f"How much more similar {wording.pair} are than {wording.unrelated}.",
         data=to_svg(kappa_figure(comparison.cards, found)),
     )
 
@@ -262,7 +260,7 @@ def _pictures(material: ReportInputs, comparison: Comparison) -> Section | None:
     return Section(
         name="pictures",
         title="Pictures",
-        text=("Test examples, spread evenly over the split, not chosen by how they look.",),
+        text=("Test examples, spread evenly over the split and not chosen by appearance.",),
         pictures=tuple(
             Picture(
                 name=f"pictures-{card.name}",
@@ -299,7 +297,7 @@ def _training(material: ReportInputs, comparison: Comparison) -> Section | None:
     return Section(
         name="training",
         title="Training",
-        text=("The best step on validation examples is kept; test examples have no say in it.",),
+        text=("The best step on validation examples is kept; test examples do not affect this choice.",),
         pictures=tuple(pictures),
         folded=(training_table(comparison),) if trained else (),
     )
@@ -312,7 +310,7 @@ def _notes(material: ReportInputs, comparison: Comparison) -> Section | None:
 
 
 def _missing(comparison: Comparison) -> list[str]:
-    """Say which cells of the tables are empty because nothing was run."""
+    """Return sentences on the table cells that are empty because nothing was run."""
     points = []
     for method in comparison.methods:
         absent = [task_title(card) for card in comparison.cards if comparison.find(method, card.name) is None]

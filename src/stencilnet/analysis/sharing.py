@@ -1,4 +1,4 @@
-"""Figures of what tasks share: kappa by layer beside its ceiling, losses along a blend of two tasks."""
+"""Figures of what tasks share: kappa by layer compared with its ceiling, and losses along a blend of two tasks."""
 
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
@@ -16,7 +16,7 @@ Pair = tuple[str, str]
 """Names of two tasks."""
 
 _BY_CHANCE = 2
-"""Standard deviations of unrelated tasks' kappa; what is no further from 0 is set in quiet ink."""
+"""Standard deviations of unrelated tasks' kappa; values no farther from 0 are printed in a muted colour."""
 
 
 def kappa_layers_figure(
@@ -25,13 +25,13 @@ def kappa_layers_figure(
     decoder: Collection[str],
     names: Mapping[str, str] | None = None,
 ) -> Figure:
-    """Draw Cohen's kappa of every two tasks by layer, a row a pair, layers in network order; pairs of a ceiling first.
+    """Draw Cohen's kappa for each pair of tasks by layer: one row per pair, ceilings first; layers in network order.
 
     Args:
-        similarity: Of at least two tasks with masks or codes.
-        ceilings: Those of its pairs that are one task learned twice.
+        similarity: Similarity of at least two tasks with masks or codes.
+        ceilings: The pairs that are one task learned twice.
         decoder: Keys of the decoder's weights; may be empty.
-        names: What to call layers by, by key; the others go by their keys, without ``.weight``.
+        names: Names of layers by key; a layer without one is shown by its key, without ``.weight``.
     """
     pairs = sorted(similarity.layers, key=lambda pair: pair not in ceilings)  # stable: otherwise in order of learning
     rows = [[*similarity.layers[pair].values(), total(similarity.layers[pair])] for pair in pairs]
@@ -63,13 +63,13 @@ def _kappa_cell(axes: Axes, x: int, y: int, count: Overlap, limit: float) -> Non
 
 
 def _short(kappa: float) -> str:
-    """Write two digits: ``.07``, ``−.01``, ``0``."""
+    """Format a kappa with two decimals: ``.07``, ``−.01``, ``0``."""
     text = f"{kappa:.2f}".replace("-", "−").replace("0.", ".", 1)
     return "0" if text in (".00", "−.00") else text
 
 
 def _mark(axes: Axes, keys: Sequence[str], decoder: Collection[str], ceilings: int, rows: int) -> None:
-    """Write the halves' names over their first columns; part the last column, and the rows of ceilings."""
+    """Write "encoder" and "decoder" over their first columns; draw lines beside the last column and below ceilings."""
     starts = {key in decoder: place for place, key in reversed(list(enumerate(keys)))}
     for is_decoder, place in starts.items() if len(starts) == 2 else ():
         name, colour = ("decoder", DECODER) if is_decoder else ("encoder", ENCODER)
@@ -82,12 +82,12 @@ def _mark(axes: Axes, keys: Sequence[str], decoder: Collection[str], ceilings: i
 
 
 def blend_figure(shares: Sequence[float], values: Mapping[str, Sequence[float]], metric: str) -> Figure:
-    """Draw what each of two tasks makes of the networks between them.
+    """Draw the metrics of two tasks along the networks interpolated between them.
 
     Args:
-        shares: Of the second task, from 0 to 1.
-        values: The metric of both tasks, in the order of the blend, at each share.
-        metric: Its title.
+        shares: Shares of the second task, from 0 to 1.
+        values: Both tasks' metrics at each share, by task, the first task first.
+        metric: Title of the metric.
     """
     first, second = values
     with styled():
@@ -106,6 +106,6 @@ def blend_figure(shares: Sequence[float], values: Mapping[str, Sequence[float]],
 
 
 def blend_names(shares: Sequence[float], first: str, second: str) -> list[str]:
-    """Return what to call each place between two tasks: the tasks at its ends, shares of the second between them."""
+    """Return labels for positions between two tasks: task names at both ends, shares of the second task in between."""
     named = {0.0: first, 1.0: second}
     return [named.get(share, f"{share:.2f}".replace("0.", ".")) for share in shares]

@@ -1,1 +1,1 @@
-"""What things cost, measured: every number beside its spread and the machine it was taken on."""
+"""Benchmarks: every number with its spread and the machine on which it was measured."""

@@ -1,4 +1,4 @@
-"""What a thousand tasks cost where one is used, and what a mask costs on disk."""
+"""The cost of a thousand tasks in a bundle when one is used, and the size of a mask on disk."""
 
 import math
 import shutil
@@ -16,10 +16,10 @@ from stencilnet.masks import BitMask, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord
 
 MANY = 1000
-"""Tasks of the large bundle."""
+"""Number of tasks in the large bundle."""
 
 _SETTINGS = {"classes": [f"class {number}" for number in range(81)], "palette": [[n, n, n] for n in range(81)]}
-"""Of a task as large as the paper's first."""
+"""Settings of a task with as many classes as the paper's first."""
 
 
 def opening(setting: Setting) -> Found:
@@ -33,35 +33,35 @@ def opening(setting: Setting) -> Found:
         first=times["many"],
         second=times["one"],
         ratio=more,
-        note="seconds more, a task's weights made included",
+        note="additional seconds, including making a task's weights",
     )
 
 
 def adding(setting: Setting) -> Found:
-    """Time adding a task to a bundle of 1,000 tasks against adding it to one of one."""
+    """Time adding a task to a bundle of 1,000 tasks against adding it to a bundle of one."""
     return _editing(setting, lambda net: (_add(net), _remove))
 
 
 def removing(setting: Setting) -> Found:
-    """Time removing a task from a bundle of 1,000 tasks against removing it from one of one."""
+    """Time removing a task from a bundle of 1,000 tasks against removing it from a bundle of one."""
     return _editing(setting, lambda net: (_remove, _add(net)))
 
 
 def on_disk(setting: Setting, zeros: float) -> Found:
-    """Weigh a mask with a share `zeros` of zeros on disk, its file's header aside, against its entropy.
+    """Compare the size of a mask on disk, without its file's header, with its entropy; `zeros` is its share of zeros.
 
-    The entropy is that of independent bits, layer by layer: what no coder can undercut on such masks.
+    The entropy is that of independent bits, layer by layer, which no coder can undercut on such masks.
     """
     net = masked_network(setting.width, ())
     deltas = [masked_delta(net, zeros, seed) for seed in range(setting.repetitions)]
     stored = Measured(values=tuple(_stored(delta) / 1024 for delta in deltas))
     entropy = Measured(values=tuple(entropy_bytes(delta) / 1024 for delta in deltas))
     raw = sum(mask.nbytes for mask in deltas[0].masks.values()) / 1024
-    return compared(stored, entropy, "KiB", f"{zeros:.0%} zeros; {raw:.1f} KiB at one bit a weight")
+    return compared(stored, entropy, "KiB", f"{zeros:.0%} zeros; {raw:.1f} KiB at one bit per weight")
 
 
 def bundle_of(count: int, setting: Setting) -> Path:
-    """Return a bundle of some number of tasks, one of them copied under other names."""
+    """Return a bundle of `count` tasks, which are copies of one task under different names."""
     folder = setting.folder / f"bundle-{count}"
     if not folder.exists():
         setting.say(f"writing a bundle of {count} tasks")
@@ -83,7 +83,7 @@ def _entropy(share: float) -> float:
 
 
 def _stored(delta: TaskDelta) -> int:
-    """Bytes that the masks take in the file: all of it, less a file of the same entries without a weight."""
+    """Return the bytes of the masks in the file: its size less that of a file of the same entries without weights."""
     masks = {key: entry for key, entry in delta.entries.items() if isinstance(entry, Select)}
     empty = {key: Select(BitMask.pack(torch.zeros(0, dtype=torch.bool))) for key in masks}
     return len(encode_delta(TaskDelta(masks))) - len(encode_delta(TaskDelta(empty)))

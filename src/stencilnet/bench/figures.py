@@ -1,4 +1,4 @@
-"""Plots of what was measured."""
+"""Plots of a benchmark."""
 
 import math
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ _PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
 
 
 def ratios_figure(results: Sequence[Result]) -> Figure:
-    """Draw how far each ratio is on the good side of its target, one line a row.
+    """Draw by what factor each ratio is better than its target, one line per row.
 
-    Right of the middle a target is reached; the axis counts in factors, so that rows of every kind can stand together.
+    Targets are reached at 1 and to the right of it; the axis shows factors, so that rows of every kind can share it.
     Rows without a target or a number are left out.
     """
     shown = [(result, *_margins(result)) for result in results if result.met is not None]
@@ -44,7 +44,7 @@ def ratios_figure(results: Sequence[Result]) -> Figure:
 
 
 def growth_figure(grown: Growth) -> Figure:
-    """Draw how costs grow over one axis, both axes logarithmic; bars span the repetitions."""
+    """Draw how costs grow along one axis; both axes are logarithmic, and bars span the repetitions."""
     with styled():
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         axes = figure.add_subplot()
@@ -73,16 +73,16 @@ def growth_figure(grown: Growth) -> Figure:
 
 
 def _margins(result: Result) -> tuple[float, list[float]]:
-    """Return the margin of the ratio that stands for a row, and those of all repetitions."""
+    """Return the margin of a row's median ratio, and those of all repetitions."""
     assert result.found is not None, "rows without a number are left out"
-    assert result.row.target is not None, "and those without a target"
+    assert result.row.target is not None, "rows without a target are left out"
     target, ratio = result.row.target, result.found.ratio
     return _margin(target, ratio.median), [_margin(target, value) for value in ratio.values]
 
 
 def _margin(target: Target, value: float) -> float:
-    """Return by what factor a ratio is on the good side of its bounds; of two bounds, of the nearer one."""
-    value = max(value, 1e-3)  # a difference of seconds may come out as nothing or less
+    """Return by what factor a ratio is better than its bound; with two bounds, the smaller factor."""
+    value = max(value, 1e-3)  # a difference of seconds may be zero or negative
     sides = [
         *([] if target.least is None else [value / target.least]),
         *([] if target.most is None else [target.most / value]),

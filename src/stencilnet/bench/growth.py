@@ -1,4 +1,4 @@
-"""How cost grows: steps with width and image size, opening, adding and switching with the number of tasks."""
+"""Growth of costs: of steps with width and image size; of opening, adding and switching with the number of tasks."""
 
 import tempfile
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ WIDTHS = (8, 16, 32, 64)
 SIZES = (32, 64, 96, 128, 192)
 COUNTS = (1, 10, 100, 1000)
 _SMALL = 16
-"""Width at which image size and number of tasks vary."""
+"""Width of the network for the growth with image size and number of tasks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One quantity at several places.
+    """One quantity at several positions on an axis.
 
     Attributes:
-        name: What it is.
-        places: Where it was measured.
-        values: The quantity at each place, in milliseconds.
+        name: Name of the quantity.
+        places: Positions on the axis.
+        values: The quantity at each position, in milliseconds.
     """
 
     name: str
@@ -37,12 +37,12 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """Lines over one axis.
+    """Lines over a common axis.
 
     Attributes:
-        title: Of the plot.
-        axis: What varies.
-        lines: What was measured.
+        title: Title of the plot.
+        axis: Label of the axis.
+        lines: The measured quantities.
     """
 
     title: str
@@ -65,7 +65,7 @@ def with_size(setting: Setting) -> Growth:
 
 
 def with_tasks(setting: Setting) -> Growth:
-    """Time what one task costs in bundles of several sizes."""
+    """Time opening, editing and switching one task in bundles of several sizes."""
     with tempfile.TemporaryDirectory(prefix="bench-", dir=setting.folder) as folder:
         return _with_tasks(replace(setting, width=_SMALL, folder=Path(folder)))
 

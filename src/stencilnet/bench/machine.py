@@ -1,4 +1,4 @@
-"""Numbers and where they come from: repeated measurements, and the machine they were taken on."""
+"""Repeated measurements, and the machine on which they were made."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 from stencilnet.learning.provenance import hardware, provenance
 
 LEAST = 2
-"""Repetitions without which nothing is known of a number's spread."""
+"""Minimum number of repetitions; fewer say nothing about a number's spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class Measured:
     """A quantity, measured several times.
 
     Attributes:
-        values: One a repetition, in order.
+        values: One value per repetition, in order.
     """
 
     values: tuple[float, ...]
@@ -26,39 +26,39 @@ class Measured:
 
     @property
     def median(self) -> float:
-        """What stands for it."""
+        """The median value, which represents the quantity."""
         return median(self.values)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Its smallest and its largest value."""
+        """The smallest and the largest value."""
         return min(self.values), max(self.values)
 
 
 def check_repetitions(count: int) -> None:
-    """Refuse numbers whose spread nobody would know.
+    """Refuse too few repetitions, which say nothing about a number's spread.
 
     Raises:
         ValueError: If there are fewer than two repetitions.
     """
     if count < LEAST:
         raise ValueError(
-            f"Expected at least {LEAST} repetitions, but got {count}: one alone does not tell how far a number "
-            "varies, and no ratio is made of it. Ask for more (`--repetitions`)."
+            f"Expected at least {LEAST} repetitions, but got {count}: a single one does not show how much a number "
+            "varies, so it gives no ratio. Ask for more (`--repetitions`)."
         )
 
 
 def ratio(first: Measured, second: Measured) -> Measured:
-    """Return how many times the second the first one is, repetition by repetition."""
+    """Return the first quantity divided by the second, repetition by repetition."""
     return Measured(values=tuple(a / b for a, b in zip(first.values, second.values, strict=True)))
 
 
 def machine(device: str) -> dict[str, Any]:
-    """Return what stands beside every number: date, commit, versions, and the hardware in words."""
+    """Return the facts that accompany every number: date, commit, versions, and the hardware in words."""
     facts = provenance(device)
     return {**facts, "hardware": hardware(facts)}
 
 
 def machine_line(facts: Mapping[str, Any]) -> str:
-    """Return the facts of `machine` in a line."""
+    """Return the facts of `machine` as one line."""
     return f"{facts['date']}, commit {facts['commit'] or '-'}, torch {facts['torch']}, {facts['hardware']}"

@@ -1,4 +1,4 @@
-"""Made-up networks and bundles to measure with: random weights, random masks, real sizes."""
+"""Synthetic networks and bundles for benchmarks: random weights, random masks, realistic sizes."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,11 +12,11 @@ from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 from stencilnet.scenes import draw_scene
 
 KIND, CHANNELS = "restoration", 3
-"""Of every task made here."""
+"""Kind and output channels of every task made here."""
 
 
 def masked_network(width: int, tasks: Iterable[str], zeros: float = 0.5) -> MultiTaskNet:
-    """Return a network whose tasks have random masks with a share `zeros` of zeros, from fixed seeds."""
+    """Return a network whose tasks have random masks, of which a share `zeros` is 0, from fixed seeds."""
     net = MultiTaskNet(UNet(width=width, channels=CHANNELS))
     state, records = net.state.move(net.fresh_weights(0)), {}
     for number, name in enumerate(tasks):
@@ -26,7 +26,7 @@ def masked_network(width: int, tasks: Iterable[str], zeros: float = 0.5) -> Mult
 
 
 def masked_delta(net: MultiTaskNet, zeros: float, seed: int) -> TaskDelta:
-    """Return a task of random masks and a random head."""
+    """Return a task with random masks, of which a share `zeros` is 0, and a random head."""
     generator = torch.Generator().manual_seed(seed)
     shared = net.state.shared
     masks: dict[str, Entry] = {
@@ -44,5 +44,5 @@ def write_bundle(folder: Path, net: MultiTaskNet) -> Path:
 
 
 def pictures(count: int, size: int) -> list[Image.Image]:
-    """Return embedded scenes as pictures."""
+    """Return `count` embedded scenes as square pictures with sides of `size` pixels."""
     return [Image.fromarray(draw_scene(0, number, (size, size)).image) for number in range(count)]

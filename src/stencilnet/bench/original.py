@@ -1,7 +1,7 @@
-"""Masked layers as the original Piggyback has them, written for comparison alone: nothing else here uses them.
+"""Masked layers like those of the original Piggyback (Mallya et al. 2018), used only for comparison.
 
-Each layer holds its frozen weight and a real mask beside it, and makes a binary mask and a masked weight of both at
-every forward pass (Mallya et al. 2018).
+Each layer holds its frozen weight and a real mask, and makes a binary mask and a masked weight from them in every
+forward pass.
 """
 
 from typing import Any
@@ -27,10 +27,10 @@ class _Threshold(torch.autograd.Function):
 
 
 class MaskedConv(nn.Module):
-    """A convolution, or a transposed one, with a real mask over its frozen weight.
+    """A convolution or transposed convolution with a real mask over its frozen weight.
 
     Args:
-        layer: The plain layer, taken over and frozen.
+        layer: The plain layer, which is frozen in place.
     """
 
     def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d) -> None:
@@ -39,7 +39,7 @@ class MaskedConv(nn.Module):
         self.real = nn.Parameter(torch.full_like(layer.weight, INITIAL))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the layer's output of ``(N, C, H, W)`` under its masked weight."""
+        """Return the layer's output for ``(N, C, H, W)``, computed with the masked weight."""
         mask: Tensor = _Threshold.apply(self.real)
         weight = mask * self.layer.weight
         if isinstance(self.layer, nn.ConvTranspose2d):
@@ -48,7 +48,7 @@ class MaskedConv(nn.Module):
 
 
 def with_masked_layers(network: nn.Module, head: str) -> nn.Module:
-    """Replace every convolution of a network but its head by a masked one, in place; the head stays trainable."""
+    """Replace every convolution of a network except its head by a masked one, in place; the head stays trainable."""
     for name, layer in list(network.named_children()):
         if name != head and isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             setattr(network, name, MaskedConv(layer))

@@ -1,4 +1,4 @@
-"""Whether the input pipeline keeps the device busy: images a second of loader and training step, side by side."""
+"""Tests whether the input pipeline keeps the device busy: images per second of the loader and of the training step."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,15 +28,15 @@ from stencilnet.training.timing import time_steps
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """The loader with some number of workers.
+    """The speed of the loader with a number of workers.
 
     Attributes:
         workers: Processes that load; 0 loads in the training process.
-        cold: Images a second that are not in the loader's memory yet; the system may have the files in its own. With
-            `trainer.cache`, they are in that cache.
-        warm: Images a second in the passes after that over the same images: the loader's caches are filled, as far as
-            their limit and the workers' own shares allow.
-        busy: How many times the step's images a second the warm loader's are. Below 1 the device waits; without
+        cold: Images per second if the loader's memory does not hold them yet. The system may hold the files in memory;
+            with `trainer.cache`, the images are in that cache.
+        warm: Images per second in the next pass over the same images: the loader's caches are filled, as far as their
+            limit and the split between workers allow.
+        busy: Images per second of the warm loader divided by those of the step. Below 1 the device waits; without
             workers it waits for every batch, whatever the ratio.
     """
 
@@ -48,15 +48,15 @@ class Pass:
 
 @dataclass(frozen=True, kw_only=True)
 class PipelineRow:
-    """One task.
+    """The measurements of one task.
 
     Attributes:
-        task: Its name.
-        batch: Examples a batch.
+        task: Name of the task.
+        batch: Examples per batch.
         crop: Side of an image, in pixels.
-        images: How many different images were loaded.
-        step: Images a second of training a mask (and the critic, where there is one) on batches that are there.
-        passes: The loader, by workers.
+        images: Number of different images that were loaded.
+        step: Images per second of training a mask (and a critic, if the task has one) on batches that are in memory.
+        passes: The loader's speed, by number of workers.
     """
 
     task: str
@@ -81,15 +81,15 @@ def measure_pipeline(
 
     Args:
         experiment: The config.
-        root: Where its data are.
+        root: Folder of its data.
         workers: Numbers of loading processes to try.
-        only: Names of tasks; empty for all.
-        batches: How many make a pass; fewer where there are not as many images.
-        repetitions: How often each number is taken; at least twice.
-        say: Told of each task.
+        only: Names of tasks; empty (the default) for all.
+        batches: Batches per pass, at least 2; fewer if there are too few images. Default: 8.
+        repetitions: Number of repetitions, at least 2. Default: 3.
+        say: Called with a progress message for each task.
 
     Raises:
-        ValueError: If there are too few repetitions or batches, or the data do not fit.
+        ValueError: If there are too few repetitions or batches, or the data do not fit the config.
     """
     check_repetitions(repetitions)
     if batches < 2:  # a pass is timed from its first batch on
@@ -145,7 +145,7 @@ class _Bench:
         )
 
     def _job(self, plan: TaskPlan, some: Examples, data: TaskData) -> Job:
-        """A job whose caches in memory are empty."""
+        """Return a job whose memory caches are empty."""
         config = learning(self.experiment, plan, Session(out=Path(), root=self.root), Path())
         splits = Splits(train=some, validation=data.validation)
         seed = task_seed(self.experiment.seed, plan.name)
@@ -161,13 +161,13 @@ class _Bench:
         return time_steps(self.net.backbone, masks, job, self.resolved).images_per_second
 
     def _passes(self, job: Job, workers: int) -> tuple[float, float]:
-        """Return images a second of the first pass, and of the second."""
+        """Return the images per second of the first pass and of the second."""
         batch, ahead = job.recipe.batch, max(1, workers)
         count = max(len(job.train) // batch, 2 * ahead)
-        # Beyond the two passes, so that no worker runs dry within the second.
+        # More batches than two passes need, so that all workers stay busy to the end of the second.
         order = Order(seed=job.seed, size=len(job.train), batch=batch, steps=2 * (count + ahead))
         batches = iter(training_loader(job.train, order, workers=workers, device=self.resolved.device))
-        next(batches)  # when it is there, each worker has loaded one: what starting took is not counted
+        next(batches)  # by then each worker has loaded one, so that starting them is not counted
         cold = _seconds(batches, count - 1) / ((count - ahead) * batch)
         warm = _seconds(batches, count) / (count * batch)
         return 1 / cold, 1 / warm

@@ -1,4 +1,4 @@
-"""Shows measurements: as text, and as JSON."""
+"""Measurements as tables and as JSON data."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from stencilnet.evaluation.render import DASH, Table, words
 
 
 def rows_table(results: Sequence[Result], repetitions: int) -> Table:
-    """Return the performance table, a line a row; what each row is stands below it."""
+    """Return the performance table, with one line per row and an explanation of each row in its notes."""
     return Table(
         title="Side by side",
         columns=("row", "ratio", "target", "reached", "this", "that", "unit"),
@@ -20,8 +20,8 @@ def rows_table(results: Sequence[Result], repetitions: int) -> Table:
         words=1,
         notes=(
             *(_meaning(result) for result in results),
-            f"Median (smallest-largest) over {repetitions} repetitions, each of which takes this and that one after "
-            "the other; over fewer, but at least two, where a repetition takes minutes.",
+            f"Median (smallest-largest) over {repetitions} repetitions, each of which measures this and that one after "
+            "the other; rows whose repetitions take minutes have fewer, but at least two.",
         ),
     )
 
@@ -68,7 +68,7 @@ def _meaning(result: Result) -> str:
 
 
 def pipeline_table(rows: Sequence[PipelineRow]) -> Table:
-    """Return the input pipeline's numbers, a line for each task and number of workers."""
+    """Return the input pipeline's numbers, with one line per task and number of workers."""
     cells = [
         words(
             row.task,
@@ -83,13 +83,14 @@ def pipeline_table(rows: Sequence[PipelineRow]) -> Table:
         for found in row.passes
     ]
     return Table(
-        title="Images a second: loader and training step",
+        title="Images per second: loader and training step",
         columns=("task", "batch", "step", "workers", "loader, cold", "loader, warm", "warm / step"),
         rows=tuple(cells),
         words=2,
         notes=(
-            "Median (smallest-largest) over repetitions. Step: a mask and a head, and the critic where there is one.",
-            "Cold: read from disk, which the system may hold in memory; warm: the passes after that.",
+            "Median (smallest-largest) over repetitions. Step: training a mask and a head, and a critic if the task "
+            "has one.",
+            "Cold: read from disk (the system may hold the files in memory); warm: the next pass.",
             "Below 1 the device waits for the loader; with 0 workers it waits for every batch.",
         ),
     )

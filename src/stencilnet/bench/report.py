@@ -1,4 +1,4 @@
-"""A whole benchmark: rows, growth, the machine; as text, as JSON, as files."""
+"""A whole benchmark (rows, growth, the machine), as text, as JSON and as files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +21,13 @@ _GROWTH = {"width": with_width, "size": with_size, "tasks": with_tasks}
 
 @dataclass(frozen=True, kw_only=True)
 class BenchReport:
-    """What a benchmark found.
+    """The results of a benchmark.
 
     Attributes:
-        setting: What it was measured with.
+        setting: The setting it was measured with.
         results: Rows of the table.
-        grown: How costs grow, by what.
-        machine: Where it was measured.
+        grown: Growth of costs, by what varies.
+        machine: Facts on the machine.
     """
 
     setting: Setting
@@ -37,15 +37,15 @@ class BenchReport:
 
 
 def measure(setting: Setting, rows: Sequence[str] = (), *, growth: bool) -> Iterator[BenchReport]:
-    """Measure rows of the table, and how costs grow; give all there is so far after each, should the rest be stopped.
+    """Measure rows of the table and the growth of costs; yield the report so far after each, in case of an early stop.
 
     Args:
-        setting: What to measure with.
-        rows: Names of rows; empty for all.
+        setting: The setting to measure with.
+        rows: Names of rows; empty (the default) for all.
         growth: Whether to measure growth too.
 
     Raises:
-        ValueError: If there are too few repetitions, or a row is not known.
+        ValueError: If there are too few repetitions or a row is unknown.
     """
     report = BenchReport(setting=setting, results=(), grown={}, machine=machine(setting.device))
     for result in measure_rows(setting, rows):
@@ -75,10 +75,10 @@ def as_text(report: BenchReport) -> str:
 
 
 def write(report: BenchReport, folder: Path) -> tuple[Path, ...]:
-    """Write a benchmark into a folder: numbers, table and plots.
+    """Write a benchmark's numbers, table and plots into a folder.
 
     Returns:
-        The files.
+        Paths of the files.
     """
     texts = {
         "bench.json": dumps(as_plain(report), indent=2) + "\n",

@@ -1,4 +1,4 @@
-"""A row of the performance table: what is measured, against what, and what it must reach."""
+"""A row of the performance table: what is measured, against what, and its target."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,27 +11,27 @@ from stencilnet.bench.machine import Measured, ratio
 from stencilnet.models.acceleration import has_fast_bf16
 
 WIDTH, SIZE = 64, 256
-"""The paper's network, and its image size in pixels."""
+"""Width of the paper's network, and its image size in pixels."""
 
 
 class NotHereError(Exception):
-    """What a row needs is not on this machine; the message says what."""
+    """This machine lacks something that a row needs; the message says what."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """What a ratio has to reach.
+    """The target of a ratio.
 
     Attributes:
-        least: It must be at least that; None for no bound.
-        most: It must be at most that; None for no bound.
+        least: Lower bound; None for no bound.
+        most: Upper bound; None for no bound.
     """
 
     least: float | None = None
     most: float | None = None
 
     def met(self, value: float) -> bool:
-        """Return whether a ratio reaches it."""
+        """Return whether a ratio reaches the target."""
         return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
 
     def __str__(self) -> str:
@@ -42,15 +42,15 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What to measure with.
+    """The setting of a benchmark.
 
     Attributes:
         device: ``cpu`` or ``cuda``.
         width: Channels of the network's first level.
         size: Side of an image, in pixels.
-        repetitions: How often each number is taken; at least twice.
-        folder: An empty folder for what has to be on disk.
-        say: Told what is going on.
+        repetitions: Number of repetitions of each measurement, at least 2.
+        folder: An empty folder for files.
+        say: Called with progress messages.
     """
 
     device: str
@@ -63,14 +63,14 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What was measured.
+    """The measurements of a row.
 
     Attributes:
-        unit: Of both figures.
-        first: What the row is about, once a repetition.
-        second: What it is held against, beside it in the same repetition.
-        ratio: Of both, repetition by repetition: usually `first` by `second`.
-        note: What else belongs to the number.
+        unit: Unit of both quantities.
+        first: The quantity that the row is about, one value per repetition.
+        second: The quantity it is compared with, measured in the same repetitions.
+        ratio: Ratio of both per repetition, usually `first` divided by `second`.
+        note: A note on the number; empty (the default) for none.
     """
 
     unit: str
@@ -85,13 +85,13 @@ class BenchRow:
     """A row of the table.
 
     Attributes:
-        name: To ask for it by.
+        name: Name, as in `--row`.
         what: What is measured.
-        against: What it is held against.
-        target: What the ratio must reach; None for a number that stands beside another row's.
-        measure: Measures it; raises `NotHereError` where that cannot be done.
-        cuda: Another target on a GPU; one without bounds for none.
-        bf16: Another one on a CPU with bfloat16 instructions.
+        against: What it is compared with.
+        target: Target of the ratio; None for a number that is only compared with another row's.
+        measure: Function that measures it; raises `NotHereError` where that is impossible.
+        cuda: Target on a GPU, if it differs; one without bounds for no target.
+        bf16: Target on a CPU with bfloat16 instructions, if it differs.
     """
 
     name: str
@@ -103,7 +103,7 @@ class BenchRow:
     bf16: Target | None = None
 
     def on(self, device: str) -> "BenchRow":
-        """Return the row with the target that holds on a device of this machine."""
+        """Return the row with the target for a device of this machine."""
         special = self.cuda if device == "cuda" else self.bf16 if has_fast_bf16(device) else None
         target = self.target if special is None else special
         return replace(self, target=None if target == Target() else target)
@@ -112,16 +112,16 @@ class BenchRow:
 def interleaved(
     arms: Mapping[str, Callable[[], object]], setting: Setting, *, calls: int = 1, repetitions: int = 0
 ) -> dict[str, Measured]:
-    """Time several things side by side: each repetition takes all of them, one after the other.
+    """Time several functions in turn: each repetition calls all of them, one after the other.
 
     Args:
-        arms: What to time, by name; each is called before: once, on a GPU `calls` times.
-        setting: Gives device and repetitions.
-        calls: How often each is called in one repetition; their mean is taken.
-        repetitions: Another number of them; 0 for the setting's.
+        arms: Functions to time, by name. As a warm-up each is called once, on a GPU `calls` times.
+        setting: The setting that gives the device and the number of repetitions.
+        calls: Calls per repetition, of which the mean is taken. Default: 1.
+        repetitions: Number of repetitions; 0 (the default) for the setting's.
 
     Returns:
-        Seconds a call, by name.
+        Seconds per call, by name.
     """
     times: dict[str, list[float]] = {name: [] for name in arms}
     for call in arms.values():
@@ -133,7 +133,7 @@ def interleaved(
 
 
 def seconds(call: Callable[[], object], device: str, calls: int = 1) -> float:
-    """Return the mean seconds of some calls, the device's work included."""
+    """Return the mean seconds of `calls` calls, including the device's work."""
     _wait(device)
     started = time.perf_counter()
     for _ in range(calls):
@@ -143,22 +143,22 @@ def seconds(call: Callable[[], object], device: str, calls: int = 1) -> float:
 
 
 def compared(first: Measured, second: Measured, unit: str, note: str = "") -> Found:
-    """Return two figures and the first by the second."""
+    """Return two quantities and the ratio of the first to the second."""
     return Found(unit=unit, first=first, second=second, ratio=ratio(first, second), note=note)
 
 
 def speedup(first: Measured, second: Measured, unit: str, note: str = "") -> Found:
-    """Return two times and how many times faster the first is."""
+    """Return two times and the speedup of the first over the second."""
     return Found(unit=unit, first=first, second=second, ratio=ratio(second, first), note=note)
 
 
 def scaled(measured: Measured, factor: float) -> Measured:
-    """Return a quantity in another unit."""
+    """Return a quantity times a factor, to change its unit."""
     return Measured(values=tuple(value * factor for value in measured.values))
 
 
 def per_second(count: int, measured: Measured) -> Measured:
-    """Return how many a second, given the seconds that `count` of them took."""
+    """Return the rate per second, given the seconds that `count` items took."""
     return Measured(values=tuple(count / value for value in measured.values))
 
 

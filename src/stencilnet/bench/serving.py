@@ -1,4 +1,4 @@
-"""What the engine adds to the network: several tasks in one batch, files in and out, the fast path."""
+"""The cost of the engine compared with the network: several tasks in one batch, files in and out, the fast path."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +15,13 @@ from stencilnet.runtime.files import run_files
 from stencilnet.runtime.planning import plan_outputs
 
 IMAGES, TASKS = 64, 8
-"""Of the row that runs several tasks at once."""
+"""Images and tasks of the row that runs several tasks at once."""
 
 FILES = 24
-"""In the folder that is run."""
+"""Photos in the folder that is run."""
 
 _FEW = 2
-"""Repetitions of rows that take minutes each, at least."""
+"""Minimum number of repetitions of rows whose repetitions take minutes."""
 
 
 def eight_tasks(setting: Setting) -> Found:
@@ -38,7 +38,7 @@ def eight_tasks(setting: Setting) -> Found:
 
 
 def folder(setting: Setting) -> Found:
-    """Time a folder of photos, from files to files, against the network alone on as many images that are there."""
+    """Time a folder of photos, from files to files, against the network alone on as many images in memory."""
     bundle = _bundle(setting, ["task"])
     engine = Engine(bundle, device=setting.device)
     source = setting.folder / "photos"
@@ -50,7 +50,7 @@ def folder(setting: Setting) -> Found:
     def files() -> None:
         problems = [problem for _, problem in run_files(engine, "task", planned, drawing=False) if problem is not None]
         if problems:
-            raise ValueError(f"Expected every photo to be run, but {len(problems)} were not: {problems[0]}")
+            raise ValueError(f"Expected every photo to be run, but {len(problems)} failed: {problems[0]}")
 
     module = load(bundle).materialize("task").to(setting.device)
     image = _image(setting)
@@ -67,10 +67,10 @@ def folder(setting: Setting) -> Found:
 
 
 def fast_path(setting: Setting) -> Found:
-    """Time the engine's `auto` precision against eager float32, and say how far outputs differ.
+    """Time the engine's `auto` precision against eager float32; the note says how far outputs differ.
 
     Raises:
-        NotHereError: If `auto` comes to eager float32 here.
+        NotHereError: If `auto` resolves to eager float32 here.
     """
     bundle = _bundle(setting, ["task"])
     fast, exact = (Engine(bundle, device=setting.device, precision=name) for name in ("auto", "float32"))

@@ -1,4 +1,4 @@
-"""What a training step costs: masks beside plain fine-tuning, and beside masked layers as the original's."""
+"""The cost of a training step: masks compared with plain fine-tuning and with the original's masked layers."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Shape:
     Attributes:
         width: Channels of the first level.
         size: Side of an image, in pixels.
-        batch: Images a step.
+        batch: Images per step.
     """
 
     width: int
@@ -48,22 +48,22 @@ class Shape:
 
 
 def half(setting: Setting) -> Shape:
-    """The setting's network on images of half its size, four a step."""
+    """Return the setting's network on images of half the setting's size, with four images per step."""
     return Shape(width=setting.width, size=setting.size // 2, batch=4)
 
 
 def quarter(setting: Setting) -> Shape:
-    """A network of a quarter of the width on images of a quarter of the size, eight a step."""
+    """Return a network of a quarter of the width on images of a quarter of the size, with eight images per step."""
     return Shape(width=max(1, setting.width // 4), size=setting.size // 4, batch=8)
 
 
 def whole(setting: Setting) -> Shape:
-    """The setting's network on images of its size, sixteen a step."""
+    """Return the setting's network on images of the setting's size, with sixteen images per step."""
     return Shape(width=setting.width, size=setting.size, batch=16)
 
 
 def mask_step(setting: Setting, shape: Shape) -> Found:
-    """Time a mask step against a fine-tuning step of a plain loop."""
+    """Time a mask-training step against a fine-tuning step of a plain loop."""
     times = interleaved(
         {"masks": our_step("masks", shape, setting), "plain": plain_step("plain", shape, setting)},
         setting,
@@ -73,7 +73,7 @@ def mask_step(setting: Setting, shape: Shape) -> Found:
 
 
 def original_step(setting: Setting, shape: Shape) -> Found:
-    """Time a step through masked layers against a fine-tuning step, both of a plain loop."""
+    """Time a step through the original's masked layers against a fine-tuning step, both of a plain loop."""
     times = interleaved(
         {"original": plain_step("original", shape, setting), "plain": plain_step("plain", shape, setting)},
         setting,
@@ -83,10 +83,10 @@ def original_step(setting: Setting, shape: Shape) -> Found:
 
 
 def default_step(setting: Setting) -> Found:
-    """Time a mask step as `fit` takes it by default against an eager float32 fine-tuning step.
+    """Time a mask-training step, as `fit` takes it by default, against an eager float32 fine-tuning step.
 
     Raises:
-        NotHereError: If this device has no bfloat16 arithmetic, by which the default is faster.
+        NotHereError: If this device lacks bfloat16 arithmetic, which makes the default faster.
     """
     if not has_fast_bf16(setting.device):
         raise NotHereError("this processor has no bfloat16 instructions")
@@ -102,10 +102,10 @@ def our_step(kind: str, shape: Shape, setting: Setting, *, fast: bool | None = N
     """Return a training step as `fit` takes it.
 
     Args:
-        kind: ``masks`` or ``weights``: what is trained.
+        kind: What is trained: ``masks`` or ``weights``.
         shape: Network and batch.
-        setting: Gives the device.
-        fast: Whether in bf16 and compiled; on CUDA alone if None.
+        setting: The setting that gives the device.
+        fast: Whether the step is in bf16 and compiled; None (the default): only on CUDA.
     """
     learner, batch = _learner(kind, shape, _resolved(setting, fast=_fast(setting, fast))), _batch(shape, setting.device)
     return lambda: train_step(learner, batch, 0)
@@ -115,9 +115,9 @@ def plain_step(kind: str, shape: Shape, setting: Setting, *, fast: bool | None =
     """Return a training step of a plain loop over a plain module, as a user would write it.
 
     Args:
-        kind: ``plain`` fine-tunes the network; ``original`` trains masked layers.
+        kind: ``plain`` fine-tunes the network; ``original`` trains the original's masked layers.
         shape: Network and batch.
-        setting: Gives the device.
+        setting: The setting that gives the device.
         fast: As for `our_step`.
     """
     resolved = _resolved(setting, fast=_fast(setting, fast))
@@ -143,9 +143,9 @@ def plain_step(kind: str, shape: Shape, setting: Setting, *, fast: bool | None =
 
 
 def mask_memory(setting: Setting, shape: Shape) -> Found:
-    """Measure how much more memory training a mask takes at its peak, in units of the weights' bytes.
+    """Measure how much more peak memory training a mask takes than fine-tuning, in units of the weights' bytes.
 
-    Each arm runs in a process of its own; both arms hold the network's shared weights, as learning does.
+    Each of the two runs in its own process; both hold the network's shared weights, as learning does.
     """
     peaks = {kind: tuple(_peak(kind, shape, setting.device) for _ in range(2)) for kind in ("masks", "weights")}
     weights = sum(p.nbytes for p in UNet(width=shape.width, channels=CLASSES).parameters())
@@ -157,13 +157,13 @@ def mask_memory(setting: Setting, shape: Shape) -> Found:
         first=masks,
         second=plain,
         ratio=Measured(values=more),
-        note=f"{shape}; weights {weights / 2**20:.1f} MiB; {ratio:.3f} of the whole",
+        note=f"{shape}; weights {weights / 2**20:.1f} MiB; peaks in the ratio {ratio:.3f}",
     )
 
 
 def _peak(kind: str, shape: Shape, device: str) -> int:
     words = [kind, str(shape.width), str(shape.size), str(shape.batch), device, str(torch.get_num_threads())]
-    frank = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # else glibc keeps what was freed, more or less of it
+    frank = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # otherwise glibc keeps a varying part of freed memory
     done = subprocess.run(
         [sys.executable, "-m", __name__, *words],
         capture_output=True,
@@ -173,8 +173,8 @@ def _peak(kind: str, shape: Shape, device: str) -> int:
         env=frank,
     )
     if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["it was killed; is there enough memory?"])[-1]
-        raise NotHereError(f"the process that was to be measured ended early: {last}")
+        last = (done.stderr.strip().splitlines() or ["it was killed, perhaps for lack of memory"])[-1]
+        raise NotHereError(f"the measured process failed: {last}")
     return int(json.loads(done.stdout)["peak"])
 
 
@@ -190,15 +190,15 @@ def _measure_peak(kind: str, shape: Shape, device: str) -> int:
 
 
 def _most_held() -> int:
-    """Return the most bytes that this process has held.
+    """Return the peak memory of this process, in bytes.
 
-    On Linux not by `getrusage`, whose number starts at what the process held that started this one.
+    On Linux `getrusage` is not used, since its number starts at the memory of the parent process.
     """
     status = Path("/proc/self/status")
     if status.exists():
         (line,) = (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
         return int(line.split()[1]) * 1024
-    import resource  # only POSIX has it
+    import resource  # exists only on POSIX
 
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
@@ -221,14 +221,14 @@ def _learner(kind: str, shape: Shape, resolved: Resolved) -> Learner:
 
 
 def _resolved(setting: Setting, *, fast: bool) -> Resolved:
-    """Return a way of training: bf16 compiled where the device has both, or eager float32."""
+    """Return resolved settings: bf16 and compiled as far as the device supports them, or eager float32."""
     precision, device = ("auto" if fast else "float32"), setting.device
     resolved = resolve(Settings(device=device, precision=precision))  # type: ignore[arg-type]
     return replace(resolved, compiled=fast and can_compile(device))
 
 
 def _calls(setting: Setting) -> int:
-    """Return how many steps to take at a time: on a GPU one alone is too short to time."""
+    """Return the number of steps per measurement: on a GPU a single one is too short to time."""
     return 20 if setting.device == "cuda" else 1
 
 

@@ -1,4 +1,4 @@
-"""What it costs to change the task of a network in place, and what a network that was changed so costs to run."""
+"""The cost of switching a network's task in place, and of running the switched network."""
 
 from collections.abc import Mapping
 from itertools import cycle
@@ -13,11 +13,11 @@ from stencilnet.bench.rows import Found, Setting, compared, interleaved, scaled,
 from stencilnet.models import MultiTaskNet
 
 CALLS = 5
-"""Switches in a repetition: one alone is too short to time."""
+"""Switches per repetition: a single one is too short to time."""
 
 
 def switch_by_copy(setting: Setting) -> Found:
-    """Time switching a network between two tasks in place against copying as many weights once."""
+    """Time switching a network between two tasks in place against copying its weights once."""
     net, module = _two_tasks(setting)
     given, taken = _weights(module), _weights(module)
 
@@ -30,7 +30,7 @@ def switch_by_copy(setting: Setting) -> Found:
 
 
 def switch_by_torch_file(setting: Setting) -> Found:
-    """Time a switch against `torch.load` of a whole network's file, just read before, and putting it in."""
+    """Time a switch against `torch.load` of a whole network's file (in the page cache) and `load_state_dict`."""
     net, module = _two_tasks(setting)
     file = setting.folder / "whole.pt"
     torch.save(_weights(module), file)
@@ -43,7 +43,7 @@ def switch_by_torch_file(setting: Setting) -> Found:
 
 
 def switch_by_safetensors_file(setting: Setting) -> Found:
-    """Time a switch against the fastest way to load a whole network: a safetensors file, mapped and copied in."""
+    """Time a switch against the fastest way to load a whole network: from a memory-mapped safetensors file."""
     net, module = _two_tasks(setting)
     file = setting.folder / "whole.safetensors"
     safetensors.torch.save_file(_weights(module), file)
@@ -76,7 +76,7 @@ def active_task(setting: Setting) -> Found:
 
 
 def switch_seconds(net: MultiTaskNet, module: nn.Module, setting: Setting) -> Measured:
-    """Return the seconds of a switch between a network's tasks, one after the other."""
+    """Return the seconds of a switch, alternating between a network's first two tasks."""
     names = cycle(net.tasks[:2])
     return interleaved({"switch": lambda: net.switch(module, next(names))}, setting, calls=CALLS)["switch"]
 
@@ -92,7 +92,7 @@ def _switching(net: MultiTaskNet, module: nn.Module) -> "_Switching":
 
 
 class _Switching:
-    """Switches to the other of two tasks at every call."""
+    """A function that switches to the next task at every call."""
 
     def __init__(self, net: MultiTaskNet, module: nn.Module) -> None:
         self._net, self._module, self._names = net, module, cycle(net.tasks)

@@ -1,4 +1,4 @@
-"""The performance table: every row, what it must reach, and how to measure it."""
+"""The performance table: every row, its target, and how to measure it."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +12,7 @@ from stencilnet.bench import bundles, serving, steps, switching, whole
 from stencilnet.bench.machine import check_repetitions
 from stencilnet.bench.rows import SIZE, WIDTH, BenchRow, Found, NotHereError, Setting, Target
 
-_STEP, _PLAIN, _LAYERS = "mask-training step", "plain fine-tuning step", "step through masked layers, as the original's"
+_STEP, _PLAIN, _LAYERS = "mask-training step", "plain fine-tuning step", "step through the original's masked layers"
 
 
 def _on(
@@ -53,20 +53,20 @@ ROWS = (
     BenchRow(
         name="memory",
         what="peak memory of mask training",
-        against="peak memory of fine-tuning; the ratio is what there is more, by the weights' bytes",
+        against="peak memory of fine-tuning; the ratio is the difference divided by the weights' bytes",
         target=Target(most=2.05),
         measure=_on(steps.mask_memory, steps.half),
     ),
     BenchRow(
         name="memory-large",
-        what="the same, a large batch",
+        what="the same with a large batch",
         against="the same",
         target=Target(most=2.05),
         measure=_on(steps.mask_memory, steps.whole),
     ),
     BenchRow(
         name="training",
-        what="training as it is by default",
+        what="training with default settings",
         against="eager float32 fine-tuning",
         target=Target(least=2.0),
         cuda=Target(least=5.0),
@@ -89,7 +89,7 @@ ROWS = (
     BenchRow(
         name="switch-checkpoint",
         what="switch a network's task in place",
-        against="load a whole checkpoint that the system holds in memory",
+        against="load a whole checkpoint from the page cache",
         target=Target(least=5.0),
         measure=switching.switch_by_torch_file,
     ),
@@ -134,7 +134,7 @@ ROWS = (
     BenchRow(
         name="open",
         what="open a bundle of 1,000 tasks",
-        against="open a bundle of one; the ratio is the seconds more",
+        against="open a bundle of one; the ratio is the additional seconds",
         target=Target(most=0.2),
         measure=bundles.opening,
     ),
@@ -167,17 +167,17 @@ ROWS = (
         measure=partial(bundles.on_disk, zeros=0.1),
     ),
 )
-"""In the order that they are shown in."""
+"""The rows, in the order in which they are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A row and what became of it.
+    """A row and its measurements.
 
     Attributes:
         row: The row.
-        found: What was measured; None where it could not be.
-        reason: Why it could not be.
+        found: The measurements; None if the row could not be measured.
+        reason: Why the row could not be measured; empty (the default) if it was.
     """
 
     row: BenchRow
@@ -186,7 +186,7 @@ class Result:
 
     @property
     def met(self) -> bool | None:
-        """Whether the median ratio reaches the target; None where there is no number or no target."""
+        """Whether the median ratio reaches the target; None without a number or a target."""
         if self.found is None or self.row.target is None:
             return None
         return self.row.target.met(self.found.ratio.median)
@@ -196,11 +196,11 @@ def measure_rows(setting: Setting, only: Sequence[str] = ()) -> Iterator[Result]
     """Measure rows of the table, one after the other.
 
     Args:
-        setting: What to measure with.
-        only: Names of rows; empty for all.
+        setting: The setting to measure with.
+        only: Names of rows; empty (the default) for all.
 
     Raises:
-        ValueError: If there are too few repetitions, or a row is not known.
+        ValueError: If there are too few repetitions or a row is unknown.
     """
     check_repetitions(setting.repetitions)
     check_rows(only)
@@ -213,10 +213,10 @@ def measure_rows(setting: Setting, only: Sequence[str] = ()) -> Iterator[Result]
 
 
 def check_rows(names: Sequence[str]) -> None:
-    """Refuse names of rows that there are not.
+    """Refuse unknown names of rows.
 
     Raises:
-        ValueError: If one is not known.
+        ValueError: If a name is unknown.
     """
     known = [row.name for row in ROWS]
     unknown = [name for name in names if name not in known]

@@ -1,4 +1,4 @@
-"""A whole training, with its data, logs, checkpoints and validation, against its steps alone."""
+"""The cost of a whole training, with its data, logs, checkpoints and validation, against its steps alone."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ from stencilnet.training.sinks import Sink, TensorBoard, tensorboard_installed
 from stencilnet.training.timing import learner_for, load_batch
 
 TASKS = ("things", "edges")
-"""Of the demo: one with a plain loss, one with a critic."""
+"""Tasks of the demo: one with a plain loss, one with a critic."""
 
 
 def demo_run(setting: Setting) -> Found:
-    """Time two trainings of the demo as `stencil demo` does them, against as many steps on a batch that is there."""
+    """Time two trainings of the demo, as `stencil demo` runs them, against as many steps on a batch in memory."""
     name = "demo/small" if setting.width >= WIDTH // 4 else "demo/tiny"
     experiment = read_config(name, [f"trainer.device={setting.device}"])
     trainings = [_training(experiment, task) for task in TASKS]
@@ -72,7 +72,7 @@ def _training(experiment: Experiment, name: str) -> _Training:
 
 
 def _both(training: _Training, setting: Setting) -> tuple[float, float]:
-    """Return the seconds of a whole training, and of its steps alone: one half of them before it, one after it."""
+    """Return the seconds of a whole training and of its steps alone, half of which run before it and half after it."""
     steps = training.job.recipe.steps
     before = _alone(training, steps // 2)
     whole = _whole(training, setting)

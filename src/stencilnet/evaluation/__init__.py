@@ -1,1 +1,1 @@
-"""Measures what was learned: metrics, the order of learning, results on disk, the paper's tables."""
+"""Evaluation: metrics of a split, the order of learning, results on disk, the paper's tables."""

@@ -10,10 +10,10 @@ from stencilnet.evaluation.tables import MIB, Footnotes, method_title, metric_ti
 
 
 def forgetting_table(comparison: Comparison, method: str) -> Table:
-    """The full matrix R[t][k] of one method: one row a state, one column a number, then what became of each.
+    """Return the full matrix R[t][k] of one method: one row per state, one column per number, then the changes.
 
     Args:
-        comparison: Where the results are.
+        comparison: The results.
         method: Name of the method.
     """
     matrix = comparison.matrix(method)
@@ -47,7 +47,7 @@ def forgetting_table(comparison: Comparison, method: str) -> Table:
 
 
 def _signed_tail(cells: Sequence[Cell]) -> tuple[Cell, ...]:
-    """Put a plus before the positive ones of the last two cells, which are differences."""
+    """Put a plus before positive values in the last two cells, which are differences."""
     *states, forgetting, transfer = cells
     signed = [
         Cell(text=f"+{cell.text}" if cell.value is not None and cell.value > 0 else cell.text, value=cell.value)
@@ -57,7 +57,7 @@ def _signed_tail(cells: Sequence[Cell]) -> tuple[Cell, ...]:
 
 
 def size_table(comparison: Comparison) -> Table:
-    """Bytes of all weights, masks at one bit a weight, by method and task, in MiB."""
+    """Return the sizes of all weights by method and task in MiB, with masks at one bit per weight."""
     cards = comparison.cards
     rows = []
     for method in comparison.methods:
@@ -69,12 +69,12 @@ def size_table(comparison: Comparison) -> Table:
         rows.append((Cell(text=method_title(method)), *map(_mib, (shared, *deltas, total, snapshots))))
     heads = tuple(f"Task {card.number}" for card in cards)
     return Table(
-        title="Sizes in MiB, masks at one bit a weight",
+        title="Sizes in MiB, masks at one bit per weight",
         columns=("", "shared", *heads, "shared + deltas", "a snapshot a task"),
         rows=tuple(rows),
         notes=(
             "shared: the weights every task uses, in the method's last state. Task n: what the task adds (its delta). "
-            "1 MiB is 2^20 bytes; file headers aside.",
+            "1 MiB is 2^20 bytes; file headers are not counted.",
         ),
     )
 
@@ -84,7 +84,7 @@ def _mib(value: float | None) -> Cell:
 
 
 def training_table(comparison: Comparison) -> Table:
-    """Each training: which step validation selected, what it scored there, how long it took."""
+    """Return a row per training: the step that validation selected, its validation score, and the training time."""
     order = (BACKBONE, *(method for method in comparison.methods if method != BACKBONE))
     cards = {card.name: card for card in comparison.cards}
     trained = [
@@ -112,7 +112,7 @@ def training_table(comparison: Comparison) -> Table:
 
 
 def duration(seconds: float) -> str:
-    """Write a duration: ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 4 h``."""
+    """Format a duration: ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 4 h``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""One pass of a predictor over a split: trained networks and trivial baselines are measured by the same function."""
+"""Measures a predictor on a split; trained networks and trivial baselines are measured by the same function."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -10,11 +10,11 @@ from stencilnet.tasks.task import Predictor, Sample, Task
 from stencilnet.training.sampling import PIXELS, batched, validation_loader
 
 OnBatch = Callable[[int, int], None]
-"""Told after every batch how many samples are done, and how many there are."""
+"""Called after every batch with the number of samples done and the total number."""
 
 
 class Samples(Protocol):
-    """A split: a map-style dataset, or a list, of unbatched, compact samples ``{name: (..., H, W)}``."""
+    """A split: a map-style dataset or a list of unbatched, compact samples ``{name: (..., H, W)}``."""
 
     def __len__(self) -> int:
         """Return the number of samples."""
@@ -38,18 +38,18 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure a predictor on a whole split.
 
-    A trivial baseline goes through the same door: pass ``task.baseline(prepared_training_samples)``.
+    To measure a trivial baseline, pass ``task.baseline(prepared_training_samples)`` as `predict`.
 
     Args:
-        predict: From a prepared batch to raw outputs ``(N, C, H, W)``.
-        task: Whose metrics are computed.
-        samples: The split, read in order. Whole images may differ in size: only neighbours of one size share a batch.
-        batch: Most samples a forward pass.
-        pixels: Most pixels a forward pass, unless a single sample has more: large pictures take no more memory in a
-            batch. What is measured is the same, whatever the batches.
-        device: Where samples are moved to; the predictor has to be there already.
-        workers: Processes that load samples; 0 loads in this one.
-        on_batch: Progress.
+        predict: Function from a prepared batch to raw outputs ``(N, C, H, W)``.
+        task: The task whose metrics are computed.
+        samples: The split, read in order. Images may differ in size: only consecutive ones of equal size share a batch.
+        batch: Maximum number of samples per forward pass. Default: 1. Batches do not change what is measured.
+        pixels: Maximum number of pixels per forward pass, unless a single sample has more; this bounds the memory of
+            large pictures. Default: `PIXELS`.
+        device: Device that samples are moved to; the predictor must be there already. Default: the CPU.
+        workers: Processes that load samples; 0 (the default) loads in this process.
+        on_batch: Progress callback; none by default.
 
     Returns:
         Every metric of `task`, by name.
@@ -65,10 +65,10 @@ def evaluate(
     if total == 0:
         raise ValueError(
             f"Expected at least one sample to evaluate the {task.kind} task on, but the split is empty. "
-            "Check the folder, and the share that is held out."
+            "Check the folder and the held-out share."
         )
     scores, done = task.scores(), 0
-    # Not inference_mode: what a task builds lazily in here (a perceptual network) may be trained through later.
+    # Not inference_mode: a later training may backpropagate through what a task builds here (a perceptual network).
     with torch.no_grad():
         for stacked in batched(iter(validation_loader(samples, workers=workers)), batch, pixels):
             sample = task.prepare({name: tensor.to(device) for name, tensor in stacked.items()})
@@ -86,5 +86,5 @@ def _check(output: Tensor, count: int, task: Task) -> None:
     if output.dim() < 2 or output.shape[:2] != (count, task.channels):
         raise ValueError(
             f"Expected the {task.kind} task's outputs to be ({count}, {task.channels}, ...) for a batch of {count}, "
-            f"but got {tuple(output.shape)}. Is it another task's network?"
+            f"but got {tuple(output.shape)}. Check that the network belongs to this task."
         )

@@ -1,4 +1,4 @@
-"""R[t][k], task k's metric after learning task t, and what the continual-learning literature reads from it."""
+"""R[t][k], task k's metric after learning task t, and the continual-learning measures that are derived from it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ _PAPER_ORDER = ("scratch", "finetune", "decoder", "piggyback")
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One number of one task, followed through the states.
+    """One metric of one task, followed through the states.
 
     Attributes:
         task: Name of the task.
-        metric: Which of its metrics.
+        metric: One of its metrics.
     """
 
     task: str
@@ -26,12 +26,12 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One state.
+    """The results of one state.
 
     Attributes:
         task: The task that was learned last.
-        parent: The task from whose state it started; None for the first.
-        values: One value a column; None where the state does not hold the column's task.
+        parent: The task from whose state it was learned; None for the first.
+        values: One value per column; None where the state does not hold the column's task.
     """
 
     task: str
@@ -41,11 +41,11 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Retests:
-    """What became of earlier tasks' numbers.
+    """How often numbers of earlier tasks changed.
 
     Attributes:
-        count: How many were measured again in a later state.
-        changed: How many of these differ, by however little, from the value right after learning.
+        count: Number of values that were measured again in a later state.
+        changed: Number of these that differ at all from the value right after learning.
     """
 
     count: int
@@ -58,7 +58,7 @@ class ResultMatrix:
 
     Attributes:
         method: Name of the method.
-        columns: What was measured, task by task.
+        columns: The measured metrics, task by task.
         rows: The states, oldest first.
     """
 
@@ -67,7 +67,7 @@ class ResultMatrix:
     rows: tuple[Row, ...]
 
     def value(self, after: str, column: Column) -> float | None:
-        """Return R[t][k]: a column's value in the state after learning task `after`; None where not measured."""
+        """Return R[t][k]: a column's value in the state after learning task `after`; None if it was not measured."""
         place = self.columns.index(column)
         return next((row.values[place] for row in self.rows if row.task == after), None)
 
@@ -79,21 +79,21 @@ class ResultMatrix:
         """Return the paper's "Task n after Task n+1".
 
         Args:
-            column: A number of task n.
+            column: A metric of task n.
             following: Name of task n+1.
 
         Returns:
-            The value, or None where that state does not hold task n.
+            The value, or None if that state does not hold task n.
         """
         return self.value(following, column)
 
     def forgetting(self, column: Column) -> float | None:
-        """Return the best past value against the final one (Chaudhry et al. 2018), positive where the task forgot.
+        """Return the difference of the best past value and the final one (Chaudhry et al. 2018): positive if worse now.
 
-        Past are the states that the final one grew from, not those on another branch.
+        Past states are those from which the final one was learned, not those on another branch.
 
         Returns:
-            The difference in the metric's own unit; None for the last task, or where the final state has no value.
+            The difference in the metric's own unit; None for the last task, or if the final state has no value.
         """
         place = self.columns.index(column)
         if not self.rows:
@@ -108,11 +108,11 @@ class ResultMatrix:
         return -gain(column.metric, best, last)
 
     def backward_transfer(self, column: Column) -> float | None:
-        """Return the final value against the one right after learning (Lopez-Paz & Ranzato 2017).
+        """Return the difference of the final value and the one right after learning (Lopez-Paz & Ranzato 2017).
 
         Returns:
-            The difference in the metric's own unit, positive where later tasks helped; None for the last task, or
-            where the final state has no value.
+            The difference in the metric's own unit, positive if later tasks helped; None for the last task, or if the
+            final state has no value.
         """
         if not self.rows or self.rows[-1].task == column.task:
             return None
@@ -120,7 +120,7 @@ class ResultMatrix:
         return None if own is None or last is None else gain(column.metric, own, last)
 
     def retests(self) -> "Retests":
-        """Count how often an earlier task's number was measured again, and how often it had changed."""
+        """Count how often a number of an earlier task was measured again, and how often it had changed."""
         count = changed = 0
         for column in self.columns:
             own = self.learned(column)
@@ -139,9 +139,9 @@ class ResultMatrix:
 
 
 def gain(metric: Metric, before: float, after: float) -> float:
-    """Return how much better `after` is, in the metric's unit: positive is better, whatever its direction.
+    """Return how much better `after` is, in the metric's unit: positive is better, for metrics of either direction.
 
-    Equal values give 0, infinite ones too; a change from or to infinity is infinite.
+    Equal values give 0, even infinite ones; a change from or to infinity is infinite.
     """
     if after == before:
         return 0.0
@@ -150,13 +150,13 @@ def gain(metric: Metric, before: float, after: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The stages of an experiment, looked up by method and task.
+    """The stages of an experiment, by method and task.
 
     Attributes:
-        results: Any stages, in any order: an unfinished comparison is one too.
+        results: Any stages, in any order; a comparison may be unfinished.
 
     Raises:
-        ValueError: If a stage comes twice, or two stages disagree on what a task is.
+        ValueError: If a stage occurs twice, or two stages disagree on a task's card.
     """
 
     results: tuple[StageResult, ...]
@@ -168,17 +168,17 @@ class Comparison:
             key = (result.method, result.task)
             if key in seen:
                 raise ValueError(
-                    f"Expected one result a stage, but {result.method}'s task {result.task!r} comes twice."
+                    f"Expected one result per stage, but {result.method}'s task {result.task!r} occurs twice."
                 )
             if cards.setdefault(result.task, result.card) != result.card:
                 raise ValueError(
-                    f"Expected all stages to agree on task {result.task!r}, but {result.method}'s card is another. "
-                    "Are these results of different experiments?"
+                    f"Expected all stages to agree on task {result.task!r}, but {result.method}'s card differs. "
+                    "Compare only results of one experiment."
                 )
             seen.add(key)
         numbers = [card.number for card in cards.values()]
         if len(set(numbers)) != len(numbers):
-            raise ValueError(f"Expected each task to have a number of its own, but got {sorted(numbers)}.")
+            raise ValueError(f"Expected each task to have its own number, but got {sorted(numbers)}.")
 
     @classmethod
     def of(cls, results: Iterable[StageResult]) -> "Comparison":
@@ -192,17 +192,17 @@ class Comparison:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Names of the methods: the paper's four in its order, then others as they come; the first task's if alone."""
+        """Names of the methods: the paper's four in its order, then others as found; if there are none, `BACKBONE`."""
         found = dict.fromkeys(r.method for r in self.results if r.method not in (BACKBONE, TRIVIAL)) or {BACKBONE: None}
         return tuple([name for name in _PAPER_ORDER if name in found] + [n for n in found if n not in _PAPER_ORDER])
 
     def find(self, method: str, task: str) -> StageResult | None:
-        """Return a stage; for the first task, which all methods share, the backbone's unless the method has its own."""
+        """Return a stage; for the first task, which methods share, the backbone's unless the method has its own."""
         by_key = {(result.method, result.task): result for result in self.results}
         return by_key.get((method, task)) or by_key.get((BACKBONE, task))
 
     def stages(self, method: str) -> tuple[StageResult, ...]:
-        """Return a method's stages in the order of learning, the first task's in front."""
+        """Return a method's stages in the order of learning, including the first task's."""
         found = (self.find(method, card.name) for card in self.cards)
         return tuple(result for result in found if result is not None)
 

@@ -1,25 +1,25 @@
-"""The order of learning (the paper, Sec. 4.1): which state each task's training starts from."""
+"""The order of learning (the paper, Sec. 4.1): the state from which each task's training starts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 BACKBONE = "backbone"
-"""The first task's method: it trains the backbone, once for all methods."""
+"""Method name of the first task, which trains the backbone once for all methods."""
 
 TRIVIAL = "trivial"
-"""The method name of trivial baselines, which learn nothing and have no state."""
+"""Method name of trivial baselines, which learn nothing and have no state."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One training of the sequence, and after it one test of every task that its state holds.
+    """One training of the sequence, followed by one test of every task that its state holds.
 
     Attributes:
         method: Name of the method; `BACKBONE` for the first task.
         task: Name of the task that is learned.
-        index: Its place in the sequence, from 0.
-        parent: The task after whose stage this one starts; None for the first. A method that trains the first task
-            anew starts from the first stage.
+        index: The task's position in the sequence, from 0.
+        parent: The task from whose state this stage starts; None for the first stage. A method that retrains the first
+            task starts from the first stage.
         moves_shared: Whether the training may change the shared weights.
     """
 
@@ -40,21 +40,21 @@ def plan(
     """Lay out the stages of one method.
 
     A method that moves the shared weights learns in a chain: each task starts from the state after its predecessor, or
-    after the task that `parents` names (the paper's fine-tuning learns Task 5 from Task 3's state; Task 6 then goes on
-    from Task 5's). For other methods every task starts from the first one's frozen weights, in one growing bundle.
-    The first stage is the same for all methods; one that trains the first task anew adds a stage of its own for it,
-    from which its other tasks then start.
+    after the task that `parents` names (the paper's fine-tuning learns Task 5 from Task 3's state; Task 6 then starts
+    from Task 5's). For other methods every task starts from the first task's frozen weights, in one growing bundle.
+    The first stage is the same for all methods; a method that retrains the first task adds a stage of its own for it,
+    from which its other tasks start.
 
     Args:
-        tasks: Names in the order of learning; the first trains the backbone.
+        tasks: Names of the tasks in the order of learning; the first trains the backbone.
         method: Name of the method.
-        moves_shared: Whether it may change the shared weights.
-        parents: By task, the earlier task whose state it starts from instead.
-        retrains: Whether the method trains the first task anew.
+        moves_shared: Whether the method may change the shared weights.
+        parents: By task, the earlier task from whose state it starts instead; none by default.
+        retrains: Whether the method retrains the first task. Default: false.
 
     Raises:
-        ValueError: If there is no task or one comes twice, or `parents` names an unknown task, one that is not
-            earlier, or anything at all for a method that leaves the shared weights alone.
+        ValueError: If there is no task or one occurs twice, or `parents` names an unknown task, a task that is not
+            earlier, or any task for a method that does not move the shared weights.
     """
     parents = parents or {}
     _check(tasks, method, moves_shared, parents)
@@ -68,10 +68,10 @@ def plan(
 
 
 def plan_joint(tasks: Sequence[str], method: str) -> tuple[Stage, ...]:
-    """Lay out a method that learns all tasks at once: a stage for each, none of which starts from another.
+    """Lay out the stages of a method that learns all tasks at once: one per task, none of which starts from another.
 
     Args:
-        tasks: Names in order.
+        tasks: Names of the tasks in order.
         method: Name of the method.
     """
     return tuple(
@@ -85,8 +85,8 @@ def _check(tasks: Sequence[str], method: str, moves_shared: bool, parents: Mappi
         raise ValueError(f"Expected argument `tasks` to be different names, at least one, but got {list(tasks)}.")
     if parents and not moves_shared:
         raise ValueError(
-            f"Expected no `parents` for {method}, which leaves the shared weights alone, but got {dict(parents)}. "
-            "Every one of its tasks starts from the first task's weights."
+            f"Expected no `parents` for {method}, which does not move the shared weights, but got {dict(parents)}. "
+            "Leave it out: each of its tasks starts from the first task's weights."
         )
     order = {task: index for index, task in enumerate(tasks)}
     for child, parent in parents.items():

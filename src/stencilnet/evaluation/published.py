@@ -1,4 +1,4 @@
-"""The paper's own Table 2, and ours beside it."""
+"""The paper's own Table 2, compared with ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ class Published:
     Attributes:
         task: Number of the task that was tested.
         after: Number of the task that had been learned last.
-        metric: Name of ours that the paper's is closest to.
-        values: By method.
+        metric: Name of our metric that is closest to the paper's.
+        values: Values by method.
     """
 
     task: int
@@ -49,17 +49,17 @@ TABLE2 = (
     _row(3, 4, "MSE", 870.18, 241.66, 242.49),
     _row(3, 4, "SSIM", 0.5321, 0.9121, 0.9058),
 )
-"""The paper's Table 2, with its one value of Task 1 under every method: all start from the same network."""
+"""The paper's Table 2. Its single value of Task 1 is repeated for every method: all start from the same network."""
 
 SIZES = {"scratch": 338.4, "finetune": 338.4, "decoder": 158.9, "piggyback": 65.4}
 """The paper's model sizes in MiB (which it calls MB)."""
 
 
 def table2_beside_ours(comparison: Comparison) -> Table:
-    """Return the paper's Table 2 with our value under each of its own; `-` where it was not run.
+    """Return the paper's Table 2 with our value below each of its own; `-` where nothing was run.
 
     Args:
-        comparison: Results of the paper's protocol: tasks are matched by their numbers.
+        comparison: Results of the paper's protocol; tasks are matched by their numbers.
     """
     cards = {card.number: card for card in comparison.cards}
     rows = []
@@ -110,7 +110,7 @@ def _ours(comparison: Comparison, published: Published, cards: Mapping[int, Task
 
 
 def _sources(comparison: Comparison) -> list[str]:
-    """Say, for each task, on what its numbers were measured: data, hardware, commit, seed and day."""
+    """Return a line per task with the origin of its numbers: data, hardware, commit, seed and day."""
     lines = []
     for card in comparison.cards:
         found = [comparison.find(method, card.name) for method in comparison.methods]

@@ -1,4 +1,4 @@
-"""A table as plain data, and the four ways to show it."""
+"""A table as plain data, and its output as Markdown, HTML, text and JSON."""
 
 import html
 import math
@@ -12,16 +12,16 @@ from stencilnet.text.escaping import markdown, one_line
 from stencilnet.text.strict_json import json_data
 
 DASH = "-"
-"""Where nothing was measured."""
+"""Placeholder where nothing was measured."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One cell.
+    """One cell of a table.
 
     Attributes:
-        text: What is shown.
-        value: The number behind it; None for words and for what was not measured.
+        text: The text shown.
+        value: The unrounded number; None for words and for what was not measured.
         best: Whether it is the best of its row.
     """
 
@@ -37,9 +37,9 @@ class Table:
     Attributes:
         title: Heading.
         columns: Column heads.
-        rows: Cells, as many in a row as there are columns.
-        words: How many columns, from the left, hold words; the others hold numbers.
-        breaks: Rows that begin a new block.
+        rows: Rows of cells, one cell per column.
+        words: Number of columns, from the left, that hold words; the others hold numbers. Default: 1.
+        breaks: Indices of the rows that begin a new block.
         notes: Footnotes.
     """
 
@@ -59,18 +59,18 @@ class Table:
 
 
 def words(*texts: str) -> tuple[Cell, ...]:
-    """Return cells that hold words."""
+    """Return cells of texts without numbers."""
     return tuple(Cell(text=text) for text in texts)
 
 
 def number_texts(values: Sequence[float | None], like: Sequence[float | None] = ()) -> tuple[str, ...]:
-    """Write comparable numbers with the same count of decimals: about four digits of the largest one.
+    """Format comparable numbers with the same number of decimals: about four digits for the largest one.
 
-    A number that these decimals would round to zero keeps two digits of its own.
+    A number that these decimals would round to zero keeps two significant digits.
 
     Args:
         values: The numbers; None becomes a dash.
-        like: Those that set the count of decimals, if not all.
+        like: The numbers that set the number of decimals; all by default.
     """
     known = [value for value in like or values if value is not None] or [v for v in values if v is not None]
     finite = [abs(value) for value in known if math.isfinite(value)]
@@ -97,7 +97,7 @@ def _number_text(value: float | None, decimals: int) -> str:
 
 
 def to_markdown(table: Table) -> str:
-    """Return a GitHub-flavoured Markdown table under a bold title, its notes below."""
+    """Return a GitHub-flavoured Markdown table with a bold title above and its notes below."""
     heads = [markdown(column) for column in table.columns]
     rules = [":---" if place < table.words else "---:" for place in range(len(table.columns))]
     body = [[f"**{markdown(cell.text)}**" if cell.best else markdown(cell.text) for cell in row] for row in table.rows]
@@ -107,7 +107,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_html(table: Table) -> str:
-    """Return a ``<figure>`` that scrolls sideways where it is too wide; everything is escaped."""
+    """Return a ``<figure>`` that scrolls sideways if it is too wide; everything is escaped."""
     heads = "".join(
         f'<th scope="col"{_class(place, table)}>{_html_text(column)}</th>' for place, column in enumerate(table.columns)
     )
@@ -122,7 +122,7 @@ def to_html(table: Table) -> str:
 
 
 def to_text(table: Table) -> str:
-    """Return the table as plain text, columns aligned, the best of a row marked by a star."""
+    """Return the table as plain text with aligned columns; a star marks the best of a row."""
     cells = [[f"{cell.text}*" if cell.best else cell.text for cell in row] for row in table.rows]
     lines = [[one_line(text) for text in line] for line in [[*table.columns], *cells]]
     head, *body = aligned(lines, "<" * table.words + ">" * (len(table.columns) - table.words))
@@ -143,7 +143,7 @@ def to_json(table: Table) -> dict[str, Any]:
 def _class(place: int, table: Table) -> str:
     if place >= table.words:
         return ' class="number"'
-    # Beside numbers, words are labels; a table of words alone needs its lines to break.
+    # Words are labels if the table has numbers; a table of words only needs line breaks.
     return ' class="label"' if table.words < len(table.columns) else ""
 
 
@@ -160,7 +160,7 @@ def _html_cell(cell: Cell, place: int, table: Table) -> str:
 
 
 def _html_text(text: str) -> str:
-    """Escape, and keep an arrow or a footnote's number on the line of its word."""
+    """Escape a text, and keep arrows and footnote numbers on the line of their word."""
     return re.sub(" (?=[↑↓⁰¹²³⁴⁵⁶⁷⁸⁹])", "\u00a0", html.escape(text))
 
 

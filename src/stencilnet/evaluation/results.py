@@ -1,4 +1,4 @@
-"""What one training leaves behind: plain data, one ``result.json`` a stage. All tables are made from these alone."""
+"""Results of trainings: plain data, one ``result.json`` per stage. All tables are made from these files alone."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -13,11 +13,11 @@ from stencilnet.text.strict_json import WORDS, dumps, loads
 FORMAT = "stencilnet-result"
 VERSION = 1
 
-_REMEDY = "Delete it, and the stage is done again when the run is resumed."
+_REMEDY = "Delete it and resume the run; the stage is then done again."
 
 
 class ResultError(ValueError):
-    """A result file that cannot be read. Its text is short, whatever the file holds."""
+    """A result file that cannot be read. The message is short, whatever the file holds."""
 
     def __init__(self, message: str) -> None:
         super().__init__(shorten(message, 1000))
@@ -25,19 +25,19 @@ class ResultError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskCard:
-    """A task in words: one row of the paper's Table 1, and what its numbers mean.
+    """A description of a task: one row of the paper's Table 1, and the task's metrics.
 
     Attributes:
-        number: Its place in the experiment, from 1: tables call it "Task 1".
-        name: Its name in bundles and configs.
-        title: Its name in tables and pictures.
+        number: Position in the experiment, from 1; tables call it "Task 1".
+        name: Name in bundles and configs.
+        title: Name in tables and pictures.
         category: Semantic segmentation, style transfer, ...
-        data: What it was learned from.
-        input: What the network is given.
-        output: What the network returns.
-        loss: What training minimises.
-        metrics: What is measured, the headline first.
-        trivial: Name of its trivial baseline.
+        data: Training data.
+        input: Input of the network.
+        output: Output of the network.
+        loss: Training loss.
+        metrics: Metrics, the headline first.
+        trivial: Name of the trivial baseline.
     """
 
     number: int
@@ -54,12 +54,12 @@ class TaskCard:
 
 @dataclass(frozen=True, kw_only=True)
 class Sizes:
-    """Bytes of tensors, masks at one bit a weight, file headers aside; a bundle may store masks in less.
+    """Bytes of tensors, with masks at one bit per weight and without file headers; bundles may store masks in fewer.
 
     Attributes:
-        delta: What the task alone adds.
-        shared: The weights that all tasks share, in this stage's state.
-        snapshot: A whole network for this one task.
+        delta: Bytes that this task adds.
+        shared: Bytes of the weights that all tasks share, in this stage's state.
+        snapshot: Bytes of a whole network for this one task.
     """
 
     delta: int = 0
@@ -74,24 +74,24 @@ class StageResult:
     Attributes:
         method: Name of the method; ``backbone`` for the first task, ``trivial`` for a trivial baseline.
         task: Name of the task that was learned.
-        card: The task in words.
-        parent: The task from whose state it started; None for the first.
-        moves_shared: Whether the method may change the shared weights, and so earlier tasks.
-        metrics: On test examples, by task and metric: every task that was tested in this state, `task` among them.
-        digests: By tested task, the SHA-256 of its effective weights: equal bytes, equal outputs.
+        card: Description of the task.
+        parent: The task from whose state the training started; None for the first.
+        moves_shared: Whether the method may change the shared weights, and with them earlier tasks.
+        metrics: Test metrics by task and name, for every task that was tested in this state, including `task`.
+        digests: SHA-256 of the effective weights, by tested task; equal weights give equal outputs.
         validation: The headline metric on validation examples at the selected step.
         selected_step: The step that validation selected.
         seconds: Training time.
         sizes: Bytes of what was learned.
-        stored: Bytes of the task's delta as a bundle stores it, masks coded; None in results of before it was noted.
-        multiply_adds: What running the task on one picture of 256 x 256 px takes; None as for `stored`.
-        zero_ratio: Share of zeros in the task's mask or codes, in [0, 1]; None without either.
-        seed: Of weights, data order and crops.
-        commit: Of the code.
-        hardware: In words.
-        versions: Of Python and libraries.
-        date: When it ended, ISO 8601.
-        notes: What a reader of the numbers has to know, such as the perceptual network's name.
+        stored: Bytes of the task's delta as a bundle stores it, with coded masks; None in results of older versions.
+        multiply_adds: Multiply-adds of running the task on one picture of 256 x 256 px; None as for `stored`.
+        zero_ratio: Share of zeros in the task's mask or codes, in [0, 1]; None if it has neither.
+        seed: Seed of weights, data order and crops.
+        commit: Commit of the code.
+        hardware: Hardware in words.
+        versions: Versions of Python and libraries.
+        date: Time at which the stage ended, ISO 8601.
+        notes: What readers of the numbers need to know, such as the perceptual network's name.
     """
 
     method: str
@@ -117,7 +117,7 @@ class StageResult:
 
     def __post_init__(self) -> None:
         if self.card.name != self.task:
-            raise ValueError(f"Expected the card of task {self.task!r}, but got the one of {self.card.name!r}.")
+            raise ValueError(f"Expected the card of task {self.task!r}, but got that of {self.card.name!r}.")
         wanted = [metric.name for metric in self.card.metrics]
         got = self.metrics.get(self.task, {})
         if missing := [name for name in wanted if name not in got]:
@@ -130,7 +130,7 @@ class StageResult:
 
 
 def write_result(path: Path, result: StageResult) -> None:
-    """Write a result so that a reader sees all of it or nothing, even after a power cut. Makes the folder."""
+    """Write a result atomically, even in a power cut: a reader sees all of it or nothing. Creates the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "version": VERSION, **asdict(result)}
     text = dumps(record, indent=2) + "\n"
@@ -141,12 +141,12 @@ def read_result(path: Path) -> StageResult:
     """Read a result.
 
     Raises:
-        ResultError: If there is none, or it is truncated, another program's, or of a newer version.
+        ResultError: If the file does not exist, is truncated, or was written by another program or a newer version.
     """
     try:
         data = loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ResultError(f"Expected a stage's result at {path}, but there is no file. Has the stage ended?") from None
+        raise ResultError(f"Expected a stage's result at {path}, but there is no file. Run the stage first.") from None
     except ValueError as error:
         raise ResultError(f"{path} is not whole JSON ({error}): truncated or damaged. {_REMEDY}") from None
     if not isinstance(data, dict):
@@ -165,7 +165,7 @@ def read_result(path: Path) -> StageResult:
 
 
 def _number(value: object, _: type) -> float:
-    """Return a number, which may be one that is not finite."""
+    """Return a number; it may be written as a word for one that is not finite."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, str) and value in WORDS:
@@ -184,13 +184,16 @@ def _refusal(path: Path, place: str, mistake: Exception) -> ResultError:
             return _mismatch(path, place, mistake.expected, mistake.value)
         case UnknownKeysError():
             where = f" in `{place}`" if place else ""
-            return ResultError(f"{path} has unknown fields{where}: {listed(mistake.names)}. Is it a newer version's?")
-    return ResultError(f"{path} does not add up: {mistake}")
+            return ResultError(
+                f"{path} has unknown fields{where}: {listed(mistake.names)}. A newer version may have written it."
+            )
+    return ResultError(f"{path} is inconsistent: {mistake}")
 
 
 def _mismatch(path: Path, place: str, expected: type, value: object) -> ResultError:
     got = "nothing" if value is None else f"{type(value).__name__} {brief(value, 80)}"
-    wanted = "an object" if expected is dict else NAMES[expected]  # the words of JSON
+    wanted = "an object" if expected is dict else NAMES[expected]  # JSON's terms
     return ResultError(
-        f"Expected `{shorten(place)}` of {path} to be {wanted}, but got {got}. Is it another program's file? {_REMEDY}"
+        f"Expected `{shorten(place)}` of {path} to be {wanted}, but got {got}. Another program may have written it. "
+        f"{_REMEDY}"
     )

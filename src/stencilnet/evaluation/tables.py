@@ -1,4 +1,4 @@
-"""The paper's Tables 1-3, made from results alone."""
+"""The paper's Tables 1-3, made only from results."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -17,7 +17,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def method_title(method: str) -> str:
-    """Return a method's title; the name itself where no method has it, such as a name that a config gives."""
+    """Return a method's title; if no registered method has this name (a config may give others), the name itself."""
     found = registered().get(method)
     return method if found is None else found.title
 
@@ -33,7 +33,7 @@ def metric_title(metric: Metric) -> str:
 
 
 class Footnotes:
-    """Numbers what the metrics mean, each said once."""
+    """Numbered footnotes that explain metrics, each listed once."""
 
     def __init__(self) -> None:
         self._texts: dict[str, int] = {}
@@ -56,7 +56,7 @@ def _superscript(number: int) -> str:
 
 
 def table1(comparison: Comparison) -> Table:
-    """The tasks (the paper, Table 1), with what goes in and out and how it is trained and measured."""
+    """Return the tasks (the paper, Table 1), with their inputs, outputs, losses and metrics."""
     footnotes = Footnotes()
     rows = [
         words(
@@ -81,9 +81,9 @@ def table1(comparison: Comparison) -> Table:
 
 
 def table2(comparison: Comparison) -> Table:
-    """Each task right after it was learned, then after the next one, then sizes (the paper, Table 2).
+    """Return each task's results right after it was learned, then after the next one, then sizes (the paper, Table 2).
 
-    The best method of a row is marked; the trivial baseline beside them is not a method and never is.
+    The best method of a row is marked; the trivial baseline is not a method, so it is never marked.
     """
     footnotes = Footnotes()
     matrices = [comparison.matrix(method) for method in comparison.methods]
@@ -92,10 +92,10 @@ def table2(comparison: Comparison) -> Table:
     sizes = _size_rows(comparison)
     notes = [
         *footnotes.texts,
-        "Bold (or *): the best method of the row, where they differ. -: not run, or not in that state.",
+        "Bold (or *): the best method of the row, if methods differ. -: not run, or not in that state.",
     ]
     if comparison.cards and all(result.method == BACKBONE for result in _firsts(comparison)):
-        notes.append("Task 1 is learned once; every method starts from the shared network that it leaves.")
+        notes.append("Task 1 is learned once; every method starts from the resulting shared network.")
     if baselines := [
         f"{card.trivial} (Task {card.number})" for card in comparison.cards if comparison.trivial(card.name)
     ]:
@@ -104,9 +104,9 @@ def table2(comparison: Comparison) -> Table:
         notes.append(f"The trivial baseline is at least as good as every method at: {', '.join(beaten)}.")
     if sizes:
         notes.append(
-            "MiB (2^20 bytes, the paper's MB) of weights, masks at one bit a weight. Model size: what keeps every task "
-            "as it was learned, shared + deltas; a method that moves the shared weights needs a snapshot a task. Its "
-            "one moving network with all heads, which the rows above re-test, has a row of its own."
+            "MiB (2^20 bytes, the paper's MB) of weights, masks at one bit per weight. Model size: the size that keeps "
+            "every task as it was learned, shared + deltas; a method that moves the shared weights needs a snapshot "
+            "per task. Its single moving network with all heads, which the rows above re-test, has a separate row."
         )
     notes += dict.fromkeys(note for result in comparison.results for note in result.notes)
     return Table(
@@ -156,9 +156,9 @@ def _after_rows(
 
 
 def model_sizes(comparison: Comparison) -> dict[str, Cell]:
-    """Return, by method, the MiB of what keeps every task as it was learned, with its parts in words.
+    """Return, by method, the MiB that keep every task as it was learned, with the parts of this size in the text.
 
-    A cell has a value only where the method has learned all tasks.
+    A cell has a value only if the method has learned all tasks.
     """
     tasks = len(comparison.cards)
     return {
@@ -168,13 +168,13 @@ def model_sizes(comparison: Comparison) -> dict[str, Cell]:
 
 
 def _moves(comparison: Comparison, method: str) -> bool:
-    """Whether learning a task may have changed earlier ones: if so, keeping them all takes a snapshot a task."""
+    """Whether learning a task may have changed earlier ones; keeping them all then takes a snapshot per task."""
     stages = comparison.stages(method)
     return any(result.moves_shared for result in stages if result.method != BACKBONE) and not _kept(stages)
 
 
 def _kept(stages: Sequence[StageResult]) -> bool:
-    """Whether every task was seen to have, in every later state, the weights it was learned with, by their digests."""
+    """Whether the digests show that every task kept, in every later state, the weights that it was learned with."""
     own = {result.task: result.digests.get(result.task) for result in stages}
     seen = [(task, digest) for result in stages for task, digest in result.digests.items()]
     return None not in own.values() and all(own[task] == digest for task, digest in seen if task in own)
@@ -205,7 +205,7 @@ def _size_rows(comparison: Comparison) -> list[tuple[Cell, ...]]:
 
 
 def _stored_size(comparison: Comparison, method: str) -> float | None:
-    """Return the MiB that keep every task as it was learned, as bundles store them; file headers of snapshots aside."""
+    """Return the MiB that keep every task as it was learned, as bundles store them, without headers of snapshots."""
     stages = comparison.stages(method)
     stored = [result.stored for result in stages]
     if not stages or None in stored or len(stages) < len(comparison.cards):
@@ -215,13 +215,13 @@ def _stored_size(comparison: Comparison, method: str) -> float | None:
 
 
 def _running(stages: Sequence[StageResult]) -> float | None:
-    """Return the billions of multiply-adds of the costliest task."""
+    """Return the multiply-adds of the most expensive task, in billions."""
     counts = [result.multiply_adds for result in stages if result.multiply_adds is not None]
     return max(counts) / 1e9 if counts else None
 
 
 def _kept_size(stages: Sequence[StageResult], *, moves: bool, tasks: int) -> Cell:
-    """Return what keeps every task as it was learned; without a value where the method has not learned all tasks."""
+    """Return the size that keeps every task as it was learned; no value if the method has not learned all tasks."""
     network, deltas = network_bytes(stages), sum(result.sizes.delta for result in stages)
     total = sum(result.sizes.snapshot for result in stages) if moves else network + deltas
     if total == 0:
@@ -251,14 +251,15 @@ def table3(
     *,
     constant: bool = False,
 ) -> tuple[Table, Table]:
-    """How alike the masks or codes of one kind are (the paper, Table 3), raw and beyond chance.
+    """Return the similarity of the masks or codes of one kind (the paper, Table 3), raw and corrected for chance.
 
     Args:
-        cards: The first task, which leaves every weight as it is, then those with masks or codes.
-        agreement: By pair of task names, the earlier first: share of weights on which the two agree, in [0, 1].
-        kappa: By the same pairs: Cohen's kappa, in [-1, 1]; none is shown for the first task.
-        kind: What is compared, as `WeightCodes.kind`.
-        constant: Whether no task left every weight as it is, and the first of `cards` only stands for what would.
+        cards: The first task, which leaves every weight unchanged, then those with masks or codes.
+        agreement: Share of weights on which two tasks agree, in [0, 1], by pair of task names, the earlier first.
+        kappa: Cohen's kappa in [-1, 1], by the same pairs; it is not shown for the first task.
+        kind: Kind of entries that is compared, as in `WeightCodes.kind`. Default: ``select``.
+        constant: Whether the first of `cards` is only a placeholder, because no task leaves every weight unchanged.
+            Default: false.
 
     Returns:
         The table of agreement, as in the paper, and the table of kappa.
@@ -276,7 +277,7 @@ def table3(
         f"Table 3b. Similarity of the {wording.several} beyond chance: Cohen's kappa",
         cards[1:],
         kappa,
-        (f"0: no more alike than {wording.unrelated}; 1: equal (Cohen 1960).",),
+        (f"0: as similar as {wording.unrelated}; 1: equal (Cohen 1960).",),
         f"Task {cards[1].number}",
     )
     return raw, beyond
@@ -295,7 +296,7 @@ def _triangle(
 
 
 def _mark_best(cells: Sequence[Cell], *, higher_is_better: bool) -> tuple[Cell, ...]:
-    """Mark the best values, all that look the same in print; none where there is nothing to tell apart."""
+    """Mark the best value and all that print the same; mark none if all values print the same."""
     values = [cell.value for cell in cells if cell.value is not None and cell.value == cell.value]
     if len({cell.text for cell in cells if cell.value is not None}) < 2 or not values:
         return tuple(cells)

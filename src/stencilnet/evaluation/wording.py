@@ -1,4 +1,4 @@
-"""What tables and figures call what tasks are compared by: masks, or codes."""
+"""The words of tables and figures for what tasks are compared by: masks or codes."""
 
 from dataclasses import dataclass, replace
 
@@ -8,14 +8,14 @@ class Wording:
     """The words for one kind of entry.
 
     Attributes:
-        one: What one task has.
-        several: What several tasks have.
-        pair: What two tasks have.
-        unrelated: What kappa is 0 for.
-        zero: Which weights have a 0, after "weights that".
-        about: What a method's masks or codes do; ``{method}`` is its title.
-        constant: What a task has that leaves every weight as it is, as the first task does that trained them.
-        notes: Below the table of agreement; ``{first}`` is the title of its first column.
+        one: Name of one task's entries.
+        several: Name of several tasks' entries.
+        pair: Name of two tasks' entries.
+        unrelated: Entries for which kappa is 0.
+        zero: Description of the weights with a 0, after "weights that".
+        about: Sentences on what a method's masks or codes do; ``{method}`` is its title.
+        constant: Name for entries that leave every weight unchanged, like the first task that trained them.
+        notes: Notes below the table of agreement; ``{first}`` is the title of its first column.
     """
 
     one: str
@@ -37,20 +37,20 @@ _MASKS = Wording(
     about="A mask of {method} keeps or drops each weight of the shared network. Its ratio of 0 is the share it drops.",
     constant="all ones",
     notes=(
-        "The paper calls this XOR; a higher value means more alike, so it is the share of equal bits (XNOR).",
-        "{first} keeps every weight: its column is the share of ones in each mask.",
-        "Two unrelated masks with half their bits set agree on half of the weights: read kappa beside it.",
+        "The paper calls this XOR; but higher values mean more similar masks, so it is the share of equal bits (XNOR).",
+        "{first} keeps every weight, so its column is the share of ones in each mask.",
+        "Two unrelated masks with half of their bits set agree on half of the weights; see kappa, which corrects this.",
     ),
 )
 _TERNARY = replace(
     _MASKS,
     unrelated="unrelated masks with as many of each value",
-    about="A mask of {method} keeps, drops or turns over each weight of the shared network. Its ratio of 0 is the "
-    "share it drops.",
+    about="A mask of {method} keeps, drops or negates each weight of the shared network. Its ratio of 0 is the share "
+    "it drops.",
     notes=(
-        "The share of weights that both masks keep, both drop, or both turn over.",
-        "{first} keeps every weight: its column is the share of ones in each mask.",
-        "Unrelated masks agree on some weights by chance: read kappa beside it.",
+        "The share of weights that both masks keep, both drop, or both negate.",
+        "{first} keeps every weight, so its column is the share of ones in each mask.",
+        "Unrelated masks agree on some weights by chance; see kappa, which corrects this.",
     ),
 )
 _CODES = Wording(
@@ -64,8 +64,8 @@ _CODES = Wording(
     constant="as they are",
     notes=(
         "The share of weights that have the same code in both tasks.",
-        "{first} leaves every weight as it is: its column is the share of weights that each task leaves so.",
-        "Unrelated codes are equal for some weights by chance: read kappa beside it.",
+        "{first} leaves every weight as it is, so its column is the share of weights that each task leaves unchanged.",
+        "Unrelated codes are equal for some weights by chance; see kappa, which corrects this.",
     ),
 )
 _QUANTIZED = replace(
@@ -76,17 +76,17 @@ _QUANTIZED = replace(
     constant="all zeros",
     notes=(
         _CODES.notes[0],
-        "{first} leaves every weight as it is: its column is the share of zeros in each task's codes.",
-        "Unrelated codes are equal for some weights by chance, zeros most of all: read kappa beside it.",
+        "{first} leaves every weight as it is, so its column is the share of zeros in each task's codes.",
+        "Unrelated codes are equal for some weights by chance, especially zeros; see kappa, which corrects this.",
     ),
 )
 _BY_KIND = {"select": _MASKS, "ternary": _TERNARY, "quantized": _QUANTIZED}
 
 
 def wording_of(kind: str) -> Wording:
-    """Return the words for a kind of entry; general ones for a kind without its own.
+    """Return the words for a kind of entry, or general ones for an unknown kind.
 
     Args:
-        kind: As `WeightCodes.kind`.
+        kind: Kind of entry, as in `WeightCodes.kind`.
     """
     return _BY_KIND.get(kind, _CODES)

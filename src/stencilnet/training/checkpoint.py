@@ -1,14 +1,16 @@
-"""Checkpoints: private, for resuming alone. Plain tensors, numbers, lists and dicts in one file, replaced as a whole.
+"""Checkpoints: a private format, used only to resume. Plain tensors, numbers, lists and dicts in one file.
+
+The file is always replaced as a whole.
 
 format       1
-fingerprint  what has to be the same to go on: job, recipe, task, data sizes, precision, hash of the first tensors
-environment  what should be the same for the same bytes: device, threads, PyTorch, devices, parts of a batch, whether
+fingerprint  what must be equal to resume: job, recipe, task, data sizes, precision, hash of the initial tensors
+environment  what must be equal for bit-equal results: device, threads, PyTorch, devices, parts of a batch, whether
              compiled
 step         steps done
 evaluated    last step with an evaluation
 seconds      time spent, over all sessions
 best         step, score, scores and trained tensors of the selected step; None before the first evaluation
-finished     true: nothing of the following is kept
+finished     true: the keys below are absent
 trained      trained parameters and running statistics, by name within the trainable
 optimizer    its state dict
 critic       None, or the state dicts ``module`` and ``optimizer``
@@ -36,11 +38,11 @@ logger = logging.getLogger(__name__)
 FORMAT = 1
 
 _CHANGES = 10
-"""Most settings that a message names."""
+"""Maximum number of settings that a message names."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be gone on with."""
+    """A checkpoint that cannot be resumed."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,7 +50,7 @@ class Selected:
     """The best step so far.
 
     Attributes:
-        step: Number of steps done then.
+        step: Number of steps done at that point.
         score: The headline metric on validation data.
         scores: All metrics.
         tensors: The trained tensors, copied to the CPU.
@@ -62,7 +64,7 @@ class Selected:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Progress:
-    """How far a training is.
+    """How far a training has come.
 
     Attributes:
         step: Steps done.
@@ -78,7 +80,7 @@ class Progress:
 
 
 def trained_tensors(trainable: Trainable) -> dict[str, Tensor]:
-    """Return what training moves, by name: parameters with gradients, and running statistics. Not copies."""
+    """Return the tensors that training changes, by name: trainable parameters and running statistics. Not copies."""
     parameters = {name: tensor.detach() for name, tensor in trainable.named_parameters() if tensor.requires_grad}
     return parameters | dict(trainable.named_buffers())
 
@@ -89,15 +91,15 @@ def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def put_back(trainable: Trainable, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors of `trained_tensors` into a trainable of the same make; frozen ones are not touched."""
+    """Write the tensors of `trained_tensors` into a trainable of the same structure; frozen tensors stay untouched."""
     own = trained_tensors(trainable)
-    assert own.keys() == tensors.keys(), "the fingerprint lets other trainables through"
+    assert own.keys() == tensors.keys(), "the fingerprint refuses other trainables"
     for name, tensor in own.items():
         tensor.copy_(tensors[name])
 
 
 def environment(resolved: Resolved) -> dict[str, Any]:
-    """Return what the bytes of a result hang on beside its config."""
+    """Return what a result's bytes depend on besides its config."""
     return {
         "device": resolved.device,
         "threads": resolved.threads,
@@ -109,7 +111,7 @@ def environment(resolved: Resolved) -> dict[str, Any]:
 
 
 def save(path: Path, learner: Learner, progress: Progress, fingerprint: Mapping[str, Any]) -> None:
-    """Write a checkpoint to go on from."""
+    """Write a checkpoint from which the training can be resumed."""
     critic = learner.critic
     moving = {
         "finished": False,
@@ -125,42 +127,42 @@ def save(path: Path, learner: Learner, progress: Progress, fingerprint: Mapping[
 
 
 def save_finished(path: Path, resolved: Resolved, progress: Progress, fingerprint: Mapping[str, Any]) -> None:
-    """Write the selected step alone: there is nothing to go on with."""
+    """Write only the selected step: a finished training is not resumed."""
     record = _common(resolved, progress, fingerprint) | {"finished": True}
     with replacing(path) as file:
         torch.save(record, file)
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint; `check` tells whether it is one of the same job.
+    """Read a checkpoint; `check` tells whether it belongs to the same job.
 
     Raises:
-        CheckpointError: If the file is damaged, or of another format.
+        CheckpointError: If the file is damaged or has another format.
     """
     record = _read(path)
     if record.get("format") != FORMAT:
         raise CheckpointError(
             f"Expected a checkpoint of format {FORMAT} in {path}, but got {brief(record.get('format'))}. "
-            "Continue with the version of stencilnet that wrote it, or delete its folder to train anew."
+            "Continue with the version of stencilnet that wrote it, or delete its folder to train from the start."
         )
     return record
 
 
 def check(path: Path, record: Mapping[str, Any], fingerprint: Mapping[str, Any], resolved: Resolved) -> None:
-    """Refuse a checkpoint of another job; warn where the same bytes cannot be promised.
+    """Refuse a checkpoint of another job; warn where bit-equal results cannot be guaranteed.
 
     Raises:
-        CheckpointError: If it is of another config; the message says what differs.
+        CheckpointError: If it belongs to another config; the message says what differs.
     """
     _refuse_other(path, record["fingerprint"], fingerprint)
     earlier = {"devices": 1, "accumulate": 1, "compiled": False} | record[
         "environment"
-    ]  # which files of version 0.1 do not say
+    ]  # files of version 0.1 lack these three
     for name, value in environment(resolved).items():
         if earlier[name] != value:
             logger.warning(
-                "%s was written with %s = %s, this run has %s: the result may differ in its last bits from an "
-                "uninterrupted one.",
+                "%s was written with %s = %s, this run has %s: the result may differ from that of an uninterrupted "
+                "run in its last bits.",
                 path,
                 name,
                 shorten(str(earlier[name])),
@@ -178,7 +180,7 @@ def restore(learner: Learner, record: Mapping[str, Any]) -> None:
 
 
 def progress_of(record: Mapping[str, Any]) -> Progress:
-    """Return how far a checkpoint is."""
+    """Return the progress that a checkpoint records."""
     best = None if record["best"] is None else Selected(**record["best"])
     return Progress(step=record["step"], evaluated=record["evaluated"], best=best, seconds=record["seconds"])
 
@@ -199,12 +201,12 @@ def _common(resolved: Resolved, progress: Progress, fingerprint: Mapping[str, An
 def _read(path: Path) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:  # checksums, which torch's own reader does not look at
+            if archive.testzip() is not None:  # compares checksums, which torch.load does not
                 raise zipfile.BadZipFile
         record: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (zipfile.BadZipFile, RuntimeError, pickle.UnpicklingError) as error:
         raise CheckpointError(
-            f"Expected a checkpoint in {path}, but the file is damaged. Delete its folder to train anew."
+            f"Expected a checkpoint in {path}, but the file is damaged. Delete its folder to train from the start."
         ) from error
     return record
 
@@ -219,11 +221,11 @@ def _refuse_other(path: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]
     if changed:
         raise CheckpointError(
             f"{path} is a checkpoint of another training: {_some(changed)}. "
-            "Resume with the old config, or train anew in another folder."
+            "Resume with the old config, or train in another folder."
         )
 
 
 def _some(changes: Sequence[str]) -> str:
-    """Return the first changes, and how many more there are."""
+    """Join the first changes and the count of the others."""
     more = [f"and {len(changes) - _CHANGES} more"] if len(changes) > _CHANGES else []
     return "; ".join([*changes[:_CHANGES], *more])

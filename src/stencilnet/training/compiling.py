@@ -1,4 +1,4 @@
-"""Whether a training is compiled: only where that wins back the time that compiling takes."""
+"""Decides whether a training is compiled: only if that saves more time than compiling takes."""
 
 import logging
 from collections.abc import Mapping
@@ -17,26 +17,28 @@ from stencilnet.training.settings import Resolved
 logger = logging.getLogger(__name__)
 
 WORTH = {"cpu": 1e14, "cuda": 1e16}
-"""Operations of a training from which compiling it pays, by device: it takes about a minute and spares a tenth of the
-time or more, so the training has to last for ten; a CPU does about 2e11 a second in bfloat16, a GPU more than 2e13."""
+"""Operations from which on compiling a training pays, by device. Compiling takes about a minute and saves a tenth of
+the time or more, so the training must last ten minutes; a CPU does about 2e11 operations per second in bfloat16, a GPU
+more than 2e13."""
 
 WORTH_STEPS = 10_000
-"""Steps of a training from which compiling it pays on CUDA, however small: one launch for many spares 5 ms a step."""
+"""Steps from which on compiling pays on CUDA, however small the network: one launch instead of many saves 5 ms per
+step."""
 
 _PASSES = 3
-"""A backward pass is twice a forward pass's work."""
+"""Cost of a forward and a backward pass in forward passes: a backward pass costs two."""
 
 
 def settled(resolved: Resolved, backbone: nn.Module, job: Job, record: Mapping[str, Any] | None) -> Resolved:
-    """Return how a training is carried out: as its checkpoint says where there is one and the settings leave it open.
+    """Decide the precision and whether to compile; an existing checkpoint decides what the settings leave open.
 
-    On a CPU compiling gains nothing in float32, so `auto` compiles there in bfloat16 alone.
+    On a CPU compiling gains nothing in float32, so `auto` compiles only in bfloat16 there.
 
     Args:
-        resolved: What the settings come to on this machine.
-        backbone: Gives the graph.
+        resolved: The settings as resolved on this machine.
+        backbone: The network that gives the graph.
         job: What is trained.
-        record: The checkpoint that is gone on with; None to start.
+        record: The checkpoint to resume; None for a new training.
     """
     settings = resolved.settings
     if record is not None and settings.precision == "auto":
@@ -45,17 +47,17 @@ def settled(resolved: Resolved, backbone: nn.Module, job: Job, record: Mapping[s
         wanted = bool(record["environment"].get("compiled", False))
     else:
         wanted = settings.compile == "always" or (settings.compile == "auto" and _pays(resolved, backbone, job))
-    over = record is not None and record["finished"]  # how it was carried out stands, and nothing is compiled
+    over = record is not None and record["finished"]  # keep what the checkpoint says; nothing is compiled any more
     compiled = wanted and (over or can_compile(resolved.device))
     if compiled and not over:
-        logger.info("%s: compiling its step, which takes a minute or so.", job.name)
+        logger.info("%s: compiling the training step, which takes about a minute.", job.name)
     return replace(resolved, compiled=compiled)
 
 
 def operations(backbone: nn.Module, job: Job) -> int:
-    """Return the arithmetic operations of a whole training, those of the network alone: two for a multiply-add."""
+    """Return the network's arithmetic operations in a whole training; a multiply-add counts as two."""
     sample = {name: tensor[None] for name, tensor in job.train[0, 0].items()}
-    shape = job.task.prepare(sample)["input"].shape  # of one example, which may be several images
+    shape = job.task.prepare(sample)["input"].shape  # one example may be several images
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         graph_of(backbone, "meta").eval()(torch.empty(shape, device="meta"))
     forward: int = counter.get_total_flops()
@@ -68,7 +70,7 @@ def _pays(resolved: Resolved, backbone: nn.Module, job: Job) -> bool:
     gains = resolved.device == "cuda" or (resolved.device == "cpu" and resolved.precision == "bf16")
     try:
         return gains and operations(backbone, job) >= WORTH[resolved.device]
-    except RuntimeError as error:  # what any tensor without values raises where one is asked for
+    except RuntimeError as error:  # raised when a meta tensor's value is read
         reason = str(error).strip().partition("\n")[0]
-        logger.info("%s is not compiled, since its graph hangs on values: %s", job.name, reason)
+        logger.info("%s is not compiled, since its graph depends on tensor values: %s", job.name, reason)
         return False

@@ -1,7 +1,7 @@
-"""Several processes, a device each, that train together in lockstep.
+"""Several processes, one device each, that train together in lockstep.
 
-Process 0 leads: it runs the whole program and decides alone when a training begins, goes on and ends. The others
-follow. What is decided travels by gloo in a group of its own, so that it can never meet the gradients' traffic.
+Process 0 leads: it runs the whole program and alone decides when a training begins, continues and ends. The others
+follow. These decisions use a gloo group of their own, so they never mix with the communication of gradients.
 """
 
 import io
@@ -19,10 +19,11 @@ from torch.distributed.distributed_c10d import ProcessGroup, Store
 from torch.nn.parallel import DistributedDataParallel
 
 PATIENCE = timedelta(days=7)
-"""Followers wait while process 0 validates, tests and reads data; one that died is noticed without a timeout."""
+"""Timeout of collectives. Followers wait while process 0 validates, tests and reads data; a dead process is noticed
+without a timeout."""
 
 MEETING = timedelta(minutes=10)
-"""Processes wait that long for each other at the start, where one that does not come is not noticed otherwise."""
+"""Timeout of the start, where a missing process is not noticed otherwise."""
 
 _ENDED, _FAILED, _HERE = "stencilnet/ended", "stencilnet/failed", "stencilnet/here"
 _GO, _LEAVE = 0, 1
@@ -35,21 +36,22 @@ _GONE = (
     "timeout caused pair closure",
     "connectFullMesh failed",
 )
-"""What gloo's errors say if a process is gone; they have no class of their own, as NCCL's and the store's have."""
+"""Texts of gloo's errors if a process is gone; unlike NCCL's and the store's errors, they have no class of their
+own."""
 
 
 class PeerError(ValueError):
-    """Another process of the group has failed, is gone, or never came."""
+    """Another process of the group has failed, is gone or never started."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Group:
-    """The processes that train together; by default there is this one alone, and nothing is ever sent.
+    """The processes that train together; by default only this one, which communicates with no other.
 
     Attributes:
         rank: Number of this process; 0 leads.
-        size: Number of processes, which is that of devices.
-        local_size: How many of them are on this machine.
+        size: Number of processes, equal to the number of devices.
+        local_size: Number of processes on this machine.
     """
 
     rank: int = 0
@@ -60,16 +62,16 @@ class Group:
     _within: bool = field(init=False, default=False)
 
     def wrap(self, module: nn.Module) -> nn.Module:
-        """Return a module whose gradients are averaged over the group by each backward pass."""
+        """Return a module whose backward passes average gradients over the group."""
         if self.size == 1:
             return module
-        # Running statistics are each process's own, and process 0's are kept; they would be sent at every step.
+        # Each process has its own running statistics, and process 0's are kept; otherwise every step would send them.
         buffers = [name for name, _ in module.named_buffers()]
         DistributedDataParallel._set_params_and_buffers_to_ignore_for_model(module, buffers)  # type: ignore[no-untyped-call]
         return DistributedDataParallel(module, init_sync=False)  # all have the same tensors already
 
     def sum(self, tensor: Tensor) -> Tensor:
-        """Return the sum of every process's tensor."""
+        """Return the sum of a tensor over all processes."""
         if self.size > 1:
             tensor = tensor.clone()
             dist.all_reduce(tensor)
@@ -77,10 +79,10 @@ class Group:
 
     @contextmanager
     def lockstep(self) -> Iterator[None]:
-        """Hold a step; after an exception in it the others are somewhere within theirs and cannot be spoken to.
+        """Enclose a step. After an exception in it, the others are in the middle of theirs and cannot be reached.
 
         Raises:
-            PeerError: If the step failed since another process failed or is gone.
+            PeerError: If the step failed because another process failed or is gone.
         """
         if self.size == 1:
             yield
@@ -95,12 +97,12 @@ class Group:
         self._within = False
 
     def go(self) -> bool:
-        """Before every step, and once after the last: wait for all; false if process 0 leaves the training."""
+        """Wait for all processes, before every step and once after the last; false if process 0 leaves the training."""
         return self._agree(_GO) == _GO
 
     @contextmanager
     def led(self, start: bytes) -> Iterator[None]:
-        """Call the followers into a training, and at its end, however it comes, let them go again."""
+        """Start a training on the followers, and release them at its end, even after an exception."""
         if self.size == 1:
             yield
             return
@@ -112,12 +114,12 @@ class Group:
                 self._agree(_LEAVE)
 
     def receive(self) -> bytes | None:
-        """Return the next training that process 0 calls for; None when it ends."""
+        """Return the next training that process 0 starts; None when process 0 ends."""
         return self._shared(None)
 
     def end(self) -> None:
-        """Part; said by each process when it has nothing more to do, by process 0 also when it has failed."""
-        assert self._store is not None, "alone there is nobody to part from"
+        """Leave the group. Each process calls this when it is done, process 0 also after a failure."""
+        assert self._store is not None, "a single process has no group to leave"
         if self.rank == 0:
             self._store.set(_ENDED, "")
             if self._within:
@@ -126,19 +128,19 @@ class Group:
         dist.destroy_process_group()
 
     def fail(self) -> None:
-        """Note that this process fails with a message of its own, for those who then miss it."""
-        assert self._store is not None, "alone there is nobody to tell"
+        """Record that this process fails and reports the error itself, for the processes that then miss it."""
+        assert self._store is not None, "a single process has no group to notify"
         self._store.set(_FAILED, str(self.rank))
 
     @property
     def is_broken(self) -> bool:
-        """Whether the others cannot be spoken to: within a step, and for good after a failure in it."""
+        """Whether the others cannot be reached: within a step, and permanently after a failure in one."""
         return self._within
 
     @property
     def has_ended(self) -> bool:
-        """Whether process 0 has ended, so that what fails here now is no news."""
-        assert self._store is not None, "alone there is nobody to ask"
+        """Whether process 0 has ended, so that failures here need no report."""
+        assert self._store is not None, "a single process has no process 0 to watch"
         try:
             return bool(self._store.check([_ENDED]))
         except RuntimeError:  # the store itself ended with process 0 or its launcher
@@ -163,7 +165,7 @@ class Group:
     def _spoken(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:  # what gloo raises if a process is gone
+        except RuntimeError as error:  # gloo raises this if a process is gone
             self._within = True
             raise self._lost() from error
 
@@ -175,29 +177,29 @@ class Group:
 
     def _lost(self) -> PeerError:
         if self._failed():
-            assert self._store is not None, "it says so"
+            assert self._store is not None, "only a store can record a failure"
             rank = self._store.get(_FAILED).decode()
-            reason = f"process {rank} (of {self.size}, from 0) failed; it has said why"
+            reason = f"process {rank} (of {self.size}, from 0) failed; its own output says why"
         else:
             reason = f"a process (of {self.size}) is gone: killed, or out of memory"
-        return PeerError(f"stopped, since {reason}. What was saved before is kept; `--resume` goes on from it.")
+        return PeerError(f"stopped, since {reason}. Checkpoints are kept; pass `--resume` to continue from them.")
 
 
 ALONE = Group()
-"""This process and no other."""
+"""The group of a single process."""
 
 
 def join(store: Store, *, rank: int, size: int, local_size: int) -> Group:
-    """Meet the other processes; gradients go by NCCL between CUDA devices and by gloo between CPUs.
+    """Join the other processes; gradients use NCCL between CUDA devices and gloo between CPUs.
 
     Args:
-        store: Where they find each other.
+        store: The store through which they find each other.
         rank: Number of this process.
         size: Number of processes.
-        local_size: How many of them are on this machine.
+        local_size: Number of processes on this machine.
 
     Raises:
-        PeerError: If they do not all come within `MEETING`.
+        PeerError: If they do not all arrive within `MEETING`.
     """
     _meet(store, rank, size)
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -208,7 +210,7 @@ def join(store: Store, *, rank: int, size: int, local_size: int) -> Group:
 
 
 def _meet(store: Store, rank: int, size: int) -> None:
-    """Wait for all at the store: what comes after it has the collectives' patience."""
+    """Wait for all processes at the store; everything after this has the timeout of the collectives."""
     places = {other: f"{_HERE}/{other}" for other in range(size)}
     store.set(places[rank], "")
     try:
@@ -217,12 +219,12 @@ def _meet(store: Store, rank: int, size: int) -> None:
         missing = [str(other) for other, place in places.items() if not store.check([place])]
         raise PeerError(
             f"expected {size} processes to meet within {MEETING}, but missed {', '.join(missing)} (counted from 0). "
-            "Start all of them, with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and look at what the missing "
-            "ones say."
+            "Start all of them with the same MASTER_ADDR, MASTER_PORT and WORLD_SIZE, and check the output of the "
+            "missing ones."
         ) from error
     except dist.DistNetworkError as error:
         raise PeerError(
-            f"expected {size} processes to meet, but the one where they meet is gone. Start all of them again."
+            f"expected {size} processes to meet, but the one that hosts the store is gone. Start all of them again."
         ) from error
     store.set_timeout(PATIENCE)
 
@@ -232,10 +234,10 @@ def _tells_of_loss(error: RuntimeError) -> bool:
 
 
 def packed(value: object) -> bytes:
-    """Turn a value into bytes for the processes of one program.
+    """Serialize a value for the other processes of the same program.
 
     Raises:
-        TypeError: If it cannot be pickled, with the reason.
+        TypeError: If it cannot be pickled; the message gives the reason.
     """
     buffer = io.BytesIO()
     try:
@@ -254,13 +256,13 @@ def unpacked(data: bytes) -> Any:
 
 
 def check_division(name: str, batch: int, *, devices: int, accumulate: int) -> None:
-    """Refuse a batch that cannot be cut into equal parts.
+    """Refuse a batch that cannot be split into equal parts.
 
     Args:
-        name: Whose batch it is.
-        batch: Examples a step.
+        name: Name of the training, for the message.
+        batch: Examples per step.
         devices: Number of processes.
-        accumulate: Parts that each of them takes one after the other.
+        accumulate: Parts that each process runs one after the other.
 
     Raises:
         ValueError: If the parts would not be equal.

@@ -1,4 +1,4 @@
-"""Training as a method sees it: a trainable in, its selected step out."""
+"""Training as a method calls it: takes a trainable and returns it at its selected step."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,27 +50,27 @@ def make_fit(
     stop: Callable[[], bool] = bool,
     group: Group = ALONE,
 ) -> Fit:
-    """Return the training that a method is handed.
+    """Return the `fit` function that is passed to a method.
 
-    Its n-th call keeps all its files in ``<job.folder>/fit-<n>``: ``checkpoint.pt``, ``metrics.jsonl``,
+    Its n-th call (from 0) keeps all its files in ``<job.folder>/fit-<n>``: ``checkpoint.pt``, ``metrics.jsonl``,
     ``metrics.csv``, ``samples/step-<n>.png``, and, when it is done, ``selected.json`` with the selected step and its
-    validation scores. A call that was finished before returns its selected step at once.
+    validation scores. A call that has already finished returns its selected step at once.
 
     Args:
-        backbone: Any network; a copy of it is used, and of that only the graph.
+        backbone: Any network; only a copy of its graph is used.
         job: What to train.
         resolved: Device, precision, how often to evaluate and save.
-        sinks: Where values and pictures go beside the files.
-        resume: Go on from the checkpoints in the folder; where there is none, start.
-        stop: Asked before every step and batch of validation; true ends the training in a resumable state.
-        group: The processes that train together; this one leads, the others `follow`.
+        sinks: Receive values and pictures, in addition to the files; none by default.
+        resume: Whether to resume from the checkpoints in the folder; a call without one starts anew. Default: false.
+        stop: Called before each step and each batch of validation; return True to stop. The training can be resumed.
+        group: The processes that train together; this one leads, the others call `follow`.
 
     Raises:
-        ValueError: If the recipe's batch cannot be cut into equal parts.
-        CheckpointError: By a call, if there is a checkpoint and `resume` is false, or one of another config.
+        ValueError: If the recipe's batch cannot be split into equal parts.
+        CheckpointError: By a call, if a checkpoint exists and `resume` is false, or it belongs to another config.
         Interrupted: By a call, if it was stopped; also instead of KeyboardInterrupt.
         ValueError: By a call, if its `share` or `lr_scale` is not positive.
-        DivergedError: By a call, if a loss, a trained tensor or the headline metric is no finite number.
+        DivergedError: By a call, if a loss or a trained tensor is not finite, or the headline metric is nan.
         PeerError: By a call, if another process of the group failed.
     """
     check_division(job.name, job.recipe.batch, devices=group.size, accumulate=resolved.settings.accumulate)

@@ -1,4 +1,4 @@
-"""What process 0 calls the others into, and how they take part: the same steps on their share of every batch."""
+"""Trainings on several processes: what process 0 sends to the followers, which run their share of every batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,17 +20,17 @@ from stencilnet.training.step import Learner, make_learner
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingSetup:
-    """All that decides the steps of a training, whoever takes them.
+    """All that decides the steps of a training, in whichever process.
 
     Attributes:
-        backbone: Gives the graph.
-        trainable: As it is before the first step.
+        backbone: The network that gives the graph.
+        trainable: The trainable in its state before the first step.
         job: What is trained.
-        resolved: How, and what that came to where process 0 is.
-        call: Which training of the job it is.
-        record: The checkpoint to go on from; None to start.
-        penalty: What a method adds to the loss.
-        scale: What that is in units of.
+        resolved: The settings as resolved by process 0.
+        call: Number of this training within the job, from 0.
+        record: The checkpoint to resume; None for a new training.
+        penalty: The method's term of the loss; None (the default) for none.
+        scale: Factor of the penalty: the task's loss before training. Default: 1.
     """
 
     backbone: nn.Module
@@ -43,7 +43,7 @@ class TrainingSetup:
     scale: float = 1.0
 
     def learner(self, resolved: Resolved, group: Group) -> Learner:
-        """Return the moving parts where the training starts or goes on."""
+        """Return the learner at the step where the training starts or resumes."""
         with forked("cpu", self.job.seed, CRITIC, self.call):
             critic = self.job.task.critic()
         learner = make_learner(
@@ -63,7 +63,7 @@ class TrainingSetup:
         return learner
 
     def order(self, group: Group) -> Order:
-        """Return which examples a process sees, from the step where the training starts or goes on."""
+        """Return the order of a process's examples, from the step where the training starts or resumes."""
         return Order(
             seed=derived_seed(self.job.seed, self.call),
             size=len(self.job.train),
@@ -76,16 +76,16 @@ class TrainingSetup:
 
 
 def follow(group: Group) -> None:
-    """Take part in every training that process 0 begins, until it ends; writes nothing.
+    """Take part in every training that process 0 begins, until process 0 ends. This process writes nothing.
 
-    Whether to go on after a step is process 0's to say: it alone validates, and may find that a number is not finite.
+    Process 0 decides whether to continue after a step: only it validates and checks that values are finite.
     """
     while (start := group.receive()) is not None:
         _take_part(unpacked(start), group)
 
 
 def _take_part(training: TrainingSetup, group: Group) -> None:
-    leads = training.resolved  # what the settings left open is decided once, by process 0
+    leads = training.resolved  # process 0 decides what the settings leave open
     resolved = replace(resolve(leads.settings, group), precision=leads.precision, compiled=leads.compiled)
     learner, order = training.learner(resolved, group), training.order(group)
     learner.backbone.train()

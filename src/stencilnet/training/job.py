@@ -1,4 +1,4 @@
-"""What is to be trained: plain data, and what of it must be the same when a training is resumed."""
+"""What to train, as plain data, and which of it must be equal when a training is resumed."""
 
 import dataclasses
 import hashlib
@@ -21,14 +21,14 @@ class Job:
     """One method's training of one task.
 
     Attributes:
-        name: Of method and task (``piggyback/gogh``), for people.
-        folder: The n-th training of the job keeps its files in its subfolder ``fit-<n>``, n from 0.
-        task: What is learned.
+        name: Method and task (``piggyback/gogh``), for messages.
+        folder: The n-th training of the job keeps its files in the subfolder ``fit-<n>``, n from 0.
+        task: The task to learn.
         recipe: Steps, batch, learning rate.
         mask_lr: Learning rate of real masks.
-        seed: Of the order of examples, the critic, and whatever draws in a step (dropout). Not negative.
+        seed: Seed of the order of examples, the critic, and random draws in a step (dropout). Not negative.
         train: Training examples by (epoch, index).
-        validation: Examples that select the step. Never the ones that are reported on.
+        validation: Validation examples, which select the step; never the test examples.
     """
 
     name: str
@@ -44,18 +44,18 @@ class Job:
         problems = [
             *([] if self.seed >= 0 else [f"`seed` to be at least 0, but got {self.seed}"]),
             *([] if self.mask_lr > 0 else [f"`mask_lr` to be positive, but got {self.mask_lr}"]),
-            *([] if len(self.train) else ["training examples, but there are none. Look at the data's `train`"]),
-            *([] if len(self.validation) else ["validation examples, but there are none. Look at the data's split"]),
+            *([] if len(self.train) else ["training examples, but there are none. Check the data's `train`"]),
+            *([] if len(self.validation) else ["validation examples, but there are none. Check the data's split"]),
         ]
         if problems:
             raise ValueError(f"{self.name}: expected " + "; ".join(problems) + ".")
 
 
 def scaled(job: Job, share: float, lr_scale: float) -> Job:
-    """Return a job with a share of its recipe's steps, at least one, and all its learning rates times a factor.
+    """Return a job with a share of its recipe's steps (at least one) and all its learning rates times a factor.
 
     Raises:
-        ValueError: If one of the two is not positive.
+        ValueError: If `share` or `lr_scale` is not positive.
     """
     if not (share > 0 and lr_scale > 0):
         raise ValueError(f"{job.name}: expected `share` and `lr_scale` to be positive, but got {share} and {lr_scale}.")
@@ -64,13 +64,13 @@ def scaled(job: Job, share: float, lr_scale: float) -> Job:
 
 
 def fingerprint(job: Job, resolved: Resolved, start: Trainable, penalty: Penalty | None = None) -> dict[str, Any]:
-    """Return all that decides a training's result, flat, by the names a person knows it by.
+    """Return all that decides a training's result as a flat dict; error messages show its keys.
 
     Args:
         job: The job.
-        resolved: Its settings; of these only what changes the result is taken.
-        start: The trainable as it is before training.
-        penalty: What a method adds to the loss.
+        resolved: Its settings, of which only those that change the result are included.
+        start: The trainable before training.
+        penalty: The method's term of the loss; None (the default) for none.
     """
     return {
         "job": job.name,
@@ -108,13 +108,16 @@ def _hash(module: nn.Module) -> str:
 
 def _plain_fields(task: object) -> dict[str, Any]:
     if not dataclasses.is_dataclass(task):
-        raise TypeError(f"Expected the task {type(task).__name__} to be a frozen dataclass. Decorate it.")
+        raise TypeError(
+            f"Expected the task {type(task).__name__} to be a frozen dataclass. Decorate it with "
+            "`@dataclass(frozen=True)`."
+        )
     values = {field.name: getattr(task, field.name) for field in dataclasses.fields(task)}
     return {name: value for name, value in values.items() if _is_plain(value)}
 
 
 def _is_plain(value: object) -> bool:
-    # A task may carry what no checkpoint can compare, such as a perceptual network.
+    # A task may hold values that a checkpoint cannot compare, such as a perceptual network.
     if isinstance(value, list | tuple):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, str | int | float)

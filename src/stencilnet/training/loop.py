@@ -1,4 +1,4 @@
-"""The loop: steps, evaluations, selection, checkpoints, and an orderly stop."""
+"""The training loop: steps, evaluations, selection, checkpoints, and an orderly stop."""
 
 import logging
 import time
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 
 READY = frozenset({"cpu"})
-"""Devices whose values are there when a step returns. On others reading one waits for the step, and no further step is
-handed over meanwhile: there values are read where they are needed."""
+"""Devices on which a step's values are computed when it returns. On other devices, reading a value waits for the step
+and delays the launch of the next one, so values are read only when they are needed."""
 
 
-class Interrupted(Exception):  # noqa: N818 -- not an error: somebody asked
-    """A training was stopped and can be gone on with.
+class Interrupted(Exception):  # noqa: N818 -- not an error: the stop was requested
+    """A training was stopped and can be resumed.
 
     Attributes:
         step: Steps done in the checkpoint; 0 if there is none.
@@ -43,22 +43,22 @@ class Interrupted(Exception):  # noqa: N818 -- not an error: somebody asked
 
 
 class DivergedError(ValueError):
-    """A loss, a tensor or a metric is no finite number."""
+    """A loss or a tensor is not finite, or a metric is nan."""
 
 
 @dataclass(kw_only=True, eq=False)
 class Loop:
-    """A training under way.
+    """A running training.
 
     Attributes:
         job: What is trained.
-        learner: Its moving parts.
-        order: Which examples a step sees.
-        progress: How far it is.
-        sinks: Where values and pictures go; started and ended by the caller.
-        stop: Asked before every step; true ends the training in a resumable state.
-        path: The checkpoint.
-        fingerprint: What the checkpoint must share with a run that goes on with it.
+        learner: Network, optimiser and critic.
+        order: The order of examples.
+        progress: How far the training has come.
+        sinks: Receive values and pictures; started and ended by the caller.
+        stop: Called before each step and each batch of validation; return True to stop. The training can be resumed.
+        path: Path of the checkpoint.
+        fingerprint: What the checkpoint and a run that resumes it must have in common.
     """
 
     job: Job
@@ -84,8 +84,8 @@ class Loop:
         """Train to the end and return the selected step.
 
         Raises:
-            Interrupted: If `stop` says so, or on KeyboardInterrupt; the checkpoint is written before.
-            DivergedError: If a number is not finite; the last checkpoint stays as it was.
+            Interrupted: If `stop` returns true, or on KeyboardInterrupt; the checkpoint is written first.
+            DivergedError: If a loss or a tensor is not finite, or a metric is nan; the last checkpoint is kept.
         """
         try:
             self._go_on()
@@ -99,7 +99,7 @@ class Loop:
         settings = self.learner.resolved.settings
         device, group = self.learner.resolved.device, self.learner.group
         validation = validation_loader(self.job.validation, workers=settings.workers)
-        self._evaluate_if_due(validation)  # a run may have been stopped between a step and its evaluation
+        self._evaluate_if_due(validation)  # the run may have stopped between a step and its evaluation
         for batch in self._batches():
             if self.stop():
                 raise Stopped
@@ -114,7 +114,7 @@ class Loop:
         loader = training_loader(self.job.train, order, workers=resolved.settings.workers, device=resolved.device)
         try:
             yield from loader
-        except RuntimeError as reason:  # a signal to all processes, as clusters send it, also ends loader workers
+        except RuntimeError as reason:  # clusters signal all processes, which also ends loader workers
             if self.stop():
                 raise Stopped from reason
             raise
@@ -131,16 +131,16 @@ class Loop:
             self._log(values | self._rates() | self._speed() | self.learner.trainable.status())
 
     def _read(self) -> dict[str, float]:
-        """Read what steps have left on the device, and return the last one's values.
+        """Read the values that steps have left on the device; return those of the last step.
 
         Raises:
-            DivergedError: If one is not finite.
+            DivergedError: If a value is not finite.
         """
         values: dict[str, float] = {}
         for done, scalars in self._unread:
             values = dict(zip(scalars, torch.stack(list(scalars.values())).tolist(), strict=True))
             if not all(isfinite(value) for value in values.values()):
-                self._whole = False  # the tensors are beyond use, and must not be saved
+                self._whole = False  # the tensors are unusable and must not be saved
                 raise self._diverged(done, values)
         self._unread.clear()
         return values
@@ -157,8 +157,8 @@ class Loop:
         score = found.scores[headline.name]
         if isnan(score):
             raise DivergedError(
-                f"Expected a number for `{headline.name}` on validation data, by which {self.job.name} selects a "
-                f"step, but got nan at step {step}. Are all validation examples void?"
+                f"Expected a number for `{headline.name}` on validation data, which {self.job.name} needs to select a "
+                f"step, but got nan at step {step}. Check whether all validation examples are void."
             )
         best = self.progress.best
         better = best is None or (score > best.score if headline.higher_is_better else score < best.score)
@@ -189,21 +189,21 @@ class Loop:
         self._saved = self.progress.step
 
     def _check_tensors(self) -> None:
-        # A real mask that is no number gives the bit 0, and the loss stays finite: nobody would notice.
+        # A real mask that is nan gives the bit 0 and the loss stays finite, so no other check notices it.
         tensors = trained_tensors(self.learner.trainable)
         bad = [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]
         if bad:
             raise DivergedError(
-                f"Expected finite parameters, but after step {self.progress.step} of {self.job.name} {bad[:3]} are "
+                f"Expected finite parameters, but after step {self.progress.step} of {self.job.name}, {bad[:3]} are "
                 f"not. {self._remedy()}"
             )
 
     def _interrupted(self) -> Interrupted:
-        if self._whole and self.progress.step > 0:  # stopped within a step, the tensors are neither before nor after it
+        if self._whole and self.progress.step > 0:  # else stopped within a step, with half-updated tensors
             self._save()
         where = f"at step {self.progress.step} of {self.order.steps} of {self.job.name}"
         kept = f"Saved up to step {self._saved} in {self.path}" if self._saved else "Nothing was saved yet"
-        message = f"Stopped {where}. {kept}; the same call with resume (`--resume`) goes on."
+        message = f"Stopped {where}. {kept}; repeat the call with resume (`--resume`) to continue."
         return Interrupted(message, step=self._saved, path=self.path)
 
     def _diverged(self, done: int, values: Mapping[str, float]) -> DivergedError:
@@ -218,7 +218,7 @@ class Loop:
         kept = f"The checkpoint of step {self._saved} ({self.path}) is untouched. " if self._saved else ""
         return (
             f"{kept}Lower the learning rate (the recipe's `lr` is {self.job.recipe.lr:g}, the masks' is "
-            f"{self.job.mask_lr:g}), use precision float32, or look at these examples."
+            f"{self.job.mask_lr:g}), use precision float32, or check these examples."
         )
 
     def _log(self, values: Mapping[str, float]) -> None:
@@ -238,10 +238,10 @@ class Loop:
 
 
 def stepped(learner: Learner, batch: Mapping[str, Tensor], done: int, seed: int) -> dict[str, Tensor]:
-    """Take a step together with the other processes, each under a seed of its own.
+    """Take a step together with the other processes, each with its own seed.
 
     Returns:
-        The whole batch's values, as scalars on the device.
+        The values of the whole batch, as scalars on the device.
     """
     place = (learner.group.rank,) if learner.group.rank else ()
     with learner.group.lockstep(), forked(learner.resolved.device, seed, STEP, done, *place):

@@ -1,4 +1,4 @@
-"""What a step runs, as modules that can be compiled and shared out among devices."""
+"""What a training step runs, as modules that can be compiled and distributed over devices."""
 
 import copy
 from collections.abc import Mapping
@@ -14,11 +14,11 @@ from stencilnet.tasks.task import Sample, Task
 
 
 class Network(nn.Module):
-    """A backbone's graph with a trainable's weights: what several devices wrap.
+    """A backbone's graph with a trainable's weights: the module that is wrapped for several devices.
 
     Args:
-        backbone: Gives the graph; no part of this module, since its weights are never used.
-        trainable: Gives the weights.
+        backbone: The network that gives the graph; not a submodule, since its own weights are never used.
+        trainable: The trainable that gives the weights.
     """
 
     def __init__(self, backbone: nn.Module, trainable: Trainable) -> None:
@@ -27,20 +27,20 @@ class Network(nn.Module):
         self._graph = (backbone,)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return raw outputs ``(N, C, H, W)`` of images ``(N, 3, H, W)`` in [0, 1]."""
+        """Return raw outputs ``(N, C, H, W)`` for images ``(N, 3, H, W)`` in [0, 1]."""
         return run(self._graph[0], self.trainable.weights(), images)
 
 
 class Regularizer(nn.Module):
     """A method's penalty on a trainable's weights.
 
-    Not wrapped for several devices: its gradients join the network's before these are averaged.
+    It is not wrapped for several devices: its gradients are added to the network's before these are averaged.
 
     Args:
-        backbone: Gives the graph, in evaluation mode for good: another object than the network's, which is trained.
-        trainable: Gives the weights.
-        penalty: Gives the value.
-        scale: What the value is in units of: the task's loss before training.
+        backbone: The network that gives the graph, always in evaluation mode: not the object that is trained.
+        trainable: The trainable that gives the weights.
+        penalty: The method's penalty.
+        scale: Factor of the penalty: the task's loss before training.
     """
 
     def __init__(self, backbone: nn.Module, trainable: Trainable, penalty: Penalty, scale: float) -> None:
@@ -51,7 +51,7 @@ class Regularizer(nn.Module):
         self._graph = (backbone.eval(),)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the penalty times its scale, a scalar, given the step's images ``(N, 3, H, W)`` in [0, 1]."""
+        """Return the penalty times its scale, a scalar, for the step's images ``(N, 3, H, W)`` in [0, 1]."""
         value: Tensor = self.penalty(self.trainable.weights(), images, self._run)
         return self.scale * value
 
@@ -60,11 +60,11 @@ class Regularizer(nn.Module):
 
 
 class Judgement(nn.Module):
-    """A critic's own loss: one forward pass for each backward pass, however often the task asks the critic.
+    """A critic's own loss: one forward pass per backward pass, however often the task's loss calls the critic.
 
     Args:
-        critic: Is trained.
-        task: Gives the loss.
+        critic: The critic, which is trained.
+        task: The task that defines the loss.
     """
 
     def __init__(self, critic: nn.Module, task: Task) -> None:
@@ -73,19 +73,19 @@ class Judgement(nn.Module):
         self._task = task
 
     def forward(self, output: Tensor, sample: Sample) -> Tensor:
-        """Return the loss on detached outputs and their prepared batch."""
+        """Return the loss for detached outputs and their prepared batch."""
         return self._task.critic_loss(self.critic, output, sample)
 
 
 def graph_of(backbone: nn.Module, device: str) -> nn.Module:
-    """Return a copy of a network whose weights have shapes but no memory: `functional_call` brings others.
+    """Return a copy of a network whose weights have shapes but no memory; `functional_call` supplies the weights.
 
     Args:
-        backbone: The network; stays as it is.
-        device: Where buffers are copied to that are in no state dict, so that no weights come in their place.
+        backbone: The network; it is not changed.
+        device: Device of the buffers that are in no state dict; they are copied, since nothing else supplies them.
     """
     own = [tensor for tensor in backbone.state_dict(keep_vars=True).values() if isinstance(tensor, Tensor)]
-    # What deepcopy finds in its memo it takes instead of copying.
+    # deepcopy takes what it finds in its memo instead of copying.
     memo: dict[int, Any] = {id(buffer): buffer.detach().to(device, copy=True) for buffer in backbone.buffers()}
     for tensor in own:
         empty = torch.empty_like(tensor, device="meta", requires_grad=False)

@@ -1,4 +1,4 @@
-"""Adam by role, and learning-rate schedules as pure functions of the step."""
+"""Adam with one parameter group per role, and learning-rate schedules as pure functions of the step."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import cos, pi
@@ -10,16 +10,16 @@ from stencilnet.tasks.task import Recipe
 
 
 def schedule_factor(schedule: str, step: int, steps: int) -> float:
-    """Return what every learning rate is multiplied by at a step.
+    """Return the factor of every learning rate at a step.
 
     Args:
-        schedule: ``constant``; ``cosine`` from 1 towards 0; ``linear``: 1 in the first half, then straight towards 0
-            (Isola et al. 2017).
+        schedule: ``constant``; ``cosine``: from 1 to 0; ``linear``: 1 in the first half, then linearly to 0 (Isola et
+            al. 2017).
         step: Number of steps done, from 0.
         steps: Steps of the whole training.
 
     Raises:
-        ValueError: If there is no such schedule.
+        ValueError: If `schedule` is none of these.
     """
     match schedule:
         case "constant":
@@ -32,14 +32,14 @@ def schedule_factor(schedule: str, step: int, steps: int) -> float:
 
 
 def adam_by_role(groups: Mapping[str, Sequence[nn.Parameter]], recipe: Recipe, mask_lr: float) -> torch.optim.Adam:
-    """Return Adam over a trainable's parameters, one group a role.
+    """Return Adam over a trainable's parameters, with one group per role.
 
-    Weight decay is 0 everywhere: on real masks it would drag every score under the threshold. Adam, since plain SGD
-    cannot cross the gap from a mask's start to its threshold (Mallya et al. 2018, Sec. 4).
+    Weight decay is 0 everywhere, since it would pull all scores of real masks below the threshold. The optimiser is
+    Adam because plain SGD cannot bridge the gap from a mask's start to its threshold (Mallya et al. 2018, Sec. 4).
 
     Args:
-        groups: Parameters by role (``mask``, ``weight``, ``head``), as of `Trainable.groups`.
-        recipe: Gives the learning rate of all roles but the mask's, and the betas.
+        groups: Parameters by role (``mask``, ``weight``, ``head``), as returned by `Trainable.groups`.
+        recipe: Recipe that gives the betas and the learning rate of all roles except masks.
         mask_lr: Learning rate of real masks.
     """
     return _adam(
@@ -53,7 +53,7 @@ def adam_by_role(groups: Mapping[str, Sequence[nn.Parameter]], recipe: Recipe, m
 
 
 def adam_for_critic(parameters: Iterable[nn.Parameter], recipe: Recipe) -> torch.optim.Adam:
-    """Return Adam over a critic, with the recipe's learning rate and betas (Isola et al. 2017)."""
+    """Return Adam over a critic's parameters, with the recipe's learning rate and betas (Isola et al. 2017)."""
     return _adam([{"params": list(parameters), "name": "critic", "initial_lr": recipe.lr}], recipe)
 
 
@@ -71,5 +71,5 @@ def _adam(groups: list[dict[str, object]], recipe: Recipe) -> torch.optim.Adam:
 
 
 def _tell(optimizer: torch.optim.Optimizer, *_: object) -> None:
-    """Let autograd know what was written: the fused step goes past its version counters, by which masks are kept."""
+    """Bump the version counters, which the fused step does not: cached masked weights are updated by them."""
     torch.autograd.graph.increment_version([p for group in optimizer.param_groups for p in group["params"]])

@@ -1,4 +1,4 @@
-"""A task's training inputs and the network, for a method that measures something on them."""
+"""Access to a task's training inputs and the network, for methods that measure something on them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from stencilnet.training.seeds import PROBE, derived_seed
 
 
 def make_probe(backbone: nn.Module, job: Job, device: str) -> Probe:
-    """Return what a method looks at a job's training inputs through.
+    """Return a method's access to a job's training inputs.
 
     Args:
         backbone: Any network; a copy of its graph is used.
-        job: Whose inputs.
-        device: Where they and the network are.
+        job: The job whose training inputs are read.
+        device: Device of the inputs and the network.
     """
     return _Probe(graph=graph_of(backbone, device).eval(), job=job, device=device)
 

@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, elsewhere a plain line every so often."""
+"""Progress display: a bar on a terminal, otherwise plain lines at regular intervals."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,9 +15,9 @@ class ProgressBar:
     """Loss, headline metric and time left, on a rich console.
 
     Args:
-        console: Where to; the command line's is on stderr.
-        every: Seconds between two plain lines, where the console is no terminal.
-        clock: Seconds from any start.
+        console: Console to write to; the command line's is on stderr.
+        every: Seconds between two plain lines if the console is not a terminal. Default: 30.
+        clock: Returns seconds since an arbitrary start.
     """
 
     def __init__(self, console: Console, every: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class ProgressBar:
         self._bar: tuple[Progress, TaskID] | None = None
 
     def start(self, run: TrainingInfo) -> None:
-        """Show the run's name and where it starts."""
+        """Show the training's name and first step."""
         self._run = run
         self._latest = {}
         self._started = self._spoke = self._clock()
@@ -50,7 +50,7 @@ class ProgressBar:
         bar.start()
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Take in a row and show what is known."""
+        """Update the values and show them."""
         assert self._run is not None, "start comes first"
         self._latest |= values
         if self._bar is not None:
@@ -62,10 +62,10 @@ class ProgressBar:
             self._print(f"{self._run.name}: " + ", ".join(filter(None, parts)))
 
     def picture(self, step: int, sheet: Image.Image) -> None:
-        """Show nothing: pictures are files."""
+        """Ignore the picture: it is stored as a file."""
 
     def end(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop the bar and leave it visible."""
         if self._bar is not None:
             self._bar[0].stop()
             self._bar = None

@@ -1,4 +1,4 @@
-"""Which examples a step sees: a pure function of the seed, so training goes on from any step with the same bytes."""
+"""The order of examples: a pure function of the seed, so that training resumes bit-equal from any step."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from stencilnet.tasks.task import Sample
 from stencilnet.training.seeds import ORDER, derived_seed
 
 PIXELS = 16 * 256 * 256
-"""Most pixels of input in a batch that is run without being learned from: 16 pictures of 256x256. Whole pictures are of
-any size, so that a number of them bounds no memory."""
+"""Maximum number of input pixels in a batch that is not trained on: 16 pictures of 256x256. Whole pictures have any
+size, so their number does not bound the memory."""
 
 Key = tuple[int, int]
-"""Epoch and index of a training example: its augmentation is a function of both."""
+"""Epoch and index of a training example; its augmentation is a function of both."""
 
 
 class TrainingData(Protocol):
-    """Training examples; what is random in them is a pure function of the key (and of their own seed)."""
+    """Training examples; their random augmentation is a pure function of the key (and of their own seed)."""
 
     def __len__(self) -> int:
         """Return the number of examples."""
         ...
 
     def __getitem__(self, key: Key, /) -> Mapping[str, Tensor]:
-        """Return the sample of (epoch, index)."""
+        """Return the sample at (epoch, index)."""
         ...
 
 
@@ -53,19 +53,19 @@ def permutation(seed: int, epoch: int, size: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """A batch sampler: one endless stream of permutations, cut into batches.
+    """A batch sampler: an endless stream of permutations, split into batches.
 
-    A batch may span two epochs (or more, of data smaller than a batch): every example is seen equally often, none
-    is dropped.
+    A batch may span two epochs, or more if the data are smaller than a batch. So every example is seen equally often,
+    and none is dropped.
 
     Attributes:
-        seed: Of the permutations.
-        size: Examples there are.
-        batch: Examples a step.
+        seed: Seed of the permutations.
+        size: Number of examples.
+        batch: Examples per step.
         steps: Steps of the whole training.
-        first: Step to start from: the number of steps done.
-        rank: Which of `ranks` equal, consecutive shares of every batch to yield; the batch is divisible by them.
-        ranks: Number of processes that share a batch.
+        first: Step to start from, equal to the number of steps done. Default: 0.
+        rank: Which of `ranks` equal, consecutive shares of every batch to yield. Default: 0.
+        ranks: Number of processes that share a batch; it must divide the batch. Default: 1.
     """
 
     seed: int
@@ -77,7 +77,7 @@ class Order:
     ranks: int = 1
 
     def keys(self, step: int) -> list[Key]:
-        """Return the keys of all of a step's examples; steps count from 0."""
+        """Return the keys of all examples of a step; steps count from 0."""
         places = (divmod(place, self.size) for place in range(step * self.batch, (step + 1) * self.batch))
         return [(epoch, permutation(self.seed, epoch, self.size)[offset]) for epoch, offset in places]
 
@@ -93,14 +93,14 @@ class Order:
 def training_loader(data: TrainingData, order: Order, *, workers: int, device: str) -> DataLoader[dict[str, Tensor]]:
     """Return a loader of the order's batches ``{name: (N, ...)}``, on the CPU."""
     dataset = cast("Dataset[dict[str, Tensor]]", data)
-    # A generator of its own: the loader would else draw its workers' base seed from the global one.
+    # With a generator of its own: otherwise the loader draws its workers' base seed from the global one.
     return DataLoader(
         dataset, batch_sampler=order, num_workers=workers, pin_memory=device == "cuda", generator=torch.Generator()
     )
 
 
 def validation_loader(data: ValidationData, *, workers: int) -> DataLoader[dict[str, Tensor]]:
-    """Return a loader of single samples in order; its workers live on between two evaluations."""
+    """Return a loader of single samples in order; its workers persist between evaluations."""
     dataset = cast("Dataset[dict[str, Tensor]]", data)
     return DataLoader(
         dataset, batch_size=None, num_workers=workers, persistent_workers=workers > 0, generator=torch.Generator()
@@ -108,12 +108,12 @@ def validation_loader(data: ValidationData, *, workers: int) -> DataLoader[dict[
 
 
 def batched(samples: Iterator[Sample], limit: int, pixels: int | None = None) -> Iterator[dict[str, Tensor]]:
-    """Stack consecutive samples of equal shapes into batches: whole pictures differ in size.
+    """Stack consecutive samples of equal shapes into batches, since whole pictures differ in size.
 
     Args:
-        samples: Unbatched; tensors of a picture are ``(..., H, W)``.
-        limit: Most samples a batch.
-        pixels: Most pixels of a batch, unless a single sample has more; None for no bound.
+        samples: Unbatched samples, whose pictures are tensors ``(..., H, W)``.
+        limit: Maximum number of samples per batch.
+        pixels: Maximum number of pixels per batch, unless a single sample has more; None (the default) for no bound.
     """
     group: list[Sample] = []
     for sample in samples:
@@ -126,7 +126,7 @@ def batched(samples: Iterator[Sample], limit: int, pixels: int | None = None) ->
 
 
 def _room(sample: Sample, limit: int, pixels: int | None) -> int:
-    """Return how many samples like this one a batch holds."""
+    """Return how many samples of this size fit into a batch."""
     areas = [tensor.shape[-2] * tensor.shape[-1] for tensor in sample.values() if tensor.dim() > 1]
     return limit if pixels is None or not areas else max(1, min(limit, pixels // max(areas)))
 

@@ -1,4 +1,4 @@
-"""What a task's loss is before training: the unit of what is added to it."""
+"""A task's loss before training: the unit of the terms that are added to it."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from stencilnet.training.sampling import Order, TrainingData
 from stencilnet.training.seeds import CRITIC, derived_seed, forked
 
 _LEAST = 1e-8
-"""Where a loss begins at nothing."""
+"""Lower bound, for a loss that starts at 0."""
 
 
 def first_loss(
@@ -21,12 +21,12 @@ def first_loss(
     """Return a task's loss on the first batch of its training, in float32 on the CPU.
 
     Args:
-        backbone: Gives the graph.
-        weights: Of the whole network, by state-dict key, before training; on the CPU.
-        task: Gives the loss; a critic is as fresh as the weights.
+        backbone: The network that gives the graph.
+        weights: All weights of the network before training, by state-dict key, on the CPU.
+        task: The task that defines the loss; a critic is newly initialised.
         data: Training examples.
-        batch: How many of them.
-        seed: Of the training.
+        batch: Number of examples.
+        seed: Seed of the training.
     """
     order = Order(seed=derived_seed(seed, 0), size=len(data), batch=batch, steps=1)
     sample = task.prepare(default_collate([data[key] for key in order.keys(0)]))

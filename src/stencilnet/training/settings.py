@@ -1,4 +1,4 @@
-"""The `trainer` section of a config, and what it comes to on this machine."""
+"""The `trainer` section of a config, and how it is resolved on this machine."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -15,31 +15,31 @@ Compile = Literal["auto", "always", "never"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How to train, whatever the task. What decides the result beside `precision` and `compile` is in the recipe."""
+    """How to train, for any task. What decides the result besides `precision` and `compile` is in the recipe."""
 
     device: Device = "auto"
-    """``auto`` takes CUDA, else Apple's MPS, else the CPU."""
+    """``auto``: CUDA if available, else Apple's MPS, else the CPU."""
     precision: Precision = "auto"
     """``bf16``: the network's forward pass runs under bfloat16 autocast. Real masks, optimiser states and losses
-    stay float32. ``auto``: ``bf16`` where the device computes in it, else ``float32``; a training that is resumed
-    goes on as it began."""
+    stay float32. ``auto``: ``bf16`` if the device has fast bfloat16 arithmetic, else ``float32``; a resumed training
+    keeps its precision."""
     compile: Compile = "auto"
-    """Whether `torch.compile` makes one graph of a step's network, which takes a minute or so once a training and
-    needs a C++ compiler. ``auto``: where the device gains by it and the training is long enough to win the time back.
-    It changes the result's last bits."""
+    """Whether `torch.compile` compiles a step's network, which takes about a minute per training and needs a C++
+    compiler. ``auto``: if the device gains by it and the training is long enough to save the time it takes. It
+    changes the result's last bits."""
     workers: int = 0
     """Processes that load training examples, and as many for validation; 0 loads in the training process. The
-    result is the same bytes with any number."""
+    result is bit-equal for any number."""
     cache: str | None = None
-    """Folder that keeps training and validation pictures decoded and at the view's `resize`; none decodes each file
-    once an epoch. In a config: absolute, or under the data root; in Python, a path like any other. As many bytes a
-    picture as it has pixels, times 3 (4 with labels, 6 with a target). The result is the same bytes with or
-    without."""
+    """Folder that stores training and validation pictures, decoded and at the view's `resize`; null decodes each
+    file once per epoch. In a config: absolute, or relative to the data root; in Python, any path. A picture takes 3
+    bytes per pixel (4 with labels, 6 with a target). The result is bit-equal with and without."""
     accumulate: int = 1
-    """Parts that a device's share of each batch is cut into, run one after the other: the memory of one part, the
-    gradient of the whole batch within rounding. The recipe's batch has to be divisible by devices x accumulate."""
+    """Parts that a device's share of each batch is split into, run one after the other: this takes the memory of one
+    part and gives the gradient of the whole batch within rounding. The recipe's batch must be divisible by devices x
+    accumulate."""
     evaluate_every: int = 200
-    """Steps between two evaluations on validation data (and one at the end): the best of them is what is kept."""
+    """Steps between two evaluations on validation data (with one more at the end); the best step is kept."""
     checkpoint_every: int = 200
     """Steps between two checkpoints."""
     log_every: int = 10
@@ -86,16 +86,16 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolved:
-    """Settings on a machine: no `auto` left, and all that the bytes of a result hang on.
+    """Settings as resolved on a machine: without `auto`, and with all that a result's bytes depend on.
 
     Attributes:
-        settings: What was asked for.
-        device: ``cpu``, ``cuda`` or ``mps``.
+        settings: The requested settings.
+        device: Device of this process: ``cpu``, ``cuda`` or ``mps``.
         precision: ``float32`` or ``bf16``.
         threads: Threads of torch's CPU operations.
-        version: Of PyTorch.
-        devices: How many train together, a process each; of `device` it is this process's own.
-        compiled: Whether a step's network is compiled: decided for each training (`compiling.settled`).
+        version: Version of PyTorch.
+        devices: Number of devices that train together, with one process each. Default: 1.
+        compiled: Whether a step's network is compiled; decided per training (`compiling.settled`). Default: false.
     """
 
     settings: Settings
@@ -107,19 +107,19 @@ class Resolved:
     compiled: bool = False
 
     def autocast(self) -> torch.autocast:
-        """Return a fresh context for the network's forward pass; it does nothing in float32."""
+        """Return a new autocast context for the network's forward pass; it does nothing in float32."""
         return torch.autocast(self.device, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
 
 def resolve(settings: Settings, group: Group = ALONE) -> Resolved:
-    """Find what the settings come to here.
+    """Resolve the settings on this machine.
 
     Args:
-        settings: What was asked for.
-        group: The processes that train together, a device each.
+        settings: The requested settings.
+        group: The processes that train together, with one device each.
 
     Raises:
-        ValueError: If this machine lacks the device, or has too few of it, or the device lacks bfloat16.
+        ValueError: If this machine lacks the device or has too few of them, or the device lacks bfloat16.
     """
     device = _auto() if settings.device == "auto" else settings.device
     if device == "cuda" and not torch.cuda.is_available():
@@ -154,8 +154,8 @@ def _check_count(device: str, wanted: int) -> None:
         raise ValueError("Expected one device with `device: mps`: Apple's GPUs cannot train together. Set it to `cpu`.")
     if device == "cuda" and wanted > torch.cuda.device_count():
         raise ValueError(
-            f"Expected at most {torch.cuda.device_count()} devices, as many as PyTorch sees CUDA devices on this "
-            f"machine, but got {wanted}. Ask for fewer (`--devices`)."
+            f"Expected at most {torch.cuda.device_count()} devices, the number of CUDA devices that PyTorch sees on "
+            f"this machine, but got {wanted}. Ask for fewer (`--devices`)."
         )
 
 

@@ -1,4 +1,4 @@
-"""Where numbers and pictures of a training go."""
+"""Sinks: receivers of a training's values and pictures."""
 
 import csv
 import io
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingInfo:
-    """One training, as a sink sees it.
+    """What a sink is told about a training.
 
     Attributes:
-        name: Of method and task, for people.
-        folder: Where its files go.
-        first: Steps done before: 0, or where a resumed run goes on.
+        name: Method and task, for display.
+        folder: Folder of the training's files.
+        first: Number of steps done before: 0, or the step at which a resumed run continues.
         steps: Steps of the whole training.
-        headline: Name of the value by which a step is selected (``validation/mIoU``).
+        headline: Name of the value that selects the step (``validation/mIoU``).
     """
 
     name: str
@@ -39,38 +39,38 @@ class TrainingInfo:
 
 
 class Sink(Protocol):
-    """A place for values and pictures. Steps count from 1: the step just done."""
+    """A receiver of values and pictures. Steps count from 1 and are those just done."""
 
     def start(self, run: TrainingInfo) -> None:
-        """Begin, or go on: what an interrupted run sent after step `TrainingInfo.first` comes again."""
+        """Start or resume: values that an interrupted run logged after step `TrainingInfo.first` will be sent again."""
         ...
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Take values of a step, by name; the names differ from row to row."""
+        """Receive the values of a step, by name; the names differ from row to row."""
         ...
 
     def picture(self, step: int, sheet: Image.Image) -> None:
-        """Take the contact sheet of an evaluation."""
+        """Receive the contact sheet of an evaluation."""
         ...
 
     def end(self) -> None:
-        """Close; also called when training was stopped or failed."""
+        """Close the sink; also called when training was stopped or failed."""
         ...
 
 
 class Files:
     """Plain files in the run's folder.
 
-    ``metrics.jsonl`` has an object a row, with its ``step``; ``metrics.csv`` has ``step,name,value``, a line a value,
-    since names differ from row to row; ``samples/step-<n>.png`` are contact sheets. A value that is not finite is
-    ``inf``, ``-inf`` or ``nan`` in both, in JSON as a string.
+    ``metrics.jsonl`` has one object per row, with its ``step``; ``metrics.csv`` has one line ``step,name,value`` per
+    value, since names differ from row to row; ``samples/step-<n>.png`` are contact sheets. Values that are not finite
+    are ``inf``, ``-inf`` or ``nan`` in both files, and strings in JSON.
     """
 
     def __init__(self) -> None:
         self._folder = Path()
 
     def start(self, run: TrainingInfo) -> None:
-        """Drop rows and pictures after the step that a resumed run goes on from."""
+        """Delete the rows and pictures after the step at which a resumed run continues."""
         self._folder = run.folder
         run.folder.mkdir(parents=True, exist_ok=True)
         _keep(self._json, lambda line: int(json.loads(line)["step"]) <= run.first)
@@ -108,19 +108,21 @@ class Files:
 
 
 class TensorBoard:
-    """Event files for TensorBoard, in the folder ``tensorboard`` of the run's."""
+    """Event files for TensorBoard, in the subfolder ``tensorboard`` of the run's folder."""
 
     def __init__(self) -> None:
         self._writer: SummaryWriter | None = None
 
     def start(self, run: TrainingInfo) -> None:
-        """Open the event file; steps that come again replace the old ones.
+        """Open the event file; steps that are logged again replace the old ones.
 
         Raises:
             ValueError: If TensorBoard is not installed.
         """
         if not tensorboard_installed():
-            raise ValueError("Expected TensorBoard for its sink, but it is not installed: pip install tensorboard.")
+            raise ValueError(
+                "Expected TensorBoard for its sink, but it is not installed. Run `pip install tensorboard`."
+            )
         from torch.utils.tensorboard import SummaryWriter
 
         purge = run.first + 1 if run.first else None
@@ -158,5 +160,5 @@ def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
     if not path.exists():
         return
     whole = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-    kept = "".join(line for line in whole if wanted(line))  # a last line without its end was cut off by a crash
+    kept = "".join(line for line in whole if wanted(line))  # drops a last line that a crash cut off
     write_text(path, kept)

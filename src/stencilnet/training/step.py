@@ -1,9 +1,9 @@
 """One optimiser step: with or without a critic, on a whole batch or part by part, on one device or several.
 
-What each part (of every device) counts in the batch's mean is `Task.weight`, so that the gradient is the same however
-a batch is cut: a cross-entropy, say, is a mean over labelled pixels, of which no two parts have as many. A method's
-penalty is a mean over images, of which all parts have as many. Only what a network or a penalty draws (dropout, noise)
-and takes from a batch (batch normalisation) is each part's own.
+`Task.weight` gives the weight of each part (on every device) in the batch's mean, so that the gradient does not depend
+on how a batch is split: a cross-entropy, for example, is a mean over labelled pixels, whose number differs between
+parts. A method's penalty is a mean over images, whose number is the same in all parts. Only random draws (dropout,
+noise) and batch statistics (batch normalisation) are separate for each part.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from stencilnet.training.settings import Resolved
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Critic:
-    """The adversary of a task's training, its loss (by all devices, where there are several), and its optimiser."""
+    """The adversary of a task's training, its loss (wrapped if there are several devices), and its optimiser."""
 
     module: nn.Module
     judgement: nn.Module
@@ -40,13 +40,13 @@ class Learner:
 
     Attributes:
         backbone: The network's graph, without memory for weights (`graph_of`).
-        trainable: Gives the weights.
-        network: Both as one module, trained by all devices.
-        regularizer: A method's penalty on the weights; None without one.
-        optimizer: Over the trainable's groups.
-        critic: None for a task without one.
-        task: Gives the loss.
-        recipe: Gives the schedule.
+        trainable: The trainable that gives the weights.
+        network: Graph and weights as one module, wrapped if there are several devices.
+        regularizer: The method's penalty on the weights; None without one.
+        optimizer: Optimiser of the trainable's parameter groups.
+        critic: The critic; None for a task without one.
+        task: The task that defines the loss.
+        recipe: The recipe that gives the schedule.
         resolved: Device, precision, whether compiled, parts of a batch.
         group: The processes that train together.
     """
@@ -76,37 +76,37 @@ def make_learner(
     penalty: Penalty | None = None,
     scale: float = 1.0,
 ) -> Learner:
-    """Put everything on the device and make the optimisers.
+    """Move everything to the device and make the optimisers.
 
     Args:
-        backbone: Gives the graph; stays as it is.
-        trainable: Taken over.
-        critic: Taken over.
-        task: What is learned.
-        recipe: How.
+        backbone: The network that gives the graph; it is not changed.
+        trainable: What to train; moved to the device in place.
+        critic: The task's critic, moved to the device in place; None without one.
+        task: The task to learn.
+        recipe: The task's recipe.
         mask_lr: Learning rate of real masks.
         resolved: Device, precision, whether compiled, parts of a batch.
         group: The processes that train together, each with the same tensors.
-        penalty: What a method adds to the loss; taken over.
-        scale: What it is in units of.
+        penalty: The method's term of the loss, moved to the device in place; None (the default) for none.
+        scale: Factor of the penalty: the task's loss before training. Default: 1.
 
     Raises:
-        ValueError: If the trainable's weights are not those of the backbone.
+        ValueError: If the trainable's weights do not match the backbone's.
     """
     named = {name for name in trainable.weights() if backbone_key(name) == name}  # this column's own
     needed = set(backbone.state_dict())
-    if named != needed:  # functional_call would take any names silently
+    if named != needed:  # functional_call would accept any names
         missing, unknown = brief(sorted(needed - named)), brief(sorted(named - needed))
         raise ValueError(
-            f"Expected the trainable to give every tensor of {type(backbone).__name__} and no other, but "
-            f"missing are {missing} and unknown are {unknown}. Is it another backbone's?"
+            f"Expected the trainable to give every tensor of {type(backbone).__name__} and no other, but got "
+            f"missing {missing} and unknown {unknown}. Make the trainable from this backbone's weights."
         )
     graph = graph_of(backbone, resolved.device)
     trainable.to(resolved.device)
     network = Network(graph, trainable)
     regularizer = None if penalty is None else _regularizer(backbone, trainable, penalty, scale, resolved)
     if resolved.compiled:
-        torch.compiler.reset()  # what other trainings left, of which only so many are kept
+        torch.compiler.reset()  # the number of compiled graphs is limited; drop earlier trainings'
         network.compile(dynamic=False, mode=launch_mode(critic, resolved, group, penalty))
         if regularizer is not None:
             regularizer.compile(dynamic=False)
@@ -125,19 +125,19 @@ def make_learner(
 
 
 def forward(learner: Learner, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-    """Return raw outputs ``(N, C, H, W)``, float32 whatever the precision, of images ``(N, 3, H, W)`` in [0, 1]."""
+    """Return raw outputs ``(N, C, H, W)``, float32 in any precision, for images ``(N, 3, H, W)`` in [0, 1]."""
     with learner.resolved.autocast():
         output = run(learner.backbone, weights, images)
     return output.float()
 
 
 def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
-    """Take one step; the critic, where there is one, goes first (Goodfellow et al. 2014, Alg. 1).
+    """Take one step; a critic is updated first (Goodfellow et al. 2014, Alg. 1).
 
     Args:
         learner: What is trained; the backbone is in training mode.
-        batch: Compact, on the device; of several devices, this one's share of the whole.
-        step: Number of steps done, which the schedule goes by.
+        batch: Compact batch on the device; with several devices, this device's share of it.
+        step: Number of steps done, for the schedule.
 
     Returns:
         Detached scalars of the whole batch: ``loss``, its terms as ``loss/<term>``, and ``critic``.
@@ -149,7 +149,7 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
     runs: Iterable[ForwardPass] = _runs(learner, parts)
     values: dict[str, Tensor] = {}
     if critic is not None:
-        # The output of a batch in one part serves both steps. Of several parts memory holds one: they run twice.
+        # A batch in one part runs once for both steps. Memory holds only one of several parts, so these run twice.
         runs = list(runs) if len(parts) == 1 else runs
         values |= _critic_step(critic, runs if len(parts) == 1 else _fakes(learner, parts), shares, learner, factor)
     values |= _network_step(learner, runs, shares, factor)
@@ -159,10 +159,10 @@ def train_step(learner: Learner, batch: Sample, step: int) -> dict[str, Tensor]:
 
 
 ONE_LAUNCH = "reduce-overhead"
-"""What `torch.compile` calls the mode that records a graph's kernels as a CUDA graph."""
+"""The `torch.compile` mode that records a graph's kernels as a CUDA graph."""
 
 ForwardPass = tuple[dict[str, Tensor], Tensor]
-"""A prepared part of a batch, and the network's raw output of it."""
+"""A prepared part of a batch, and the network's raw output for it."""
 
 
 def _parts(batch: Sample, count: int) -> list[dict[str, Tensor]]:
@@ -171,9 +171,9 @@ def _parts(batch: Sample, count: int) -> list[dict[str, Tensor]]:
 
 
 def _shares(learner: Learner, parts: Sequence[Sample]) -> list[Tensor | float]:
-    """Return what each part counts in the mean over all parts of all devices, which is known before any of them runs.
+    """Return each part's weight in the mean over all parts of all devices, times the number of devices.
 
-    It is times the number of devices, over which gradients are averaged.
+    The factor makes up for gradients being averaged over devices. No part has to run for this.
     """
     if len(parts) == 1 and learner.group.size == 1:
         return [1.0]
@@ -191,7 +191,7 @@ def _runs(learner: Learner, parts: Sequence[Sample]) -> Iterator[ForwardPass]:
 
 
 def _fakes(learner: Learner, parts: Sequence[Sample]) -> Iterator[ForwardPass]:
-    """Run the parts for the critic alone; running statistics stay, since the parts will run again."""
+    """Run the parts only for the critic, without updating running statistics, since the parts will run again."""
     running = [name for name, buffer in learner.backbone.named_buffers() if buffer.is_meta]
     for part in parts:
         sample = learner.task.prepare(part)
@@ -242,7 +242,7 @@ def _critic_step(
         (loss * share).backward()
         _add(values, {"critic": loss}, share, learner.group)
     critic.optimizer.step()
-    critic.module.requires_grad_(False)  # the network's step goes through the critic and must not train it
+    critic.module.requires_grad_(False)  # the network's step backpropagates through the critic without training it
     return values
 
 
@@ -252,17 +252,17 @@ def _add(values: dict[str, Tensor], more: Mapping[str, Tensor], share: Tensor | 
 
 
 def _sent_if(module: nn.Module, last: bool) -> AbstractContextManager[None]:
-    """Return the context of a forward pass after whose backward pass gradients are averaged, if it is the last part."""
+    """Return a context for a part's forward pass; only the last part's backward pass averages gradients."""
     return module.no_sync() if isinstance(module, DistributedDataParallel) and not last else nullcontext()
 
 
 def launch_mode(
     critic: nn.Module | None, resolved: Resolved, group: Group, penalty: Penalty | None = None
 ) -> str | None:
-    """Return how to compile: on CUDA as one launch, where a step is one pass forward and one back.
+    """Return the compile mode: one launch on CUDA, if a step is one forward and one backward pass.
 
-    Launching a step's kernels one by one takes longer than they run, but for large networks and batches. What is
-    launched as one writes over its outputs and gradients of before, so nothing else may run in between.
+    Except for large networks and batches, launching a step's kernels one by one takes longer than running them. A CUDA
+    graph overwrites the outputs and gradients of its last run, so nothing else may run in between.
     """
     simple = critic is None and penalty is None and resolved.settings.accumulate == 1 and group.size == 1
     return ONE_LAUNCH if resolved.device == "cuda" and simple else None

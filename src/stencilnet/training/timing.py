@@ -1,4 +1,4 @@
-"""What a training step costs here, from a few real ones: seconds, and bytes on the device. Nothing is kept of them."""
+"""Measures the cost of a training step by running a few: seconds, and bytes on the device. No result is kept."""
 
 import copy
 import time
@@ -24,20 +24,20 @@ from stencilnet.training.step import Learner, forward, make_learner, train_step
 
 @dataclass(frozen=True, kw_only=True)
 class StepCost:
-    """What one step costs.
+    """The cost of one step.
 
     Attributes:
-        seconds: Of one step on a whole batch that is on the device: median of the measured ones.
-        images_per_second: The batch through `seconds`.
-        peak_bytes: Most bytes on the device at once.
-        peak_measured: Whether `peak_bytes` is the allocator's own count (CUDA), or an estimate: weights, real masks,
-            gradients and Adam's two moments, what the critic has of these, the batch, and every tensor that the step
-            keeps for its backward pass; without what convolutions need as scratch.
-        steps: How many steps were measured, after the warm-up.
-        images: How many images each of them had: the batch, or fewer where a step is slow; the rest is in proportion.
-        loading: Seconds in which one process reads and augments an image that is not in memory.
-        augmenting: The same of an image that is.
-        scoring: Seconds in which one image is run and scored, without reading it.
+        seconds: Median seconds of a step on a whole batch that is already on the device.
+        images_per_second: Batch size divided by `seconds`.
+        peak_bytes: Peak memory on the device, in bytes.
+        peak_measured: Whether `peak_bytes` is the allocator's own count (CUDA). Otherwise it is an estimate: weights,
+            real masks, gradients and Adam's two moments, the same for the critic, the batch, and every tensor that the
+            step keeps for its backward pass, but not the scratch memory of convolutions.
+        steps: Number of measured steps, after the warm-up.
+        images: Images per measured step: the batch, or fewer if a step is slow; the cost is then extrapolated.
+        loading: Seconds that one process takes to read and augment an image that is not in memory.
+        augmenting: The same for an image in memory.
+        scoring: Seconds to run and score one image, without reading it.
     """
 
     seconds: float
@@ -62,23 +62,23 @@ def time_steps(
     warmup: int = 1,
     patience: float = 2.0,
 ) -> StepCost:
-    """Run a few real steps of a training: its first batch, its losses, its critic, its optimisers.
+    """Run a few real steps of a training, with its first batch, losses, critic and optimisers.
 
-    Arguments stay as they are, and PyTorch's generators are as they were. No file is written but by a cache on disk
-    that the job's examples have. A step that would take longer than `patience` is measured on two images of its batch.
+    Neither the arguments nor the state of PyTorch's generators are changed. No file is written, except by a disk cache
+    of the job's examples. A step that would take longer than `patience` is measured on two images of its batch.
 
     Args:
-        backbone: Gives the graph.
-        trainable: What would be trained; a copy is.
-        job: What would be trained, and how; its folder does not matter.
+        backbone: The network that gives the graph.
+        trainable: What to train; a copy is used.
+        job: The training; its folder is not used.
         resolved: Device and precision.
-        penalty: What a method adds to the loss; a copy is used.
-        steps: How many steps to measure; fewer once `patience` has passed.
-        warmup: How many to take before.
-        patience: Seconds.
+        penalty: The method's term of the loss, of which a copy is used; None (the default) for none.
+        steps: Number of steps to measure; fewer once `patience` has passed. Default: 3.
+        warmup: Number of steps before these. Default: 1.
+        patience: Time limit in seconds. Default: 2.
 
     Raises:
-        ValueError: If `steps` or `warmup` is too small, or the examples do not fit the task.
+        ValueError: If `steps` or `warmup` is less than 1, or the examples do not fit the task.
     """
     if steps < 1 or warmup < 1:
         raise ValueError(f"Expected `steps` and `warmup` to be at least 1, but got {steps} and {warmup}.")
@@ -103,14 +103,14 @@ def time_steps(
 
 
 def load_batch(job: Job) -> tuple[dict[str, Tensor], float]:
-    """Return the first batch of a training, as its loader would, on the CPU, and the median seconds an image took."""
+    """Return the first batch of a training, as its loader does, on the CPU, and the median seconds per image."""
     recipe = job.recipe
     order = Order(seed=derived_seed(job.seed, 0), size=len(job.train), batch=recipe.batch, steps=recipe.steps)
     samples, times = [], []
     for key in order.keys(0):
         started = time.perf_counter()
         samples.append(job.train[key])
-        times.append(time.perf_counter() - started)  # the first one's holds imports: hence the median
+        times.append(time.perf_counter() - started)  # the first includes imports: hence the median
     batch: dict[str, Tensor] = default_collate(samples)
     return batch, median(times)
 
@@ -131,7 +131,7 @@ class _Bench:
     size: int
 
     def short(self, batch: Sample, patience: float) -> _Found | None:
-        """Measure on one image and on two; None if a whole batch takes no longer than `patience`."""
+        """Measure on one image and on two; return None if a whole batch takes no longer than `patience`."""
         if self.size < 3:
             return None
         settings = self.learner.resolved.settings
@@ -140,7 +140,7 @@ class _Bench:
         seconds, one = probe._kept(_first(batch, 1))
         if seconds * self.size <= patience:
             return None
-        again, two = probe._kept(_first(batch, 2))  # the first step may have waited for something
+        again, two = probe._kept(_first(batch, 2))  # the first step may include one-time costs
         seconds = again / 2 * self.size
         if seconds <= patience:
             return None
@@ -171,7 +171,7 @@ class _Bench:
         return time.perf_counter() - started
 
     def _kept(self, batch: Sample) -> tuple[float, int]:
-        """Take a step; return its seconds, and the most bytes it keeps for a backward pass, parameters aside."""
+        """Take a step; return its seconds, and the peak bytes that it keeps for a backward pass, without parameters."""
         own = {tensor.untyped_storage().data_ptr() for tensor in (*self._tensors(), *batch.values())}
         count = _Count(own=own)
         with torch.autograd.graph.saved_tensors_hooks(count.pack, attrgetter("tensor")):
@@ -185,7 +185,7 @@ class _Bench:
         return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
 
     def _standing(self, batch: Sample) -> int:
-        """Bytes that lie on the device from step to step: all tensors, gradients, both moments of Adam, the batch."""
+        """Return the bytes that persist between steps: all tensors, gradients, both moments of Adam, the batch."""
         learner = self.learner
         optimizers = [learner.optimizer, *([] if learner.critic is None else [learner.critic.optimizer])]
         groups = [group for optimizer in optimizers for group in optimizer.param_groups]
@@ -195,7 +195,7 @@ class _Bench:
 
 @dataclass(kw_only=True, eq=False)
 class _Count:
-    """Counts the storages that autograd keeps, each once: several saved tensors may be views of one."""
+    """Counts the storages that autograd keeps, each once, since several saved tensors may be views of one storage."""
 
     own: set[int]
     users: Counter[int] = field(default_factory=Counter)
@@ -220,7 +220,7 @@ class _Count:
 
 
 class _Kept:
-    """A tensor as autograd holds it; it goes when the graph's node is done."""
+    """A tensor saved by autograd; it is deleted when its graph node is done."""
 
     def __init__(self, tensor: Tensor, count: _Count) -> None:
         self.tensor = tensor
@@ -234,7 +234,7 @@ class _Kept:
 def learner_for(
     backbone: nn.Module, trainable: Trainable, job: Job, resolved: Resolved, penalty: Penalty | None = None
 ) -> Learner:
-    """Return the moving parts of a training, on copies of what is passed in, ready for its first step."""
+    """Return a training's learner, ready for its first step, made from copies of the arguments."""
     with forked("cpu", job.seed, CRITIC, 0):
         critic = job.task.critic()
     learner = make_learner(

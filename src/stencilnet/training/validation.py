@@ -16,18 +16,18 @@ CELL = 192
 GAP = 2
 
 
-class Stopped(Exception):  # noqa: N818 -- not an error: somebody asked
-    """Raised where a stop was asked for, between two batches."""
+class Stopped(Exception):  # noqa: N818 -- not an error: the stop was requested
+    """A stop was requested; raised between two batches."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Validation:
-    """What a pass found.
+    """The result of a pass.
 
     Attributes:
         scores: The task's metrics by name.
-        sheet: Input, target (where there is one) and output of the first examples, a row each; None if none was
-            asked for, or the task makes no pictures.
+        sheet: Input, target (if the task has one) and output of the first examples, one row each; None if no examples
+            were requested or the task makes no pictures.
     """
 
     scores: dict[str, float]
@@ -35,16 +35,16 @@ class Validation:
 
 
 def validate(learner: Learner, samples: Iterable[Sample], *, shown: int, stop: Callable[[], bool]) -> Validation:
-    """Score the network as it stands; leaves the backbone in evaluation mode.
+    """Score the network in its current state; leaves the backbone in evaluation mode.
 
     Args:
         learner: What is trained.
         samples: Unbatched, compact validation samples.
-        shown: Examples in the sheet.
-        stop: Asked before every batch.
+        shown: Number of examples in the sheet.
+        stop: Called before each batch; return True to stop.
 
     Raises:
-        Stopped: If `stop` says so.
+        Stopped: If `stop` returns true.
     """
     learner.backbone.eval()
     scores = learner.task.scores()
@@ -63,7 +63,7 @@ def validate(learner: Learner, samples: Iterable[Sample], *, shown: int, stop: C
 
 
 def _at_once(learner: Learner) -> int:
-    """Return how many examples a training step holds at once on this device; validation sees crops of the same size."""
+    """Return how many examples a training step holds at once on this device; validation crops have the same size."""
     return max(1, learner.recipe.batch // (learner.resolved.settings.accumulate * learner.group.size))
 
 
@@ -83,7 +83,7 @@ def _rows(task: PictureTask, output: Tensor, batch: Sample, count: int) -> list[
 
 
 def contact_sheet(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
-    """Lay out rows of pictures on white; a larger one is shrunk to `CELL` pixels."""
+    """Lay out rows of pictures on a white sheet; pictures larger than `CELL` pixels are shrunk to that."""
     cells = [[_thumbnail(picture) for picture in row] for row in rows]
     width = max(cell.width for row in cells for cell in row)
     height = max(cell.height for row in cells for cell in row)
