@@ -80,7 +80,7 @@ class Learning:
         stored: Format in which a bundle stores the backbone: ``float32``, ``float16`` or ``int8``. The weights are
             rounded to it once, after the first task, so that later tasks are learned over exactly the stored weights.
             ``seed:N``: the weights are random, generated from the number N, and take next to no bytes in a bundle; the
-            first task is learned as a quantised delta over them.
+            first task is learned as a quantised delta over them, with default settings.
     """
 
     view: View = field(default_factory=View)
