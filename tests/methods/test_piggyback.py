@@ -64,7 +64,7 @@ def test_an_all_ones_mask_is_warned_of(
     message = record.getMessage()
     assert "The final mask of task `gogh` is all ones" in message
     assert "only the head was learned" in message
-    assert "lr = 0.0001 a step" in message
+    assert "lr = 0.0001 per step" in message
     assert "Raise the mask's lr (1e-3 for few steps) or train for more steps." in message
 
 
