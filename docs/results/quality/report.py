@@ -47,6 +47,11 @@ def tested(rows: Sequence[Row]) -> dict[tuple[str, str, int], float]:
     return {(row["arm"], row["task"], row["seed"]): row["value"] for row in rows if row["test"]}
 
 
+def tasks_of(setting: str, rows: Sequence[Row]) -> list[str]:
+    """Return the tasks of a setting that were measured on test data, in its order."""
+    return [task for task in SETTINGS[setting].tasks if any(row["task"] == task and row["test"] for row in rows)]
+
+
 def means(rows: Sequence[Row], arm: str, task: str) -> float | None:
     """Return the mean over seeds; None where the arm was not run."""
     found = [value for (own, name, _), value in tested(rows).items() if (own, name) == (arm, task)]
@@ -103,7 +108,7 @@ def bits(rows: Sequence[Row], arm: str) -> str:
 def final(setting: str) -> list[str]:
     """Return the table of test data: every arm, its tasks, the gain over the better whole network, and bits."""
     rows = read(setting)
-    tasks = [task for task in SETTINGS[setting].tasks if any(row["task"] == task and row["test"] for row in rows)]
+    tasks = tasks_of(setting, rows)
     if not tasks:
         return ["Not run."]
     heads = " | ".join(f"{task}, {metric_of(rows, task)} | gain" for task in tasks)
@@ -166,7 +171,7 @@ def origin(setting: str, rows: Sequence[Row]) -> str:
     hours = sum(row["seconds"] for row in rows) / 3600
     return (
         f"<sub>Config `{chosen.config}`, width 16, {chosen.first} steps for the first task, {chosen.steps} for each "
-        f"other; seeds {', '.join(map(str, seeds))}. {'; '.join(places)}; {hours:.1f} hours of one thread.</sub>"
+        f"other; seeds {', '.join(map(str, seeds))}. {'; '.join(places)}; {hours:.1f} hours on the clock, one thread each.</sub>"
     )
 
 
@@ -205,7 +210,7 @@ def pareto() -> Figure:
             markers = cycle("os^vD*PX<>hp")
             for arm in ARMS:
                 marker = next(markers)
-                samples = [gains(rows, arm, task) for task in SETTINGS[setting].tasks]
+                samples = [gains(rows, arm, task) for task in tasks_of(setting, rows)]
                 if all(len(values) for values in samples):
                     method = ARMS[arm](RATES[0])
                     middle = mean(float(values.mean()) for values in samples)
