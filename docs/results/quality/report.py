@@ -171,7 +171,8 @@ def origin(setting: str, rows: Sequence[Row]) -> str:
     hours = sum(row["seconds"] for row in rows) / 3600
     return (
         f"<sub>Config `{chosen.config}`, width 16, {chosen.first} steps for the first task, {chosen.steps} for each "
-        f"other; seeds {', '.join(map(str, seeds))}. {'; '.join(places)}; {hours:.1f} hours on the clock, one thread each.</sub>"
+        f"other; seeds {', '.join(map(str, seeds))}. {'; '.join(places)}; "
+        f"{hours:.1f} hours on the clock, one thread each.</sub>"
     )
 
 
