@@ -196,14 +196,16 @@ class _Foretelling:
     devices: int
     costs: dict[object, StepCost] = field(default_factory=dict)
     scoring: dict[str, float] = field(default_factory=dict)
-    states: dict[tuple[str, str], NetState] = field(default_factory=dict)
-    """By method and task: the state after it, of the current method only; `start` is not among them."""
-    bundled: set[str] = field(default_factory=set)
-    """Methods that have a bundle."""
-    looked: dict[str, int] = field(default_factory=dict)
-    """By method: number of inputs that it probed before its next training."""
-    joint: dict[str, tuple[NetState, Measuring]] = field(default_factory=dict)
-    """By joint method: the state after it, and the measured training."""
+    method: str = ""
+    """The current method; the fields below are about it alone, so that no more than its states are in memory."""
+    states: dict[str, NetState] = field(default_factory=dict)
+    """By task: the state after it, unless that is `start`."""
+    bundled: bool = False
+    """Whether it has a bundle."""
+    looked: int = 0
+    """Training inputs that it used before its next training."""
+    joint: tuple[NetState, Measuring] | None = None
+    """If it learns all tasks at once: the state after that, and the measured training."""
 
     def __post_init__(self) -> None:
         self.net = make_backbone(self.experiment.backbone, self.experiment.seed)
@@ -215,9 +217,8 @@ class _Foretelling:
 
     def foretell(self, step: Step) -> Iterator[Training]:
         """Yield the trainings of a step that is asked for, and the tests that follow; keep the state it leads to."""
-        if not any(label == step.stage.method for label, _ in self.states):  # another method: its states are enough
-            self.states.clear()
-            self.joint = {name: kept for name, kept in self.joint.items() if name == step.stage.method}
+        if step.stage.method != self.method:
+            self.method, self.states, self.bundled, self.looked, self.joint = step.stage.method, {}, False, 0, None
         match step:
             case First():
                 yield self._first(step)
@@ -236,11 +237,10 @@ class _Foretelling:
         return self._row(step.stage, self.start, fit, stored_whole=True)
 
     def _remember(self, step: Remember) -> None:
-        label, name = step.stage.method, step.stage.task
-        fit = self._fit(step)
+        name, fit = step.stage.task, self._fit(step)
         glance = self._glance(fit)
-        self.states[label, name] = step.method.adopt(self.start, name, self._fresh(name, glance), fit)
-        self.looked[label] = glance.asked
+        self.states[name] = step.method.adopt(self.start, name, self._fresh(name, glance), fit)
+        self.looked = glance.asked
 
     def _further(self, step: Retrain | Learn) -> Iterator[Training]:
         stage, method = step.stage, step.method
@@ -252,29 +252,27 @@ class _Foretelling:
                 state = method.adopt(self.start, stage.task, fresh, fit)
             else:
                 state = method.learn(self._before(step), stage.task, fresh, fit if step.asked else untouched)
-        self.states[stage.method, stage.task] = state
+        self.states[stage.task] = state
         if step.asked:
-            stored_whole = stage.moves_shared or stage.method not in self.bundled
-            row = self._row(stage, state, fit, stored_whole=stored_whole)
-            asked = self.looked.pop(stage.method, 0) + glance.asked
-            self.bundled.add(stage.method)
+            row = self._row(stage, state, fit, stored_whole=stage.moves_shared or not self.bundled)
+            asked = self.looked + glance.asked
+            self.bundled, self.looked = True, 0
             training = row.training + asked * row.cost.seconds / row.batch
             yield replace(row, forgets=method.forgets, training=training)
 
     def _before(self, step: Learn) -> NetState:
         """Return the state from which a task is learned."""
-        label = step.stage.method
-        state = self.states.get((label, step.start.task), self.start)
+        state = self.states.get(step.start.task, self.start)
         for task in step.needs:
-            state = state.add(task, self.states[label, task].deltas[task])
+            state = state.add(task, self.states[task].deltas[task])
         return state
 
     def _together(self, step: LearnTogether) -> Training:
         """Return, for the first task, the one training of all tasks; for each other task, its test only."""
         stage = step.stage
-        if stage.index == 0:
-            self.joint[stage.method] = self._jointly(step)
-        state, fit = self.joint[stage.method]
+        if self.joint is None:
+            self.joint = self._jointly(step)
+        state, fit = self.joint
         (found,) = fit.found
         row = self._row(stage, state, fit, stored_whole=stage.index == 0)
         testing = self._testing(stage, state, found.cost)
