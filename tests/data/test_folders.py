@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from stencilnet.data.folders import FolderError, LabelForm, images, labelled, list_images, pairs, side_by_side
-from stencilnet.tasks.images import ImageError
+from stencilnet.pictures.images import ImageError
 
 ORIENTATION = 0x0112
 

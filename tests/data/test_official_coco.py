@@ -14,8 +14,8 @@ from PIL import Image
 from stencilnet.data.folders import FolderError
 from stencilnet.data.official import COCO_CATEGORIES, COCO_CLASSES, COCO_INDEX, CocoSource, paint, rasterize
 from stencilnet.data.official.annotations import Outline, Outlined, listed_quickly, read_annotations
+from stencilnet.pictures.images import ImageError
 from stencilnet.storage import NEW
-from stencilnet.tasks.images import ImageError
 
 PERSON, CAR, TOOTHBRUSH = 1, 3, 90
 

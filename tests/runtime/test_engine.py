@@ -16,8 +16,8 @@ from torch import nn
 from stencilnet.bundle import BundleError, add_task, load, remove_task, save
 from stencilnet.masks import BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.pictures.images import ImageError
 from stencilnet.runtime import Engine
-from stencilnet.tasks.images import ImageError
 
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
 RECORDS = {

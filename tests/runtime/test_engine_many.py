@@ -12,8 +12,8 @@ from stencilnet.bundle import save
 from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
+from stencilnet.pictures.images import ImageError
 from stencilnet.runtime import Engine, forward
-from stencilnet.tasks.images import ImageError
 
 RECORDS = {
     "clean": TaskRecord(kind="restoration", channels=3, method="piggyback"),

@@ -11,10 +11,10 @@ from PIL import Image, features
 from stencilnet.bundle import save
 from stencilnet.masks import Replace, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.pictures.formats import SUFFIXES
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import run_files
 from stencilnet.runtime.planning import plan_outputs
-from stencilnet.tasks.formats import SUFFIXES
 
 PALETTE = [[200, 30, 30], [30, 30, 200]]
 

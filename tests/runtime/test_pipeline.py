@@ -12,9 +12,9 @@ from torch import Tensor
 from stencilnet.bundle import save
 from stencilnet.masks import Replace, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.pictures.images import ImageError
 from stencilnet.runtime import Engine, files
 from stencilnet.runtime.files import run_files
-from stencilnet.tasks.images import ImageError
 
 COUNT = 20
 

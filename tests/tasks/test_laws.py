@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from stencilnet.perceptual.network import Description, PerceptualNetwork
+from stencilnet.pictures.labels import VOID
 from stencilnet.tasks.catalog import kinds, task_from_record, traits_of
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
@@ -23,7 +24,7 @@ from stencilnet.tasks.normals import Normals
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.style import StyleTransfer
-from stencilnet.tasks.task import VOID, Example, LabelTask, PictureTask, Predictor, Sample, Task
+from stencilnet.tasks.task import Example, LabelTask, PictureTask, Predictor, Sample, Task
 
 SIZES = [(37, 53), (32, 48)]
 OPTIMA = {

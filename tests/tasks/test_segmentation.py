@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from stencilnet.pictures.labels import VOID
 from stencilnet.tasks.segmentation import Segmentation, voc_colour
-from stencilnet.tasks.task import VOID, Example
+from stencilnet.tasks.task import Example
 
 CLASSES = ("background", "cat", "dog")
 

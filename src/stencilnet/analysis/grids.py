@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from stencilnet.tasks.task import VOID
+from stencilnet.pictures.labels import VOID
 
 RGB = tuple[int, int, int]
 

@@ -6,8 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+import torch
+
 from stencilnet.data.folders import Examples, FolderError, Origin, list_images, shown, unseen
-from stencilnet.tasks.images import read_image, to_tensor
+from stencilnet.pictures.images import read_image, to_array
 from stencilnet.tasks.task import Example
 
 
@@ -64,7 +66,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
 def class_folders(folder: Path) -> Examples:
     """Return the images in every class folder and its subfolders, with the class number as `Example.category`.
 
-    Reading an example raises `stencilnet.tasks.images.ImageError` if its file cannot be read.
+    Reading an example raises `stencilnet.pictures.images.ImageError` if its file cannot be read.
 
     Raises:
         FolderError: If the folder is missing or has no subfolder, an image lies outside the class folders, or a class
@@ -128,4 +130,4 @@ def _truth(files: tuple[tuple[str, Path, int], ...], index: int) -> Example:
 
 def _read(files: tuple[tuple[str, Path, int], ...], index: int) -> Example:
     name, path, category = files[index]
-    return Example(name=name, image=to_tensor(read_image(path)), category=category)
+    return Example(name=name, image=torch.from_numpy(to_array(read_image(path))), category=category)

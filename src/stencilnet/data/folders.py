@@ -17,10 +17,10 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from stencilnet.tasks.formats import SUFFIXES, left_out
-from stencilnet.tasks.images import read_image, to_tensor
-from stencilnet.tasks.labels import read_labels
-from stencilnet.tasks.task import VOID, Example
+from stencilnet.pictures.formats import SUFFIXES, left_out
+from stencilnet.pictures.images import read_image, to_array
+from stencilnet.pictures.labels import VOID, read_labels
+from stencilnet.tasks.task import Example
 from stencilnet.text.shortening import shorten
 
 logger = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def labelled(image_folder: Path, label_folder: Path, form: LabelForm | None = No
     """Return the images of one folder with the label maps of another, matched by path without suffix.
 
     Reading an example raises `FolderError` if the two sizes differ (an EXIF orientation is applied first), and
-    `stencilnet.tasks.images.ImageError` if a file cannot be read.
+    `stencilnet.pictures.images.ImageError` if a file cannot be read.
 
     Raises:
         FolderError: If a folder is missing or empty, or a file of one has no match in the other.
@@ -148,7 +148,7 @@ def pairs(input_folder: Path, target_folder: Path) -> Examples:
     """Return the images of one folder with the target images of another, matched by path without suffix.
 
     Reading an example raises `FolderError` if the two sizes differ (an EXIF orientation is applied first), and
-    `stencilnet.tasks.images.ImageError` if a file cannot be read.
+    `stencilnet.pictures.images.ImageError` if a file cannot be read.
 
     Raises:
         FolderError: If a folder is missing or empty, or a file of one has no match in the other.
@@ -161,7 +161,7 @@ def pairs(input_folder: Path, target_folder: Path) -> Examples:
 def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") -> Examples:
     """Return the pairs of a folder whose images contain input and target side by side (Isola et al. 2017, pix2pix).
 
-    Reading an example raises `FolderError` if an image's width is odd, and `stencilnet.tasks.images.ImageError` if a
+    Reading an example raises `FolderError` if an image's width is odd, and `stencilnet.pictures.images.ImageError` if a
     file cannot be read.
 
     Args:
@@ -252,7 +252,7 @@ def _origin(files: Sequence[Sequence[Path]], how: str, index: int) -> Origin:
 
 def _read_image(files: tuple[tuple[str, Path], ...], index: int) -> Example:
     name, path = files[index]
-    return Example(name=name, image=to_tensor(read_image(path)))
+    return Example(name=name, image=torch.from_numpy(to_array(read_image(path))))
 
 
 def _read_labelled(files: Matched, form: LabelForm, index: int) -> Example:
@@ -260,7 +260,7 @@ def _read_labelled(files: Matched, form: LabelForm, index: int) -> Example:
     image = read_image(image_path)
     label = _label(label_path, form)
     _check_sizes(image_path, image.size, label_path, (label.shape[1], label.shape[0]))
-    return Example(name=name, image=to_tensor(image), label=torch.from_numpy(label))
+    return Example(name=name, image=torch.from_numpy(to_array(image)), label=torch.from_numpy(label))
 
 
 def _read_truth(files: Matched, form: LabelForm, index: int) -> Example:
@@ -277,12 +277,12 @@ def _read_pair(files: Matched, index: int) -> Example:
     name, input_path, target_path = files[index]
     image, target = read_image(input_path), read_image(target_path)
     _check_sizes(input_path, image.size, target_path, target.size)
-    return Example(name=name, image=to_tensor(image), target=to_tensor(target))
+    return Example(name=name, image=torch.from_numpy(to_array(image)), target=torch.from_numpy(to_array(target)))
 
 
 def _read_halves(files: tuple[tuple[str, Path], ...], side: Literal["left", "right"], index: int) -> Example:
     name, path = files[index]
-    both = to_tensor(read_image(path))
+    both = torch.from_numpy(to_array(read_image(path)))
     width = both.shape[2]
     if width % 2:
         raise FolderError(

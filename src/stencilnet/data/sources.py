@@ -10,8 +10,8 @@ from typing import Literal
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs, side_by_side
 from stencilnet.data.official import CocoSource, VocSource
+from stencilnet.pictures.labels import VOID
 from stencilnet.scenes import SPACES, TRUTHS, Scenes
-from stencilnet.tasks.task import VOID
 
 
 @dataclass(frozen=True, kw_only=True)

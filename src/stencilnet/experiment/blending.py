@@ -26,8 +26,8 @@ from stencilnet.learning.learn import fresh_of, task_seed
 from stencilnet.masks import RealTask, TaskDelta, between
 from stencilnet.methods import Masking
 from stencilnet.models import MultiTaskNet
+from stencilnet.pictures.images import read_image, to_picture
 from stencilnet.storage import replacing, write_text
-from stencilnet.tasks.images import read_image, to_picture
 from stencilnet.tasks.style import STYLE
 from stencilnet.tasks.task import Metric, PictureTask
 from stencilnet.text.shortening import listed
@@ -246,7 +246,7 @@ def _sheet(
     texts = [number_texts(values) for values in lines.values()]
     return Sheet(
         columns=("photo", *blend_names(shares, slider.first, slider.second)),
-        rows=tuple(zip([to_picture(image) for image in inputs], *columns, strict=True)),
+        rows=tuple(zip([to_picture(image.numpy()) for image in inputs], *columns, strict=True)),
         feet=(
             (metric.name.replace("_", " "), *(f"to {name}" for name in lines)),  # PIL's font has no arrows
             *(("", *pair) for pair in zip(*texts, strict=True)),

@@ -6,8 +6,8 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from stencilnet.pictures.images import to_picture
 from stencilnet.storage import replacing
-from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.task import PictureTask, Predictor, Task
 
 INPUT, TARGET = "input", "target"
@@ -34,7 +34,7 @@ def save_pictures(
             target = task.target_image(sample)
             if target is not None:
                 _write(target, _path(folder, position, TARGET))
-            _write(to_picture(sample["input"]), _path(folder, position, INPUT))
+            _write(to_picture(sample["input"].numpy()), _path(folder, position, INPUT))
         batch = {name: tensor.unsqueeze(0) for name, tensor in sample.items()}
         output = predict(batch)[0].float().cpu()
         _write(task.to_image(output, sample["input"]), _path(folder, position, label))

@@ -14,8 +14,8 @@ from stencilnet.data.transforms import View, resized
 from stencilnet.perceptual.network import PerceptualNetwork, load_perceptual, save_perceptual
 from stencilnet.perceptual.standin import standin
 from stencilnet.perceptual.vgg import vgg
+from stencilnet.pictures.images import read_image, to_array
 from stencilnet.scenes import paint_style
-from stencilnet.tasks.images import read_image, to_tensor
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Example, Task
 from stencilnet.training.sampling import PIXELS
@@ -107,7 +107,7 @@ def style_image(task: PerceptualTask, root: Path) -> Tensor:
     picture = read_image(root / task.style)
     scale = task.style_size / min(picture.size)
     size = (round(picture.width * scale), round(picture.height * scale))
-    return to_tensor(picture.resize(size)).float() / 255
+    return torch.from_numpy(to_array(picture.resize(size))).float() / 255
 
 
 def _painted(name: str, size: int) -> Tensor:

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from stencilnet.bundle import BundleError, load
 from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.pictures.images import read_image
 from stencilnet.plugins import PluginError
 from stencilnet.runtime.forward import PRECISIONS, Forward
 from stencilnet.runtime.memory import within_memory
 from stencilnet.runtime.slots import Slots
 from stencilnet.tasks.catalog import task_from_record
-from stencilnet.tasks.images import read_image
 from stencilnet.tasks.task import DrawingTask, LabelTask, PictureTask, Task
 from stencilnet.text.shortening import listed
 
@@ -88,7 +88,7 @@ class Engine:
 
         Args:
             image: A Pillow picture, or a picture's file. Both give the same: a picture is rotated by its EXIF
-                orientation and converted to RGB like a file (`stencilnet.tasks.images.upright_rgb`).
+                orientation and converted to RGB like a file (`stencilnet.pictures.images.upright_rgb`).
             task: Name of the task.
             drawing: Whether the picture is already an edge drawing, for tasks that otherwise make one from a photo.
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
+from stencilnet.pictures.formats import format_of
 from stencilnet.runtime.engine import Engine, task_input
 from stencilnet.runtime.memory import within_memory
 from stencilnet.storage import replacing
-from stencilnet.tasks.formats import format_of
 from stencilnet.tasks.task import PictureTask
 
 _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})

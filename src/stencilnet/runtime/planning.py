@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilnet.tasks.formats import OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out
+from stencilnet.pictures.formats import OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stencilnet.tasks.images import to_tensor, upright_rgb
+from stencilnet.pictures.images import to_array, upright_rgb
 from stencilnet.tasks.task import Example, Sample
 from stencilnet.text.shortening import shorten
 
@@ -48,7 +48,7 @@ def examples_in(sample: Sample) -> Tensor:
 
 def unit_image(image: Image.Image) -> Tensor:
     """Convert any picture to ``(3, H, W)`` float32 in [0, 1], made upright RGB by `upright_rgb`."""
-    return unit(to_tensor(upright_rgb(image)))
+    return unit(torch.from_numpy(to_array(upright_rgb(image))))
 
 
 def photo_of(example: Example) -> Tensor:
@@ -111,7 +111,7 @@ def _checked(name: str, part: str, image: Tensor) -> Tensor:
         raise ValueError(
             f"Example `{name}`: expected its {part} to be uint8 RGB (3, H, W), "
             f"but got {image.dtype} of shape {tuple(image.shape)}. "
-            "Make it by `to_tensor(upright_rgb(picture))` of stencilnet.tasks.images."
+            "Make it by `to_array(upright_rgb(picture))` of stencilnet.pictures.images, and torch.from_numpy."
         )
     return image
 

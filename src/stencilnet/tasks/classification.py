@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.images import to_array, upright_rgb
 from stencilnet.tasks.checks import photo_of, refuse, unit
-from stencilnet.tasks.images import to_tensor, upright_rgb
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
@@ -167,7 +167,7 @@ class Classification(Plain):
 
     def to_input(self, image: Image.Image) -> Tensor:
         """Return the centre of the photo, ``(3, crop, crop)`` in [0, 1], as in a test on centre crops."""
-        pixels = to_tensor(upright_rgb(image))
+        pixels = torch.from_numpy(to_array(upright_rgb(image)))
         old = pixels.shape[-2:]
         shorter = max(self.crop, self.resize or min(old))
         new = [max(1, round(side * shorter / min(old))) for side in old]

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.checks import photo_of, unit, unit_image
-from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.plain import Plain
@@ -96,11 +96,11 @@ class Colorization(Plain):
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
         """Combine predicted chroma ``(2, H, W)`` with the input's luma."""
-        return to_picture(_join(output, image))
+        return to_picture(_join(output, image).numpy())
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the photo."""
-        return to_picture(sample["image"])
+        return to_picture(sample["image"].numpy())
 
 
 def is_gray(example: Example) -> bool:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.checks import photo_of, target_of, unit, unit_image
-from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
@@ -117,11 +117,11 @@ class Depth(Plain):
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
         """Return the map as a gray picture, clamped to [0, 1]."""
-        return to_picture(output.expand(3, -1, -1))
+        return to_picture(output.expand(3, -1, -1).numpy())
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the true map."""
-        return to_picture(sample["target"].expand(3, -1, -1))
+        return to_picture(sample["target"].expand(3, -1, -1).numpy())
 
 
 def _measure(output: Tensor, sample: Sample) -> dict[str, Tensor]:

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_missing_critic, target_of, unit, unit_image
 from stencilnet.tasks.critic import FIELDS, PatchCritic, critic_loss, fooling_loss
 from stencilnet.tasks.edges import find_edges
-from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
@@ -194,11 +194,11 @@ class Edges2Photo:
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
         """Return the generated photo."""
-        return to_picture(_rgb(output))
+        return to_picture(_rgb(output).numpy())
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the true photo."""
-        return to_picture(sample["target"])
+        return to_picture(sample["target"].numpy())
 
     def _draw(self, photo: Tensor) -> Tensor:
         gray = luma(photo)[0].cpu().numpy()

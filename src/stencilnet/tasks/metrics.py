@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stencilnet.tasks.task import VOID, Metric, Sample
+from stencilnet.pictures.labels import VOID
+from stencilnet.tasks.task import Metric, Sample
 
 MSE = Metric(name="MSE", higher_is_better=False, note="RGB, 0-255, mean over pixels, channels and images")
 

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.checks import photo_of, target_of, unit, unit_image
-from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
@@ -107,11 +107,11 @@ class Normals(Plain):
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
         """Return the normals as colours; gray where the output vector is too short."""
-        return to_picture((_normals(output.float()) + 1) / 2)
+        return to_picture(((_normals(output.float()) + 1) / 2).numpy())
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the true map."""
-        return to_picture((sample["target"] + 1) / 2)
+        return to_picture(((sample["target"] + 1) / 2).numpy())
 
 
 def _normals(vectors: Tensor) -> Tensor:

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.checks import photo_of, refuse, target_of, unit, unit_image
-from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
@@ -100,11 +100,11 @@ class Restoration(Plain):
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
         """Return the restored picture, clamped to [0, 1]."""
-        return to_picture(self._restored(output, image))
+        return to_picture(self._restored(output, image).numpy())
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the target of the pair."""
-        return to_picture(sample["target"])
+        return to_picture(sample["target"].numpy())
 
     def _restored(self, output: Tensor, given: Tensor) -> Tensor:
         return given + _TENTH * output.float() if self.residual else output.float()

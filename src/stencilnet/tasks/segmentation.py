@@ -11,11 +11,12 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.labels import VOID
 from stencilnet.tasks.checks import indices_of, label_of, photo_of, refuse, unit, unit_image
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import BoundaryF1, Confusion
 from stencilnet.tasks.plain import Plain
-from stencilnet.tasks.task import VOID, Example, Metric, Predictor, Sample
+from stencilnet.tasks.task import Example, Metric, Predictor, Sample
 from stencilnet.tasks.traits import Traits
 
 Colour = tuple[int, int, int]

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from stencilnet.perceptual.criterion import LEAST_STYLE, PRESETS, Criterion
 from stencilnet.perceptual.network import PerceptualError, PerceptualNetwork
+from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.checks import photo_of, refuse, unit, unit_image
-from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import SSIM, MeanOverImages, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
@@ -189,7 +189,7 @@ class StyleTransfer(Plain):
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
         """Return the repainted photo."""
-        return to_picture(output.float().sigmoid())
+        return to_picture(output.float().sigmoid().numpy())
 
     def target_image(self, sample: Sample) -> None:
         """Return None: there is no ground truth."""

@@ -7,9 +7,6 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from PIL import Image
 from torch import Tensor, nn
 
-VOID = 255
-"""Label value of pixels that count neither in a loss nor in a metric."""
-
 Sample = Mapping[str, Tensor]
 """Tensors of one example by name, or of a batch (with a leading N).
 
@@ -194,7 +191,7 @@ class Task(Protocol):
 
         Args:
             image: A Pillow picture of any mode; it is converted as its file would be
-                (`stencilnet.tasks.images.upright_rgb`).
+                (`stencilnet.pictures.images.upright_rgb`).
 
         Raises:
             ImageError: If its pixels cannot be read, or have no known range of values.

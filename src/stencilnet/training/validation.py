@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stencilnet.tasks.images import to_picture
+from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.task import PictureTask, Sample
 from stencilnet.training.sampling import batched
 from stencilnet.training.step import Learner, forward
@@ -74,7 +74,7 @@ def _rows(task: PictureTask, output: Tensor, batch: Sample, count: int) -> list[
         target = task.target_image(sample)
         rows.append(
             [
-                to_picture(sample["input"]),
+                to_picture(sample["input"].numpy()),
                 *([] if target is None else [target]),
                 task.to_image(output[position].cpu(), sample["input"]),
             ]

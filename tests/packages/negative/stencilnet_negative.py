@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.checks import photo_of, unit, unit_image
-from stencilnet.tasks.images import to_picture
 from stencilnet.tasks.metrics import MSE, MeanOverImages, mse
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
@@ -80,8 +80,8 @@ class Negative(Plain):
 
     def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
         """Return the negative, darkened to the level."""
-        return to_picture(torch.minimum(output.float(), torch.tensor(self.level)))
+        return to_picture(torch.minimum(output.float(), torch.tensor(self.level)).numpy())
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the true negative."""
-        return to_picture(sample["target"])
+        return to_picture(sample["target"].numpy())

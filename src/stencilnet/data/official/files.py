@@ -14,10 +14,10 @@ from PIL import Image
 
 from stencilnet.data.folders import FolderError, shown, unseen
 from stencilnet.data.official.names import voc_palette
+from stencilnet.pictures.images import read_stored, to_array
+from stencilnet.pictures.labels import read_labels
 from stencilnet.storage import NEW, write_file
 from stencilnet.structuring import strict_converter, structured
-from stencilnet.tasks.images import read_stored, to_tensor
-from stencilnet.tasks.labels import read_labels
 from stencilnet.tasks.task import Example
 from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import dumps, loads
@@ -199,7 +199,7 @@ def complain(problems: Iterable[str | None], remedy: str) -> None:
 
 def read_photo(name: str, path: Path) -> Example:
     """Read an image without labels, ignoring its EXIF orientation."""
-    return Example(name=name, image=to_tensor(read_stored(path)))
+    return Example(name=name, image=torch.from_numpy(to_array(read_stored(path))))
 
 
 def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) -> Example:
@@ -207,7 +207,7 @@ def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) ->
 
     Raises:
         FolderError: If their sizes differ.
-        stencilnet.tasks.images.ImageError: If one cannot be read.
+        stencilnet.pictures.images.ImageError: If one cannot be read.
     """
     image, label = read_stored(image_path), read_labels(label_path)
     if image.size != label.shape[::-1]:
@@ -215,14 +215,14 @@ def read_labelled(name: str, image_path: Path, label_path: Path, remedy: str) ->
             f"Expected {image_path} and {label_path} to have one size, but got {image.width}x{image.height} and "
             f"{label.shape[1]}x{label.shape[0]} pixels (width x height). {remedy}"
         )
-    return Example(name=name, image=to_tensor(image), label=torch.from_numpy(label))
+    return Example(name=name, image=torch.from_numpy(to_array(image)), label=torch.from_numpy(label))
 
 
 def read_truth(name: str, label_path: Path) -> Example:
     """Read an image's label map only; the example's image is empty.
 
     Raises:
-        stencilnet.tasks.images.ImageError: If it cannot be read.
+        stencilnet.pictures.images.ImageError: If it cannot be read.
     """
     return unseen(name, label=torch.from_numpy(read_labels(label_path)))
 

@@ -21,7 +21,7 @@ from stencilnet.data.folders import FolderError
 from stencilnet.data.official.annotations import Outline, Outlined, read_annotations, record_of
 from stencilnet.data.official.files import ProgressCallback, begin, label_name, write_label, write_record
 from stencilnet.data.official.names import COCO_INDEX
-from stencilnet.tasks.task import VOID
+from stencilnet.pictures.labels import VOID
 
 _CHUNK = 64
 _REPORT = 50

@@ -26,8 +26,7 @@ from stencilnet.data.official.files import (
 )
 from stencilnet.data.official.names import VOC_CLASSES
 from stencilnet.data.official.voc import labels_folder, list_file, read_names, remedy, survey, voc_folder
-from stencilnet.tasks.labels import read_labels
-from stencilnet.tasks.task import VOID
+from stencilnet.pictures.labels import VOID, read_labels
 
 OFFICIAL_LISTS = {"VOC train": 1464, "VOC val": 1449, "SBD train": 8498, "SBD val": 2857}
 """Number of images in each of the official lists."""

@@ -23,8 +23,8 @@ from typing import IO
 from stencilnet.data.official.files import ProgressCallback
 from stencilnet.datasets.fetching.catalog import Holding, RemoteFile
 from stencilnet.datasets.fetching.problems import FetchError, full_disk_named
+from stencilnet.pictures.formats import open_image
 from stencilnet.storage import sync_folder, write_text
-from stencilnet.tasks.formats import open_image
 from stencilnet.text.strict_json import dumps, loads
 
 _BLOCK = 1 << 20

@@ -8,8 +8,8 @@ import numpy.typing as npt
 
 from stencilnet.data.official.files import label_png
 from stencilnet.datasets.replicas.pictures import DrawnFiles, borders, jpeg, photo
+from stencilnet.pictures.labels import VOID
 from stencilnet.scenes import Fine, Scene
-from stencilnet.tasks.task import VOID
 
 INDEX = {
     Fine.BOAT: 4,

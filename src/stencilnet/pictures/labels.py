@@ -7,11 +7,13 @@ whose stored values Pillow would change is refused, since a value does not tell 
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import ImageFile
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
-from stencilnet.tasks.images import WIDE_MODES, ImageError, guarded, open_checked, turned
+from stencilnet.pictures.images import WIDE_MODES, Bytes, ImageError, guarded, open_checked, turned
+
+VOID = 255
+"""Label value of pixels that count neither in a loss nor in a metric."""
 
 _LOSSY = frozenset({"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"})
 """Formats (Pillow's names) that change values, always or by default."""
@@ -23,7 +25,7 @@ _SIGNED = 2
 _REMEDY = "Save the class indices as an 8-bit gray or palette PNG."
 
 
-def read_labels(path: Path) -> npt.NDArray[np.uint8]:
+def read_labels(path: Path) -> Bytes:
     """Read a label map: the indices of a palette picture or the values of a gray one, not converted to RGB.
 
     Args:

@@ -12,9 +12,9 @@ from PIL import AvifImagePlugin, EpsImagePlugin, Image, features
 
 import stencilnet
 from stencilnet.data.official.files import read_photo
-from stencilnet.tasks.formats import FORMATS, OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out, open_image
-from stencilnet.tasks.images import ImageError, read_image, upright_rgb
-from stencilnet.tasks.labels import read_labels
+from stencilnet.pictures.formats import FORMATS, OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out, open_image
+from stencilnet.pictures.images import ImageError, read_image, upright_rgb
+from stencilnet.pictures.labels import read_labels
 
 EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
 %%BoundingBox: 0 0 32 32

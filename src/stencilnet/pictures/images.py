@@ -6,17 +6,19 @@ Embedded colour profiles are ignored; only the first frame of an animation or mu
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
-from torch import Tensor
 
-from stencilnet.tasks.formats import FORMATS, open_image, unread
+from stencilnet.pictures.formats import FORMATS, open_image, unread
 
 R = TypeVar("R")
+
+Bytes: TypeAlias = npt.NDArray[np.uint8]
+Floats: TypeAlias = npt.NDArray[np.float32]
 
 WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 """Pillow's modes of 16-bit gray; for some formats (PGM) Pillow uses 32-bit "I"."""
@@ -93,8 +95,8 @@ def upright_rgb(image: Image.Image) -> Image.Image:
     return _rgb(upright, what, _gray_of(image))
 
 
-def to_tensor(image: Image.Image) -> Tensor:
-    """Convert an RGB picture to a tensor ``(3, H, W)`` uint8, ignoring any orientation.
+def to_array(image: Image.Image) -> Bytes:
+    """Convert an RGB picture to a new array ``(3, H, W)`` uint8, contiguous and writable, ignoring any orientation.
 
     Raises:
         ValueError: If the picture's mode is not RGB.
@@ -103,36 +105,34 @@ def to_tensor(image: Image.Image) -> Tensor:
         raise ValueError(
             f"Expected argument `image` to be a picture of mode RGB, but got {image.mode}. "
             "Read files with `read_image`, and convert other pictures with `upright_rgb`, both of "
-            "stencilnet.tasks.images."
+            "stencilnet.pictures.images."
         )
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return np.array(np.asarray(image).transpose(2, 0, 1), order="C")
 
 
-def to_picture(tensor: Tensor) -> Image.Image:
-    """Convert a tensor ``(3, H, W)``, float RGB in [0, 1], to a picture of 8 bits per channel.
+def to_picture(array: npt.NDArray[np.floating]) -> Image.Image:
+    """Convert an array ``(3, H, W)``, float RGB in [0, 1], to a picture of 8 bits per channel.
 
     Values outside [0, 1] are clamped.
 
     Raises:
-        TypeError: If the tensor does not hold floats.
+        TypeError: If the array does not hold floats.
         ValueError: If the shape is wrong, or a value is not finite.
     """
-    if not tensor.is_floating_point():
+    if not np.issubdtype(array.dtype, np.floating):
         raise TypeError(
-            f"Expected argument `tensor` to hold floats in [0, 1], but got {tensor.dtype}. Divide 8-bit values by 255."
+            f"Expected argument `array` to hold floats in [0, 1], but got {array.dtype}. Divide 8-bit values by 255."
         )
-    if tensor.ndim != 3 or tensor.shape[0] != 3 or 0 in tensor.shape:
+    if array.ndim != 3 or array.shape[0] != 3 or 0 in array.shape:
         raise ValueError(
-            f"Expected argument `tensor` to be one RGB image (3, H, W), but got shape {tuple(tensor.shape)}. "
+            f"Expected argument `array` to be one RGB image (3, H, W), but got shape {array.shape}. "
             "Pass the images of a batch one by one."
         )
-    values = tensor.detach().to("cpu", torch.float32)
-    if not values.isfinite().all():
-        raise ValueError(
-            "Expected argument `tensor` to be finite, but got NaN or infinity. Check the network's output."
-        )
-    pixels = (values.clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+    values = array.astype(np.float32, copy=False)
+    if not np.isfinite(values).all():
+        raise ValueError("Expected argument `array` to be finite, but got NaN or infinity. Check the network's output.")
+    pixels = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
+    return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
 def open_checked(path: Path) -> ImageFile.ImageFile:

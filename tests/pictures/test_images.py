@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stencilnet.tasks.images import ImageError, read_image, read_stored, to_picture, to_tensor, upright_rgb
-from stencilnet.tasks.labels import read_labels
+from stencilnet.pictures.images import ImageError, read_image, read_stored, to_array, to_picture, upright_rgb
+from stencilnet.pictures.labels import read_labels
 
 ORIENTATION = 0x0112
 UPRIGHT = {
@@ -578,39 +577,43 @@ class TestReadLabels:
             read_labels(Path("/nowhere/label.png"))
 
 
-class TestTensors:
-    def test_to_tensor(self, pixels):
-        found = to_tensor(Image.fromarray(pixels))
-        assert found.dtype == torch.uint8
-        assert found.is_contiguous()
-        np.testing.assert_array_equal(found.numpy(), np.moveaxis(pixels, 2, 0))
+class TestArrays:
+    @pytest.mark.parametrize("size", [(7, 5), (1, 1)])
+    def test_to_array(self, size):
+        pixels = np.random.default_rng(1).integers(0, 256, (*size, 3), np.uint8)
+        found = to_array(Image.fromarray(pixels))
+        assert found.dtype == np.uint8
+        assert found.flags.c_contiguous
+        assert found.flags.writeable
+        np.testing.assert_array_equal(found, np.moveaxis(pixels, 2, 0))
 
-    def test_to_tensor_refuses_other_modes(self):
+    def test_to_array_refuses_other_modes(self):
         with pytest.raises(
             ValueError, match=r"a picture of mode RGB, but got L.* convert other pictures with `upright_rgb`"
         ):
-            to_tensor(Image.new("L", (2, 2)))
+            to_array(Image.new("L", (2, 2)))
 
-    @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
     def test_round_trip(self, pixels, dtype):
-        picture = to_picture(to_tensor(Image.fromarray(pixels)).to(dtype) / 255)
+        picture = to_picture(to_array(Image.fromarray(pixels)).astype(dtype) / 255)
         assert picture.mode == "RGB"
         np.testing.assert_array_equal(np.asarray(picture), pixels)
 
     def test_rounds_and_ends(self):
-        tensor = torch.tensor([-0.5, 0.4 / 255, 0.6 / 255, 1.5]).view(1, 1, 4).repeat(3, 1, 1).requires_grad_()
-        np.testing.assert_array_equal(np.asarray(to_picture(tensor))[0, :, 0], [0, 0, 1, 255])
+        levels = np.array([-0.5, 0.4 / 255, 0.6 / 255, 1.5], np.float32)
+        picture = to_picture(np.broadcast_to(levels, (3, 1, 4)))
+        np.testing.assert_array_equal(np.asarray(picture)[0, :, 0], [0, 0, 1, 255])
 
     def test_to_picture_refuses_integers(self):
-        with pytest.raises(TypeError, match=r"floats in .* but got torch\.uint8\. Divide 8-bit values by 255"):
-            to_picture(torch.zeros(3, 2, 2, dtype=torch.uint8))
+        with pytest.raises(TypeError, match=r"floats in .* but got uint8\. Divide 8-bit values by 255"):
+            to_picture(np.zeros((3, 2, 2), np.uint8))
 
     @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (1, 4, 4), (3, 0, 4)])
     def test_to_picture_refuses_shapes(self, shape):
         with pytest.raises(ValueError, match=re.escape(f"one RGB image (3, H, W), but got shape {shape}")):
-            to_picture(torch.zeros(shape))
+            to_picture(np.zeros(shape))
 
     @pytest.mark.parametrize("value", [float("nan"), float("inf")])
     def test_to_picture_refuses_what_is_not_finite(self, value):
         with pytest.raises(ValueError, match="NaN or infinity"):
-            to_picture(torch.full((3, 2, 2), value))
+            to_picture(np.full((3, 2, 2), value))

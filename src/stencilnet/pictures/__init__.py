@@ -1,0 +1,1 @@
+"""Pictures from files to arrays and back: formats, orientation, transparency, bit depth; label maps."""
