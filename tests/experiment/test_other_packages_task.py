@@ -13,8 +13,9 @@ from stencilnet.bundle import verify
 from stencilnet.config.reading import ConfigError, read_config, to_yaml
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
+from stencilnet.kinds.catalog import kinds
 from stencilnet.plugins import PluginError
-from stencilnet.tasks.catalog import kinds
+from stencilnet.tasks.catalog import task_kinds
 
 PACKAGE = Path(__file__).parents[1] / "packages" / "negative"
 
@@ -54,10 +55,13 @@ def config(tmp_path: Path) -> str:
 @pytest.fixture
 def forgotten() -> Iterator[None]:
     """Packages are looked for anew, in the test and after it."""
-    kinds.cache_clear()
+    for listing in (kinds, task_kinds):
+        listing.cache_clear()
     yield
-    kinds.cache_clear()
-    sys.modules.pop("stencilnet_negative", None)
+    for listing in (kinds, task_kinds):
+        listing.cache_clear()
+    for module in ("stencilnet_negative", "stencilnet_negative_learning"):
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture
@@ -95,7 +99,7 @@ def test_what_it_declares_holds_as_for_built_in_kinds(config: str, installed: No
         read_config(config, [f"tasks.{item}" for item in damage])
     with pytest.raises(ConfigError, match=r"kind negative: a negative is the wrong way round\."):
         read_config(config, ["tasks.dark.view.flip=true"])
-    with pytest.raises(ConfigError, match=r"tasks.1.task.levels: unknown key. Known here: level"):
+    with pytest.raises(ConfigError, match=r"tasks.1.task.levels: unknown key. Known here: level, weight_of_loss"):
         read_config(config, ["tasks.dark.task.levels=1"])
 
 

@@ -141,6 +141,17 @@ def test_files_and_pictures_give_the_same(bundle: Path, tmp_path: Path) -> None:
         engine.run(tmp_path / "nothing.png", "clean")
 
 
+def test_raw_outputs_of_arrays_and_of_tensors(bundle: Path) -> None:
+    engine, image = Engine(bundle), np.random.default_rng(0).random((3, 40, 33), np.float32)
+    output = engine.forward(image, "colour")
+    assert (output.shape, output.dtype) == ((2, 40, 33), np.float32)
+    np.testing.assert_array_equal(output, _net()(torch.from_numpy(image)[None], task="colour")[0])
+    np.testing.assert_array_equal(engine.forward(torch.from_numpy(image), "colour"), output)
+    turned = np.asfortranarray(image)
+    turned.flags.writeable = False
+    np.testing.assert_array_equal(engine.forward(turned, "colour"), output)
+
+
 @pytest.mark.parametrize("kind", ["turned.jpg", "turned.png", "alpha.png", "deep.png", "palette.png", "print.jpg"])
 def test_pictures_of_every_kind_give_what_their_files_give(bundle: Path, tmp_path: Path, kind: str) -> None:
     exif = Image.Exif()

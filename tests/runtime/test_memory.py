@@ -79,7 +79,7 @@ def test_a_picture_that_does_not_fit_is_one_error(bundle: Path, tmp_path: Path) 
     with pytest.raises(TooLargeError, match=r"wide\.png \(60x20 pixels\) " + found):
         engine.run_many([picture(40), tmp_path / "wide.png"], ["clean", "clean"])
     with pytest.raises(TooLargeError, match=r"^The picture \(60x20 pixels\) " + found):
-        engine.forward(torch.zeros(3, 20, 60), "clean")
+        engine.forward(np.zeros((3, 20, 60), np.float32), "clean")
 
 
 def test_the_others_of_a_batch_are_done(bundle: Path, tmp_path: Path) -> None:

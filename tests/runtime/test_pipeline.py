@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
 from stencilnet.bundle import save
 from stencilnet.masks import Replace, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
-from stencilnet.pictures.images import ImageError
+from stencilnet.pictures.images import Floats, ImageError
 from stencilnet.runtime import Engine, files
 from stencilnet.runtime.files import run_files
 
@@ -73,18 +72,18 @@ def test_the_next_pictures_run_while_one_is_written(
 ) -> None:
     """The first picture's writing ends only after the third has run: in turn, it would wait for ever."""
     third, real_save, real_forward = threading.Event(), files._save, Engine.forward
-    ran: list[Tensor] = []
+    ran: list[Floats] = []
 
     def save_late(image: Image.Image, target: Path) -> None:
         if target.name == "00.png":
             assert third.wait(timeout=60)
         real_save(image, target)
 
-    def forward(self: Engine, tensor: Tensor, task: str) -> Tensor:
-        ran.append(tensor)
+    def forward(self: Engine, image: Floats, task: str) -> Floats:
+        ran.append(image)
         if len(ran) == 3:
             third.set()
-        return real_forward(self, tensor, task)
+        return real_forward(self, image, task)
 
     monkeypatch.setattr(files, "_save", save_late)
     monkeypatch.setattr(Engine, "forward", forward)
@@ -96,7 +95,7 @@ def test_little_is_read_ahead(engine: Engine, planned: dict[Path, Path], monkeyp
     read: list[str] = []
     real = files.task_input
 
-    def counted(task: object, source: Path, *, drawing: bool) -> Tensor:
+    def counted(task: object, source: Path, *, drawing: bool) -> Floats:
         read.append(source.name)
         return real(task, source, drawing=drawing)  # type: ignore[arg-type]
 
@@ -114,11 +113,11 @@ def test_an_interruption_leaves_whole_files_and_no_thread(
     expected = {target.name: engine.run(source, "clean").tobytes() for source, target in planned.items()}
     real, ran = Engine.forward, []
 
-    def forward(self: Engine, tensor: Tensor, task: str) -> Tensor:
-        ran.append(tensor)
+    def forward(self: Engine, image: Floats, task: str) -> Floats:
+        ran.append(image)
         if len(ran) == 6:
             raise error
-        return real(self, tensor, task)
+        return real(self, image, task)
 
     monkeypatch.setattr(Engine, "forward", forward)
     with pytest.raises(error):

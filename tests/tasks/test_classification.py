@@ -79,7 +79,7 @@ def test_the_baseline_answers_by_how_often_classes_occur() -> None:
 
 
 def test_labels_are_sorted_and_add_up_to_one() -> None:
-    found = Classification(classes=("a", "b", "c")).to_label(torch.tensor([0.0, log(2), log(5)]))
+    found = Classification(classes=("a", "b", "c")).to_label(np.array([0, log(2), log(5)], np.float32))
     assert [name for name, _ in found] == ["c", "b", "a"]
     assert [share for _, share in found] == pytest.approx([5 / 8, 2 / 8, 1 / 8])
 
@@ -93,7 +93,9 @@ def test_a_photo_is_seen_as_a_test_by_centre_crops_sees_it(
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     example = Example(name="x", image=torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), category=0)
     tested = evaluation_view(example, View(resize=resize, crop=crop), whole=False)
-    assert torch.equal(task.to_input(Image.fromarray(pixels)), task.prepare(task.sample(tested))["input"])
+    levels = 255 * (task.to_input(Image.fromarray(pixels)) - task.prepare(task.sample(tested))["input"].numpy())
+    assert np.abs(levels).max() < 1.01  # Pillow and PyTorch round some resized bytes otherwise
+    assert (np.abs(levels) > 0.5).mean() < 0.05
 
 
 def test_mistakes_in_settings_are_told_at_once() -> None:

@@ -68,9 +68,9 @@ def test_sample_is_luma_and_scaled_chroma() -> None:
 def test_inputs_of_photos_are_those_of_samples() -> None:
     task, image = Colorization(), photo()
     shown = Image.fromarray(image.permute(1, 2, 0).numpy())
-    assert torch.equal(task.to_input(shown), task.prepare(task.sample(Example(name="a", image=image)))["input"])
+    assert np.array_equal(task.to_input(shown), task.prepare(task.sample(Example(name="a", image=image)))["input"])
     gray = shown.convert("L").convert("RGB")
-    torch.testing.assert_close(task.to_input(gray)[0], torch.from_numpy(np.array(gray.convert("L"))) / 255)
+    np.testing.assert_allclose(task.to_input(gray)[0], np.array(gray.convert("L")) / np.float32(255), rtol=1e-5)
 
 
 def test_loss_is_the_mean_squared_error_of_chroma() -> None:
@@ -81,8 +81,8 @@ def test_loss_is_the_mean_squared_error_of_chroma() -> None:
 
 
 def test_pictures_keep_the_inputs_luma() -> None:
-    image = torch.full((3, 6, 6), 0.5)
-    chroma = torch.stack([torch.full((6, 6), 0.1), torch.full((6, 6), -0.2)])
+    image = np.full((3, 6, 6), 0.5, np.float32)
+    chroma = np.stack([np.full((6, 6), 0.1, np.float32), np.full((6, 6), -0.2, np.float32)])
     picture = torch.from_numpy(np.array(Colorization().to_image(chroma, image))).permute(2, 0, 1) / 255
     torch.testing.assert_close(luma(picture), torch.full((1, 6, 6), 0.5), atol=0.6 / 255, rtol=0)
     ycbcr = rgb_to_ycbcr(255 * picture)[:, 0, 0].tolist()
@@ -90,7 +90,7 @@ def test_pictures_keep_the_inputs_luma() -> None:
 
 
 def test_pictures_clamp_wild_outputs() -> None:
-    wild = np.array(Colorization().to_image(torch.full((2, 3, 3), 50.0), torch.full((3, 3, 3), 0.5)))
+    wild = np.array(Colorization().to_image(np.full((2, 3, 3), 50, np.float32), np.full((3, 3, 3), 0.5, np.float32)))
     assert wild[0, 0].tolist() == [255, 0, 255]
 
 

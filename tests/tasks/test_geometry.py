@@ -93,7 +93,7 @@ def test_no_surface_is_a_vector_of_no_length() -> None:
     both = {name: torch.cat([blank[name], sample[name]]) for name in sample}
     turned = both["target"] + torch.tensor([0.0, 0.0, 1.0]).view(3, 1, 1)
     assert scored(Normals(), turned, both)["angle"] == pytest.approx(45, abs=0.3)  # the blank one does not count
-    picture = np.asarray(Normals().to_image(torch.full((3, 4, 4), 0.2), torch.zeros(3, 4, 4)))
+    picture = np.asarray(Normals().to_image(np.full((3, 4, 4), 0.2, np.float32), np.zeros((3, 4, 4), np.float32)))
     assert (picture == 128).all()
 
 

@@ -12,9 +12,13 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
+from stencilnet.data.transforms import View, evaluation_view
+from stencilnet.kinds.catalog import kind_from_record, kinds, traits_of
+from stencilnet.kinds.kind import DrawingKind, LabelKind, PictureKind
 from stencilnet.perceptual.network import Description, PerceptualNetwork
 from stencilnet.pictures.labels import VOID
-from stencilnet.tasks.catalog import kinds, task_from_record, traits_of
+from stencilnet.tasks import colorization, edges2photo, normals
+from stencilnet.tasks.catalog import task_kinds
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.colorization import Colorization
 from stencilnet.tasks.depth import Depth
@@ -84,6 +88,10 @@ def perfect_logits(sample: Sample, channels: int) -> Tensor:
     return 9 * F.one_hot(target.where(target != VOID, 0), channels).movedim(-1, 1).float()
 
 
+def classes(output: Tensor, _: Tensor) -> Tensor:
+    return output.argmax(dim=1)
+
+
 def bound_style() -> StyleTransfer:
     """A style task that looks through two small random layers."""
     generator = torch.Generator().manual_seed(1)
@@ -96,11 +104,16 @@ def bound_style() -> StyleTransfer:
 
 @dataclass(frozen=True)
 class Row:
-    """A kind, its data, what a perfect network would say if anybody knows, and the data that it must refuse."""
+    """A kind, its data, what a perfect network would say if anybody knows, and the data that it must refuse.
+
+    Attributes:
+        answer: Maps raw outputs and inputs, as training measures them, to RGB in [0, 1], classes or probabilities.
+    """
 
     task: Task
     example: Callable[[int, int, int], Example]
     perfect: Callable[[Sample], Tensor] | None
+    answer: Callable[[Tensor, Tensor], Tensor]
     lacking: Callable[[int, int, int], Example] | None = None
     mode: str = "RGB"
 
@@ -112,12 +125,18 @@ class Row:
 
 TABLE = {
     "segmentation": Row(
-        Segmentation(classes=("sky", "sea", "sand", "tree")), labelled(4), lambda s: perfect_logits(s, 4), plain, "P"
+        Segmentation(classes=("sky", "sea", "sand", "tree")),
+        labelled(4),
+        lambda s: perfect_logits(s, 4),
+        classes,
+        plain,
+        "P",
     ),
     "segmentation-weighted": Row(
         Segmentation(classes=("sky", "sea", "sand"), class_weights=(0.5, 1.0, 2.0), palette=((9, 8, 7),) * 3),
         labelled(3),
         lambda s: perfect_logits(s, 3),
+        classes,
         plain,
         "P",
     ),
@@ -125,28 +144,42 @@ TABLE = {
         Segmentation(classes=("flat", "boundary"), boundary_tolerance=2),
         labelled(2),
         lambda s: perfect_logits(s, 2),
+        classes,
         plain,
         "P",
     ),
-    "colorization": Row(Colorization(), plain, lambda s: s["target"]),
+    "colorization": Row(Colorization(), plain, lambda s: s["target"], colorization._join),
     "edges2photo": Row(
-        Edges2Photo(critic_layers=1, critic_width=4), plain, lambda s: (2 * s["target"] - 1).mul(1 - 1e-6).atanh()
+        Edges2Photo(critic_layers=1, critic_width=4),
+        plain,
+        lambda s: (2 * s["target"] - 1).mul(1 - 1e-6).atanh(),
+        lambda output, _: edges2photo._rgb(output),
     ),
     "edges2photo-pairs": Row(
         Edges2Photo(critic_layers=2, critic_width=4, edge_sigma=1.0),
         paired,
         lambda s: (2 * s["target"] - 1).mul(1 - 1e-6).atanh(),
+        lambda output, _: edges2photo._rgb(output),
     ),
-    "style": Row(bound_style(), plain, None),
-    "restoration": Row(Restoration(), paired, lambda s: s["target"], plain),
-    "restoration-l2": Row(Restoration(distance="l2"), paired, lambda s: s["target"], plain),
-    "restoration-residual": Row(Restoration(residual=True), paired, lambda s: 10 * (s["target"] - s["input"]), plain),
-    "depth": Row(Depth(), gray_paired, lambda s: s["target"], plain),
-    "normals": Row(Normals(), paired, lambda s: s["target"], plain),
+    "style": Row(bound_style(), plain, None, lambda output, _: output.sigmoid()),
+    "restoration": Row(Restoration(), paired, lambda s: s["target"], Restoration()._restored, plain),
+    "restoration-l2": Row(Restoration(distance="l2"), paired, lambda s: s["target"], Restoration()._restored, plain),
+    "restoration-residual": Row(
+        Restoration(residual=True),
+        paired,
+        lambda s: 10 * (s["target"] - s["input"]),
+        Restoration(residual=True)._restored,
+        plain,
+    ),
+    "depth": Row(Depth(), gray_paired, lambda s: s["target"], lambda output, _: output.expand(-1, 3, -1, -1), plain),
+    "normals": Row(
+        Normals(), paired, lambda s: s["target"], lambda output, _: (normals._normals(output) + 1) / 2, plain
+    ),
     "classification": Row(
         Classification(classes=tuple("abcdef"), resize=40, crop=24),
         categorised,
         lambda s: 9 * F.one_hot(s["target"], 6).float(),
+        lambda output, _: output.softmax(dim=1),
         plain,
     ),
 }
@@ -188,7 +221,7 @@ def scored(row: Row, predict: Predictor, batches: list[dict[str, Tensor]]) -> di
 
 def test_every_kind_has_a_row() -> None:
     assert {row.task.kind for row in TABLE.values()} == set(kinds())
-    assert all(kinds()[row.task.kind] is type(row.task) for row in TABLE.values())
+    assert all(task_kinds()[row.task.kind] is type(row.task) for row in TABLE.values())
 
 
 @rows
@@ -362,7 +395,7 @@ def test_scores_of_nothing_are_refused(row: Row) -> None:
 @sizes
 def test_pictures_are_8_bit_and_of_the_inputs_size(row: Row, task: PictureTask, height: int, width: int) -> None:
     batch = row.batch(height, width)
-    picture = task.to_image(raw_output(row, batch)[0], batch["input"][0])
+    picture = task.to_image(raw_output(row, batch)[0].numpy(), batch["input"][0].numpy())
     assert (picture.mode, picture.size) == (row.mode, (width, height))
     assert np.asarray(picture).dtype == np.uint8
 
@@ -375,7 +408,7 @@ def test_a_perfect_output_looks_like_the_target(row: Row, task: PictureTask) -> 
     if row.perfect is None:
         assert wanted is None
         return
-    shown = task.to_image(row.perfect(batch)[0], sample["input"])
+    shown = task.to_image(row.perfect(batch)[0].numpy(), sample["input"].numpy())
     assert wanted is not None
     assert wanted.mode == shown.mode
     counts = np.asarray(wanted) != VOID if row.mode == "P" else np.ones((37, 53), dtype=bool)
@@ -386,21 +419,60 @@ def test_a_perfect_output_looks_like_the_target(row: Row, task: PictureTask) -> 
 @rows
 def test_settings_are_json_and_rebuild_inputs_and_pictures(row: Row) -> None:
     settings = row.task.settings()
-    rebuilt = task_from_record(row.task.kind, json.loads(json.dumps(settings)))
+    rebuilt = kind_from_record(row.task.kind, json.loads(json.dumps(settings)))
+    assert type(rebuilt) is kinds()[row.task.kind]
     assert json.loads(json.dumps(settings)) == settings
     assert rebuilt.settings() == settings
     assert rebuilt.channels == row.task.channels
     image = Image.fromarray(photo(37, 53, 1).permute(1, 2, 0).numpy())
     given, again = row.task.to_input(image), rebuilt.to_input(image)
-    assert torch.equal(given, again)
-    output = raw_output(row, row.batch(37, 53))[0]
-    if isinstance(row.task, LabelTask) and isinstance(rebuilt, LabelTask):
+    assert np.array_equal(given, again)
+    output = raw_output(row, row.batch(37, 53))[0].numpy()
+    if isinstance(row.task, LabelTask):
+        assert isinstance(rebuilt, LabelKind)
         assert row.task.to_label(output) == rebuilt.to_label(output)
         return
     assert isinstance(row.task, PictureTask)
-    assert isinstance(rebuilt, PictureTask)
+    assert isinstance(rebuilt, PictureKind)
     first, second = row.task.to_image(output, given), rebuilt.to_image(output, again)
     assert (first.mode, first.tobytes(), first.getpalette()) == (second.mode, second.tobytes(), second.getpalette())
+
+
+@rows
+@sizes
+def test_inputs_are_those_of_training(row: Row, height: int, width: int) -> None:
+    example = row.example(height, width, 1)
+    shown = Image.fromarray(example.image.permute(1, 2, 0).numpy())
+    if isinstance(row.task, LabelTask):
+        example = evaluation_view(example, View(resize=row.task.resize, crop=row.task.crop), whole=False)
+    drawn = isinstance(row.task, DrawingKind) and example.target is not None
+    given = row.task.drawing_to_input(shown) if drawn else row.task.to_input(shown)
+    wanted = row.task.prepare(row.task.sample(example))["input"].numpy()
+    assert (given.dtype, given.shape, given.flags.c_contiguous) == (np.float32, wanted.shape, True)
+    # Resizing rounds some bytes otherwise.
+    assert np.abs(given - wanted).max() <= (1.01 / 255 if isinstance(row.task, LabelTask) else 0)
+
+
+@rows
+@sizes
+@pytest.mark.parametrize("scale", [0.3, 1, 30])
+def test_answers_are_what_training_measures(row: Row, height: int, width: int, scale: float) -> None:
+    batch = row.batch(height, width)
+    output, given = scale * raw_output(row, batch), batch["input"]
+    wanted = row.answer(output, given)[0].numpy()
+    if isinstance(row.task, LabelTask):
+        names, found = zip(*row.task.to_label(output[0].numpy()), strict=True)
+        order = np.argsort(-wanted, kind="stable")
+        assert names == tuple(row.task.classes[index] for index in order)
+        np.testing.assert_allclose(found, wanted[order], atol=1e-6)
+        return
+    assert isinstance(row.task, PictureTask)
+    found = np.asarray(row.task.to_image(output[0].numpy(), given[0].numpy()))
+    if row.mode == "P":
+        assert np.array_equal(found, wanted)
+    else:
+        levels = 255 * wanted.transpose(1, 2, 0).clip(0, 1)
+        assert np.abs(found - levels).max() <= 0.51  # rounded, and float32's last bits
 
 
 @rows
@@ -408,7 +480,7 @@ def test_settings_are_json_and_rebuild_inputs_and_pictures(row: Row) -> None:
 def test_inputs_of_photos_are_unit_images(row: Row, height: int, width: int) -> None:
     given = row.task.to_input(Image.fromarray(photo(height, width, 1).permute(1, 2, 0).numpy()))
     assert given.shape == ((3, height, width) if isinstance(row.task, PictureTask) else (3, 24, 24))
-    assert given.dtype == torch.float32
+    assert given.dtype == np.float32
     assert 0 <= float(given.min()) < float(given.max()) <= 1
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.tasks.catalog import task_from_record
+from stencilnet.kinds.catalog import kind_from_record
+from stencilnet.kinds.restoration import RestorationKind
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.task import Example
 
@@ -47,7 +48,7 @@ def test_identity_is_the_input() -> None:
 
 def test_pictures_and_metrics_clamp_wild_outputs() -> None:
     output = torch.tensor([-3.0, 0.5, 7.0]).view(3, 1, 1).expand(3, 12, 12)
-    picture = np.asarray(Restoration().to_image(output, torch.zeros(3, 12, 12)))
+    picture = np.asarray(Restoration().to_image(output.numpy(), np.zeros((3, 12, 12), np.float32)))
     assert picture[0, 0].tolist() == [0, 128, 255]
     scores = Restoration().scores()
     scores.update(output[None], {"input": output[None], "target": output.clamp(0, 1)[None]})
@@ -62,11 +63,11 @@ def test_pairs_of_two_sizes_are_refused() -> None:
 def test_a_residual_is_added_to_the_input() -> None:
     task, given = Restoration(residual=True), torch.tensor([0.25, 0.5, 0.75]).view(3, 1, 1).expand(3, 12, 12)
     output = torch.tensor([2.5, -5.0, 5.0]).view(3, 1, 1).expand(3, 12, 12)
-    assert np.asarray(task.to_image(output, given))[0, 0].tolist() == [128, 0, 255]
+    assert np.asarray(task.to_image(output.numpy(), given.numpy()))[0, 0].tolist() == [128, 0, 255]
     sample = {"input": given[None], "target": torch.tensor([0.5, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 12, 12)}
     assert float(task.loss(output[None], sample, None)["l1"]) == pytest.approx(0.25 / 3)
     scores = task.scores()
     scores.update(output[None], sample)
     assert scores.compute()["MSE"] == 0  # clamped
-    assert task_from_record("restoration", task.settings()) == task
+    assert kind_from_record("restoration", task.settings()) == RestorationKind(residual=True)
     assert Restoration().settings() == {}  # as in bundles that do not know the setting

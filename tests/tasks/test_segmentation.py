@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from stencilnet.kinds.segmentation import voc_colour
 from stencilnet.pictures.labels import VOID
-from stencilnet.tasks.segmentation import Segmentation, voc_colour
+from stencilnet.tasks.segmentation import Segmentation
 from stencilnet.tasks.task import Example
 
 CLASSES = ("background", "cat", "dog")
@@ -105,7 +106,8 @@ def test_pictures_hold_indices_and_show_colours(palette: tuple[tuple[int, int, i
     shown = np.asarray(picture.convert("RGB"))
     assert [tuple(shown[0, index]) for index in range(3)] == list(colours)
     assert tuple(shown[1, 2]) == (224, 224, 192)
-    likeliest = task.to_image(torch.nn.functional.one_hot(label[:1], 3).permute(2, 0, 1).float(), torch.zeros(3, 1, 3))
+    logits = np.moveaxis(np.eye(3, dtype=np.float32)[label[:1].numpy()], 2, 0)
+    likeliest = task.to_image(logits, np.zeros((3, 1, 3), np.float32))
     assert np.asarray(likeliest).tolist() == [[0, 1, 2]]
 
 

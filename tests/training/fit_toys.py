@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -14,6 +15,7 @@ from stencilnet.masks import Free, Masks, Weights
 from stencilnet.methods import Penalty, Run
 from stencilnet.models import UNet, layout_of
 from stencilnet.models.unet import DECODER
+from stencilnet.pictures.images import Floats
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.fit import Job, make_fit
@@ -116,14 +118,14 @@ class Invert:
     def baseline(self, training: Iterable[Sample]) -> Predictor:
         raise NotImplementedError
 
-    def to_input(self, image: Image.Image) -> Tensor:
+    def to_input(self, image: Image.Image) -> Floats:
         raise NotImplementedError
 
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
-        return Image.fromarray((output[0].clamp(0, 1) * 255).to(torch.uint8).numpy())
+    def to_image(self, output: Floats, image: Floats) -> Image.Image:
+        return Image.fromarray((output[0].clip(0, 1) * 255).astype(np.uint8))
 
     def target_image(self, sample: Sample) -> Image.Image | None:
-        return self.to_image(sample["target"], sample["input"])
+        return self.to_image(sample["target"].numpy(), sample["input"].numpy())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from stencilnet.data.damage import Damage
 from stencilnet.data.sources import Source
 from stencilnet.methods import AnyMethod, registered
 from stencilnet.structuring import MismatchError, StructureError, UnknownKeysError, shown, strict_converter
-from stencilnet.tasks.catalog import kinds
+from stencilnet.tasks.catalog import task_kinds
 from stencilnet.tasks.task import Task
 from stencilnet.text.shortening import brief
 
@@ -26,7 +26,7 @@ def make_converter() -> cattrs.Converter:
         members = {getattr(member, tag): member for member in get_args(union) if member is not types.NoneType}
         made.register_structure_hook(union, _tagged(members, made, optional=types.NoneType in get_args(union)))
         made.register_unstructure_hook(union, _with_tag(tag, made))
-    made.register_structure_hook_func(lambda target: target is Task, _tagged(kinds(), made, optional=False))
+    made.register_structure_hook_func(lambda target: target is Task, _tagged(task_kinds(), made, optional=False))
     made.register_unstructure_hook_func(lambda target: target is Task, _with_tag("kind", made))
     made.register_structure_hook(AnyMethod, _tagged(registered(), made, optional=False))
     made.register_unstructure_hook(AnyMethod, _with_tag("name", made))

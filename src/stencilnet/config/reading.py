@@ -13,7 +13,7 @@ from stencilnet.config.schema import Experiment
 from stencilnet.config.shipped import shipped
 from stencilnet.methods import registered
 from stencilnet.structuring import StructureError, name_of, structured
-from stencilnet.tasks.catalog import kinds
+from stencilnet.tasks.catalog import task_kinds
 from stencilnet.text.shortening import shorten
 from stencilnet.text.strict_json import loads
 
@@ -173,5 +173,5 @@ def _fill_recipes(raw: dict[str, Any]) -> None:
             continue
         kind = plan["task"].get("kind")
         recipe = plan.get("recipe", {})
-        if isinstance(kind, str) and kind in kinds() and isinstance(recipe, dict):
-            plan["recipe"] = {**dataclasses.asdict(kinds()[kind].recipe()), **recipe}
+        if isinstance(kind, str) and kind in task_kinds() and isinstance(recipe, dict):
+            plan["recipe"] = {**dataclasses.asdict(task_kinds()[kind].recipe()), **recipe}

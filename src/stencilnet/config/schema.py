@@ -133,7 +133,7 @@ class TaskPlan:
     title: str
     """Its name in tables and pictures."""
     task: Task
-    """Task kind (one of `stencilnet.tasks.catalog.kinds`) and its settings."""
+    """Task kind (one of `stencilnet.kinds.catalog.kinds`) and its settings."""
     data: Data
     """Its examples."""
     view: View = field(default_factory=View)

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from stencilnet.data import folders
 from stencilnet.data.diskcache import DiskCache
 from stencilnet.data.transforms import View, evaluation_view, resized, training_view
-from stencilnet.tasks.catalog import kinds, traits_of
+from stencilnet.kinds.catalog import kinds, traits_of
 from stencilnet.tasks.task import Example, Task
 
 CACHE_BYTES = 256 * 2**20

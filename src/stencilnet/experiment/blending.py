@@ -174,7 +174,8 @@ class Slider:
         predict, task = self._tester.network(self._net(self.delta(share)), nearer), self.run.tasks[nearer]
         assert isinstance(task, PictureTask), "`between` has checked it"
         with torch.no_grad():
-            return [task.to_image(predict({"input": image.unsqueeze(0)})[0].float().cpu(), image) for image in inputs]
+            outputs = [predict({"input": image.unsqueeze(0)})[0].float().cpu().numpy() for image in inputs]
+        return [task.to_image(output, image.numpy()) for output, image in zip(outputs, inputs, strict=True)]
 
     def inputs(self, photos: Sequence[Path]) -> list[Tensor]:
         """Return photos as inputs of the first task; without photos, a few of its test examples, spread over the split.
@@ -184,7 +185,7 @@ class Slider:
         """
         task = self.run.tasks[self.first]
         if photos:
-            return [task.to_input(read_image(photo)) for photo in photos]
+            return [torch.from_numpy(task.to_input(read_image(photo))) for photo in photos]
         samples = self._tester.samples(self.first)
         positions = spread(max(1, self.run.experiment.pictures), len(samples))
         return [task.prepare(samples[position])["input"] for position in positions]

@@ -2,7 +2,7 @@
 
 from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.results import TaskCard
-from stencilnet.tasks.catalog import traits_of
+from stencilnet.kinds.catalog import traits_of
 from stencilnet.tasks.task import Task
 
 

@@ -20,6 +20,7 @@ from stencilnet.experiment.measuring import Glance, Measuring, silenced, untouch
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.experiment.walking import First, Learn, LearnTogether, Remember, Retrain, Step, walk
+from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.backbones import in_words, make_backbone, start_of
 from stencilnet.learning.counting import check_all
 from stencilnet.learning.joint import Member, joint_job, joint_state
@@ -31,7 +32,6 @@ from stencilnet.masks import NetState
 from stencilnet.methods import Fresh
 from stencilnet.perceptual.standin import random_standin
 from stencilnet.perceptual.vgg import vgg
-from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.training.job import Job

@@ -36,8 +36,8 @@ def save_pictures(
                 _write(target, _path(folder, position, TARGET))
             _write(to_picture(sample["input"].numpy()), _path(folder, position, INPUT))
         batch = {name: tensor.unsqueeze(0) for name, tensor in sample.items()}
-        output = predict(batch)[0].float().cpu()
-        _write(task.to_image(output, sample["input"]), _path(folder, position, label))
+        output = predict(batch)[0].float().cpu().numpy()
+        _write(task.to_image(output, sample["input"].numpy()), _path(folder, position, label))
 
 
 def saved(folder: Path, label: str) -> dict[int, Path]:

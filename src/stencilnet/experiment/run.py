@@ -17,6 +17,7 @@ from stencilnet.experiment.memory import read_memory, write_memory
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.testing import Tester
 from stencilnet.experiment.walking import First, Learn, LearnTogether, Remember, Retrain, Step, is_chain, walk
+from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.backbones import make_backbone
 from stencilnet.learning.counting import DataError, check_all
 from stencilnet.learning.joint import Member, learn_jointly
@@ -24,7 +25,6 @@ from stencilnet.learning.learn import Learning, Splits, adopt, learn_task
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.styles import bind_tasks
 from stencilnet.models import MultiTaskNet
-from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task
 

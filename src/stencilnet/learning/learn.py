@@ -15,6 +15,7 @@ import torch
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
 from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.counting import check_splits
 from stencilnet.learning.provenance import provenance
 from stencilnet.masks import NetState, Stored, grown
@@ -32,7 +33,6 @@ from stencilnet.methods import (
     registered,
 )
 from stencilnet.models import MultiTaskNet, TaskRecord
-from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.task import Example, Recipe, Task
 from stencilnet.text.strict_json import with_numbers
 from stencilnet.training.distributed import ALONE, Group

@@ -110,6 +110,15 @@ def to_array(image: Image.Image) -> Bytes:
     return np.array(np.asarray(image).transpose(2, 0, 1), order="C")
 
 
+def unit_image(image: Image.Image) -> Floats:
+    """Convert any picture to ``(3, H, W)`` float32 in [0, 1], made upright RGB by `upright_rgb`.
+
+    Raises:
+        ImageError: As `upright_rgb`.
+    """
+    return np.divide(to_array(upright_rgb(image)), 255, dtype=np.float32)
+
+
 def to_picture(array: npt.NDArray[np.floating]) -> Image.Image:
     """Convert an array ``(3, H, W)``, float RGB in [0, 1], to a picture of 8 bits per channel.
 

@@ -3,19 +3,20 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from stencilnet.bundle import BundleError, load
+from stencilnet.kinds.catalog import kind_from_record
+from stencilnet.kinds.kind import DrawingKind, Kind, LabelKind, PictureKind
 from stencilnet.models import MultiTaskNet, TaskRecord
-from stencilnet.pictures.images import read_image
+from stencilnet.pictures.images import Floats, read_image
 from stencilnet.plugins import PluginError
 from stencilnet.runtime.forward import PRECISIONS, Forward
 from stencilnet.runtime.memory import within_memory
 from stencilnet.runtime.slots import Slots
-from stencilnet.tasks.catalog import task_from_record
-from stencilnet.tasks.task import DrawingTask, LabelTask, PictureTask, Task
 from stencilnet.text.shortening import listed
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -61,7 +62,7 @@ class Engine:
         )
         self._forward = Forward(opened, precision)
         self._slots = Slots(self._net, active)
-        self._made: dict[str, Task] = {}
+        self._made: dict[str, Kind] = {}
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -104,8 +105,8 @@ class Engine:
         """
         made = self.picture_task(task)
         name = _name(image)
-        tensor = within_memory(lambda: task_input(made, image, drawing=drawing), name)
-        return within_memory(lambda: made.to_image(self._output(tensor, task), tensor), _sized(name, tensor))
+        given = within_memory(lambda: task_input(made, image, drawing=drawing), name)
+        return within_memory(lambda: made.to_image(self._output(given, task), given), _sized(name, given))
 
     def run_many(self, images: Sequence[Image.Image | str | Path], tasks: Sequence[str]) -> list[Image.Image]:
         """Run a task on each of several pictures, grouped by task, so that each task is switched in once.
@@ -150,36 +151,38 @@ class Engine:
             ValueError: If there is no such task, or it outputs pictures.
         """
         made = self._task(task)
-        if not isinstance(made, LabelTask):
+        if not isinstance(made, LabelKind):
             raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
         name = _name(image)
-        tensor = within_memory(lambda: task_input(made, image, drawing=False), name)
-        what = _sized(f"The task's input from {name}", tensor)
-        return within_memory(lambda: made.to_label(self._output(tensor, task)), what, "Free memory, or change device.")
+        given = within_memory(lambda: task_input(made, image, drawing=False), name)
+        what = _sized(f"The task's input from {name}", given)
+        return within_memory(lambda: made.to_label(self._output(given, task)), what, "Free memory, or change device.")
 
-    def forward(self, tensor: Tensor, task: str) -> Tensor:
+    def forward(self, image: Floats, task: str) -> Floats:
         """Return a task's raw output for one input.
 
         Args:
-            tensor: ``(3, H, W)`` float32 in [0, 1], as the task's `to_input` makes it.
+            image: ``(3, H, W)`` float32 in [0, 1], as the task's `to_input` makes it.
             task: Name of the task.
 
         Returns:
-            ``(C, H, W)``, or ``(K,)`` for a classification task; float32, on the CPU.
+            ``(C, H, W)``, or ``(K,)`` for a classification task; float32.
 
         Raises:
             BundleError: If the task's files are damaged.
             TooLargeError: If memory runs out. The engine stays usable.
             ValueError: If there is no such task.
         """
-        return within_memory(lambda: self._output(tensor, task), _sized("The picture", tensor))
+        given = np.require(image, np.float32, ["C", "W"])
+        return within_memory(lambda: self._output(given, task), _sized("The picture", given))
 
-    def _output(self, tensor: Tensor, task: str) -> Tensor:
+    def _output(self, image: Floats, task: str) -> Floats:
         channels = self._task(task).channels
         with self._slots.lend(task) as module:
-            return self._forward(module, tensor.unsqueeze(0), channels)[0].cpu()
+            output: Floats = self._forward(module, torch.from_numpy(image)[None], channels)[0].cpu().numpy()
+            return output
 
-    def picture_task(self, task: str) -> PictureTask:
+    def picture_task(self, task: str) -> PictureKind:
         """Return a task that outputs pictures; its weights are not read.
 
         Raises:
@@ -187,38 +190,38 @@ class Engine:
             ValueError: If there is no such task, or it outputs labels.
         """
         found = self._task(task)
-        if not isinstance(found, PictureTask):
+        if not isinstance(found, PictureKind):
             raise ValueError(
                 f"The task {task!r} ({found.kind}) gives a label, not a picture. In Python, "
                 "`stencilnet.Engine(bundle).label(photo, task=...)` returns it."
             )
         return found
 
-    def _task(self, name: str) -> Task:
+    def _task(self, name: str) -> Kind:
         if name not in self._made:
             self._made[name] = _task_of(self.record(name), self._path, name)
         return self._made[name]
 
 
-def task_input(task: Task, image: Image.Image | str | Path, *, drawing: bool) -> Tensor:
+def task_input(task: Kind, image: Image.Image | str | Path, *, drawing: bool) -> Floats:
     """Turn a picture, or a picture's file, into a task's input ``(3, H, W)``, float32 in [0, 1].
 
     Raises:
         ImageError: If the file or the picture cannot be read.
         ValueError: If the task takes no drawing.
     """
-    if drawing and not isinstance(task, DrawingTask):
+    if drawing and not isinstance(task, DrawingKind):
         raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
     picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-    return task.drawing_to_input(picture) if drawing and isinstance(task, DrawingTask) else task.to_input(picture)
+    return task.drawing_to_input(picture) if drawing and isinstance(task, DrawingKind) else task.to_input(picture)
 
 
 def _name(image: Image.Image | str | Path) -> str:
     return "The picture" if isinstance(image, Image.Image) else str(image)
 
 
-def _sized(name: str, tensor: Tensor) -> str:
-    return f"{name} ({tensor.shape[-1]}x{tensor.shape[-2]} pixels)"
+def _sized(name: str, image: Floats) -> str:
+    return f"{name} ({image.shape[-1]}x{image.shape[-2]} pixels)"
 
 
 def _open_device(name: str) -> torch.device:
@@ -239,10 +242,10 @@ def _open_device(name: str) -> torch.device:
     return device
 
 
-def _task_of(record: TaskRecord, path: Path, name: str) -> Task:
+def _task_of(record: TaskRecord, path: Path, name: str) -> Kind:
     file = path / "tasks" / name / "task.json"
     try:
-        task = task_from_record(record.kind, record.settings)
+        task = kind_from_record(record.kind, record.settings)
     except PluginError:  # the bundle is not at fault
         raise
     except (ValueError, TypeError) as error:

@@ -7,13 +7,13 @@ from itertools import islice
 from pathlib import Path
 
 from PIL import Image
-from torch import Tensor
 
+from stencilnet.kinds.kind import PictureKind
 from stencilnet.pictures.formats import format_of
+from stencilnet.pictures.images import Floats
 from stencilnet.runtime.engine import Engine, task_input
 from stencilnet.runtime.memory import within_memory
 from stencilnet.storage import replacing
-from stencilnet.tasks.task import PictureTask
 
 _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
 """Formats that support a palette; in others, pictures are written with the palette's colours."""
@@ -40,7 +40,7 @@ def run_files(
     """
     made = engine.picture_task(task)
     sources = iter(planned.items())
-    reading: deque[tuple[Path, Path, Future[Tensor]]] = deque()
+    reading: deque[tuple[Path, Path, Future[Floats]]] = deque()
     writing: deque[tuple[Path, Future[str | None]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stencil-files")
 
@@ -54,12 +54,12 @@ def run_files(
             source, target, read = reading.popleft()
             read_ahead(1)
             try:
-                tensor = read.result()
-                output = engine.forward(tensor, task)
+                given = read.result()
+                output = engine.forward(given, task)
             except (ValueError, OSError) as error:
                 writing.append((source, _settled(str(error))))
             else:
-                writing.append((source, pool.submit(_write, made, output, tensor, target)))
+                writing.append((source, pool.submit(_write, made, output, given, target)))
             while writing and (len(writing) > _AHEAD or writing[0][1].done()):
                 yield _result(writing)
         while writing:
@@ -68,7 +68,7 @@ def run_files(
         pool.shutdown(cancel_futures=True)  # waits for files being written
 
 
-def _read(task: PictureTask, source: Path, drawing: bool) -> Tensor:
+def _read(task: PictureKind, source: Path, drawing: bool) -> Floats:
     return within_memory(lambda: task_input(task, source, drawing=drawing), "The picture")
 
 
@@ -83,10 +83,10 @@ def _settled(problem: str) -> Future[str | None]:
     return future
 
 
-def _write(task: PictureTask, output: Tensor, tensor: Tensor, target: Path) -> str | None:
+def _write(task: PictureKind, output: Floats, given: Floats, target: Path) -> str | None:
     """Write one output; return the error's text, or None."""
     try:
-        within_memory(lambda: _save(task.to_image(output, tensor), target), "The output")
+        within_memory(lambda: _save(task.to_image(output, given), target), "The output")
     except (ValueError, OSError) as error:
         return str(error)
     return None

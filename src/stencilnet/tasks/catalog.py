@@ -1,106 +1,39 @@
-"""The registry of task kinds, built in or registered by other packages. No other module lists kinds."""
+"""The classes that learn the task kinds of `stencilnet.kinds.catalog`, built in or of other packages."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
-from inspect import Parameter, signature
+from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
+from stencilnet.kinds.catalog import BUILT_IN, GROUP, check_kind
+from stencilnet.kinds.kind import DeclaredKind
 from stencilnet.plugins import load
-from stencilnet.tasks.classification import Classification
-from stencilnet.tasks.colorization import Colorization
-from stencilnet.tasks.depth import Depth
-from stencilnet.tasks.edges2photo import Edges2Photo
-from stencilnet.tasks.normals import Normals
-from stencilnet.tasks.restoration import Restoration
-from stencilnet.tasks.segmentation import Segmentation
-from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Task
-from stencilnet.tasks.traits import Kind, Traits
-from stencilnet.text.shortening import brief, listed
-
-GROUP = "stencilnet.tasks"
-"""Entry point group in which other packages register task kinds."""
-
-NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-"""What a kind's name looks like."""
-
-BUILT_IN: tuple[type[Kind], ...] = (
-    Segmentation,
-    Colorization,
-    StyleTransfer,
-    Edges2Photo,
-    Restoration,
-    Depth,
-    Normals,
-    Classification,
-)
-"""Task kinds of this package."""
-
-_UNREGISTERED = Traits(category="unregistered", loss="its own")
-"""Traits of a custom task that is learned from Python without being registered."""
+from stencilnet.text.shortening import brief
 
 
 @cache
-def kinds() -> Mapping[str, type[Kind]]:
-    """Return all task kinds by their names in configs and bundles.
+def task_kinds() -> Mapping[str, type[Task]]:
+    """Return the classes that learn, by the names of their kinds, in the order of `kinds`.
 
     Raises:
-        PluginError: If an installed package registers a kind that cannot be used.
+        PluginError: If an installed package registers a kind that cannot be used or learned.
     """
     built_in = {kind.kind: kind for kind in BUILT_IN}
-    return MappingProxyType(built_in | cast(dict[str, type[Kind]], load(GROUP, taken=built_in, check=_check)))
-
-
-def traits_of(kind: str) -> Traits:
-    """Return the traits of a kind; defaults for a kind that is not registered.
-
-    Raises:
-        PluginError: If an installed package registers a kind that cannot be used.
-    """
-    found = kinds().get(kind)
-    return _UNREGISTERED if found is None else found.traits
-
-
-def task_from_record(kind: str, settings: Mapping[str, Any]) -> Task:
-    """Rebuild a task from its kind and its `Task.settings`.
-
-    Args:
-        kind: A key of `kinds()`.
-        settings: Fields of the kind; omitted fields keep their defaults.
-
-    Raises:
-        PluginError: If an installed package registers a kind that cannot be used.
-        ValueError: If the kind does not exist, or settings are unknown, missing or wrong.
-    """
-    if kind not in kinds():
-        raise ValueError(
-            f"Expected a task kind among {', '.join(kinds())}, but got {brief(kind)}. "
-            "Install a newer version, or the package that defines it."
-        )
-    build: Callable[..., Task] = kinds()[kind]
-    fields = signature(build).parameters
-    unknown = sorted(set(settings) - set(fields))
-    missing = [name for name, field in fields.items() if field.default is Parameter.empty and name not in settings]
-    problems = [
-        *([f"unknown {listed(unknown)}"] if unknown else []),
-        *([f"missing {', '.join(missing)}"] if missing else []),
-    ]
-    if problems:
-        raise ValueError(
-            f"Expected settings of the task kind `{kind}`, but got {' and '.join(problems)}. "
-            f"It has {', '.join(fields) or 'no settings'}."
-        )
-    return build(**settings)
+    others = cast(dict[str, type[DeclaredKind]], load(GROUP, taken=built_in, check=_check))
+    return MappingProxyType({name: _learner(kind) for name, kind in (built_in | others).items()})
 
 
 def _check(name: str, value: object) -> None:
-    """Raise an error if the value is not a task kind of this name."""
-    if not isinstance(value, type) or "__dataclass_fields__" not in vars(value):
-        raise TypeError(f"expected a dataclass, but got {brief(value)}")
-    kind = cast(type[Kind], value)
-    if kind.kind != name or not NAME.fullmatch(name):
-        raise ValueError(f"expected `kind` to be {name!r} and to match {NAME.pattern}, but got {brief(kind.kind)}")
-    if not isinstance(kind.traits, Traits):
-        raise TypeError(f"expected `traits` to be a Traits, but got {brief(kind.traits)}")
+    check_kind(name, value)
+    _learner(cast(type[DeclaredKind], value))
+
+
+def _learner(kind: type[DeclaredKind]) -> type[Task]:
+    """Return the class that a kind names to learn its tasks: a dataclass that extends it, or else the kind itself."""
+    place = getattr(kind, "learner", None)
+    found = kind if place is None else resolve_name(place)
+    if not (isinstance(found, type) and issubclass(found, kind) and "__dataclass_fields__" in vars(found)):
+        raise TypeError(f"expected `learner` to name a dataclass that extends {kind.__name__}, but got {brief(found)}")
+    return cast(type[Task], found)

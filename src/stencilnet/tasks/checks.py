@@ -1,27 +1,11 @@
-"""Checks that all task kinds share: of their settings and of their examples."""
+"""Checks of examples that all task kinds share."""
 
-from collections.abc import Sequence
 from typing import NoReturn
 
 import torch
-from PIL import Image
 from torch import Tensor
 
-from stencilnet.pictures.images import to_array, upright_rgb
 from stencilnet.tasks.task import Example, Sample
-from stencilnet.text.shortening import shorten
-
-
-def refuse(kind: str, problems: Sequence[str]) -> None:
-    """Report all of a task's wrong settings at once.
-
-    Raises:
-        ValueError: If there are problems.
-    """
-    if problems:
-        raise ValueError(
-            f"Expected valid settings for the task kind `{kind}`, but: {shorten('; '.join(problems), 1000)}."
-        )
 
 
 def refuse_missing_critic(kind: str) -> NoReturn:
@@ -44,11 +28,6 @@ def examples_in(sample: Sample) -> Tensor:
     """Return the number of examples in a prepared batch as a scalar: the weight of a loss that is their mean."""
     images = sample["input"]
     return images.new_tensor(float(len(images)))
-
-
-def unit_image(image: Image.Image) -> Tensor:
-    """Convert any picture to ``(3, H, W)`` float32 in [0, 1], made upright RGB by `upright_rgb`."""
-    return unit(torch.from_numpy(to_array(upright_rgb(image))))
 
 
 def photo_of(example: Example) -> Tensor:

@@ -1,27 +1,23 @@
 """Image classification: the tasks of the original Piggyback (Mallya et al. 2018; the paper, Fig. 14)."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.pictures.images import to_array, upright_rgb
-from stencilnet.tasks.checks import photo_of, refuse, unit
+from stencilnet.kinds.classification import ClassificationKind
+from stencilnet.tasks.checks import photo_of, unit
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
-from stencilnet.tasks.traits import Traits
 
 _TOP = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Classification(Plain):
+class Classification(ClassificationKind, Plain):
     """Assigns a whole image to one of K classes: cross-entropy on logits ``(N, K)``.
 
     It needs a classifier, such as `stencilnet.VGG16`. Its output is a label, not a picture; see `to_label`.
@@ -30,41 +26,9 @@ class Classification(Plain):
         ValueError: If settings are wrong; the error names all of them.
     """
 
-    kind: ClassVar[str] = "classification"
-    traits: ClassVar[Traits] = Traits(category="classification", output="class", loss="cross-entropy", logits=True)
-
-    classes: tuple[str, ...] = ()
-    """Names of the K classes in the order of their indices. If empty, a config takes them from `class_folders` data."""
-
-    resize: int | None = 256
-    """Shorter side, in pixels, to which an input photo is resized; none keeps its size. Must equal the view's."""
-
-    crop: int = 224
-    """Side of the centre crop of an input photo, in pixels. Must equal the view's."""
-
-    def __post_init__(self) -> None:
-        refuse(
-            self.kind,
-            [
-                *(_class_problems(self.classes) if self.classes else []),
-                *([] if self.crop >= 1 else [f"`crop` should be at least 1 px, got {self.crop}"]),
-                *(
-                    []
-                    if self.resize is None or self.resize >= 1
-                    else [f"`resize` should be at least 1 px or none, got {self.resize}"]
-                ),
-            ],
-        )
-        object.__setattr__(self, "classes", tuple(self.classes))  # JSON knows no tuples
-
     def with_classes(self, classes: tuple[str, ...]) -> "Classification":
         """Return this task with other class names."""
         return replace(self, classes=classes)
-
-    @property
-    def channels(self) -> int:
-        """One logit per class."""
-        return len(self.classes)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -86,10 +50,6 @@ class Classification(Plain):
     def recipe(cls) -> Recipe:
         """Adam 1e-4, batch 32 (Mallya et al. 2018, Sec. 4); they use a step schedule, we use a cosine."""
         return Recipe(batch=32)
-
-    def settings(self) -> dict[str, Any]:
-        """Class names, and how an input photo is resized and cropped."""
-        return {"classes": list(self.classes), "resize": self.resize, "crop": self.crop}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) uint8 and ``target``, the class index as a scalar int64.
@@ -165,24 +125,6 @@ class Classification(Plain):
 
         return predict
 
-    def to_input(self, image: Image.Image) -> Tensor:
-        """Return the centre of the photo, ``(3, crop, crop)`` in [0, 1], as in a test on centre crops."""
-        pixels = torch.from_numpy(to_array(upright_rgb(image)))
-        old = pixels.shape[-2:]
-        shorter = max(self.crop, self.resize or min(old))
-        new = [max(1, round(side * shorter / min(old))) for side in old]
-        if new != list(old):
-            # On bytes, bilinear and antialiased, as the data's views resize.
-            pixels = F.interpolate(pixels.unsqueeze(0), new, mode="bilinear", antialias=True)[0]
-        top, left = (new[0] - self.crop) // 2, (new[1] - self.crop) // 2
-        return unit(pixels[:, top : top + self.crop, left : left + self.crop])
-
-    def to_label(self, output: Tensor) -> list[tuple[str, float]]:
-        """Return every class with its probability, the most probable first."""
-        probabilities = output.float().softmax(dim=0)
-        order = probabilities.argsort(descending=True, stable=True).tolist()
-        return [(self.classes[index], float(probabilities[index])) for index in order]
-
 
 class ClassificationScores:
     """Accumulates the metrics of `Classification`.
@@ -227,12 +169,3 @@ def _logits(output: Tensor) -> Tensor:
             "Use a classifier as backbone, such as VGG16."
         )
     return output
-
-
-def _class_problems(classes: Sequence[str]) -> list[str]:
-    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
-    return [
-        *([] if len(classes) >= 2 else [f"`classes` should name at least 2 classes, got {len(classes)}"]),
-        *([] if all(classes) else ["`classes` should have no empty name"]),
-        *([f"`classes` should not repeat names, got more than one {', '.join(map(repr, twice))}"] if twice else []),
-    ]

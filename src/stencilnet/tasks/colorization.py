@@ -2,20 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.kinds.colorization import ColorizationKind
 from stencilnet.pictures.images import to_picture
-from stencilnet.tasks.checks import photo_of, unit, unit_image
+from stencilnet.tasks.checks import photo_of, unit
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
-from stencilnet.tasks.traits import Traits
 from stencilnet.tasks.ycbcr import luma, rgb_to_ycbcr, thrice, ycbcr_to_rgb
 
 GRAY_SPREAD = 4
@@ -23,20 +22,12 @@ GRAY_SPREAD = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Colorization(Plain):
+class Colorization(ColorizationKind, Plain):
     """Predicts chroma from luma: L2 on (CbCr - 128) / 128. Pictures combine it with the luma of the input.
 
     YCbCr is full-range BT.601 (JFIF). The output is linear; only pictures are clamped. The metrics are computed on the
     combined RGB, clamped to 0-255 and not rounded.
     """
-
-    kind: ClassVar[str] = "colorization"
-    traits: ClassVar[Traits] = Traits(category="gray image colouring", input="gray (Y)", output="CbCr", loss="L2")
-
-    @property
-    def channels(self) -> int:
-        """Cb and Cr."""
-        return 2
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -89,14 +80,6 @@ class Colorization(Plain):
     def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
         """Predict no colour (Cb = Cr = 128), so the picture is the gray input."""
         return lambda sample: torch.zeros_like(sample["input"][:, : self.channels])
-
-    def to_input(self, image: Image.Image) -> Tensor:
-        """Return the photo's luma as three equal channels, ``(3, H, W)`` in [0, 1]."""
-        return thrice(luma(unit_image(image)))
-
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
-        """Combine predicted chroma ``(2, H, W)`` with the input's luma."""
-        return to_picture(_join(output, image).numpy())
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the photo."""

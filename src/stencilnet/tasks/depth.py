@@ -2,21 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.kinds.depth import DepthKind
 from stencilnet.pictures.images import to_picture
-from stencilnet.tasks.checks import photo_of, target_of, unit, unit_image
+from stencilnet.tasks.checks import photo_of, target_of, unit
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
-from stencilnet.tasks.traits import Traits
 
 _LEAST = 1 / 255
 """Smallest predicted inverse depth, one level of a map: an output of 0 would mean infinite depth."""
@@ -38,21 +37,13 @@ DELTA = Metric(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Depth(Plain):
+class Depth(DepthKind, Plain):
     """Predicts inverse depth as a gray picture (255 is nearest, 0 is infinitely far): L1 in [0, 1].
 
     Inverse depth, as in MiDaS (Ranftl et al. 2020), can represent the sky, and is linear in the row on a flat ground in
     perspective. The data define what 255 means in metres; the metrics need no unit. Turn `view.scale` off where depth
     is absolute: an enlarged crop looks nearer than its map says. The paper names this task as future work.
     """
-
-    kind: ClassVar[str] = "depth"
-    traits: ClassVar[Traits] = Traits(category="depth", output="1 / distance", loss="L1")
-
-    @property
-    def channels(self) -> int:
-        """Inverse depth."""
-        return 1
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -110,14 +101,6 @@ class Depth(Plain):
     def baseline(self, training: Iterable[Sample]) -> Predictor:
         """Predict the mean of the training maps."""
         return mean_map(training)
-
-    def to_input(self, image: Image.Image) -> Tensor:
-        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
-
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the map as a gray picture, clamped to [0, 1]."""
-        return to_picture(output.expand(3, -1, -1).numpy())
 
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the true map."""

@@ -2,22 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import isfinite
-from typing import Any, ClassVar
+from math import inf
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.kinds.edges2photo import Edges2PhotoKind
 from stencilnet.pictures.images import to_picture
-from stencilnet.tasks.checks import examples_in, photo_of, refuse, refuse_missing_critic, target_of, unit, unit_image
+from stencilnet.tasks.checks import examples_in, photo_of, refuse_missing_critic, target_of, unit
 from stencilnet.tasks.critic import FIELDS, PatchCritic, critic_loss, fooling_loss
-from stencilnet.tasks.edges import find_edges
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
-from stencilnet.tasks.traits import Traits
 from stencilnet.tasks.ycbcr import luma, thrice
 
 _NEARLY_ONE = 1 - 1e-6
@@ -25,7 +23,7 @@ _NEARLY_ONE = 1 - 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edges2Photo:
+class Edges2Photo(Edges2PhotoKind):
     """Generates a photo from its edges: GAN + 100 L1. The tanh of the output is RGB in [-1, 1].
 
     An example with a target is a pair: its image is the drawing, used unchanged, and its target the photo. In an
@@ -34,9 +32,6 @@ class Edges2Photo:
     Raises:
         ValueError: If settings are wrong; the error names all of them.
     """
-
-    kind: ClassVar[str] = "edges2photo"
-    traits: ClassVar[Traits] = Traits(category="edge image colouring", input="edges", loss="GAN + L1")
 
     l1_weight: float = 100.0
     """Weight of the L1 term on [-1, 1]; the GAN term has weight 1 (Isola et al. 2017, Sec. 4.2)."""
@@ -47,40 +42,17 @@ class Edges2Photo:
     critic_width: int = 64
     """Channels of the critic's first layer; 64 in the original."""
 
-    edge_sigma: float = 1.4
-    """Standard deviation of the Gaussian smoothing before edge detection, in pixels."""
-
-    edge_low: float = 0.05
-    """Lower hysteresis threshold of edge detection, as a contrast from 0 to 1."""
-
-    edge_high: float = 0.1
-    """Upper hysteresis threshold of edge detection, as a contrast from 0 to 1."""
-
-    def __post_init__(self) -> None:
-        numbers = (self.l1_weight, self.edge_sigma, self.edge_low, self.edge_high)
-        refuse(
-            self.kind,
-            [
-                *([] if all(map(isfinite, numbers)) else [f"all numbers should be finite, got {numbers}"]),
-                *([] if self.l1_weight >= 0 else [f"`l1_weight` should not be negative, got {self.l1_weight}"]),
-                *([] if self.critic_layers in FIELDS else [f"`critic_layers` should be 1-3, got {self.critic_layers}"]),
-                *([] if self.critic_width >= 1 else [f"`critic_width` should be at least 1, got {self.critic_width}"]),
-                *([] if self.edge_sigma > 0 else [f"`edge_sigma` should be positive, got {self.edge_sigma}"]),
-                *(
-                    []
-                    if 0 < self.edge_low <= self.edge_high
-                    else [
-                        "`edge_low` should be positive and not above `edge_high`, "
-                        f"got {self.edge_low} and {self.edge_high}"
-                    ]
-                ),
-            ],
-        )
-
-    @property
-    def channels(self) -> int:
-        """R, G and B before tanh."""
-        return 3
+    def _problems(self) -> list[str]:
+        return [
+            *super()._problems(),
+            *(
+                []
+                if 0 <= self.l1_weight < inf
+                else [f"`l1_weight` should be finite and not negative, got {self.l1_weight}"]
+            ),
+            *([] if self.critic_layers in FIELDS else [f"`critic_layers` should be 1-3, got {self.critic_layers}"]),
+            *([] if self.critic_width >= 1 else [f"`critic_width` should be at least 1, got {self.critic_width}"]),
+        ]
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -97,10 +69,6 @@ class Edges2Photo:
         """Adam 2e-4, betas (0.5, 0.999), batch 4, linear decay in the second half (Isola et al. 2017)."""
         return Recipe(batch=4, lr=2e-4, betas=(0.5, 0.999), schedule="linear")
 
-    def settings(self) -> dict[str, Any]:
-        """Settings of edge detection."""
-        return {"edge_sigma": self.edge_sigma, "edge_low": self.edge_low, "edge_high": self.edge_high}
-
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input``, detected edges (1, H, W) or the pair's drawing (3, H, W), and ``target``, the photo.
 
@@ -111,7 +79,8 @@ class Edges2Photo:
         """
         image = photo_of(example)
         if example.target is None:
-            return {"input": (255 * self._draw(unit(image))).to(torch.uint8), "target": image}
+            drawing = self.drawing_of(unit(image).numpy())
+            return {"input": (255 * torch.from_numpy(drawing)).to(torch.uint8), "target": image}
         return {"input": image, "target": target_of(example)}
 
     def inventory(self) -> Inventory:
@@ -184,26 +153,9 @@ class Edges2Photo:
         raw = torch.atanh((2 * total / pixels - 1).clamp(-_NEARLY_ONE, _NEARLY_ONE)).float().view(1, 3, 1, 1)
         return lambda sample: raw.to(sample["input"].device).expand_as(sample["input"])
 
-    def to_input(self, image: Image.Image) -> Tensor:
-        """Return a drawing of the photo's edges as three equal channels, ``(3, H, W)``: 0 on lines, 1 elsewhere."""
-        return thrice(self._draw(unit_image(image)))
-
-    def drawing_to_input(self, image: Image.Image) -> Tensor:
-        """Return the luma of a drawing (dark lines on white) as three equal channels, ``(3, H, W)``."""
-        return thrice(luma(unit_image(image)))
-
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the generated photo."""
-        return to_picture(_rgb(output).numpy())
-
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the true photo."""
         return to_picture(sample["target"].numpy())
-
-    def _draw(self, photo: Tensor) -> Tensor:
-        gray = luma(photo)[0].cpu().numpy()
-        lines = find_edges(gray, sigma=self.edge_sigma, low=self.edge_low, high=self.edge_high)
-        return 1 - torch.from_numpy(lines).float()[None]
 
 
 def _rgb(output: Tensor) -> Tensor:

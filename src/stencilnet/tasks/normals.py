@@ -2,24 +2,20 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.kinds.normals import SHORTEST, NormalsKind
 from stencilnet.pictures.images import to_picture
-from stencilnet.tasks.checks import photo_of, target_of, unit, unit_image
+from stencilnet.tasks.checks import photo_of, target_of, unit
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.meanmap import mean_map
 from stencilnet.tasks.metrics import MeanOverImages
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
-from stencilnet.tasks.traits import Traits
-
-_SHORTEST = 0.5
-"""Vectors shorter than this mean that there is no surface."""
 
 MEAN_ANGLE = Metric(
     name="angle",
@@ -34,22 +30,12 @@ WITHIN = Metric(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Normals(Plain):
+class Normals(NormalsKind, Plain):
     """Predicts unit vectors n, stored as colours ``255 * (n + 1) / 2``: L2 on vectors.
 
     The axes are the data's. Mirroring a picture would invert its x axis, so a config with `view.flip` is refused. Gray
     128 is a vector of length 0: no surface, which the network learns too. The paper names this task as future work.
     """
-
-    kind: ClassVar[str] = "normals"
-    traits: ClassVar[Traits] = Traits(
-        category="surface normals", output="unit vectors", loss="L2", mirror="a mirror would turn them around"
-    )
-
-    @property
-    def channels(self) -> int:
-        """The three coordinates."""
-        return 3
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -101,23 +87,15 @@ class Normals(Plain):
         """Predict the mean of the training maps."""
         return mean_map(training)
 
-    def to_input(self, image: Image.Image) -> Tensor:
-        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
-
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the normals as colours; gray where the output vector is too short."""
-        return to_picture(((_normals(output.float()) + 1) / 2).numpy())
-
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the true map."""
         return to_picture(((sample["target"] + 1) / 2).numpy())
 
 
 def _normals(vectors: Tensor) -> Tensor:
-    """Scale vectors ``(..., 3, H, W)`` to length 1, or to 0 if they are shorter than `_SHORTEST`."""
+    """Scale vectors ``(..., 3, H, W)`` to length 1, or to 0 if they are shorter than `SHORTEST`."""
     length = vectors.norm(dim=-3, keepdim=True)
-    unit_or_none: Tensor = (vectors / length.clamp(min=_SHORTEST)).where(length >= _SHORTEST, 0)
+    unit_or_none: Tensor = (vectors / length.clamp(min=SHORTEST)).where(length >= SHORTEST, 0)
     return unit_or_none
 
 

@@ -1,6 +1,6 @@
 """Members that task kinds without a critic share."""
 
-from typing import Any, ClassVar, NoReturn
+from typing import ClassVar, NoReturn
 
 from torch import Tensor, nn
 
@@ -9,7 +9,7 @@ from stencilnet.tasks.task import Recipe, Sample
 
 
 class Plain:
-    """Members of a `Task` without critic or settings, whose loss is a mean over examples, with the default recipe.
+    """Members of a `Task` without critic, whose loss is a mean over examples, with the default recipe.
 
     Attributes:
         kind: The kind's name.
@@ -21,10 +21,6 @@ class Plain:
     def recipe(cls) -> Recipe:
         """Adam 1e-4, batch 8, cosine schedule; the paper does not state them."""
         return Recipe()
-
-    def settings(self) -> dict[str, Any]:
-        """Return no settings."""
-        return {}
 
     def weight(self, sample: Sample) -> Tensor:
         """Return the number of examples."""

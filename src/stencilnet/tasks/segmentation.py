@@ -1,48 +1,33 @@
 """Semantic segmentation: predicts class logits for each pixel of an RGB image (the paper, Tasks 1 and 2)."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.kinds.segmentation import SegmentationKind
 from stencilnet.pictures.labels import VOID
-from stencilnet.tasks.checks import indices_of, label_of, photo_of, refuse, unit, unit_image
+from stencilnet.tasks.checks import indices_of, label_of, photo_of, unit
 from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import BoundaryF1, Confusion
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
-from stencilnet.tasks.traits import Traits
-
-Colour = tuple[int, int, int]
 
 _BOUNDARY = 1
 """Index of the boundary class in a boundary task."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segmentation(Plain):
+class Segmentation(SegmentationKind, Plain):
     """Assigns a class to every pixel: cross-entropy on logits ``(N, K, H, W)``, ignoring void pixels.
 
     Raises:
         ValueError: If settings are wrong; the error names all of them.
     """
-
-    kind: ClassVar[str] = "segmentation"
-    traits: ClassVar[Traits] = Traits(
-        category="semantic segmentation", output="class scores", loss="cross-entropy", logits=True
-    )
-
-    classes: tuple[str, ...]
-    """Names of the K classes in the order of their indices, including the background; K is 2 to 255."""
-
-    palette: tuple[Colour, ...] = ()
-    """Colour of each class in pictures, (R, G, B) in 0-255; if empty, PASCAL VOC's colour map."""
 
     class_weights: tuple[float, ...] = ()
     """Weight of each class's pixels in the loss; if empty, all are 1."""
@@ -52,24 +37,15 @@ class Segmentation(Plain):
     By default it is not reported."""
 
     def __post_init__(self) -> None:
-        refuse(
-            self.kind,
-            [
-                *_class_problems(self.classes),
-                *_palette_problems(self.palette, len(self.classes)),
-                *_weight_problems(self.class_weights, len(self.classes)),
-                *_tolerance_problems(self.boundary_tolerance, len(self.classes)),
-            ],
-        )
-        # JSON has no tuples.
-        object.__setattr__(self, "classes", tuple(self.classes))
-        object.__setattr__(self, "palette", tuple((red, green, blue) for red, green, blue in self.palette))
-        object.__setattr__(self, "class_weights", tuple(self.class_weights))
+        super().__post_init__()
+        object.__setattr__(self, "class_weights", tuple(self.class_weights))  # JSON has no tuples
 
-    @property
-    def channels(self) -> int:
-        """One logit per class."""
-        return len(self.classes)
+    def _problems(self) -> list[str]:
+        return [
+            *super()._problems(),
+            *_weight_problems(self.class_weights, len(self.classes)),
+            *_tolerance_problems(self.boundary_tolerance, len(self.classes)),
+        ]
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -92,10 +68,6 @@ class Segmentation(Plain):
     def trivial(self) -> str:
         """The most frequent class."""
         return "majority"
-
-    def settings(self) -> dict[str, Any]:
-        """Classes and their colours."""
-        return {"classes": list(self.classes), "palette": [list(colour) for colour in self._colours()]}
 
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) and ``target`` (H, W), class indices or 255 for void; both uint8.
@@ -176,29 +148,12 @@ class Segmentation(Plain):
             )
         return _constant(F.one_hot(counts.argmax(), self.channels).float())
 
-    def to_input(self, image: Image.Image) -> Tensor:
-        """Return the photo itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
-
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the most probable classes as an indexed picture: class indices with the palette of the colours."""
-        return self._indexed(output.argmax(dim=0))
-
     def target_image(self, sample: Sample) -> Image.Image:
         """Return the labels as an indexed picture, 255 where void."""
-        return self._indexed(sample["target"])
+        return self.indexed(sample["target"].numpy())
 
     def _weights(self, beside: Tensor) -> Tensor:
         return torch.tensor(self.class_weights or (1.0,) * self.channels, device=beside.device)
-
-    def _colours(self) -> tuple[Colour, ...]:
-        return self.palette or tuple(voc_colour(index) for index in range(self.channels))
-
-    def _indexed(self, label: Tensor) -> Image.Image:
-        picture = Image.fromarray(label.to(torch.uint8).cpu().numpy())
-        colours = [*self._colours(), *(voc_colour(index) for index in range(self.channels, 256))]
-        picture.putpalette([level for colour in colours for level in colour])
-        return picture
 
 
 class SegmentationScores:
@@ -232,14 +187,6 @@ class SegmentationScores:
         return {"boundary_F1": self._boundary.compute(), **scores}
 
 
-def voc_colour(index: int) -> Colour:
-    """Return the colour of an index (0-255) in PASCAL VOC's colour map, which spreads its bits over R, G and B."""
-    levels = [0, 0, 0]
-    for bit in range(8):
-        levels[bit % 3] |= ((index >> bit) & 1) << (7 - bit // 3)
-    return levels[0], levels[1], levels[2]
-
-
 def _constant(logits: Tensor) -> Callable[[Sample], Tensor]:
     def predict(sample: Sample) -> Tensor:
         images = sample["input"]
@@ -247,30 +194,6 @@ def _constant(logits: Tensor) -> Callable[[Sample], Tensor]:
         return logits.to(images.device).view(1, -1, 1, 1).expand(count, -1, height, width)
 
     return predict
-
-
-def _class_problems(classes: Sequence[str]) -> list[str]:
-    problems = []
-    if not 2 <= len(classes) <= VOID:
-        problems.append(f"`classes` should name 2 to {VOID} classes, got {len(classes)}")
-    if not all(classes):
-        problems.append("`classes` should have no empty name")
-    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
-    if twice:
-        problems.append(f"`classes` should not repeat names, got more than one {', '.join(map(repr, twice))}")
-    return problems
-
-
-def _palette_problems(palette: Sequence[Colour], classes: int) -> list[str]:
-    problems = []
-    if palette and len(palette) != classes:
-        problems.append(
-            f"`palette` should have a colour for each of the {classes} classes or be empty, got {len(palette)}"
-        )
-    wrong = [colour for colour in palette if len(colour) != 3 or not all(0 <= level <= 255 for level in colour)]
-    if wrong:
-        problems.append(f"`palette` should hold (R, G, B) in 0-255, got {', '.join(map(str, wrong))}")
-    return problems
 
 
 def _weight_problems(weights: Sequence[float], classes: int) -> list[str]:

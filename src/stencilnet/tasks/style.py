@@ -3,20 +3,17 @@
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.kinds.style import StyleKind
 from stencilnet.perceptual.criterion import LEAST_STYLE, PRESETS, Criterion
 from stencilnet.perceptual.network import PerceptualError, PerceptualNetwork
-from stencilnet.pictures.images import to_picture
-from stencilnet.tasks.checks import photo_of, refuse, unit, unit_image
+from stencilnet.tasks.checks import photo_of, unit
 from stencilnet.tasks.metrics import SSIM, MeanOverImages, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
-from stencilnet.tasks.traits import Traits
 
 TOTAL, CONTENT, STYLE = "total_loss", "content_loss", "style_loss"
 _LEAST_SHARE = 1e-4
@@ -24,7 +21,7 @@ _LEAST_SHARE = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleTransfer(Plain):
+class StyleTransfer(StyleKind, Plain):
     """Repaints photos in one style (the paper, Table 1, Tasks 4 and 5; Johnson et al. 2016).
 
     A sigmoid of the output is RGB, in losses and pictures. The content image is the input. Losses and metrics need
@@ -34,49 +31,19 @@ class StyleTransfer(Plain):
         ValueError: If settings are wrong; the error names all of them.
     """
 
-    kind: ClassVar[str] = "style"
-    traits: ClassVar[Traits] = Traits(category="style transfer", loss="content + style")
-
-    style: str
-    """The style image: ``painted:swirls``, ``painted:bands``, or the path of a picture under the data root."""
-    style_size: int = 256
-    """Shorter side to which the style image is resized, in pixels. Relative to the crop, it sets the stroke size."""
-    preset: str = "johnson"
-    """``johnson``: VGG16, Gram / (C*H*W), weights 1e5 and 1e10. ``gatys``: VGG19, Gram / (H*W), 1 and 1e3/n^2."""
-    content_weight: float | None = None
-    """Weight of the content loss, in the preset's scale; by default the preset's."""
-    style_weight: float | None = None
-    """Weight of the style loss, in the preset's scale; by default the preset's (for ``gatys``, the 1e3)."""
-    smoothness: float = 0.0
-    """Weight of the output's total variation in training (Johnson et al. 2016, Sec. 3.2): the mean absolute difference
-    of neighbouring pixels in [0, 1]. No metric includes it. Without it, short trainings leave fine lines."""
     criterion: Criterion | None = field(default=None, init=False, repr=False, compare=False)
     """Set by `bind`; not a setting."""
 
-    def __post_init__(self) -> None:
-        positive = {"content_weight": self.content_weight, "style_weight": self.style_weight}
-        refuse(
-            self.kind,
-            [
-                *([] if self.style else ["`style` should name a style image, got nothing"]),
-                *(
-                    []
-                    if self.style_size >= LEAST_STYLE
-                    else [f"`style_size` should be at least {LEAST_STYLE}, got {self.style_size}"]
-                ),
-                *(
-                    []
-                    if self.preset in PRESETS
-                    else [f"`preset` should be one of {tuple(PRESETS)}, got {self.preset!r}"]
-                ),
-                *([] if self.smoothness >= 0 else [f"`smoothness` should not be negative, got {self.smoothness}"]),
-                *(
-                    f"`{name}` should be positive, got {value}"
-                    for name, value in positive.items()
-                    if value is not None and not value > 0
-                ),
-            ],
-        )
+    def _problems(self) -> list[str]:
+        return [
+            *super()._problems(),
+            *(
+                []
+                if self.style_size >= LEAST_STYLE
+                else [f"`style_size` should be at least {LEAST_STYLE}, got {self.style_size}"]
+            ),
+            *([] if self.preset in PRESETS else [f"`preset` should be one of {tuple(PRESETS)}, got {self.preset!r}"]),
+        ]
 
     def bind(self, perceptual: PerceptualNetwork, style_image: Tensor) -> "StyleTransfer":
         """Return a copy of this task that is bound to a network and a style image.
@@ -108,11 +75,6 @@ class StyleTransfer(Plain):
         return None if self.criterion is None else self.criterion.network.name
 
     @property
-    def channels(self) -> int:
-        """R, G and B."""
-        return 3
-
-    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Total, content and style loss, and SSIM to the photo; `scores` also returns each layer's style loss."""
         through = self.bound_to or "not bound yet"
@@ -133,17 +95,6 @@ class StyleTransfer(Plain):
     def recipe(cls) -> Recipe:
         """Adam 1e-3, batch 4, constant schedule (Johnson et al. 2016)."""
         return Recipe(batch=4, lr=1e-3, schedule="constant")
-
-    def settings(self) -> dict[str, Any]:
-        """Return every setting: running the task needs none, but they document the style."""
-        return {
-            "style": self.style,
-            "style_size": self.style_size,
-            "preset": self.preset,
-            "content_weight": self.content_weight,
-            "style_weight": self.style_weight,
-            "smoothness": self.smoothness,
-        }
 
     def sample(self, example: Example) -> dict[str, Tensor]:
         """Return ``input`` (3, H, W) uint8.
@@ -182,14 +133,6 @@ class StyleTransfer(Plain):
     def baseline(self, training: Iterable[Sample]) -> Predictor:  # noqa: ARG002
         """Predict the logit of the photo, so the picture is the unchanged photo."""
         return lambda sample: sample["input"].clamp(_LEAST_SHARE, 1 - _LEAST_SHARE).logit()
-
-    def to_input(self, image: Image.Image) -> Tensor:
-        """Return the photo itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
-
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:  # noqa: ARG002
-        """Return the repainted photo."""
-        return to_picture(output.float().sigmoid().numpy())
 
     def target_image(self, sample: Sample) -> None:
         """Return None: there is no ground truth."""

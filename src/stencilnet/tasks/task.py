@@ -1,11 +1,13 @@
-"""The interface of a task kind, and the plain data that passes through it."""
+"""The interface of a task kind that is learned, and the plain data that passes through it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from PIL import Image
 from torch import Tensor, nn
+
+from stencilnet.kinds.kind import Kind, LabelKind, PictureKind
 
 Sample = Mapping[str, Tensor]
 """Tensors of one example by name, or of a batch (with a leading N).
@@ -106,21 +108,11 @@ class Recipe:
             raise ValueError("Expected " + "; ".join(problems) + ".")
 
 
-class Task(Protocol):
-    """A task kind with its settings: a frozen dataclass that a config file can describe.
+class Task(Kind, Protocol):
+    """A task kind that is learned: all its settings, a frozen dataclass that a config file can describe.
 
     Its output is either a picture or a label: see `PictureTask` and `LabelTask`.
-
-    Attributes:
-        kind: Name of the kind in configs and bundles.
     """
-
-    kind: ClassVar[str]
-
-    @property
-    def channels(self) -> int:
-        """Output channels of the head."""
-        ...
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
@@ -135,13 +127,6 @@ class Task(Protocol):
     @classmethod
     def recipe(cls) -> Recipe:
         """Return the kind's default recipe."""
-        ...
-
-    def settings(self) -> dict[str, Any]:
-        """Return the settings that inputs and outputs depend on, as JSON data.
-
-        ``type(task)(**settings)`` gives the same inputs and outputs.
-        """
         ...
 
     def sample(self, example: Example) -> dict[str, Tensor]:
@@ -186,26 +171,10 @@ class Task(Protocol):
         """Fit the trivial baseline on unbatched, prepared training samples; it predicts for prepared batches."""
         ...
 
-    def to_input(self, image: Image.Image) -> Tensor:
-        """Convert a photo to the network's input ``(3, H, W)``, float32 in [0, 1].
-
-        Args:
-            image: A Pillow picture of any mode; it is converted as its file would be
-                (`stencilnet.pictures.images.upright_rgb`).
-
-        Raises:
-            ImageError: If its pixels cannot be read, or have no known range of values.
-        """
-        ...
-
 
 @runtime_checkable
-class PictureTask(Task, Protocol):
+class PictureTask(Task, PictureKind, Protocol):
     """A task whose output is a picture. Check with ``isinstance``."""
-
-    def to_image(self, output: Tensor, image: Tensor) -> Image.Image:
-        """Convert one raw output ``(C, H, W)`` and its input ``(3, H, W)`` to a picture (RGB or indexed)."""
-        ...
 
     def target_image(self, sample: Sample) -> Image.Image | None:
         """Return the picture of a perfect output for an unbatched, prepared sample; None without a ground truth."""
@@ -223,26 +192,12 @@ class LabelMapTask(PictureTask, Protocol):
 
 
 @runtime_checkable
-class DrawingTask(PictureTask, Protocol):
-    """A task whose input is a drawing, which `to_input` makes from a photo. Check with ``isinstance``."""
-
-    def drawing_to_input(self, image: Image.Image) -> Tensor:
-        """Convert a picture that is already a drawing to the network's input ``(3, H, W)``, float32 in [0, 1]."""
-        ...
-
-
-@runtime_checkable
-class LabelTask(Task, Protocol):
+class LabelTask(Task, LabelKind, Protocol):
     """A task whose output is a label of the whole image, not a picture. Check with ``isinstance``.
 
     Its backbone is a classifier (VGG16). Its `to_input` resizes and crops a photo as the view of its data does, so both
-    must have the same `resize` and `crop`.
+    must have the same `resize` and `crop`. Its `classes` may be empty: a config takes them from its data.
     """
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes in the order of their indices; empty if they are taken from the data."""
-        ...
 
     @property
     def resize(self) -> int | None:
@@ -256,8 +211,4 @@ class LabelTask(Task, Protocol):
 
     def with_classes(self, classes: tuple[str, ...]) -> "LabelTask":
         """Return this task with other class names."""
-        ...
-
-    def to_label(self, output: Tensor) -> list[tuple[str, float]]:
-        """Convert one raw output ``(K,)`` to classes and their probabilities, the most probable first."""
         ...

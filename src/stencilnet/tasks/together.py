@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from stencilnet.pictures.images import Floats
 from stencilnet.tasks.checks import examples_in
 from stencilnet.tasks.task import Metric, Predictor, Recipe, Sample, Scores, Task
 
@@ -110,7 +111,7 @@ class Together:
         """Raise an error: joint training has no trivial baseline."""
         raise TypeError(f"Expected a single task, but got {', '.join(self.tasks)} ({training!r}). Use them one by one.")
 
-    def to_input(self, image: Image.Image) -> Tensor:
+    def to_input(self, image: Image.Image) -> Floats:
         """Raise an error: each task converts a photo in its own way."""
         raise TypeError(f"Expected a single task for {image!r}, but got {', '.join(self.tasks)}. Use them one by one.")
 

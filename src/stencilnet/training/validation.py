@@ -76,7 +76,7 @@ def _rows(task: PictureTask, output: Tensor, batch: Sample, count: int) -> list[
             [
                 to_picture(sample["input"].numpy()),
                 *([] if target is None else [target]),
-                task.to_image(output[position].cpu(), sample["input"]),
+                task.to_image(output[position].float().cpu().numpy(), sample["input"].numpy()),
             ]
         )
     return rows

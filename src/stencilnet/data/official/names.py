@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from stencilnet.tasks.segmentation import voc_colour
+from stencilnet.kinds.segmentation import voc_colour
 
 _COCO_NAMES = (
     "person, bicycle, car, motorcycle, airplane, bus, train, truck, boat, traffic light, fire hydrant, stop sign, "

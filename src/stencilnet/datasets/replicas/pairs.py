@@ -4,8 +4,8 @@ import numpy as np
 
 from stencilnet.data.official.layouts import PAINTINGS
 from stencilnet.datasets.replicas.pictures import DrawnFiles, jpeg
+from stencilnet.kinds.edges import find_edges
 from stencilnet.scenes import STYLES, draw_scene, paint_style
-from stencilnet.tasks.edges import find_edges
 
 COUNTS = {"train": 8, "val": 4}
 """Number of images in each folder of edges2handbags."""

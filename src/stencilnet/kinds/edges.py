@@ -8,7 +8,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float32]
+from stencilnet.pictures.images import Floats
+
 Bits: TypeAlias = npt.NDArray[np.bool_]
 
 _TAN_22_5 = 0.41421356

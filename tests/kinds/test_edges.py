@@ -9,7 +9,7 @@ from skimage.filters import apply_hysteresis_threshold
 from skimage.morphology import dilation
 from skimage.morphology import thin as reference_thin
 
-from stencilnet.tasks.edges import find_edges, follow, thin
+from stencilnet.kinds.edges import find_edges, follow, thin
 
 Bits = NDArray[np.bool_]
 Floats = NDArray[np.float32]

@@ -1,0 +1,1 @@
+"""Task kinds as a bundle's user needs them: settings, inputs, answers, words. NumPy only; `stencilnet.tasks` learns."""

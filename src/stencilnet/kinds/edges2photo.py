@@ -1,0 +1,78 @@
+"""Edge drawings to photos (the paper, Task 6; pix2pix, Isola et al. 2017)."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from stencilnet.kinds.edges import find_edges
+from stencilnet.kinds.kind import Traits, refuse
+from stencilnet.kinds.ycbcr import luma, thrice
+from stencilnet.pictures.images import Floats, to_picture, unit_image
+
+
+@dataclass(frozen=True, kw_only=True)
+class Edges2PhotoKind:
+    """Generates a photo from its edges. The tanh of the output is RGB in [-1, 1].
+
+    Raises:
+        ValueError: If settings are wrong; the error names all of them.
+    """
+
+    kind: ClassVar[str] = "edges2photo"
+    traits: ClassVar[Traits] = Traits(category="edge image colouring", input="edges", loss="GAN + L1")
+    learner: ClassVar[str] = "stencilnet.tasks.edges2photo:Edges2Photo"
+
+    edge_sigma: float = 1.4
+    """Standard deviation of the Gaussian smoothing before edge detection, in pixels."""
+
+    edge_low: float = 0.05
+    """Lower hysteresis threshold of edge detection, as a contrast from 0 to 1."""
+
+    edge_high: float = 0.1
+    """Upper hysteresis threshold of edge detection, as a contrast from 0 to 1."""
+
+    def __post_init__(self) -> None:
+        refuse(self.kind, self._problems())
+
+    def _problems(self) -> list[str]:
+        numbers = (self.edge_sigma, self.edge_low, self.edge_high)
+        return [
+            *([] if all(map(isfinite, numbers)) else [f"all numbers should be finite, got {numbers}"]),
+            *([] if self.edge_sigma > 0 else [f"`edge_sigma` should be positive, got {self.edge_sigma}"]),
+            *(
+                []
+                if 0 < self.edge_low <= self.edge_high
+                else [
+                    f"`edge_low` should be positive and not above `edge_high`, got {self.edge_low} and {self.edge_high}"
+                ]
+            ),
+        ]
+
+    @property
+    def channels(self) -> int:
+        """R, G and B before tanh."""
+        return 3
+
+    def settings(self) -> dict[str, Any]:
+        """Settings of edge detection."""
+        return {"edge_sigma": self.edge_sigma, "edge_low": self.edge_low, "edge_high": self.edge_high}
+
+    def to_input(self, image: Image.Image) -> Floats:
+        """Return a drawing of the photo's edges as three equal channels, ``(3, H, W)``: 0 on lines, 1 elsewhere."""
+        return thrice(self.drawing_of(unit_image(image)))
+
+    def drawing_to_input(self, image: Image.Image) -> Floats:
+        """Return the luma of a drawing (dark lines on white) as three equal channels, ``(3, H, W)``."""
+        return thrice(luma(unit_image(image)))
+
+    def drawing_of(self, photo: Floats) -> Floats:
+        """Draw the edges of a photo ``(3, H, W)`` in [0, 1]: ``(1, H, W)``, 0 on lines, 1 elsewhere."""
+        lines = find_edges(luma(photo)[0], sigma=self.edge_sigma, low=self.edge_low, high=self.edge_high)
+        return (~lines[None]).astype(np.float32)
+
+    def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
+        """Return the generated photo."""
+        return to_picture((np.tanh(output) + 1) / 2)

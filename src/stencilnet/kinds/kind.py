@@ -1,0 +1,127 @@
+"""The interface of a task kind for those who run its tasks: settings, input, answer, and words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from PIL import Image
+
+from stencilnet.pictures.images import Floats
+from stencilnet.text.shortening import shorten
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """Properties of all tasks of a kind, as plain data.
+
+    Attributes:
+        category: The kind in words, for tables of tasks such as the paper's Table 1.
+        input: The network's input, in words.
+        output: The network's output, in words.
+        loss: The loss, in words.
+        logits: Whether raw outputs are class logits rather than values.
+        damage: Whether tasks may be learned from clean images that `view.damage` damages.
+        mirror: Why `view.flip` must not mirror examples, as a clause; empty if it may.
+    """
+
+    category: str
+    input: str = "RGB"
+    output: str = "RGB"
+    loss: str
+    logits: bool = False
+    damage: bool = False
+    mirror: str = ""
+
+
+class Kind(Protocol):
+    """A task kind with the settings that inputs and answers depend on: a frozen dataclass.
+
+    Its answer is either a picture or a label: see `PictureKind` and `LabelKind`.
+
+    Attributes:
+        kind: Name of the kind in configs and bundles.
+    """
+
+    kind: ClassVar[str]
+
+    @property
+    def channels(self) -> int:
+        """Output channels of the head."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that inputs and outputs depend on, as JSON data.
+
+        ``kind_from_record(kind, settings)`` gives the same inputs and outputs.
+        """
+        ...
+
+    def to_input(self, image: Image.Image) -> Floats:
+        """Convert a photo to the network's input ``(3, H, W)``, float32 in [0, 1].
+
+        Args:
+            image: A Pillow picture of any mode; it is converted as its file would be
+                (`stencilnet.pictures.images.upright_rgb`).
+
+        Raises:
+            ImageError: If its pixels cannot be read, or have no known range of values.
+        """
+        ...
+
+
+@runtime_checkable
+class PictureKind(Kind, Protocol):
+    """A kind whose answer is a picture. Check with ``isinstance``."""
+
+    def to_image(self, output: Floats, image: Floats) -> Image.Image:
+        """Convert one raw output ``(C, H, W)`` and its input ``(3, H, W)`` to a picture (RGB or indexed)."""
+        ...
+
+
+@runtime_checkable
+class DrawingKind(PictureKind, Protocol):
+    """A kind whose input is a drawing, which `to_input` makes from a photo. Check with ``isinstance``."""
+
+    def drawing_to_input(self, image: Image.Image) -> Floats:
+        """Convert a picture that is already a drawing to the network's input ``(3, H, W)``, float32 in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class LabelKind(Kind, Protocol):
+    """A kind whose answer is a label of the whole image, not a picture. Check with ``isinstance``."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their indices."""
+        ...
+
+    def to_label(self, output: Floats) -> list[tuple[str, float]]:
+        """Convert one raw output ``(K,)`` to classes and their probabilities, the most probable first."""
+        ...
+
+
+class DeclaredKind(Kind, Protocol):
+    """A kind as the registry lists it, `stencilnet.kinds.catalog`.
+
+    Its class may name, as the text ``learner``, the class that learns its tasks (``my_package.learning:Negative``), a
+    subclass of it. That class may need PyTorch: it is imported only to learn. A class without a ``learner`` learns its
+    tasks itself.
+
+    Attributes:
+        traits: Properties of all tasks of the kind.
+    """
+
+    traits: ClassVar[Traits]
+
+
+def refuse(kind: str, problems: Sequence[str]) -> None:
+    """Report all of a task's wrong settings at once.
+
+    Raises:
+        ValueError: If there are problems.
+    """
+    if problems:
+        raise ValueError(
+            f"Expected valid settings for the task kind `{kind}`, but: {shorten('; '.join(problems), 1000)}."
+        )

@@ -1,0 +1,43 @@
+"""Estimation of surface normals: the orientation of the surface at each pixel."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from PIL import Image
+
+from stencilnet.kinds.kind import Traits
+from stencilnet.pictures.images import Floats, to_picture, unit_image
+
+SHORTEST = 0.5
+"""Vectors shorter than this mean that there is no surface."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormalsKind:
+    """Predicts unit vectors n, shown as colours ``255 * (n + 1) / 2``; gray 128 means that there is no surface."""
+
+    kind: ClassVar[str] = "normals"
+    traits: ClassVar[Traits] = Traits(
+        category="surface normals", output="unit vectors", loss="L2", mirror="a mirror would turn them around"
+    )
+    learner: ClassVar[str] = "stencilnet.tasks.normals:Normals"
+
+    @property
+    def channels(self) -> int:
+        """The three coordinates."""
+        return 3
+
+    def settings(self) -> dict[str, Any]:
+        """Return no settings."""
+        return {}
+
+    def to_input(self, image: Image.Image) -> Floats:
+        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
+
+    def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
+        """Return the normals as colours; gray where the output vector is too short."""
+        length = np.linalg.norm(output, axis=0, keepdims=True)
+        vectors = np.where(length >= SHORTEST, output / np.maximum(length, SHORTEST), 0)
+        return to_picture((vectors + 1) / 2)
