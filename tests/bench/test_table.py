@@ -230,9 +230,9 @@ def test_plots() -> None:
 def test_without_a_compiler_the_fast_path_is_bf16_or_nothing(
     bf16: bool, setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("bench.steps", "runtime.forward"):
+    for module in ("bench.steps", "inference.forward"):
         monkeypatch.setattr(f"stencilnet.{module}.can_compile", lambda _: False)
-    for module in ("bench.steps", "runtime.forward", "training.settings"):
+    for module in ("bench.steps", "inference.forward", "training.settings"):
         monkeypatch.setattr(f"stencilnet.{module}.has_fast_bf16", lambda _: bf16)
     results = {name: next(measure_rows(setting, [name])) for name in ("training", "auto")}
     if bf16:

@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 from stencilnet.bundle import save
+from stencilnet.inference import forward
 from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
 from stencilnet.pictures.images import ImageError
-from stencilnet.runtime import Engine, forward
+from stencilnet.runtime import Engine
 
 RECORDS = {
     "clean": TaskRecord(kind="restoration", channels=3, method="piggyback"),

@@ -13,11 +13,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stencilnet.bundle import save
+from stencilnet.inference.memory import as_memory_error, is_out_of_memory
 from stencilnet.masks import Replace, TaskDelta
+from stencilnet.memory import within_memory
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 from stencilnet.runtime import Engine, TooLargeError, files
 from stencilnet.runtime.files import run_files
-from stencilnet.runtime.memory import is_out_of_memory, within_memory
 
 CUDA = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 3.80 GiB."
 WIDE = 50
@@ -161,8 +162,8 @@ def test_which_errors_are_of_memory(error: Exception, expected: bool) -> None:
 
 def test_the_real_allocator_is_recognised() -> None:
     with pytest.raises(TooLargeError, match=r"^It does not fit in memory: 4503599627370496 bytes at once .* Stop\.$"):
-        within_memory(lambda: torch.empty(2**52, dtype=torch.uint8), "It", "Stop.")
-    with pytest.raises(TooLargeError, match="does not fit in memory"):
+        within_memory(lambda: as_memory_error(lambda: torch.empty(2**52, dtype=torch.uint8)), "It", "Stop.")
+    with pytest.raises(TooLargeError, match=r"does not fit in memory: 4\.00 PiB at once could not be allocated"):
         within_memory(lambda: np.empty(2**52, np.uint8), "It")
 
 
@@ -175,7 +176,7 @@ def test_the_error_holds_nothing_of_the_work() -> None:
         raise torch.OutOfMemoryError(CUDA)
 
     with pytest.raises(TooLargeError) as raised:
-        within_memory(work, "It")
+        within_memory(lambda: as_memory_error(work), "It")
     gc.collect()
     assert raised.value.__context__ is None
     assert held[0]() is None

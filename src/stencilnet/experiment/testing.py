@@ -20,12 +20,12 @@ from stencilnet.evaluation.protocol import TRIVIAL, Stage
 from stencilnet.evaluation.results import Sizes, StageResult, TaskCard
 from stencilnet.experiment.cards import card
 from stencilnet.experiment.pictures import save_pictures
+from stencilnet.inference.forward import Forward
 from stencilnet.learning.opening import TaskData
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.masks.rounding import parts
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.cost import multiply_adds
-from stencilnet.runtime.forward import Forward
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Predictor, Sample, Task
 from stencilnet.training.settings import resolve

@@ -1,7 +1,7 @@
 """Runs the tasks of a bundle on pictures."""
 
+from stencilnet.memory import TooLargeError
+from stencilnet.runtime.backends import PRECISIONS
 from stencilnet.runtime.engine import Engine
-from stencilnet.runtime.forward import PRECISIONS
-from stencilnet.runtime.memory import TooLargeError
 
 __all__ = ["PRECISIONS", "Engine", "TooLargeError"]

@@ -2,25 +2,24 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
-from stencilnet.bundle import BundleError, load
+from stencilnet.bundle import BundleError
 from stencilnet.kinds.catalog import kind_from_record
 from stencilnet.kinds.kind import DrawingKind, Kind, LabelKind, PictureKind
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats, read_image
 from stencilnet.plugins import PluginError
-from stencilnet.runtime.forward import PRECISIONS, Forward
-from stencilnet.runtime.memory import within_memory
-from stencilnet.runtime.slots import Slots
+from stencilnet.runtime.backends import PRECISIONS, open_backend
 from stencilnet.text.shortening import listed
 
-DEVICES = ("cpu", "cuda", "mps")
-"""Types of devices on which tasks run."""
+if TYPE_CHECKING:
+    from torch import nn
+
+    from stencilnet.models import TaskRecord
 
 
 class Engine:
@@ -38,6 +37,7 @@ class Engine:
 
     Raises:
         BundleError: If the bundle cannot be opened.
+        ModuleNotFoundError: If PyTorch is not installed.
         TooLargeError: If the backbone does not fit in the device's memory.
         ValueError: If `device`, `precision` or `active` is not valid, or this machine has no such device.
     """
@@ -48,41 +48,40 @@ class Engine:
         device: str = "cpu",
         precision: str = "float32",
         *,
-        backbone: nn.Module | None = None,
+        backbone: "nn.Module | None" = None,
         active: int = 8,
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"Expected `precision` to be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
         if active < 1:
             raise ValueError(f"Expected `active` to be at least 1, but got {active}.")
-        opened = _open_device(device)
         self._path = Path(path)
-        self._net: MultiTaskNet = within_memory(
-            lambda: load(path, backbone=backbone).to(opened), f"The backbone of {path}", "Choose another device."
+        self._backend = within_memory(
+            lambda: open_backend(self._path, device, precision, backbone=backbone, active=active),
+            f"The backbone of {path}",
+            "Choose another device.",
         )
-        self._forward = Forward(opened, precision)
-        self._slots = Slots(self._net, active)
         self._made: dict[str, Kind] = {}
 
     @property
     def tasks(self) -> tuple[str, ...]:
         """Names of the bundle's tasks, in the order of learning."""
-        return self._net.tasks
+        return self._backend.tasks
 
     @property
     def precision(self) -> str:
         """The precision in use: ``float32`` or ``bf16``, followed by ``compiled`` if compiled."""
-        return self._forward.precision
+        return self._backend.precision
 
-    def record(self, task: str) -> TaskRecord:
+    def record(self, task: str) -> "TaskRecord":
         """Return a task's description.
 
         Raises:
             ValueError: If there is no such task.
         """
-        if task not in self._net.records:
+        if task not in self._backend.records:
             raise ValueError(f"Expected `task` to be one of {listed(self.tasks) or 'none'}, but got {task!r}.")
-        return self._net.records[task]
+        return self._backend.records[task]
 
     def run(self, image: Image.Image | str | Path, task: str, *, drawing: bool = False) -> Image.Image:
         """Run a task on one picture of any size.
@@ -177,10 +176,7 @@ class Engine:
         return within_memory(lambda: self._output(given, task), _sized("The picture", given))
 
     def _output(self, image: Floats, task: str) -> Floats:
-        channels = self._task(task).channels
-        with self._slots.lend(task) as module:
-            output: Floats = self._forward(module, torch.from_numpy(image)[None], channels)[0].cpu().numpy()
-            return output
+        return self._backend.forward(image, task, self._task(task).channels)
 
     def picture_task(self, task: str) -> PictureKind:
         """Return a task that outputs pictures; its weights are not read.
@@ -224,25 +220,7 @@ def _sized(name: str, image: Floats) -> str:
     return f"{name} ({image.shape[-1]}x{image.shape[-2]} pixels)"
 
 
-def _open_device(name: str) -> torch.device:
-    remedy = "Use 'cpu', which every machine has."
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"Expected `device` to be a device of PyTorch, but got {name!r}: {error}. {remedy}") from error
-    if device.type not in DEVICES:
-        raise ValueError(f"Expected `device` to be one of {', '.join(DEVICES)}, but got {name!r}. {remedy}")
-    try:
-        torch.ones(1, device=device).cpu()
-    except (RuntimeError, AssertionError) as error:  # builds without CUDA raise AssertionError
-        reason = str(error).partition("\n")[0].partition(". ")[0]
-        raise ValueError(
-            f"Expected `device` to be one that PyTorch can use here, but got {name!r}: {reason}. {remedy}"
-        ) from error
-    return device
-
-
-def _task_of(record: TaskRecord, path: Path, name: str) -> Kind:
+def _task_of(record: "TaskRecord", path: Path, name: str) -> Kind:
     file = path / "tasks" / name / "task.json"
     try:
         task = kind_from_record(record.kind, record.settings)

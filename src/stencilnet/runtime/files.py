@@ -9,10 +9,10 @@ from pathlib import Path
 from PIL import Image
 
 from stencilnet.kinds.kind import PictureKind
+from stencilnet.memory import within_memory
 from stencilnet.pictures.formats import format_of
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime.engine import Engine, task_input
-from stencilnet.runtime.memory import within_memory
 from stencilnet.storage import replacing
 
 _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})

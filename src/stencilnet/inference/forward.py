@@ -15,17 +15,13 @@ from stencilnet.models.padding import crop, pad
 
 logger = logging.getLogger(__name__)
 
-PRECISIONS = ("float32", "bf16", "auto")
-"""Precisions of the forward pass. ``float32`` is exact. ``bf16`` is autocast: nearly exact, and slow on many CPUs.
-``auto`` is the fastest of nearly exact ones: compiled if `torch.compile` works, bf16 if the device supports it."""
-
 
 class Forward:
     """Runs modules of one backbone in one precision. Safe to share between threads.
 
     Args:
         device: The modules' device.
-        precision: One of `PRECISIONS`.
+        precision: One of `stencilnet.runtime.PRECISIONS`.
     """
 
     def __init__(self, device: torch.device, precision: str) -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stencilnet.inference.slots import Slots
 from stencilnet.masks import BitMask, DeltaError, Entry, Replace, Select, TaskDelta
 from stencilnet.models import MultiTaskNet, UNet
-from stencilnet.runtime.slots import Slots
 
 TASKS = tuple("abcdef")
 

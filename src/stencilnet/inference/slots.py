@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from stencilnet.inference.memory import as_memory_error
+from stencilnet.memory import within_memory
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.columns import Columns
-from stencilnet.runtime.memory import within_memory
 
 _FEWER = "Give `Engine` a smaller `active`, or another device."
 
@@ -63,7 +64,9 @@ class Slots:
         """
         slot = self._take(task)
         try:
-            yield within_memory(lambda: self._filled(slot), f"The network of task {task!r}", _FEWER)
+            yield within_memory(
+                lambda: as_memory_error(lambda: self._filled(slot)), f"The network of task {task!r}", _FEWER
+            )
         finally:
             with self._changed:
                 slot.users -= 1

@@ -1,0 +1,49 @@
+"""What runs networks is behind a protocol; PyTorch is one, where it is installed."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from stencilnet.models import TaskRecord
+from stencilnet.pictures.images import Floats
+from stencilnet.runtime import Engine, TooLargeError, engine
+from stencilnet.runtime.backends import Backend
+
+GOLDEN = Path(__file__).parents[1] / "bundle" / "golden" / "v1"
+
+
+class Doubling:
+    """A backend of NumPy alone: outputs are inputs, twice as bright; wide pictures do not fit."""
+
+    tasks = ("bright",)
+    records = {"bright": TaskRecord(kind="restoration", channels=3, method="none")}  # noqa: RUF012
+    precision = "float32"
+
+    def forward(self, image: Floats, task: str, channels: int) -> Floats:
+        assert (task, channels) == ("bright", 3)
+        if image.shape[2] > 50:
+            raise MemoryError("Unable to allocate 3.00 GiB for an array")
+        return 2 * image
+
+
+def test_any_backend_serves_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    backend: Backend = Doubling()
+    monkeypatch.setattr(engine, "open_backend", lambda *_words, **_options: backend)
+    found = Engine("anywhere")
+    assert (found.tasks, found.precision) == (("bright",), "float32")
+    answer = found.run(Image.new("RGB", (40, 20), (10, 60, 200)), "bright")
+    assert np.asarray(answer)[3, 4].tolist() == [20, 120, 255]
+    with pytest.raises(TooLargeError, match=r"^The picture \(60x20 pixels\) does not fit in memory: 3\.00 GiB at once"):
+        found.run(Image.new("RGB", (60, 20)), "bright")
+
+
+def test_where_pytorch_is_not_installed_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "stencilnet.inference.backend", raising=False)
+    expected = r"Expected PyTorch to run tasks, but it is not installed\. .*: pip install 'stencilnet\[train\]'$"
+    with pytest.raises(ModuleNotFoundError, match=expected) as raised:
+        Engine(GOLDEN)
+    assert raised.value.name == "torch"
