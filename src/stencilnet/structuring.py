@@ -104,6 +104,18 @@ def structured(data: object, kind: type[T], converter: cattrs.Converter) -> T:
         raise StructureError(list(_mistakes(error, ""))) from None
 
 
+def as_float(number: float) -> float:
+    """Return a number as a float.
+
+    Raises:
+        ValueError: If it is an integer that no float can hold.
+    """
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError(f"expected a number between -1.8e+308 and 1.8e+308, but got {brief(number, 80)}") from None
+
+
 def name_of(value: object) -> str:
     """Return the name of a value's type for messages."""
     if value is None:
@@ -170,10 +182,12 @@ def _strictly(expected: type) -> Callable[[Any, type], Any]:
     """Require that a plain value already has its type: no "5" for 5, no 1 for true."""
 
     def structure(value: Any, _: type) -> Any:
-        if expected is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
         if isinstance(value, float) and not isfinite(value):
             raise ValueError(f"expected a finite number, but got {value}")
+        if isinstance(value, int) and not isinstance(value, bool):
+            number = as_float(value)  # of an integer, too: sizes and counts are divided later
+            if expected is float:
+                return number
         if type(value) is not expected:
             raise MismatchError(expected, value)
         return value
