@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
+from stencilnet.text.fields import FieldError
 from stencilnet.text.shortening import brief, listed
 
 T = TypeVar("T")
@@ -195,12 +196,16 @@ def _strictly(expected: type) -> Callable[[Any, type], Any]:
     return structure
 
 
+def _below(path: str, field: str) -> str:
+    return ".".join(filter(None, (path, field)))
+
+
 def _mistakes(error: BaseException, path: str) -> Iterator[tuple[str, Exception]]:
     """Walk cattrs's nested error groups and yield each mistake with its path."""
     if isinstance(error, ClassValidationError):
         noted, whole = error.group_exceptions()
         for inner, note in noted:
-            yield from _mistakes(inner, f"{path}.{note.name}" if path else note.name)
+            yield from _mistakes(inner, _below(path, note.name))
         for inner in whole:
             yield from _mistakes(inner, path)
     elif isinstance(error, IterableValidationError):
@@ -211,6 +216,9 @@ def _mistakes(error: BaseException, path: str) -> Iterator[tuple[str, Exception]
             yield from _mistakes(inner, path)
     elif isinstance(error, ForbiddenExtraKeysError):
         yield path, UnknownKeysError(sorted(map(str, error.extra_fields)), _fields(error.cl))
+    elif isinstance(error, FieldError):
+        for field, message in error.problems:
+            yield _below(path, field), ValueError(message)
     elif isinstance(error, KeyError | ValueError | TypeError):
         yield path, error
     else:

@@ -10,6 +10,7 @@ from torch import Tensor
 from stencilnet.masks import BitMask, Masks, NetState, TaskDelta, scores_by_weight, warm_scores
 from stencilnet.methods.method import Fit, Fresh, Masking, Method, own_norms
 from stencilnet.methods.thrift import Zeros
+from stencilnet.text.fields import check_fields
 from stencilnet.text.shortening import listed
 
 logger = logging.getLogger(__name__)
@@ -48,22 +49,15 @@ class Piggyback(Method, Masking):
     (see `Zeros`). Fewer zeros take fewer bytes on disk. 0 in the paper."""
 
     def __post_init__(self) -> None:
-        problems = [
-            *([] if self.lr > 0 else [f"the masks' `lr` to be positive, but got {self.lr}"]),
-            *(
-                []
-                if self.start in get_args(Start)
-                else [f"`start` to be one of {', '.join(get_args(Start))}, but got {self.start!r}"]
-            ),
-            *(
-                []
-                if self.start == "constant" or self.warm_start is None
-                else ["`start: weight` or `warm_start`, not both"]
-            ),
-            *([] if self.price >= 0 else [f"`price` to be at least 0, but got {self.price}"]),
-        ]
-        if problems:
-            raise ValueError("Expected " + "; ".join(problems) + ".")
+        starts = get_args(Start)
+        both = self.start == "weight" and self.warm_start is not None
+        check_fields(
+            ("lr", self.lr > 0, f"to be positive, but got {self.lr}"),
+            ("start", self.start in starts, f"to be one of {', '.join(starts)}, but got {self.start!r}"),
+            ("", not both, "`start: weight` or `warm_start`, not both"),
+            ("price", self.price >= 0, f"to be at least 0, but got {self.price}"),
+            owner="Piggyback's",
+        )
 
     @property
     def trains_norms(self) -> bool:
