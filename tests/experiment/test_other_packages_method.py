@@ -1,4 +1,4 @@
-"""A method of another package: read from YAML, foretold, trained, in a bundle, run by the engine, in the report."""
+"""A method of another package: read from YAML, forecast, trained, in a bundle, run by the engine, in the report."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stencilnet.masks import NetState, Weights
 from stencilnet.methods.method import AfterFirst, Fit, Fresh, Method, Probe
-from stencilnet.methods.penalty import Penalty, Run
+from stencilnet.methods.penalty import NetworkFunction, Penalty
 from stencilnet.text.fields import check_fields
 from stencilnet.text.shortening import listed
 
@@ -117,7 +117,7 @@ class Anchors(Penalty):
         """Return the strength."""
         return {"strength": self._strength}
 
-    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:  # noqa: ARG002 (of weights alone)
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: NetworkFunction) -> Tensor:  # noqa: ARG002 (of weights alone)
         """Return the penalty."""
         kept = dict(self.named_buffers(recurse=False))
         terms = [

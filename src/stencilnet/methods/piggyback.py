@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stencilnet.masks import BitMask, Masks, NetState, TaskDelta, scores_by_weight, warm_scores
 from stencilnet.methods.method import Fit, Fresh, Masking, Method, own_norms
-from stencilnet.methods.thrift import Zeros
+from stencilnet.methods.zero_penalty import ZeroPenalty
 from stencilnet.text.fields import check_fields
 from stencilnet.text.shortening import listed
 
@@ -46,7 +46,7 @@ class Piggyback(Method, Masking):
     It was a few per cent better where measured (docs/results/quality.md)."""
     price: float = 0.0
     """Penalty of a mask that is all zeros, in units of the task's loss before training; in proportion for fewer zeros
-    (see `Zeros`). Fewer zeros take fewer bytes on disk. 0 in the paper."""
+    (see `ZeroPenalty`). Fewer zeros take fewer bytes on disk. 0 in the paper."""
 
     def __post_init__(self) -> None:
         starts = get_args(Start)
@@ -88,7 +88,7 @@ class Piggyback(Method, Masking):
                 has no mask.
         """
         weights = {name: state.shared[name] for name in fresh.layout.masked}
-        penalty = Zeros(weights, price=self.price) if self.price else None
+        penalty = ZeroPenalty(weights, price=self.price) if self.price else None
         trained = fit(self.trainable(state, task, fresh), penalty=penalty)
         if trained.flips() == 0:
             self._warn(task, trained)

@@ -10,7 +10,7 @@ from torch import Tensor
 from stencilnet.masks import NetState, Weights
 from stencilnet.methods.distilling import distance
 from stencilnet.methods.method import Fit, Fresh, Method
-from stencilnet.methods.penalty import Penalty, Run
+from stencilnet.methods.penalty import NetworkFunction, Penalty
 from stencilnet.models import Layout
 from stencilnet.text.fields import check_fields
 
@@ -94,7 +94,7 @@ class Distillation(Penalty):
         kinds = "".join("l" if logits else "v" for logits in self._logits)
         return {"strength": self._strength, "inputs": "noise" if self._noise else "images", "outputs": kinds}
 
-    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: NetworkFunction) -> Tensor:
         """Return the strength times the sum of all heads' distances."""
         seen = torch.rand_like(images) if self._noise else images
         heads = self._tensors("head")
