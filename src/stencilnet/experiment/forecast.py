@@ -11,7 +11,7 @@ from stencilnet.config.classes import with_classes
 from stencilnet.config.downloads import without_downloads
 from stencilnet.config.schema import Experiment
 from stencilnet.data.folders import Examples
-from stencilnet.data.samples import CACHE_BYTES
+from stencilnet.data.samples import CACHE_BYTES, bytes_of
 from stencilnet.data.sources import spread
 from stencilnet.data.transforms import resized
 from stencilnet.evaluation.protocol import BACKBONE, Stage
@@ -370,8 +370,7 @@ class _Forecaster:
 
     def _bytes(self, name: str) -> int:
         """Return the bytes of a cached example, measured on the first one."""
-        example = resized(self.data[name].train[0], self.experiment.plan(name).view)
-        return sum(part.nbytes for part in (example.image, example.label, example.target) if part is not None)
+        return bytes_of(resized(self.data[name].train[0], self.experiment.plan(name).view))
 
     def _area(self, name: str) -> float:
         """Return the pixels of a test image relative to those of the crop, measured on the first one."""
