@@ -8,7 +8,7 @@ from pathlib import Path
 import stencilnet
 
 SOURCE = Path(stencilnet.__file__).parent
-KNOWN = {"Run", "Weights"}
+KNOWN = {"Weights"}
 
 
 def classes(tree: ast.Module) -> Iterator[str]:

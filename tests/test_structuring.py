@@ -97,3 +97,17 @@ def test_complete_data_leave_out_nothing_but_what_may_be_none() -> None:
 def test_the_message_holds_all() -> None:
     with pytest.raises(ValueError, match=r"name: expected text, but got a whole number 1; done: expected"):
         structured({**GOOD, "name": 1, "done": "no"}, Whole, strict_converter())
+
+
+HUGE = 10**400
+"""A whole number that is too large for a float."""
+
+
+@pytest.mark.parametrize(
+    ("change", "path"), [({"sizes": {"one": HUGE}}, "sizes.one"), ({"parts": [{"size": -HUGE}]}, "parts.0.size")]
+)
+def test_a_number_that_no_float_can_hold_is_named(change: dict[str, Any], path: str) -> None:
+    ((place, mistake),) = problems({**GOOD, **change}).items()
+    assert place == path
+    assert str(mistake).startswith("expected a number between -1.8e+308 and 1.8e+308, but got ")
+    assert len(str(mistake)) < 200

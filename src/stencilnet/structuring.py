@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 import cattrs
 from cattrs.errors import ClassValidationError, ForbiddenExtraKeysError, IterableValidationError
 
+from stencilnet.text.fields import FieldError
 from stencilnet.text.shortening import brief, listed
 
 T = TypeVar("T")
@@ -104,6 +105,18 @@ def structured(data: object, kind: type[T], converter: cattrs.Converter) -> T:
         raise StructureError(list(_mistakes(error, ""))) from None
 
 
+def as_float(number: float) -> float:
+    """Return a number as a float.
+
+    Raises:
+        ValueError: If it is an integer that no float can hold.
+    """
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError(f"expected a number between -1.8e+308 and 1.8e+308, but got {brief(number, 80)}") from None
+
+
 def name_of(value: object) -> str:
     """Return the name of a value's type for messages."""
     if value is None:
@@ -170,10 +183,12 @@ def _strictly(expected: type) -> Callable[[Any, type], Any]:
     """Require that a plain value already has its type: no "5" for 5, no 1 for true."""
 
     def structure(value: Any, _: type) -> Any:
-        if expected is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
         if isinstance(value, float) and not isfinite(value):
             raise ValueError(f"expected a finite number, but got {value}")
+        if isinstance(value, int) and not isinstance(value, bool):
+            number = as_float(value)  # of an integer, too: sizes and counts are divided later
+            if expected is float:
+                return number
         if type(value) is not expected:
             raise MismatchError(expected, value)
         return value
@@ -181,12 +196,16 @@ def _strictly(expected: type) -> Callable[[Any, type], Any]:
     return structure
 
 
+def _below(path: str, field: str) -> str:
+    return ".".join(filter(None, (path, field)))
+
+
 def _mistakes(error: BaseException, path: str) -> Iterator[tuple[str, Exception]]:
     """Walk cattrs's nested error groups and yield each mistake with its path."""
     if isinstance(error, ClassValidationError):
         noted, whole = error.group_exceptions()
         for inner, note in noted:
-            yield from _mistakes(inner, f"{path}.{note.name}" if path else note.name)
+            yield from _mistakes(inner, _below(path, note.name))
         for inner in whole:
             yield from _mistakes(inner, path)
     elif isinstance(error, IterableValidationError):
@@ -197,6 +216,9 @@ def _mistakes(error: BaseException, path: str) -> Iterator[tuple[str, Exception]
             yield from _mistakes(inner, path)
     elif isinstance(error, ForbiddenExtraKeysError):
         yield path, UnknownKeysError(sorted(map(str, error.extra_fields)), _fields(error.cl))
+    elif isinstance(error, FieldError):
+        for field, message in error.problems:
+            yield _below(path, field), ValueError(message)
     elif isinstance(error, KeyError | ValueError | TypeError):
         yield path, error
     else:

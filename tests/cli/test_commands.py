@@ -132,7 +132,7 @@ def test_damage_is_found(stencil: Stencil, desk: Path) -> None:
     [
         (("run", "bundle", "nobody", "photos/a.jpg", "-o", "o.png"), 1, "things"),
         (("run", "bundle", "things", "nothing.jpg", "-o", "o.png"), 1, "it does not exist"),
-        (("add", "bundle", "my.yaml", "--set", "tasks.colour.recipe.steps=0"), 2, "tasks.0.recipe: Expected `steps`"),
+        (("add", "bundle", "my.yaml", "--set", "tasks.colour.recipe.steps=0"), 2, "tasks.0.recipe.steps: Expected"),
         (("add", "bundle", "my.yaml", "--set", "methods.0.method={kind: finetune}"), 2, "moves the shared weights"),
         (("train", "nowhere.yaml"), 2, "expected a file or a shipped config"),
         (("compare", "photos", "--root", "photos"), 2, "tasks.0.data.train"),

@@ -2,6 +2,11 @@
 
 import io
 import json
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -100,6 +105,41 @@ def test_ctrl_c_keeps_the_part_and_says_how_to_go_on(
     done = data(*words)
     assert done.returncode == 0, done.stderr
     assert painting.asked == [("bytes=1000-", '"v1"')]
+    assert (tmp_path / "root" / "styles" / "starry_night.jpg").read_bytes() == painting.data
+
+
+@pytest.mark.slow
+def test_a_real_ctrl_c_keeps_the_part_that_a_second_call_resumes(data: Stencil, server: Server, tmp_path: Path) -> None:
+    """The server sends half a file and holds the connection, until the process has ended."""
+    Image.effect_noise((1600, 1200), 90).convert("RGB").save(tmp_path / "large.jpg")  # half of it exceeds write buffers
+    large = (tmp_path / "large.jpg").read_bytes()
+    released = threading.Event()
+    painting = server.serve("starry_night.jpg", large, cuts=[len(large) // 2], held=released)
+    words = ("fetch", "styles", "--root", str(tmp_path / "root"), "--mirror", server.url)
+    command = [sys.executable, "-m", "stencilnet", "data", *words]
+    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    part = tmp_path / "root" / "downloads" / "starry_night.jpg.part"
+    try:
+        while not (part.exists() and part.stat().st_size):
+            assert started.poll() is None, started.communicate()
+            time.sleep(0.01)
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate()
+    finally:
+        released.set()
+        started.kill()
+    again = " ".join(words)
+    assert (started.returncode, out) == (1, "")
+    *progress, last = err.splitlines()  # on a slow machine, lines of progress come first
+    assert last == f"Interrupted; finished work is saved. Continue with: stencil data {again}"
+    assert all(line.startswith("starry_night.jpg: ") for line in progress), err
+
+    kept = part.stat().st_size
+    assert part.read_bytes() == painting.data[:kept]
+    painting.asked = []
+    done = data(*words)
+    assert done.returncode == 0, done.stderr
+    assert painting.asked == [(f"bytes={kept}-", '"v1"')]
     assert (tmp_path / "root" / "styles" / "starry_night.jpg").read_bytes() == painting.data
 
 

@@ -21,6 +21,7 @@ class Served:
     tag: str | None = '"v1"'
     ranges: bool = True
     cuts: list[int] = field(default_factory=list)  # hang up after so many bytes of the body
+    held: threading.Event | None = None  # before it hangs up after a cut, wait for this
     statuses: list[int] = field(default_factory=list)  # answer with these first
     claimed: int | None = None  # Content-Length, if not the true one
     sized: bool = True
@@ -87,6 +88,8 @@ def answer(request: BaseHTTPRequestHandler, file: Served | None) -> None:
     request.end_headers()
     cut = file.cuts.pop(0) if file.cuts else total
     request.wfile.write(file.data[start : start + cut])
+    if cut < total and file.held:
+        file.held.wait()
 
 
 def md5(data: bytes) -> Checksum:

@@ -424,7 +424,10 @@ class TestSource:
         with pytest.raises(FolderError, match=r"record.json, the record of what .* Remove the folder"):
             source.open(tmp_path)
 
-    @pytest.mark.parametrize("wrong", [{"year": "2015"}, {"split": "test"}])
-    def test_settings(self, wrong):
-        with pytest.raises(ValueError, match=r"Expected `year` to be '2014' or '2017'"):
+    @pytest.mark.parametrize(
+        ("wrong", "expected"),
+        [({"year": "2015"}, "`year` to be '2014' or '2017'"), ({"split": "test"}, "`split` to be 'train' or 'val'")],
+    )
+    def test_settings(self, wrong, expected):
+        with pytest.raises(ValueError, match=f"Expected {expected}, but got"):
             CocoSource(**{"split": "train", **wrong})

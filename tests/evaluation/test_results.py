@@ -129,6 +129,9 @@ def damaged(result: StageResult, path: Path, **changes: object) -> None:
         ({"seconds": "soon"}, "Expected `seconds` of .* to be a number, but got str 'soon'"),
         ({"zero_ratio": 1.5}, r"`zero_ratio` to lie in \[0, 1\], but got 1.5"),
         ({"task": "voc"}, "is inconsistent: Expected the card of task 'voc', but got that of 'colour'"),
+        ({"seconds": 10**400}, "is inconsistent: seconds: expected a number between .*, but got 1000"),
+        ({"seed": 10**400}, "is inconsistent: seed: expected a number between .*, but got 1000"),
+        ({"metrics": {"colour": {"MSE": -(10**400)}}}, "metrics.colour.MSE: expected a number between .* got -1000"),
         ({"colour": 1, "wall": 2}, "has unknown fields: colour, wall. A newer version may"),
     ],
 )

@@ -211,9 +211,9 @@ def test_a_failed_job_is_named_and_the_others_end(cluster: None, start: Callable
 @pytest.mark.slow
 def test_stopping_leaves_checkpoints(cluster: None, start: Callable[[Experiment], Path]) -> None:
     experiment = small("piggyback", steps=100_000)
-    wish = threading.Event()
-    run = go_on(start(experiment), experiment, only=("things",), stop=wish.is_set)
-    act_at_checkpoint(run.folder.path, "things", lambda _: wish.set())
+    request = threading.Event()
+    run = go_on(start(experiment), experiment, only=("things",), stop=request.is_set)
+    act_at_checkpoint(run.folder.path, "things", lambda _: request.set())
     with pytest.raises(Interrupted):
         fan_out(run, RayAsk())
     folder = run.folder.stage("piggyback", "things") / "fit-0"
@@ -286,7 +286,7 @@ def test_a_machine_that_does_not_see_the_folder_says_so(start: Callable[[Experim
 
     experiment = small("piggyback")
     job = jobs(experiment)[1]
-    work = Work(experiment=experiment, job=job, out=tmp_path / "far", root=tmp_path, wish=tmp_path / "stop")
+    work = Work(experiment=experiment, job=job, out=tmp_path / "far", root=tmp_path, stop_request=tmp_path / "stop")
     outcome = carry_out(work)
     assert outcome == Outcome(state="failed", message=outcome.message)
     assert f"Expected the run folder {tmp_path / 'far'} on " in outcome.message

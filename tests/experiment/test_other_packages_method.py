@@ -1,6 +1,5 @@
-"""A method of another package: read from YAML, foretold, trained, in a bundle, run by the engine, in the report."""
+"""A method of another package: read from YAML, forecast, trained, in a bundle, run by the engine, in the report."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,54 +21,29 @@ from stencilnet.experiment.session import Session
 from stencilnet.methods import registered
 from stencilnet.plugins import PluginError
 
-PACKAGE = Path(__file__).parents[1] / "packages" / "biases"
-
-CONFIG = """
-title: Biases
-backbone: {width: 4}
-trainer: {device: cpu, precision: float32, evaluate_every: 3, samples: 0}
-pictures: 1
-methods: [{method: {kind: biases, part: decoder}}]
-tasks:
-  - name: colour
-    title: Colour
-    task: {kind: colorization}
-    data: &scenes
-      about: embedded scenes
-      train: {kind: scenes, count: 6, size: 32, first: 0}
-      validation: {kind: scenes, count: 2, size: 32, first: 100}
-      test: {kind: scenes, count: 2, size: 32, first: 200}
-    view: {crop: 32, test: crop}
-    recipe: {steps: 3, batch: 2}
-  - name: again
-    title: Colour again
-    task: {kind: colorization}
-    data: *scenes
-    view: {crop: 32, test: crop}
-    recipe: {steps: 3, batch: 2}
-"""
+from ..packages.installing import PACKAGES, install_broken, looked_for_anew, write_config
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> str:
-    path = tmp_path / "biases.yaml"
-    path.write_text(CONFIG)
-    return str(path)
+    return write_config(
+        tmp_path,
+        method="{kind: biases, part: decoder}",
+        task="name: again, title: Colour again, task: {kind: colorization}, view: {crop: 32, test: crop}, "
+        "recipe: {steps: 3, batch: 2}",
+    )
 
 
 @pytest.fixture
 def forgotten() -> Iterator[None]:
-    """Packages are looked for anew, in the test and after it."""
-    registered.cache_clear()
-    yield
-    registered.cache_clear()
-    sys.modules.pop("stencilnet_biases", None)
+    with looked_for_anew("stencilnet_biases", registered):
+        yield
 
 
 @pytest.fixture
 def installed(forgotten: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package is on the path, its metadata beside it."""
-    monkeypatch.syspath_prepend(str(PACKAGE))
+    monkeypatch.syspath_prepend(str(PACKAGES / "biases"))
 
 
 def test_it_trains_from_yaml_lands_in_a_bundle_and_runs(config: str, installed: None, tmp_path: Path) -> None:
@@ -125,10 +99,6 @@ def test_without_the_package_its_method_is_unknown(config: str, forgotten: None)
 def test_a_broken_package_is_named(
     installed: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, point: str, message: str
 ) -> None:
-    metadata = tmp_path / "stencilnet_broken-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stencilnet-broken\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[stencilnet.methods]\n{point}\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    install_broken(tmp_path, "stencilnet.methods", point, monkeypatch)
     with pytest.raises(PluginError, match=f"Package 'stencilnet-broken' registers {message}"):
         registered()

@@ -1,6 +1,5 @@
 """A task kind of another package: read from YAML, trained, in a bundle, run by the engine."""
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,57 +16,29 @@ from stencilnet.kinds.catalog import kinds
 from stencilnet.plugins import PluginError
 from stencilnet.tasks.catalog import task_kinds
 
-PACKAGE = Path(__file__).parents[1] / "packages" / "negative"
-
-CONFIG = """
-title: Negatives
-backbone: {width: 4}
-trainer: {device: cpu, precision: float32, evaluate_every: 3, samples: 0}
-pictures: 1
-methods: [{method: {kind: piggyback, lr: 1.0e-2}}]
-tasks:
-  - name: colour
-    title: Colour
-    task: {kind: colorization}
-    data: &scenes
-      about: embedded scenes
-      train: {kind: scenes, count: 6, size: 32, first: 0}
-      validation: {kind: scenes, count: 2, size: 32, first: 100}
-      test: {kind: scenes, count: 2, size: 32, first: 200}
-    view: {crop: 32, test: crop}
-    recipe: {steps: 3, batch: 2}
-  - name: dark
-    title: Dark negatives
-    task: {kind: negative, level: 0.25}
-    data: *scenes
-    view: {crop: 32, flip: false, test: crop}
-    recipe: {steps: 3}
-"""
+from ..packages.installing import PACKAGES, install_broken, looked_for_anew, write_config
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> str:
-    path = tmp_path / "negatives.yaml"
-    path.write_text(CONFIG)
-    return str(path)
+    return write_config(
+        tmp_path,
+        method="{kind: piggyback, lr: 1.0e-2}",
+        task="name: dark, title: Dark negatives, task: {kind: negative, level: 0.25}, "
+        "view: {crop: 32, flip: false, test: crop}, recipe: {steps: 3}",
+    )
 
 
 @pytest.fixture
 def forgotten() -> Iterator[None]:
-    """Packages are looked for anew, in the test and after it."""
-    for listing in (kinds, task_kinds):
-        listing.cache_clear()
-    yield
-    for listing in (kinds, task_kinds):
-        listing.cache_clear()
-    for module in ("stencilnet_negative", "stencilnet_negative_learning"):
-        sys.modules.pop(module, None)
+    with looked_for_anew("stencilnet_negative", kinds, task_kinds):
+        yield
 
 
 @pytest.fixture
 def installed(forgotten: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The package is on the path, its metadata beside it."""
-    monkeypatch.syspath_prepend(str(PACKAGE))
+    monkeypatch.syspath_prepend(str(PACKAGES / "negative"))
 
 
 def test_it_trains_from_yaml_lands_in_a_bundle_and_runs(config: str, installed: None, tmp_path: Path) -> None:
@@ -112,10 +83,6 @@ def test_a_broken_package_is_named_and_no_fault_of_the_bundle(
     forgotten: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     engine = sn.Engine(Path(__file__).parents[1] / "bundle" / "golden" / "v1")
-    metadata = tmp_path / "stencilnet_broken-1.0.dist-info"
-    metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: stencilnet-broken\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[stencilnet.tasks]\nbroken = no_such_module:Kind\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    install_broken(tmp_path, "stencilnet.tasks", "broken = no_such_module:Kind", monkeypatch)
     with pytest.raises(PluginError, match=r"Package 'stencilnet-broken' registers 'broken'.*no_such_module"):
         engine.run(Image.new("RGB", (32, 32)), task="colour")

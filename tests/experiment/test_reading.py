@@ -132,9 +132,34 @@ def test_a_date_that_is_none(tmp_path: Path) -> None:
         read_config(write(tmp_path, SMALL.replace("title: Two tasks", "title: 2024-13-01")))
 
 
-def test_values_out_of_range_name_their_section(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tasks\.1\.recipe: Expected `steps` to be at least 1, but got 0"):
-        read_config(write(tmp_path, SMALL.replace("steps: 7", "steps: 0")))
+OUT_OF_RANGE = [
+    ("tasks.1.recipe.steps=0", "Expected `steps` to be at least 1, but got 0."),
+    ("tasks.1.view.crop=0", "Expected `crop` to be at least 1, but got 0."),
+    ("tasks.0.data.train.first=-1", "Expected `first` to be at least 0, but got -1."),
+    ("tasks.1.data.test.folder=''", "Expected `folder` to name a folder ('.' is the data root itself), but got an"),
+    ("tasks.1.name=A", "Expected `name` to match [a-z0-9]"),
+    ("methods.0.name=a!", "Expected `name` to match [a-z0-9]"),
+    ("methods.0.method.price=-1", "Expected `price` to be at least 0, but got -1.0."),
+    ("trainer.workers=-1", "Expected `workers` to be at least 0, but got -1."),
+    ("backbone.stored=int4", "Expected the backbone to be stored as float32, float16, int8 or seed:N"),
+]
+
+
+@pytest.mark.parametrize(("override", "problem"), OUT_OF_RANGE, ids=[override for override, _ in OUT_OF_RANGE])
+def test_a_value_out_of_range_is_named_with_its_path(override: str, problem: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(write(tmp_path, SMALL), [override])
+    (only,) = caught.value.problems
+    assert only.startswith(f"{override.partition('=')[0]}: {problem}")
+
+
+def test_two_values_out_of_range_in_one_section_are_two_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_config(write(tmp_path, SMALL), ["tasks.1.recipe.steps=0", "tasks.1.recipe.lr=0"])
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "tasks.1.recipe.steps",
+        "tasks.1.recipe.lr",
+    ]
 
 
 def test_a_missing_value_is_named(tmp_path: Path) -> None:
@@ -281,7 +306,7 @@ def test_a_kind_comes_twice_by_two_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["Paper", "a.b", "-", "finetune", "backbone", "trivial", "bundle", "all", "input"])
 def test_a_methods_name_means_nothing_else(name: str, tmp_path: Path) -> None:
     """Folders, locks and pictures of a run go by it."""
-    with pytest.raises(ConfigError, match=r"methods\.0: (Expected `name` to match|`name: [a-z]+` is reserved)"):
+    with pytest.raises(ConfigError, match=r"methods\.0\.name: (Expected `name` to match|`name: [a-z]+` is reserved)"):
         read_config(write(tmp_path, SMALL), [f"methods.0.name='{name}'"])
 
 
@@ -361,7 +386,7 @@ def test_parents_are_tasks_that_the_method_learns(parents: str, wrong: str | Non
 
 
 def test_no_task_is_called_bundle(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"tasks\.1: `name: bundle` is reserved: a run keeps"):
+    with pytest.raises(ConfigError, match=r"tasks\.1\.name: `name: bundle` is reserved: a run keeps"):
         read_config(write(tmp_path, SMALL.replace("name: colour", "name: bundle")))
 
 
@@ -370,7 +395,7 @@ def test_options_of_masks_are_read_strictly(tmp_path: Path) -> None:
     method = read_config(path, ["methods.0.method.price=0.1"]).methods[0].method
     assert method == Piggyback(lr=1e-3, price=0.1)
     for override, problem in (
-        ("methods.0.method.price=-1", "methods.0.method: Expected `price` to be at least 0, but got -1.0."),
+        ("methods.0.method.price=-1", "methods.0.method.price: Expected `price` to be at least 0, but got -1.0."),
         ("methods.0.method.warm_start=3", "methods.0.method.warm_start: expected text, but got a whole number 3"),
         ("methods.0.method.norm=1", "methods.0.method.norm: expected true or false, but got a whole number 1"),
         ("methods.0.method={kind: head_only, lr: 1}", "methods.0.method.lr: unknown key. Known here: "),

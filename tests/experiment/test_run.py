@@ -236,12 +236,12 @@ def test_waiting_for_another_process_can_be_stopped(lock: str, finished: Run, tm
         (folder / method / ("scenes" if method == "backbone" else "things") / "result.json").unlink()
     if lock != ".backbone.lock":
         shutil.copy(finished.folder.result("backbone", "scenes"), folder / "backbone" / "scenes")
-    held, wish = threading.Event(), threading.Event()
+    held, request = threading.Event(), threading.Event()
 
     def other_process() -> None:
         with FileLock(folder / lock):
             held.set()
-            wish.wait(20)
+            request.wait(20)
 
     other = threading.Thread(target=other_process)
     other.start()
@@ -252,7 +252,7 @@ def test_waiting_for_another_process_can_be_stopped(lock: str, finished: Run, tm
     with pytest.raises(Interrupted, match="waiting for another process"):
         Run(finished.experiment, session).compare()
     assert time.monotonic() - began < 10
-    wish.set()
+    request.set()
     other.join()
     start(folder, finished.experiment, resume=True).compare()
     assert set(by_stage(start(folder, finished.experiment, resume=True))) == set(by_stage(finished))

@@ -16,7 +16,8 @@ from stencilnet.config.schema import Experiment
 from stencilnet.methods import AnyMethod, registered
 
 DOCS = Path(__file__).parents[2] / "docs"
-SCRIPTS = sorted(path for path in DOCS.rglob("*.py") if path.name != "rooms.py")  # that one plans no training
+SCRIPTS = sorted(path for path in DOCS.rglob("*.py") if path.name not in ("rooms.py", "pages.py"))
+"""Those that train; the two others plan no training."""
 STUDIES = [path for path in SCRIPTS if path.name == "study.py"]
 REPORTS = [path for path in SCRIPTS if path.name == "report.py"]
 TABLES = [*REPORTS, DOCS / "results" / "table2.py"]
@@ -28,7 +29,7 @@ def named(path: Path) -> str:
 
 def module(path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """A script as its own folder sees it: a report imports the study beside it."""
-    monkeypatch.syspath_prepend(str(path.parent))
+    monkeypatch.setattr(sys, "path", [str(path.parent), *sys.path])  # a report adds the folder of what it shares
     monkeypatch.delitem(sys.modules, "study", raising=False)
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None

@@ -138,7 +138,7 @@ def test_an_unflipped_warm_start_is_warned_of(
 
 @pytest.mark.parametrize("lr", [0.0, -1e-3, math.nan])
 def test_the_rate_must_be_positive(lr: float) -> None:
-    with pytest.raises(ValueError, match=rf"Expected the masks' `lr` to be positive, but got {lr}\."):
+    with pytest.raises(ValueError, match=rf"Expected Piggyback's `lr` to be positive, but got {lr}\."):
         Piggyback(lr=lr)
 
 
@@ -169,5 +169,5 @@ def test_scores_start_by_weight_if_asked_to(state: NetState, fresh: Fresh) -> No
     ],
 )
 def test_starts_that_there_are_not(settings: dict[str, Any], problem: str) -> None:
-    with pytest.raises(ValueError, match=f"Expected {problem}"):
+    with pytest.raises(ValueError, match=f"Expected Piggyback's {problem}"):
         Piggyback(**settings)

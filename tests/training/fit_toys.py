@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stencilnet.masks import Free, Masks, Weights
-from stencilnet.methods import Penalty, Run
+from stencilnet.methods import NetworkFunction, Penalty
 from stencilnet.models import UNet, layout_of
 from stencilnet.models.unet import DECODER
 from stencilnet.pictures.images import Floats
@@ -249,7 +249,7 @@ class Pull(Penalty):
     def settings(self) -> dict[str, float | str]:
         return {"strength": self.strength}
 
-    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: NetworkFunction) -> Tensor:
         trunk = [tensor for name, tensor in weights.items() if name.endswith("weight") and "head" not in name]
         far = torch.stack([(tensor - self.point).square().sum() for tensor in trunk]).sum() / 2
         return self.strength * far * (images.mean() + run(weights, images).square().mean())

@@ -420,9 +420,9 @@ def test_what_cannot_be_sent_is_told() -> None:
 
 def test_the_launchers_second_signal_is_no_impatience() -> None:
     before = signal.getsignal(signal.SIGINT)
-    with stop_on_signal() as wish:
+    with stop_on_signal() as request:
         signal.raise_signal(signal.SIGINT)
-        assert wish.is_set()
+        assert request.is_set()
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)

@@ -5,24 +5,21 @@ python docs/results/quality/report.py
 It reads demo.jsonl and photos.jsonl beside it: what `study.py` found.
 """
 
-import json
+import sys
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 from study import ARMS, RATES, SCREEN_SEED, SETTINGS
 
-from stencilnet.analysis.drawing import (
-    INK,
-    OTHER_COLOURS,
-    styled,
-    to_svg,
-)
+from stencilnet.analysis.drawing import INK, OTHER_COLOURS, styled, to_svg
+
+sys.path.append(str(Path(__file__).parents[1]))
+from pages import Row, measured_on, put, read, write
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "quality.md"
@@ -33,13 +30,11 @@ RESAMPLES = 10_000
 WHOLE = ("fine-tune", "scratch")
 """What takes a whole network a task; the better of them on a task is what arms are measured against."""
 IN_README = ("fine-tune", "scratch", "paper's masks", "quantised delta, 1/2 bit")
-Row = dict[str, Any]
 
 
-def read(setting: str) -> list[Row]:
+def cells(setting: str) -> list[Row]:
     """Return the cells of a setting."""
-    file = HERE / f"{setting}.jsonl"
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    return read(HERE / f"{setting}.jsonl")
 
 
 def tested(rows: Sequence[Row]) -> dict[tuple[str, str, int], float]:
@@ -107,7 +102,7 @@ def bits(rows: Sequence[Row], arm: str) -> str:
 
 def final(setting: str) -> list[str]:
     """Return the table of test data: every arm, its tasks, the gain over the better whole network, and bits."""
-    rows = read(setting)
+    rows = cells(setting)
     tasks = tasks_of(setting, rows)
     if not tasks:
         return ["Not run."]
@@ -120,18 +115,18 @@ def final(setting: str) -> list[str]:
         if means(rows, arm, tasks[0]) is None:
             continue
         samples = {task: gains(rows, arm, task) for task in tasks if means(rows, arm, task) is not None}
-        cells = [
+        shown = [
             f"{means(rows, arm, task):.4g} | {gain_text([samples[task]])}" if task in samples else "- | -"
             for task in tasks
         ]
         overall = gain_text(list(samples.values())) if len(samples) == len(tasks) else "-"
-        lines.append(f"| {arm} | {bits(rows, arm)} | {' | '.join(cells)} | {overall} |")
+        lines.append(f"| {arm} | {bits(rows, arm)} | {' | '.join(shown)} | {overall} |")
     return [*lines, "", origin(setting, [row for row in rows if row["test"]])]
 
 
 def screen(setting: str) -> list[str]:
     """Return the screen: validation data of one seed, a column a task and rate, the best rate of an arm in bold."""
-    rows = [row for row in read(setting) if row["seed"] == SCREEN_SEED]
+    rows = [row for row in cells(setting) if row["seed"] == SCREEN_SEED]
     if not rows:
         return ["Not run."]
     tasks = [task for task in SETTINGS[setting].tasks if any(row["task"] == task for row in rows)]
@@ -166,12 +161,11 @@ def metric_of(rows: Sequence[Row], task: str) -> str:
 def origin(setting: str, rows: Sequence[Row]) -> str:
     """Return what stands below numbers."""
     chosen = SETTINGS[setting]
-    places = sorted({f"{row['hardware']}, torch {row['torch']}, commit {row['commit']}" for row in rows})
     seeds = sorted({row["seed"] for row in rows})
     hours = sum(row["seconds"] for row in rows) / 3600
     return (
         f"<sub>Config `{chosen.config}`, width 16, {chosen.first} steps for the first task, {chosen.steps} for each "
-        f"other; seeds {', '.join(map(str, seeds))}. {'; '.join(places)}; "
+        f"other; seeds {', '.join(map(str, seeds))}. {measured_on(rows)}; "
         f"{hours:.1f} hours on the clock, one thread each.</sub>"
     )
 
@@ -182,12 +176,12 @@ def beside() -> list[str]:
         f"| task | metric | {' | '.join(IN_README)} |",
         "| --- | --- |" + " ---: |" * len(IN_README),
     ]
-    found = {setting: read(setting) for setting in SETTINGS}
+    found = {setting: cells(setting) for setting in SETTINGS}
     for setting, rows in found.items():
         for task in SETTINGS[setting].tasks:
             if any(means(rows, arm, task) is not None for arm in IN_README):
-                cells = [_beside(rows, arm, task) for arm in IN_README]
-                lines.append(f"| {task} ({setting}) | {metric_of(rows, task)} | {' | '.join(cells)} |")
+                shown = [_beside(rows, arm, task) for arm in IN_README]
+                lines.append(f"| {task} ({setting}) | {metric_of(rows, task)} | {' | '.join(shown)} |")
     rows = [row for own in found.values() for row in own]
     sizes = " | ".join(bits(rows, arm) for arm in IN_README)
     notes = [origin(setting, [r for r in rows if r["test"]]) for setting, rows in found.items() if tested(rows)]
@@ -203,7 +197,7 @@ def _beside(rows: Sequence[Row], arm: str, task: str) -> str:
 
 def pareto() -> Figure:
     """Draw the mean gain over the better whole network against bits, an arm a marker, a setting a panel."""
-    held = {setting: rows for setting in SETTINGS if tested(rows := read(setting))}
+    held = {setting: rows for setting in SETTINGS if tested(rows := cells(setting))}
     with styled():
         figure = Figure(figsize=(4.6 * len(held) + 2.4, 4.4), layout="constrained")
         panels = figure.subplots(1, max(1, len(held)), squeeze=False)[0]
@@ -237,13 +231,6 @@ def pareto() -> Figure:
     return figure
 
 
-def put(page: str, name: str, lines: list[str]) -> str:
-    """Put lines between a page's two marks of a name."""
-    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, _, rest = page.partition(start)
-    return before + start + "\n\n" + "\n".join(lines) + "\n\n" + end + rest.partition(end)[2]
-
-
 def made() -> dict[Path, str]:
     """Return page, plot and README as the cells beside this script make them."""
     page = PAGE.read_text(encoding="utf-8")
@@ -259,8 +246,7 @@ def made() -> dict[Path, str]:
 
 def main() -> None:
     """Write page, plot and README's table."""
-    for path, text in made().items():
-        path.write_text(text, encoding="utf-8")
+    write(made())
 
 
 if __name__ == "__main__":

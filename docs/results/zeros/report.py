@@ -5,10 +5,9 @@ python docs/results/zeros/report.py
 It reads cells.jsonl beside it: what `study.py` found.
 """
 
-import json
+import sys
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
 from matplotlib.figure import Figure
 from study import ARMS, CHANGES, TASKS
@@ -17,15 +16,12 @@ from stencilnet.analysis.drawing import INK, OTHER_COLOURS, styled, to_svg
 from stencilnet.analysis.plots import bar_names
 from stencilnet.methods import Piggyback
 
+sys.path.append(str(Path(__file__).parents[1]))
+from pages import Row, measured_on, put, read, write
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "zeros.md"
 COLOURS = dict(zip(ARMS, (Piggyback.colour, OTHER_COLOURS[0]), strict=True))
-Row = dict[str, Any]
-
-
-def read() -> list[Row]:
-    """Return what was measured."""
-    return [json.loads(line) for line in (HERE / "cells.jsonl").read_text().splitlines()]
 
 
 def alike(rows: list[Row]) -> list[str]:
@@ -61,9 +57,8 @@ def changes(rows: list[Row]) -> list[str]:
 def origin(rows: list[Row]) -> str:
     """Return what stands below numbers."""
     seeds = sorted({row["seed"] for row in rows if "seed" in row})
-    places = sorted({f"{row['hardware']}, torch {row['torch']}, commit {row['commit']}" for row in rows})
     data = f"Validation data of `demo/small`, width 16; seeds {', '.join(map(str, seeds))}"
-    return f"<sub>{data}. {'; '.join(places)}.</sub>"
+    return f"<sub>{data}. {measured_on(rows)}.</sub>"
 
 
 def by_layer(rows: list[Row]) -> Figure:
@@ -86,24 +81,16 @@ def by_layer(rows: list[Row]) -> Figure:
     return figure
 
 
-def put(page: str, name: str, lines: list[str]) -> str:
-    """Put lines between a page's two marks of a name."""
-    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, _, rest = page.partition(start)
-    return before + start + "\n\n" + "\n".join(lines) + "\n\n" + end + rest.partition(end)[2]
-
-
 def made() -> dict[Path, str]:
     """Return page and figure as the measurements beside this script make them."""
-    rows = read()
+    rows = read(HERE / "cells.jsonl")
     page = put(put(PAGE.read_text(encoding="utf-8"), "alike", alike(rows)), "changes", changes(rows))
     return {PAGE: page, HERE / "layers.svg": to_svg(by_layer(rows))}
 
 
 def main() -> None:
     """Write page and figure."""
-    for path, text in made().items():
-        path.write_text(text, encoding="utf-8")
+    write(made())
 
 
 if __name__ == "__main__":

@@ -67,18 +67,24 @@ def fan_out(run: Run, ask: RayAsk | SlurmAsk) -> dict[str, str]:
 def _all_jobs(run: Run, submit: Submit) -> dict[str, str]:
     session, experiment = run.session, run.experiment
     backbone, *others = jobs(experiment, session.methods, session.only)
-    wish = session.out.resolve() / f".stop-{secrets.token_hex(8)}"
+    stop_request = session.out.resolve() / f".stop-{secrets.token_hex(8)}"
     if not run.folder.result(BACKBONE, run.first).exists():
-        failures = _do([_work(run, backbone, wish)], run, submit)
+        failures = _do([_work(run, backbone, stop_request)], run, submit)
         if failures:
             raise FanError(failures)
     pending = [job for job in others if run.unfinished(job.method, job.tasks)]
-    return _do([_work(run, job, wish) for job in pending], run, submit)
+    return _do([_work(run, job, stop_request) for job in pending], run, submit)
 
 
-def _work(run: Run, job: FanJob, wish: Path) -> Work:
+def _work(run: Run, job: FanJob, stop_request: Path) -> Work:
     session = run.session
-    return Work(experiment=run.experiment, job=job, out=session.out.resolve(), root=session.root.resolve(), wish=wish)
+    return Work(
+        experiment=run.experiment,
+        job=job,
+        out=session.out.resolve(),
+        root=session.root.resolve(),
+        stop_request=stop_request,
+    )
 
 
 def _do(works: Sequence[Work], run: Run, submit: Submit) -> dict[str, str]:
@@ -100,13 +106,13 @@ def _do(works: Sequence[Work], run: Run, submit: Submit) -> dict[str, str]:
         if session.stop() and waiting and not stopping:
             stopping = True
             session.announce(f"stopping {len(waiting)} job(s); each first writes its checkpoint")
-            works[0].wish.touch()
+            works[0].stop_request.touch()
             for watched in waiting.values():
                 watched.withdraw()
         if waiting:
             time.sleep(_LOOK_EVERY)
     if stopping:
-        works[0].wish.unlink()
+        works[0].stop_request.unlink()
     if stopping or any(outcome.state == "stopped" for outcome in ended.values()):
         raise Interrupted("The jobs were stopped.", step=0, path=session.out)
     return {name: outcome.message for name, outcome in ended.items() if outcome.state == "failed"}

@@ -38,14 +38,14 @@ class Work:
         job: The part of the run to do.
         out: The run folder: an absolute path on a file system that all machines see.
         root: Root folder of the config's data: likewise.
-        wish: A file whose existence requests the job to stop in a resumable state.
+        stop_request: A file whose existence requests the job to stop in a resumable state.
     """
 
     experiment: Experiment
     job: FanJob
     out: Path
     root: Path
-    wish: Path
+    stop_request: Path
 
     @property
     def log(self) -> Path:
@@ -95,7 +95,7 @@ def carry_out(work: Work) -> Outcome:
             only=work.job.tasks,
             methods=(work.job.method,),
             sinks=_sinks(file),
-            stop=_asked(work.wish),
+            stop=_requested(work.stop_request),
             announce=logger.info,
         )
         try:
@@ -128,17 +128,17 @@ def _sinks(file: TextIO) -> list[Sink]:
     return sinks
 
 
-def _asked(wish: Path) -> Callable[[], bool]:
+def _requested(stop_request: Path) -> Callable[[], bool]:
     found, looked = False, -_LOOK_EVERY
 
-    def asked() -> bool:
+    def requested() -> bool:
         nonlocal found, looked
         now = time.monotonic()
         if not found and now - looked >= _LOOK_EVERY:
-            found, looked = wish.exists(), now
+            found, looked = stop_request.exists(), now
         return found
 
-    return asked
+    return requested
 
 
 @contextmanager

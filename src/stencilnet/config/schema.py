@@ -14,6 +14,7 @@ from stencilnet.methods.registry import NAME, RESERVED
 from stencilnet.models.vgg16 import LEAST
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import LabelMapTask, LabelTask, Recipe, Task
+from stencilnet.text.fields import FieldError, check_fields
 from stencilnet.training.settings import Settings
 
 PAPER_WIDTH = 64
@@ -51,7 +52,10 @@ class Backbone:
     quantised delta over them, with default settings."""
 
     def __post_init__(self) -> None:
-        check_stored(self.stored)
+        try:
+            check_stored(self.stored)
+        except ValueError as error:
+            raise FieldError(("stored", str(error))) from None
         problems = [*self._unfit_width(), *self._unfit_norm(), *self._unfit_start()]
         if problems:
             raise ValueError("Expected " + "; ".join(problems) + ".")
@@ -142,10 +146,12 @@ class TaskPlan:
     """How it is trained; settings that are left out default to those of the task kind."""
 
     def __post_init__(self) -> None:
-        if not TASK_NAME.fullmatch(self.name):
-            raise ValueError(f"Expected `name` to match {TASK_NAME.pattern}, but got {self.name!r}.")
+        check_fields(
+            ("name", bool(TASK_NAME.fullmatch(self.name)), f"to match {TASK_NAME.pattern}, but got {self.name!r}")
+        )
         if self.name == "bundle":
-            raise ValueError("`name: bundle` is reserved: a run keeps a method's bundle there. Choose another name.")
+            reserved = "`name: bundle` is reserved: a run keeps a method's bundle there. Choose another name."
+            raise FieldError(("name", reserved))
         check_view(self.view, self.task)
         _check_thresholds(self.task, self.data)
 
@@ -178,14 +184,14 @@ class MethodPlan:
     def __post_init__(self) -> None:
         if not self.name:
             object.__setattr__(self, "name", self.method.name)
-        if not NAME.fullmatch(self.name):
-            raise ValueError(f"Expected `name` to match {NAME.pattern}, but got {self.name!r}.")
+        check_fields(("name", bool(NAME.fullmatch(self.name)), f"to match {NAME.pattern}, but got {self.name!r}"))
         taken = {*RESERVED, *(registered().keys() - {self.method.name})}
         if self.name in taken:
-            raise ValueError(
+            reserved = (
                 f"`name: {self.name}` is reserved. Choose another name for this {self.method.name} method. Reserved: "
                 f"{', '.join(sorted(taken))}."
             )
+            raise FieldError(("name", reserved))
 
 
 @dataclass(frozen=True, kw_only=True)

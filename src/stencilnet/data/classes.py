@@ -8,9 +8,10 @@ from typing import Literal
 
 import torch
 
-from stencilnet.data.folders import Examples, FolderError, Origin, list_images, shown, unseen
+from stencilnet.data.folders import Examples, FolderError, Origin, folder_rule, list_images, shown, unseen
 from stencilnet.pictures.images import read_image, to_array
 from stencilnet.tasks.task import Example
+from stencilnet.text.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +28,7 @@ class ClassFoldersSource:
     """Parent of the class folders, absolute or relative to the data root."""
 
     def __post_init__(self) -> None:
-        if not self.folder:
-            raise ValueError(
-                "Expected `folder` to name a folder ('.' is the data root itself), but got an empty string."
-            )
+        check_fields(folder_rule("folder", self.folder))
 
     def open(self, root: Path) -> Examples:
         """List the images; see `class_folders` for errors."""

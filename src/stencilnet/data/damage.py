@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stencilnet.tasks.task import Example
+from stencilnet.text.fields import check_fields
 
 HOLE = 128
 """Level of R, G and B in a hole. Users of a trained task must fill the holes of their pictures with it."""
@@ -34,7 +35,7 @@ class Noise:
     """Standard deviation, on the scale 0-255."""
 
     def __post_init__(self) -> None:
-        _check(self.sigma > 0, f"`sigma` to be positive, but got {self.sigma}")
+        check_fields(("sigma", self.sigma > 0, f"to be positive, but got {self.sigma}"))
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Return a damaged copy of an image, ``(3, H, W)`` uint8."""
@@ -55,7 +56,7 @@ class Blur:
     """Standard deviation in pixels. The kernel radius is three standard deviations, less in small images."""
 
     def __post_init__(self) -> None:
-        _check(self.sigma > 0, f"`sigma` to be positive, but got {self.sigma}")
+        check_fields(("sigma", self.sigma > 0, f"to be positive, but got {self.sigma}"))
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         """Return a damaged copy of an image, ``(3, H, W)`` uint8; `generator` is not used."""
@@ -83,7 +84,7 @@ class Downscale:
     """Downscaling factor of each side, above 1; the smaller sides are rounded to whole pixels."""
 
     def __post_init__(self) -> None:
-        _check(self.factor > 1, f"`factor` to be above 1, but got {self.factor}")
+        check_fields(("factor", self.factor > 1, f"to be above 1, but got {self.factor}"))
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         """Return a damaged copy of an image, ``(3, H, W)`` uint8; `generator` is not used."""
@@ -108,7 +109,7 @@ class Holes:
     """Share of pixels in holes, above 0 and at most 0.9; the last hole may exceed it."""
 
     def __post_init__(self) -> None:
-        _check(0 < self.share <= 0.9, f"`share` to lie in (0, 0.9], but got {self.share}")
+        check_fields(("share", 0 < self.share <= 0.9, f"to lie in (0, 0.9], but got {self.share}"))
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Return a damaged copy of an image, ``(3, H, W)`` uint8."""
@@ -158,8 +159,3 @@ def _span(drawn: float, half: float, side: int) -> slice:
 
 def _levels(values: Tensor) -> Tensor:
     return values.round().clamp(0, 255).to(torch.uint8)
-
-
-def _check(holds: bool, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"Expected {expected}.")

@@ -21,6 +21,7 @@ from stencilnet.pictures.formats import SUFFIXES, left_out
 from stencilnet.pictures.images import read_image, to_array
 from stencilnet.pictures.labels import VOID, read_labels
 from stencilnet.tasks.task import Example
+from stencilnet.text.fields import Rule
 from stencilnet.text.shortening import shorten
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,11 @@ class LabelForm:
     void: tuple[int, ...] = ()
     threshold: int | None = None
     widen: int = 0
+
+
+def folder_rule(field: str, folder: str) -> Rule:
+    """Return the rule that a source's field names a folder."""
+    return field, bool(folder), "to name a folder ('.' is the data root itself), but got an empty string"
 
 
 def images(folder: Path) -> Examples:

@@ -61,7 +61,7 @@ class Cache:
         if index in self._kept:
             return self._kept[index]
         example = self.source[index]
-        size = _bytes_of(example)
+        size = bytes_of(example)
         if self._bytes + size <= self.limit:
             self._kept[index] = example
             self._bytes += size
@@ -202,7 +202,8 @@ def sample_seed(seed: int, epoch: int, index: int) -> int:
     return int.from_bytes(blake2b(key, digest_size=8).digest(), "little")
 
 
-def _bytes_of(example: Example) -> int:
+def bytes_of(example: Example) -> int:
+    """Return the bytes of an example's pixels."""
     return sum(part.nbytes for part in (example.image, example.label, example.target) if part is not None)
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from stencilnet.data.classes import ClassFoldersSource
-from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs, side_by_side
+from stencilnet.data.folders import Examples, LabelForm, folder_rule, images, labelled, pairs, side_by_side
 from stencilnet.data.official import CocoSource, VocSource
 from stencilnet.pictures.labels import VOID
 from stencilnet.scenes import SPACES, TRUTHS, Scenes
+from stencilnet.text.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +40,12 @@ class ScenesSource:
     ``normals`` (see `stencilnet.scenes.Geometry`)."""
 
     def __post_init__(self) -> None:
-        _check(
-            (self.count >= 1, f"`count` to be at least 1, but got {self.count}"),
-            (self.first >= 0, f"`first` to be at least 0, but got {self.first}"),
-            (self.seed >= 0, f"`seed` to be at least 0, but got {self.seed}"),
-            (self.space in SPACES, f"`space` to be one of {', '.join(SPACES)}, but got {self.space!r}"),
-            (self.truth in TRUTHS, f"`truth` to be one of {', '.join(TRUTHS)}, but got {self.truth!r}"),
+        check_fields(
+            ("count", self.count >= 1, f"to be at least 1, but got {self.count}"),
+            ("first", self.first >= 0, f"to be at least 0, but got {self.first}"),
+            ("seed", self.seed >= 0, f"to be at least 0, but got {self.seed}"),
+            ("space", self.space in SPACES, f"to be one of {', '.join(SPACES)}, but got {self.space!r}"),
+            ("truth", self.truth in TRUTHS, f"to be one of {', '.join(TRUTHS)}, but got {self.truth!r}"),
         )
         self._scenes()  # Scenes checks the size.
 
@@ -73,7 +74,7 @@ class ImagesSource:
     """The folder, absolute or relative to the data root."""
 
     def __post_init__(self) -> None:
-        _check(_named("folder", self.folder))
+        check_fields(folder_rule("folder", self.folder))
 
     def open(self, root: Path) -> Examples:
         """List the images; see `stencilnet.data.folders.images` for errors."""
@@ -105,17 +106,18 @@ class LabelledSource:
 
     def __post_init__(self) -> None:
         gray = self.threshold is not None
-        _check(
-            _named("images", self.images),
-            _named("labels", self.labels),
-            (all(0 <= v <= VOID for v in self.void), f"`void` to hold label values in 0-255, but got {self.void}"),
+        check_fields(
+            folder_rule("images", self.images),
+            folder_rule("labels", self.labels),
+            ("void", all(0 <= v <= VOID for v in self.void), f"to hold label values in 0-255, but got {self.void}"),
             (
+                "threshold",
                 self.threshold is None or 1 <= self.threshold <= 255,
-                f"`threshold` to lie in 1-255, but got {self.threshold}",
+                f"to lie in 1-255, but got {self.threshold}",
             ),
-            (self.widen >= 0, f"`widen` to be at least 0, but got {self.widen}"),
-            (gray or self.widen == 0, "`widen` to come with `threshold`: only a thresholded map has a foreground"),
-            (not (gray and self.void), "`void` or `threshold`, but got both: a gray map holds no class indices"),
+            ("widen", self.widen >= 0, f"to be at least 0, but got {self.widen}"),
+            ("widen", gray or self.widen == 0, "to come with `threshold`: only a thresholded map has a foreground"),
+            ("", not (gray and self.void), "`void` or `threshold`, but got both: a gray map holds no class indices"),
         )
 
     def open(self, root: Path) -> Examples:
@@ -140,7 +142,7 @@ class PairsSource:
     """The folder of the targets, absolute or relative to the data root."""
 
     def __post_init__(self) -> None:
-        _check(_named("inputs", self.inputs), _named("targets", self.targets))
+        check_fields(folder_rule("inputs", self.inputs), folder_rule("targets", self.targets))
 
     def open(self, root: Path) -> Examples:
         """List the pairs; see `stencilnet.data.folders.pairs` for errors."""
@@ -163,9 +165,9 @@ class SideBySideSource:
     """Half that is the input; the other half is the target."""
 
     def __post_init__(self) -> None:
-        _check(
-            _named("folder", self.folder),
-            (self.input in ("left", "right"), f"`input` to be 'left' or 'right', but got {self.input!r}"),
+        check_fields(
+            folder_rule("folder", self.folder),
+            ("input", self.input in ("left", "right"), f"to be 'left' or 'right', but got {self.input!r}"),
         )
 
     def open(self, root: Path) -> Examples:
@@ -205,9 +207,9 @@ class HoldOut:
     For class folders, a config makes each class a group if this is empty."""
 
     def __post_init__(self) -> None:
-        _check(
-            (0 < self.share < 1, f"`share` to lie between 0 and 1, but got {self.share}"),
-            (_compiles(self.group), f"`group` to be a regular expression, but got {self.group!r}"),
+        check_fields(
+            ("share", 0 < self.share < 1, f"to lie between 0 and 1, but got {self.share}"),
+            ("group", _compiles(self.group), f"to be a regular expression, but got {self.group!r}"),
         )
 
 
@@ -257,17 +259,6 @@ def _compiles(pattern: str) -> bool:
     except re.error:
         return False
     return True
-
-
-def _named(field: str, folder: str) -> tuple[bool, str]:
-    return bool(folder), f"`{field}` to name a folder ('.' is the data root itself), but got an empty string"
-
-
-def _check(*rules: tuple[bool, str]) -> None:
-    """Raise one error that names every broken rule."""
-    broken = [expected for holds, expected in rules if not holds]
-    if broken:
-        raise ValueError("Expected " + "; ".join(broken) + ".")
 
 
 def spread(count: int, total: int) -> list[int]:

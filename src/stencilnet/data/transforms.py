@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stencilnet.data.damage import Damage, damaged, generator_for
 from stencilnet.tasks.task import Example
+from stencilnet.text.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,18 +36,13 @@ class View:
 
     def __post_init__(self) -> None:
         low, high = self.scale
-        problems = [
-            *([] if self.crop >= 1 else [f"`crop` to be at least 1, but got {self.crop}"]),
-            *(
-                []
-                if self.resize is None or self.resize >= 1
-                else [f"`resize` to be at least 1 or none, but got {self.resize}"]
-            ),
-            *([] if 0 < low <= high else [f"`scale` to be positive and in order, but got {self.scale}"]),
-            *([] if self.test in ("whole", "crop") else [f"`test` to be 'whole' or 'crop', but got {self.test!r}"]),
-        ]
-        if problems:
-            raise ValueError("Expected " + "; ".join(problems) + ".")
+        large = self.resize is None or self.resize >= 1
+        check_fields(
+            ("crop", self.crop >= 1, f"to be at least 1, but got {self.crop}"),
+            ("resize", large, f"to be at least 1 or none, but got {self.resize}"),
+            ("scale", 0 < low <= high, f"to be positive and in order, but got {self.scale}"),
+            ("test", self.test in ("whole", "crop"), f"to be 'whole' or 'crop', but got {self.test!r}"),
+        )
 
 
 def resized(example: Example, view: View) -> Example:

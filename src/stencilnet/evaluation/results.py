@@ -5,7 +5,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from stencilnet.storage import write_text
-from stencilnet.structuring import NAMES, MismatchError, StructureError, UnknownKeysError, strict_converter, structured
+from stencilnet.structuring import (
+    NAMES,
+    MismatchError,
+    StructureError,
+    UnknownKeysError,
+    as_float,
+    strict_converter,
+    structured,
+)
 from stencilnet.tasks.task import Metric
 from stencilnet.text.shortening import brief, listed, shorten
 from stencilnet.text.strict_json import WORDS, dumps, loads
@@ -167,7 +175,7 @@ def read_result(path: Path) -> StageResult:
 def _number(value: object, _: type) -> float:
     """Return a number; it may be written as a word for one that is not finite."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        return as_float(value)
     if isinstance(value, str) and value in WORDS:
         return WORDS[value]
     raise MismatchError(float, value)
@@ -187,7 +195,7 @@ def _refusal(path: Path, place: str, mistake: Exception) -> ResultError:
             return ResultError(
                 f"{path} has unknown fields{where}: {listed(mistake.names)}. A newer version may have written it."
             )
-    return ResultError(f"{path} is inconsistent: {mistake}")
+    return ResultError(f"{path} is inconsistent: {shorten(place)}{': ' if place else ''}{mistake}")
 
 
 def _mismatch(path: Path, place: str, expected: type, value: object) -> ResultError:

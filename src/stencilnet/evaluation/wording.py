@@ -49,7 +49,7 @@ _TERNARY = replace(
     "it drops.",
     notes=(
         "The share of weights that both masks keep, both drop, or both negate.",
-        "{first} keeps every weight, so its column is the share of ones in each mask.",
+        _MASKS.notes[1],
         "Unrelated masks agree on some weights by chance; see kappa, which corrects this.",
     ),
 )

@@ -63,17 +63,15 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         net, data = load(bundle), opened[plan.name]
         task: Task = plan.task
         if isinstance(task, PerceptualTask):
-            images = open_data(
-                experiment.tasks[0], session.root
-            ).train  # the same as in `stencil evaluate`, for the same network
+            # The same images as in `stencil evaluate`, for the same network.
+            images = open_data(experiment.tasks[0], session.root).train
             network = perceptual_network(experiment.perceptual, net.backbone, images, [task], session.root)
             task = bind_style(task, network, session.root)
-        config = replace(learning(experiment, plan, session, session.out / label / plan.name), label=label)
+        folder = session.out / label / plan.name
+        config = replace(learning(experiment, plan, session, folder), label=label)
         splits = Splits(train=data.train, validation=data.validation)
         net = learn_task(net, task, splits, name=plan.name, method=method, config=config)
         add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=net.state.shared)
-        shutil.rmtree(
-            session.out / label / plan.name
-        )  # there is nothing left to resume, and the name may be used again
+        shutil.rmtree(folder)  # there is nothing left to resume, and the name may be used again
         added.append(plan.name)
     return tuple(added)

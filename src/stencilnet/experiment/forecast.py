@@ -11,12 +11,12 @@ from stencilnet.config.classes import with_classes
 from stencilnet.config.downloads import without_downloads
 from stencilnet.config.schema import Experiment
 from stencilnet.data.folders import Examples
-from stencilnet.data.samples import CACHE_BYTES
+from stencilnet.data.samples import CACHE_BYTES, bytes_of
 from stencilnet.data.sources import spread
 from stencilnet.data.transforms import resized
 from stencilnet.evaluation.protocol import BACKBONE, Stage
 from stencilnet.evaluation.results import Sizes
-from stencilnet.experiment.measuring import Glance, Measuring, silenced, untouched
+from stencilnet.experiment.measuring import CountingProbe, Measuring, silenced, untouched
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.testing import measure_sizes
 from stencilnet.experiment.walking import First, Learn, LearnTogether, Remember, Retrain, Step, walk
@@ -156,27 +156,27 @@ def forecast(
     experiment, replaced = without_downloads(experiment)
     cached = experiment.trainer.cache is not None
     experiment = replace(experiment, trainer=replace(experiment.trainer, cache=None))
-    executor = _Foretelling(experiment=experiment, root=root, say=say, resolved=resolved, devices=devices)
+    forecaster = _Forecaster(experiment=experiment, root=root, say=say, resolved=resolved, devices=devices)
     steps = [*walk(experiment, methods, only)]
     learned = {step.stage.task for step in steps if step.asked and not isinstance(step, Remember)}
     lacking: list[str] = []
-    check_all([plan for plan in experiment.tasks if plan.name in learned], executor.data.__getitem__, lacking.append)
-    rows = [row for step in steps for row in executor.foretell(step)]
-    looks = any(isinstance(executor.tasks[row.stage.task], PerceptualTask) for row in rows)
+    check_all([plan for plan in experiment.tasks if plan.name in learned], forecaster.data.__getitem__, lacking.append)
+    rows = [row for step in steps for row in forecaster.forecast_step(step)]
+    looks = any(isinstance(forecaster.tasks[row.stage.task], PerceptualTask) for row in rows)
     return Forecast(
         title=experiment.title,
         network=in_words(experiment.backbone),
         seed=experiment.seed,
         data={
             name: {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
-            for name, data in executor.data.items()
+            for name, data in forecaster.data.items()
         },
         trainings=tuple(rows),
         devices=devices,
-        device=executor.resolved.device,
-        precision=executor.resolved.precision,
-        workers=executor.resolved.settings.workers,
-        hardware=hardware(provenance(executor.resolved.device)),
+        device=forecaster.resolved.device,
+        precision=forecaster.resolved.precision,
+        workers=forecaster.resolved.settings.workers,
+        hardware=hardware(provenance(forecaster.resolved.device)),
         notes=(
             *lacking,
             *replaced,
@@ -188,7 +188,7 @@ def forecast(
 
 
 @dataclass(kw_only=True, eq=False)
-class _Foretelling:
+class _Forecaster:
     experiment: Experiment
     root: Path
     say: Callable[[str], None]
@@ -202,7 +202,7 @@ class _Foretelling:
     """By task: the state after it, unless that is `start`."""
     bundled: bool = False
     """Whether it has a bundle."""
-    looked: int = 0
+    requested: int = 0
     """Training inputs that it used before its next training."""
     joint: tuple[NetState, Measuring] | None = None
     """If it learns all tasks at once: the state after that, and the measured training."""
@@ -215,10 +215,10 @@ class _Foretelling:
         self.tasks = bound_tasks(self.experiment, self.data, self.root)
         self.start = NetState({})
 
-    def foretell(self, step: Step) -> Iterator[Training]:
+    def forecast_step(self, step: Step) -> Iterator[Training]:
         """Yield the trainings of a step that is asked for, and the tests that follow; keep the state it leads to."""
         if step.stage.method != self.method:
-            self.method, self.states, self.bundled, self.looked, self.joint = step.stage.method, {}, False, 0, None
+            self.method, self.states, self.bundled, self.requested, self.joint = step.stage.method, {}, False, 0, None
         match step:
             case First():
                 yield self._first(step)
@@ -232,21 +232,21 @@ class _Foretelling:
     def _first(self, step: First) -> Training:
         name, backbone = step.stage.task, self.experiment.backbone
         fit = self._fit(step)
-        fresh = self._fresh(name, self._glance(fit))
+        fresh = self._fresh(name, self._probe(fit))
         self.start = first_state(self.net, name, fresh, fit, start_of(backbone), backbone.stored)
         return self._row(step.stage, self.start, fit, stored_whole=True)
 
     def _remember(self, step: Remember) -> None:
         name, fit = step.stage.task, self._fit(step)
-        glance = self._glance(fit)
-        self.states[name] = step.method.adopt(self.start, name, self._fresh(name, glance), fit)
-        self.looked = glance.asked
+        probe = self._probe(fit)
+        self.states[name] = step.method.adopt(self.start, name, self._fresh(name, probe), fit)
+        self.requested = probe.requested
 
     def _further(self, step: Retrain | Learn) -> Iterator[Training]:
         stage, method = step.stage, step.method
         fit = self._fit(step)
-        glance = self._glance(fit)
-        fresh = self._fresh(stage.task, glance)
+        probe = self._probe(fit)
+        fresh = self._fresh(stage.task, probe)
         with silenced(type(method).__module__):
             if isinstance(step, Retrain):
                 state = method.adopt(self.start, stage.task, fresh, fit)
@@ -255,9 +255,9 @@ class _Foretelling:
         self.states[stage.task] = state
         if step.asked:
             row = self._row(stage, state, fit, stored_whole=stage.moves_shared or not self.bundled)
-            asked = self.looked + glance.asked
-            self.bundled, self.looked = True, 0
-            training = row.training + asked * row.cost.seconds / row.batch
+            requested = self.requested + probe.requested
+            self.bundled, self.requested = True, 0
+            training = row.training + requested * row.cost.seconds / row.batch
             yield replace(row, forgets=method.forgets, training=training)
 
     def _before(self, step: Learn) -> NetState:
@@ -295,14 +295,14 @@ class _Foretelling:
         fit = self._measuring(joint_job(self.net, step.method, members), step.stage.method)
         return joint_state(self.net, step.method, members, fit), fit
 
-    def _glance(self, fit: Measuring) -> Glance:
-        return Glance(probe=make_probe(self.net.backbone, fit.job, self.resolved.device))
+    def _probe(self, fit: Measuring) -> CountingProbe:
+        return CountingProbe(probe=make_probe(self.net.backbone, fit.job, self.resolved.device))
 
-    def _fresh(self, name: str, glance: Glance) -> Fresh:
+    def _fresh(self, name: str, probe: CountingProbe) -> Fresh:
         def logits(other: str) -> bool:
             return traits_of(self.tasks[other].kind).logits
 
-        return fresh_of(self.net, self.tasks[name], self._seed(name), logits=logits, probe=glance)
+        return fresh_of(self.net, self.tasks[name], self._seed(name), logits=logits, probe=probe)
 
     def _fit(self, step: First | Remember | Retrain | Learn) -> Measuring:
         name, label = step.stage.task, f"{step.stage.method}/{step.stage.task}"
@@ -370,8 +370,7 @@ class _Foretelling:
 
     def _bytes(self, name: str) -> int:
         """Return the bytes of a cached example, measured on the first one."""
-        example = resized(self.data[name].train[0], self.experiment.plan(name).view)
-        return sum(part.nbytes for part in (example.image, example.label, example.target) if part is not None)
+        return bytes_of(resized(self.data[name].train[0], self.experiment.plan(name).view))
 
     def _area(self, name: str) -> float:
         """Return the pixels of a test image relative to those of the crop, measured on the first one."""

@@ -68,20 +68,20 @@ class Measuring:
 
 
 @dataclass(kw_only=True, eq=False)
-class Glance:
+class CountingProbe:
     """A `stencilnet.methods.Probe` that yields one input, and counts how many were requested.
 
     Attributes:
         probe: The probe that is used.
-        asked: Number of inputs requested so far.
+        requested: Number of inputs requested so far.
     """
 
     probe: Probe
-    asked: int = 0
+    requested: int = 0
 
     def inputs(self, count: int) -> Iterator[Tensor]:
         """Yield the first of the inputs."""
-        self.asked += count
+        self.requested += count
         yield from islice(self.probe.inputs(count), 1)
 
     def run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:

@@ -6,11 +6,10 @@ from typing import Any
 
 from stencilnet.evaluation.details import duration
 from stencilnet.evaluation.protocol import BACKBONE
+from stencilnet.evaluation.tables import MIB
 from stencilnet.experiment.forecast import Forecast, Training
 from stencilnet.text.columns import aligned
 from stencilnet.training.timing import StepCost
-
-MIB = 2**20
 
 
 def describe(forecast: Forecast) -> str:

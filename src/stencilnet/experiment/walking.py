@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.evaluation.protocol import BACKBONE, Stage, plan, plan_joint
@@ -15,12 +16,11 @@ class First:
     Attributes:
         stage: Its stage.
         method: The config's first method.
-        asked: Always.
     """
 
     stage: Stage
     method: AnyMethod
-    asked: bool = True
+    asked: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +45,11 @@ class Retrain:
     Attributes:
         stage: Its stage.
         method: The method.
-        asked: Always.
     """
 
     stage: Stage
     method: Method
-    asked: bool = True
+    asked: ClassVar[bool] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,16 +79,16 @@ class LearnTogether:
         stage: The method and the task to test.
         method: The method.
         tasks: Names of all tasks, in order.
-        asked: Always.
     """
 
     stage: Stage
     method: JointMethod
     tasks: tuple[str, ...]
-    asked: bool = True
+    asked: ClassVar[bool] = True
 
 
 Step = First | Remember | Retrain | Learn | LearnTogether
+"""`asked` tells whether a step itself is requested; the others are there since later steps may start from them."""
 
 
 def walk(experiment: Experiment, methods: Collection[str], only: Collection[str] = ()) -> Iterator[Step]:

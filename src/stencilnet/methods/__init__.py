@@ -1,8 +1,8 @@
 """Learning methods: one small file each, which imports no other method nor the training loop; `registry` lists them."""
 
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
-from stencilnet.methods.cheap import HeadOnly, NormOnly
 from stencilnet.methods.ewc import EWC
+from stencilnet.methods.head_and_norms import HeadOnly, NormOnly
 from stencilnet.methods.joint import Joint
 from stencilnet.methods.method import (
     AnyMethod,
@@ -17,7 +17,7 @@ from stencilnet.methods.method import (
     own_norms,
 )
 from stencilnet.methods.packnet import PackNet
-from stencilnet.methods.penalty import Penalty, Run
+from stencilnet.methods.penalty import NetworkFunction, Penalty
 from stencilnet.methods.piggyback import Piggyback
 from stencilnet.methods.progressive import Progressive
 from stencilnet.methods.quantized_delta import QuantizedDelta
@@ -37,6 +37,7 @@ __all__ = [
     "JointMethod",
     "Masking",
     "Method",
+    "NetworkFunction",
     "NormOnly",
     "PackNet",
     "Penalty",
@@ -45,7 +46,6 @@ __all__ = [
     "Progressive",
     "QuantizedDelta",
     "Rehearsal",
-    "Run",
     "Scratch",
     "learn_first",
     "learn_first_head",

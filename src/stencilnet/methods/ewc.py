@@ -9,7 +9,8 @@ from torch import Tensor
 
 from stencilnet.masks import NetState, Weights
 from stencilnet.methods.method import AfterFirst, Fit, Fresh, Method, Probe
-from stencilnet.methods.penalty import Penalty, Run
+from stencilnet.methods.penalty import NetworkFunction, Penalty
+from stencilnet.text.fields import check_fields
 from stencilnet.text.shortening import listed
 
 _IMPORTANCE, _ANCHOR, _TASK = "ewc/importance/", "ewc/anchor/", "ewc/task/"
@@ -44,12 +45,11 @@ class EWC(Method):
     input."""
 
     def __post_init__(self) -> None:
-        problems = [
-            *([] if self.strength > 0 else [f"`strength` to be positive, but got {self.strength}"]),
-            *([] if self.samples >= 1 else [f"`samples` to be at least 1, but got {self.samples}"]),
-        ]
-        if problems:
-            raise ValueError("Expected EWC's " + "; ".join(problems) + ".")
+        check_fields(
+            ("strength", self.strength > 0, f"to be positive, but got {self.strength}"),
+            ("samples", self.samples >= 1, f"to be at least 1, but got {self.samples}"),
+            owner="EWC's",
+        )
 
     def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:  # noqa: ARG002 (nothing to train)
         """Return the state with the importance of weights for the first task in its memory."""
@@ -117,7 +117,7 @@ class Anchors(Penalty):
         """Return the strength."""
         return {"strength": self._strength}
 
-    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:  # noqa: ARG002 (of weights alone)
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: NetworkFunction) -> Tensor:  # noqa: ARG002 (of weights alone)
         """Return the penalty."""
         kept = dict(self.named_buffers(recurse=False))
         terms = [

@@ -48,7 +48,7 @@ class Probe(Protocol):
         ...
 
     def run(self, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
-        """Run the network like `stencilnet.methods.Run`, in float32, with weights on the images' device."""
+        """Run the network like `stencilnet.methods.NetworkFunction`, in float32, with weights on the images' device."""
         ...
 
     def generator(self) -> torch.Generator:

@@ -10,6 +10,7 @@ from torch import Tensor
 from stencilnet.masks import BitMask, Entry, Free, NetState, Replace, Seeded, Select, TaskDelta
 from stencilnet.methods.method import AfterFirst, Fit, Fresh, Method
 from stencilnet.models import Layout
+from stencilnet.text.fields import check_fields
 from stencilnet.text.shortening import listed
 
 
@@ -44,13 +45,11 @@ class PackNet(Method):
 
     def __post_init__(self) -> None:
         shares = {"prune_first": self.prune_first, "prune": self.prune, "retrain": self.retrain}
-        problems = [
-            f"`{name}` to lie between 0 and 1, but got {value}" for name, value in shares.items() if not 0 < value < 1
-        ]
-        if not self.retrain_lr > 0:
-            problems.append(f"`retrain_lr` to be positive, but got {self.retrain_lr}")
-        if problems:
-            raise ValueError("Expected PackNet's " + "; ".join(problems) + ".")
+        check_fields(
+            *((name, 0 < share < 1, f"to lie between 0 and 1, but got {share}") for name, share in shares.items()),
+            ("retrain_lr", self.retrain_lr > 0, f"to be positive, but got {self.retrain_lr}"),
+            owner="PackNet's",
+        )
 
     def adopt(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state whose first task owns its larger weights, trained further without the others."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-Run = Callable[[Mapping[str, Tensor], Tensor], Tensor]
+NetworkFunction = Callable[[Mapping[str, Tensor], Tensor], Tensor]
 """The network in evaluation mode: a function of all weights by state-dict key and of images ``(N, 3, H, W)`` in [0, 1]
 that returns raw outputs ``(N, C, ...)``, float32. Differentiable in the weights."""
 
@@ -28,7 +28,7 @@ class Penalty(nn.Module, ABC):
         """Return what determines the value beside the buffers, by name."""
 
     @abstractmethod
-    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: NetworkFunction) -> Tensor:
         """Return the penalty: if it depends on images, a mean over them, so that a batch can be split into equal parts.
 
         Args:

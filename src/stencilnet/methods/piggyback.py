@@ -9,7 +9,8 @@ from torch import Tensor
 
 from stencilnet.masks import BitMask, Masks, NetState, TaskDelta, scores_by_weight, warm_scores
 from stencilnet.methods.method import Fit, Fresh, Masking, Method, own_norms
-from stencilnet.methods.thrift import Zeros
+from stencilnet.methods.zero_penalty import ZeroPenalty
+from stencilnet.text.fields import check_fields
 from stencilnet.text.shortening import listed
 
 logger = logging.getLogger(__name__)
@@ -45,25 +46,18 @@ class Piggyback(Method, Masking):
     It was a few per cent better where measured (docs/results/quality.md)."""
     price: float = 0.0
     """Penalty of a mask that is all zeros, in units of the task's loss before training; in proportion for fewer zeros
-    (see `Zeros`). Fewer zeros take fewer bytes on disk. 0 in the paper."""
+    (see `ZeroPenalty`). Fewer zeros take fewer bytes on disk. 0 in the paper."""
 
     def __post_init__(self) -> None:
-        problems = [
-            *([] if self.lr > 0 else [f"the masks' `lr` to be positive, but got {self.lr}"]),
-            *(
-                []
-                if self.start in get_args(Start)
-                else [f"`start` to be one of {', '.join(get_args(Start))}, but got {self.start!r}"]
-            ),
-            *(
-                []
-                if self.start == "constant" or self.warm_start is None
-                else ["`start: weight` or `warm_start`, not both"]
-            ),
-            *([] if self.price >= 0 else [f"`price` to be at least 0, but got {self.price}"]),
-        ]
-        if problems:
-            raise ValueError("Expected " + "; ".join(problems) + ".")
+        starts = get_args(Start)
+        both = self.start == "weight" and self.warm_start is not None
+        check_fields(
+            ("lr", self.lr > 0, f"to be positive, but got {self.lr}"),
+            ("start", self.start in starts, f"to be one of {', '.join(starts)}, but got {self.start!r}"),
+            ("", not both, "`start: weight` or `warm_start`, not both"),
+            ("price", self.price >= 0, f"to be at least 0, but got {self.price}"),
+            owner="Piggyback's",
+        )
 
     @property
     def trains_norms(self) -> bool:
@@ -94,7 +88,7 @@ class Piggyback(Method, Masking):
                 has no mask.
         """
         weights = {name: state.shared[name] for name in fresh.layout.masked}
-        penalty = Zeros(weights, price=self.price) if self.price else None
+        penalty = ZeroPenalty(weights, price=self.price) if self.price else None
         trained = fit(self.trainable(state, task, fresh), penalty=penalty)
         if trained.flips() == 0:
             self._warn(task, trained)

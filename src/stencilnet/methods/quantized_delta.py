@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, get_args
 
 from stencilnet.masks import Codes, NetState, Seed
 from stencilnet.methods.method import Fit, Fresh, Method
+from stencilnet.text.fields import check_fields
 
 Base = Literal["backbone", "seed"]
 
@@ -40,20 +41,15 @@ class QuantizedDelta(Method):
     per cent between seeds: choose it on validation data, too."""
 
     def __post_init__(self) -> None:
-        problems = [
-            *([] if self.target > 0 else [f"`target` to be positive, but got {self.target}"]),
-            *([] if 0 < self.switch < 1 else [f"`switch` to be between 0 and 1, but got {self.switch}"]),
-            *(
-                []
-                if 0 <= self.sensitivity < inf
-                else [f"`sensitivity` to be finite and at least 0, but got {self.sensitivity}"]
-            ),
-            *([] if self.dead > 0 else [f"`dead` to be positive, but got {self.dead}"]),
-            *([] if self.base in get_args(Base) else [f"`base` to be backbone or seed, but got {self.base!r}"]),
-            *([] if self.base_seed >= 0 else [f"`base_seed` to be at least 0, but got {self.base_seed}"]),
-        ]
-        if problems:
-            raise ValueError("Expected the quantised delta's " + "; ".join(problems) + ".")
+        check_fields(
+            ("target", self.target > 0, f"to be positive, but got {self.target}"),
+            ("switch", 0 < self.switch < 1, f"to be between 0 and 1, but got {self.switch}"),
+            ("sensitivity", 0 <= self.sensitivity < inf, f"to be finite and at least 0, but got {self.sensitivity}"),
+            ("dead", self.dead > 0, f"to be positive, but got {self.dead}"),
+            ("base", self.base in get_args(Base), f"to be backbone or seed, but got {self.base!r}"),
+            ("base_seed", self.base_seed >= 0, f"to be at least 0, but got {self.base_seed}"),
+            owner="the quantised delta's",
+        )
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with one more delta; the shared weights are the same tensors as before."""

@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from stencilnet.methods.baselines import Decoder, Finetune, Scratch
-from stencilnet.methods.cheap import HeadOnly, NormOnly
 from stencilnet.methods.ewc import EWC
+from stencilnet.methods.head_and_norms import HeadOnly, NormOnly
 from stencilnet.methods.joint import Joint
 from stencilnet.methods.method import AnyMethod, Declared, JointMethod, Method
 from stencilnet.methods.packnet import PackNet

@@ -10,8 +10,9 @@ from torch import Tensor
 from stencilnet.masks import NetState, Weights
 from stencilnet.methods.distilling import distance
 from stencilnet.methods.method import Fit, Fresh, Method
-from stencilnet.methods.penalty import Penalty, Run
+from stencilnet.methods.penalty import NetworkFunction, Penalty
 from stencilnet.models import Layout
+from stencilnet.text.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +38,11 @@ class Rehearsal(Method):
     in [0, 1], drawn again in every step."""
 
     def __post_init__(self) -> None:
-        if not self.strength > 0:
-            raise ValueError(f"Expected rehearsal's `strength` to be positive, but got {self.strength}.")
-        if self.inputs not in ("images", "noise"):
-            raise ValueError(f"Expected rehearsal's `inputs` to be images or noise, but got {self.inputs!r}.")
+        check_fields(
+            ("strength", self.strength > 0, f"to be positive, but got {self.strength}"),
+            ("inputs", self.inputs in ("images", "noise"), f"to be images or noise, but got {self.inputs!r}"),
+            owner="rehearsal's",
+        )
 
     def learn(self, state: NetState, task: str, fresh: Fresh, fit: Fit) -> NetState:
         """Return the state with moved shared weights and the task's head.
@@ -92,7 +94,7 @@ class Distillation(Penalty):
         kinds = "".join("l" if logits else "v" for logits in self._logits)
         return {"strength": self._strength, "inputs": "noise" if self._noise else "images", "outputs": kinds}
 
-    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: NetworkFunction) -> Tensor:
         """Return the strength times the sum of all heads' distances."""
         seen = torch.rand_like(images) if self._noise else images
         heads = self._tensors("head")

@@ -8,6 +8,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from stencilnet.kinds.kind import Kind, LabelKind, PictureKind
+from stencilnet.text.fields import check_fields
 
 Sample = Mapping[str, Tensor]
 """Tensors of one example by name, or of a batch (with a leading N).
@@ -93,19 +94,13 @@ class Recipe:
     schedule: str = "cosine"
 
     def __post_init__(self) -> None:
-        problems = [
-            *([] if self.steps >= 1 else [f"`steps` to be at least 1, but got {self.steps}"]),
-            *([] if self.batch >= 1 else [f"`batch` to be at least 1, but got {self.batch}"]),
-            *([] if self.lr > 0 else [f"`lr` to be positive, but got {self.lr}"]),
-            *([] if all(0 <= b < 1 for b in self.betas) else [f"`betas` to lie in [0, 1), but got {self.betas}"]),
-            *(
-                []
-                if self.schedule in SCHEDULES
-                else [f"`schedule` to be one of {SCHEDULES}, but got {self.schedule!r}"]
-            ),
-        ]
-        if problems:
-            raise ValueError("Expected " + "; ".join(problems) + ".")
+        check_fields(
+            ("steps", self.steps >= 1, f"to be at least 1, but got {self.steps}"),
+            ("batch", self.batch >= 1, f"to be at least 1, but got {self.batch}"),
+            ("lr", self.lr > 0, f"to be positive, but got {self.lr}"),
+            ("betas", all(0 <= beta < 1 for beta in self.betas), f"to lie in [0, 1), but got {self.betas}"),
+            ("schedule", self.schedule in SCHEDULES, f"to be one of {SCHEDULES}, but got {self.schedule!r}"),
+        )
 
 
 class Task(Kind, Protocol):

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 import torch
 
 from stencilnet.models.acceleration import has_fast_bf16
+from stencilnet.text.fields import check_fields
 from stencilnet.training.distributed import ALONE, Group
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -56,32 +57,20 @@ class Settings:
             "log_every": 1,
             "samples": 0,
         }
-        values = {
-            "workers": self.workers,
-            "accumulate": self.accumulate,
-            "evaluate_every": self.evaluate_every,
-            "checkpoint_every": self.checkpoint_every,
-            "log_every": self.log_every,
-            "samples": self.samples,
-        }
-        problems = [
-            f"`{name}` to be at least {least[name]}, but got {value}"
-            for name, value in values.items()
-            if value < least[name]
-        ]
-        for name, value, allowed in (
-            ("device", self.device, get_args(Device)),
-            ("precision", self.precision, get_args(Precision)),
-            ("compile", self.compile, get_args(Compile)),
-        ):
-            if value not in allowed:
-                problems.append(f"`{name}` to be one of {', '.join(allowed)}, but got {value!r}")
-        if self.cache == "":
-            problems.append(
-                "`cache` to name a folder ('.' is the data root itself) or be null, but got an empty string"
-            )
-        if problems:
-            raise ValueError("Expected " + "; ".join(problems) + ".")
+        choices = {"device": get_args(Device), "precision": get_args(Precision), "compile": get_args(Compile)}
+        values = vars(self)
+        folder = "to name a folder ('.' is the data root itself) or be null, but got an empty string"
+        check_fields(
+            *(
+                (name, values[name] >= low, f"to be at least {low}, but got {values[name]}")
+                for name, low in least.items()
+            ),
+            *(
+                (name, values[name] in allowed, f"to be one of {', '.join(allowed)}, but got {values[name]!r}")
+                for name, allowed in choices.items()
+            ),
+            ("cache", self.cache != "", folder),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from stencilnet.data.official.files import (
     read_truth,
 )
 from stencilnet.tasks.task import Example
+from stencilnet.text.fields import check_fields
 
 YEARS = ("2014", "2017")
 SPLITS = ("train", "val")
@@ -70,11 +71,10 @@ class CocoSource:
     """Whether to load label maps with the photos. They must exist in any case: the list of photos is made with them."""
 
     def __post_init__(self) -> None:
-        if self.year not in YEARS or self.split not in SPLITS:
-            raise ValueError(
-                f"Expected `year` to be '2014' or '2017' and `split` to be 'train' or 'val', but got {self.year!r} "
-                f"and {self.split!r}."
-            )
+        check_fields(
+            ("year", self.year in YEARS, f"to be '2014' or '2017', but got {self.year!r}"),
+            ("split", self.split in SPLITS, f"to be 'train' or 'val', but got {self.split!r}"),
+        )
 
     def open(self, root: Path) -> Examples:
         """List the images, without reading them or the annotations.

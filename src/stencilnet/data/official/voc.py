@@ -13,6 +13,7 @@ from typing import Literal
 from stencilnet.data.folders import Examples, FolderError, Origin, shown
 from stencilnet.data.official.files import absent, complain, get_again, read_labelled, read_truth
 from stencilnet.tasks.task import Example
+from stencilnet.text.fields import check_fields
 from stencilnet.text.shortening import brief
 
 SPLITS = ("train", "val", "trainval", "train_aug")
@@ -32,8 +33,7 @@ class VocSource:
     """An official split, or ``train_aug``: VOC's train and SBD without VOC's val (10,582 images)."""
 
     def __post_init__(self) -> None:
-        if self.split not in SPLITS:
-            raise ValueError(f"Expected `split` to be one of {', '.join(SPLITS)}, but got {self.split!r}.")
+        check_fields(("split", self.split in SPLITS, f"to be one of {', '.join(SPLITS)}, but got {self.split!r}"))
 
     def open(self, root: Path) -> Examples:
         """List the images, without reading them or their labels.

@@ -6,10 +6,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stencilnet.methods.penalty import Penalty, Run
+from stencilnet.methods.penalty import NetworkFunction, Penalty
 
 
-class Zeros(Penalty):
+class ZeroPenalty(Penalty):
     """The price times the share of weights that a mask switches off.
 
     The bit of a weight is the selected weight divided by the shared one. The straight-through gradient of each score is
@@ -34,7 +34,7 @@ class Zeros(Penalty):
         """Return the price."""
         return {"price": self._price}
 
-    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: Run) -> Tensor:  # noqa: ARG002 (of weights alone)
+    def forward(self, weights: Mapping[str, Tensor], images: Tensor, run: NetworkFunction) -> Tensor:  # noqa: ARG002 (of weights alone)
         """Return the penalty."""
         shared = dict(self.named_buffers(recurse=False))
         gone = []

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from stencilnet.bundle.tensors import encode_delta
 from stencilnet.masks import INITIAL, Masks, NetState
 from stencilnet.methods import Piggyback
-from stencilnet.methods.thrift import Zeros
+from stencilnet.methods.zero_penalty import ZeroPenalty
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
 
@@ -29,19 +29,19 @@ def masked(*below: tuple[str, int]) -> Masks:
 
 
 def test_the_value_is_the_share_of_weights_that_are_off() -> None:
-    penalty = Zeros(WEIGHTS, price=3.0)
+    penalty = ZeroPenalty(WEIGHTS, price=3.0)
     assert penalty(masked().weights(), torch.empty(0), run).item() == 0
     found = penalty(masked(("a.weight", 1), ("b.weight", 0)).weights(), torch.empty(0), run)
     assert found.item() == pytest.approx(3.0 * 2 / 6)
 
 
 def test_a_weight_of_zero_counts_for_neither() -> None:
-    assert Zeros(WEIGHTS, price=3.0)(masked(("a.weight", 2)).weights(), torch.empty(0), run).item() == 0
+    assert ZeroPenalty(WEIGHTS, price=3.0)(masked(("a.weight", 2)).weights(), torch.empty(0), run).item() == 0
 
 
 def test_each_score_is_pulled_up_alike() -> None:
     masks = masked(("a.weight", 1))
-    Zeros(WEIGHTS, price=3.0)(masks.weights(), torch.empty(0), run).backward()  # type: ignore[no-untyped-call]
+    ZeroPenalty(WEIGHTS, price=3.0)(masks.weights(), torch.empty(0), run).backward()  # type: ignore[no-untyped-call]
     first, second = (real.grad for real in masks.groups()["mask"])
     torch.testing.assert_close(first, torch.tensor([-0.5, -0.5, 0.0, -0.5]))
     torch.testing.assert_close(second, torch.full((2, 1), -0.5))
