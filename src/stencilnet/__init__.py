@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stencilnet.bundle import BundleError, load, save
     from stencilnet.data.transforms import View
+    from stencilnet.delta import BitMask, DeltaError
     from stencilnet.learning.learn import Learning, Splits, learn
-    from stencilnet.masks import BitMask, DeltaError
     from stencilnet.methods import (
         EWC,
         Decoder,
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from stencilnet.training.settings import Settings
 
 _HOMES = {
-    "BitMask": "masks",
+    "BitMask": "delta",
     "BundleError": "bundle",
     "Classification": "tasks.classification",
     "Colorization": "tasks.colorization",
     "Decoder": "methods",
     "EWC": "methods",
-    "DeltaError": "masks",
+    "DeltaError": "delta",
     "Depth": "tasks.depth",
     "Edges2Photo": "tasks.edges2photo",
     "Engine": "runtime",

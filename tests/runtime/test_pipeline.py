@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 from stencilnet.bundle import save
-from stencilnet.masks import Replace, TaskDelta
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, TaskRecord, UNet
 from stencilnet.runtime import Engine, files
 from stencilnet.runtime.files import run_files
@@ -25,7 +26,7 @@ def engine(tmp_path: Path) -> Engine:
     net = MultiTaskNet(UNet(width=2, channels=1))
     head = net.fresh_head(3, torch.Generator().manual_seed(0))
     record = TaskRecord(kind="restoration", channels=3, method="piggyback")
-    delta = TaskDelta({name: Replace(tensor) for name, tensor in head.items()})
+    delta = TaskDelta({name: Replace(array_of(tensor)) for name, tensor in head.items()})
     save(net.with_state(net.state.add("clean", delta), {"clean": record}), tmp_path / "bundle")
     return Engine(tmp_path / "bundle")
 

@@ -12,6 +12,7 @@ from stencilnet.bench.rows import Setting, interleaved, scaled
 from stencilnet.bench.steps import Shape, our_step, plain_step
 from stencilnet.bench.switching import switch_seconds
 from stencilnet.bundle import add_task, load, remove_task
+from stencilnet.masks import arrays_of
 
 WIDTHS = (8, 16, 32, 64)
 SIZES = (32, 64, 96, 128, 192)
@@ -81,7 +82,7 @@ def _with_tasks(small: Setting) -> Growth:
         bundle = bundle_of(count, small)
 
         def add_and_remove() -> None:
-            add_task(bundle, "new", net.records["new"], net.deltas["new"], shared=net.state.shared)  # noqa: B023
+            add_task(bundle, "new", net.records["new"], net.deltas["new"], shared=arrays_of(net.state.shared))  # noqa: B023
             remove_task(bundle, "new")  # noqa: B023
 
         arms = {"open": lambda: load(bundle).materialize("task-0"), "add": add_and_remove}  # noqa: B023

@@ -12,14 +12,18 @@ from stencilnet.bundle.disk import read_file
 from stencilnet.bundle.format import BACKBONE, CONFIG, BundleError, restore, sha256_of
 from stencilnet.bundle.schema import BundleConfig, HeadTensor
 from stencilnet.bundle.tensors import decode_tensors
-from stencilnet.masks.rounding import whole
+from stencilnet.delta import Spec
+from stencilnet.delta.rounding import whole
+from stencilnet.delta.spec import Array
+from stencilnet.masks import specs_of, tensors_of
+from stencilnet.masks.arrays import dtype_name
 from stencilnet.models import VGG16, MultiTaskNet, UNet, layout_of
 from stencilnet.models.unet import Norm
 
 UNET, VGG = "stencilnet.UNet", "stencilnet.VGG16"
 """Public names of the architectures that a bundle can rebuild by itself. Their modules may move."""
 
-_HEAD_TYPES = {str(t).removeprefix("torch."): t for t in (torch.float64, torch.float32, torch.float16, torch.bfloat16)}
+_HEAD_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
 def describe(net: MultiTaskNet, backbone: str) -> BundleConfig:
@@ -49,26 +53,23 @@ def _arguments(backbone: nn.Module) -> dict[str, Any] | None:
     return {} if type(backbone) is VGG16 else None
 
 
-def reference_of(config: BundleConfig, shared: Mapping[str, Tensor], file: Path) -> Reference:
+def reference_of(config: BundleConfig, shared: Mapping[str, Array], file: Path) -> Reference:
     """Return the reference that every delta of a bundle must fit.
 
     Raises:
         BundleError: If the config names a dtype that a head cannot have.
     """
     for spec in config.head_tensors.values():
-        if spec.dtype not in _HEAD_TYPES:
-            expected = f"one of {list(_HEAD_TYPES)}"
+        if spec.dtype not in _HEAD_DTYPES:
+            expected = f"one of {list(_HEAD_DTYPES)}"
             raise BundleError(file, "not a dtype of a head", expected, f"{spec.dtype!r}", restore(file))
     return Reference(
-        shared={name: tensor.to("meta") for name, tensor in shared.items()},
-        head={
-            name: torch.empty((1, *spec.shape), dtype=_HEAD_TYPES[spec.dtype], device="meta")
-            for name, spec in config.head_tensors.items()
-        },
+        shared={name: Spec.of(array) for name, array in shared.items()},
+        head={name: Spec(spec.dtype, (1, *spec.shape)) for name, spec in config.head_tensors.items()},
     )
 
 
-def read_backbone(root: Path, config: BundleConfig) -> dict[str, Tensor]:
+def read_backbone(root: Path, config: BundleConfig) -> dict[str, Array]:
     """Return the backbone's shared weights after checking the file against the recorded hash.
 
     Raises:
@@ -88,7 +89,7 @@ def read_backbone(root: Path, config: BundleConfig) -> dict[str, Tensor]:
         raise BundleError(file, "not a backbone's weights", expected, f"this: {error}", restore(file)) from error
 
 
-def rebuild(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path) -> nn.Module:
+def rebuild(config: BundleConfig, shared: Mapping[str, Array], root: Path) -> nn.Module:
     """Build the bundle's backbone; its head, which no task uses, has one channel of zeros.
 
     Raises:
@@ -102,9 +103,9 @@ def rebuild(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path) -> 
         raise BundleError(file, what, f"the architecture {' or '.join(builders)}", config.architecture, remedy)
     with torch.device("meta"):  # draws nothing from the global generator, and allocates nothing yet
         backbone = builders[config.architecture](config, file)
-    head = _check(config, backbone, tensors, root)
+    head = _check(config, backbone, shared, root)
     zeros = {name: torch.zeros(tensor.shape, dtype=tensor.dtype) for name, tensor in head.items()}
-    backbone.load_state_dict({**tensors, **zeros}, assign=True)
+    backbone.load_state_dict({**tensors_of(shared), **zeros}, assign=True)
     return backbone
 
 
@@ -126,7 +127,7 @@ def _vgg16(config: BundleConfig, file: Path) -> nn.Module:
     return VGG16(channels=1)
 
 
-def fill(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path, backbone: nn.Module) -> None:
+def fill(config: BundleConfig, shared: Mapping[str, Array], root: Path, backbone: nn.Module) -> None:
     """Copy the bundle's weights into a backbone that the caller built; its head is not changed.
 
     Raises:
@@ -139,11 +140,11 @@ def fill(config: BundleConfig, tensors: Mapping[str, Tensor], root: Path, backbo
     if expected != got:
         remedy = "Pass a backbone of that class."
         raise BundleError(root / CONFIG, "another architecture", config.architecture, class_path(backbone), remedy)
-    _check(config, backbone, tensors, root)
-    backbone.load_state_dict(dict(tensors), strict=False)
+    _check(config, backbone, shared, root)
+    backbone.load_state_dict(tensors_of(shared), strict=False)
 
 
-def _check(config: BundleConfig, backbone: nn.Module, tensors: Mapping[str, Tensor], root: Path) -> dict[str, Tensor]:
+def _check(config: BundleConfig, backbone: nn.Module, shared: Mapping[str, Array], root: Path) -> dict[str, Tensor]:
     """Check names, shapes and types of all weights; return the backbone's own head."""
     try:
         head_names = layout_of(backbone, config.head, config.decoder).head
@@ -153,7 +154,7 @@ def _check(config: BundleConfig, backbone: nn.Module, tensors: Mapping[str, Tens
         raise BundleError(root / CONFIG, "another architecture", expected, f"this: {error}", remedy) from error
     own = backbone.state_dict()
     head = {name: own.pop(name) for name in head_names}
-    _compare(_shapes(own), _shapes(tensors), root / BACKBONE)
+    _compare(specs_of(own), {name: Spec.of(array) for name, array in shared.items()}, root / BACKBONE)
     specs = {name: _head_tensor(tensor) for name, tensor in head.items()}
     _compare(specs, config.head_tensors, root / CONFIG)
     return head
@@ -167,9 +168,5 @@ def _compare(own: Mapping[str, object], stored: Mapping[str, object], file: Path
             raise BundleError(file, f"the weight `{name}` does not fit the backbone", expected, got, remedy)
 
 
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    return {name: f"{tensor.dtype} of shape {tuple(tensor.shape)}" for name, tensor in tensors.items()}
-
-
 def _head_tensor(tensor: Tensor) -> HeadTensor:
-    return HeadTensor(dtype=str(tensor.dtype).removeprefix("torch."), shape=tuple(tensor.shape[1:]))
+    return HeadTensor(dtype=dtype_name(tensor.dtype), shape=tuple(tensor.shape[1:]))

@@ -13,6 +13,8 @@ from stencilnet.bundle.reading import read_config
 from stencilnet.bundle.records import LazyRecords, TaskFiles, next_place
 from stencilnet.bundle.schema import BundleConfig, TaskFile, record_body
 from stencilnet.bundle.tensors import encode_backbone, encode_delta
+from stencilnet.delta.spec import Array
+from stencilnet.masks import arrays_of
 from stencilnet.models import MultiTaskNet
 from stencilnet.storage import write_folder
 
@@ -35,19 +37,20 @@ def save(net: MultiTaskNet, path: str | Path) -> None:
         ValueError: If `MultiTaskNet.stored` names a rounded form, but the weights have not been rounded to it.
     """
     root = Path(path).resolve()
-    backbone = encode_backbone(net.state.shared, net.stored)
+    shared = arrays_of(net.state.shared)
+    backbone = encode_backbone(shared, net.stored)
     config = describe(net, sha256_of(backbone))
     if not (root / CONFIG).exists():
         _check_free(root)
         files = {BACKBONE: backbone, CONFIG: config.to_bytes(root / CONFIG)}
-        for name, (task, content) in _pending(net, root, config, {}).items():
+        for name, (task, content) in _pending(net, shared, root, config, {}).items():
             written = task_files(root / TASKS / name, task, content)
             files |= {f"{TASKS}/{name}/{file}": data for file, data in written.items()}
         root.parent.mkdir(parents=True, exist_ok=True)
         write_folder(root, files)
     else:
         _check_same(read_config(root), config, root)
-        for name, (task, content) in _pending(net, root, config, TaskFiles(root, config.backbone)).items():
+        for name, (task, content) in _pending(net, shared, root, config, TaskFiles(root, config.backbone)).items():
             write_new(root, name, task, content)
     renew_card(root)
 
@@ -115,10 +118,10 @@ def _check_free(root: Path) -> None:
 
 
 def _pending(
-    net: MultiTaskNet, root: Path, config: BundleConfig, stored: Mapping[str, TaskFile]
+    net: MultiTaskNet, shared: Mapping[str, Array], root: Path, config: BundleConfig, stored: Mapping[str, TaskFile]
 ) -> dict[str, tuple[TaskFile, bytes]]:
     """Return the tasks to write, after checking that all can be written and that existing ones are the same."""
-    reference = reference_of(config, net.state.shared, root / CONFIG)
+    reference = reference_of(config, shared, root / CONFIG)
     pending: dict[str, tuple[TaskFile, bytes]] = {}
     place = next_place(root)
     for name, delta in net.deltas.items():

@@ -14,11 +14,12 @@ import torch
 
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
+from stencilnet.delta import Stored, grown
+from stencilnet.delta.rounding import check_stored, seed_number
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.learning.counting import check_splits
 from stencilnet.learning.provenance import provenance
-from stencilnet.masks import NetState, Stored, grown
-from stencilnet.masks.rounding import check_stored, seed_number
+from stencilnet.masks import NetState
 from stencilnet.methods import (
     AnyMethod,
     Fit,
