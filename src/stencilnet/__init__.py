@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stencilnet.bundle import BundleError, load, save
+    from stencilnet.bundle import BundleError
     from stencilnet.data.transforms import View
     from stencilnet.delta import BitMask, DeltaError
     from stencilnet.learning.learn import Learning, Splits, learn
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Rehearsal,
         Scratch,
     )
-    from stencilnet.models import VGG16, MultiTaskNet, UNet
+    from stencilnet.models import VGG16, MultiTaskNet, UNet, load, save
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
     from stencilnet.tasks.colorization import Colorization
@@ -73,8 +73,8 @@ _HOMES = {
     "VGG16": "models",
     "View": "data.transforms",
     "learn": "learning.learn",
-    "load": "bundle",
-    "save": "bundle",
+    "load": "models",
+    "save": "models",
 }
 
 __all__ = [

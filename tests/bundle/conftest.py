@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, save
 
 MakeDelta = Callable[..., TaskDelta]
 MakeNet = Callable[..., MultiTaskNet]

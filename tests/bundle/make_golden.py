@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import Affine, BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, Sign, TaskDelta, Ternary
 from stencilnet.delta.spec import Array
 from stencilnet.masks import tensors_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, save
 
 FOLDER = Path(__file__).parent / "golden"
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from stencilnet.bundle import add_task, load, remove_task, replace_task, save, verify
+from stencilnet.bundle import TaskRecord, add_task, remove_task, replace_task, verify
 from stencilnet.delta import TaskDelta
 from stencilnet.masks import arrays_of, task_weights
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet, load, save
 
 MakeNet = Callable[..., MultiTaskNet]
 MakeDelta = Callable[..., TaskDelta]

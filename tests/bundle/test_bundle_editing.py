@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stencilnet.bundle import BundleError, add_task, load, remove_task, replace_task, save, verify
+from stencilnet.bundle import BundleError, TaskRecord, add_task, remove_task, replace_task, verify
 from stencilnet.delta import BitMask, DeltaError, Replace, Select, TaskDelta
 from stencilnet.masks import array_of, arrays_of, task_weights
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet, load, save
 
 MakeNet = Callable[..., MultiTaskNet]
 MakeDelta = Callable[..., TaskDelta]

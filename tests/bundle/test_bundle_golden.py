@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from stencilnet.bundle import load, save, verify
+from stencilnet.bundle import verify
 from stencilnet.delta import Affine, Quantized, Replace, Seeded, Select, Sign, Ternary
 from stencilnet.masks import task_weights
-from stencilnet.models import UNet
+from stencilnet.models import UNet, load, save
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 CODED = GOLDEN.with_name("v1-entropy")

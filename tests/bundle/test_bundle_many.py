@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 import stencilnet as sn
-from stencilnet.bundle import BundleError, add_task, load, remove_task, save, task_names, verify
+from stencilnet.bundle import BundleError, TaskRecord, add_task, remove_task, task_names, verify
 from stencilnet.bundle.schema import TaskFile
 from stencilnet.delta import TaskDelta
 from stencilnet.masks import arrays_of
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet, load, save
 
 MakeDelta = Callable[..., TaskDelta]
 Records = dict[str, TaskRecord]

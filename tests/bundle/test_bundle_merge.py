@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stencilnet as sn
-from stencilnet.bundle import BundleError, add_task, disk, merge, read_records, remove_task, save, verify
+from stencilnet.bundle import BundleError, TaskRecord, add_task, disk, merge, read_records, remove_task, verify
 from stencilnet.masks import arrays_of
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet, save
 
 FileBytes = Callable[[Path], dict[str, bytes]]
 PLACES = {"colour": 1, "clean": 2, "also": 2, "late": 7}

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from stencilnet.bundle import BundleError, add_task, load, merge, remove_task, verify
+from stencilnet.bundle import BundleError, add_task, merge, remove_task, verify
 from stencilnet.bundle.tensors import encode_delta
 from stencilnet.delta import Quantized, TaskDelta
 from stencilnet.masks import arrays_of
+from stencilnet.models import load
 
 GOLDEN = Path(__file__).parent / "golden" / "v1-quantized"
 """``colour`` moves the backbone's weights, ``drawn`` those of seeds."""

@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from stencilnet.bundle import BundleError, LazyDeltas, load, read_config, read_records, save, sizes, verify
+from stencilnet.bundle import BundleError, LazyDeltas, TaskRecord, read_config, read_records, sizes, verify
 from stencilnet.bundle.tensors import DTYPES, decode_delta, decode_tensors, encode_delta, encode_tensors
 from stencilnet.delta import Affine, BitMask, Entry, Replace, Select, Sign, TaskDelta, Ternary
 from stencilnet.masks import array_of, arrays_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, load, save
 
 AsBytes = Callable[..., object]
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import stencilnet as sn
-from stencilnet.bundle import add_task, save
+from stencilnet.bundle import TaskRecord, add_task
 from stencilnet.delta import Replace, TaskDelta
 from stencilnet.masks import array_of, arrays_of
-from stencilnet.models import TaskRecord
+from stencilnet.models import save
 
 from ..command_line import Stencil
 

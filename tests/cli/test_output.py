@@ -12,11 +12,10 @@ import pytest
 from PIL import Image
 
 import stencilnet as sn
-from stencilnet.bundle import add_task
+from stencilnet.bundle import TaskRecord, add_task
 from stencilnet.bundle.card import write_card
 from stencilnet.delta import Replace, TaskDelta
 from stencilnet.masks import array_of, arrays_of
-from stencilnet.models import TaskRecord
 
 from ..command_line import Stencil
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 import stencilnet as sn
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import BitMask, Quantized, Replace, Seed, Seeded, Select, TaskDelta
 from stencilnet.experiment.analyzing import analyze_bundle
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet
 
 
 def masked(net: MultiTaskNet, seed: int) -> TaskDelta:

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import stencilnet as sn
-from stencilnet.bundle import add_task, load
+from stencilnet.bundle import add_task
 from stencilnet.config.reading import read_config
 from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.delta import Entry, Quantized, Replace, TaskDelta
@@ -20,6 +20,7 @@ from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.masks import array_of, arrays_of, task_weights
+from stencilnet.models import load
 
 
 def config() -> Experiment:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 
 import stencilnet as sn
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import Replace, Select
 from stencilnet.masks import NetState, Trainable, tensor_of
 from stencilnet.methods import Finetune, Fresh, PackNet, QuantizedDelta, learn_first
 from stencilnet.methods.packnet import pruned
-from stencilnet.models import TaskRecord, UNet
+from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
 
 CHANNELS = {"first": 3, "a": 2, "b": 4}

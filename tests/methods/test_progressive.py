@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import stencilnet as sn
-from stencilnet.bundle import BundleError, add_task, merge, remove_task, verify
+from stencilnet.bundle import BundleError, TaskRecord, add_task, merge, remove_task, verify
 from stencilnet.bundle.editing import replace_task
 from stencilnet.delta import DeltaError, Replace, TaskDelta, column_key, lateral_key
 from stencilnet.masks import NetState, Trainable, applied, array_of, arrays_of, task_weights
 from stencilnet.methods import Fresh, Piggyback, Progressive, Scratch, learn_first
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet
 from stencilnet.models.columns import Columns
 from stencilnet.models.unet import DECODER, LEVELS
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import BitMask, DeltaError, Entry, Replace, Select, TaskDelta
 from stencilnet.masks import NetState, array_of, tensor_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet, layout_of
+from stencilnet.models import MultiTaskNet, UNet, layout_of
 from stencilnet.models.unet import DECODER
 
 CHANNELS = {"gray": 2, "paint": 3, "wide": 9}

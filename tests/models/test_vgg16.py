@@ -11,7 +11,6 @@ from torch import nn
 
 import stencilnet as sn
 from stencilnet.analysis.masks import zero_ratios
-from stencilnet.bundle.architecture import class_path, describe, rebuild
 from stencilnet.cli.main import stencil
 from stencilnet.config.reading import read_config
 from stencilnet.config.schema import Experiment
@@ -20,6 +19,7 @@ from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.masks import task_weights
+from stencilnet.models.stored import class_path, describe, rebuild
 from stencilnet.models.vgg16 import HEAD, layer_names
 from stencilnet.tasks.classification import Classification
 

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from stencilnet.bundle import BundleError, add_task, load, remove_task, save
+from stencilnet.bundle import BundleError, TaskRecord, add_task, remove_task
 from stencilnet.delta import BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, TaskDelta
 from stencilnet.masks import array_of, arrays_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, load, save
 from stencilnet.runtime import Engine
 from stencilnet.tasks.images import ImageError
 

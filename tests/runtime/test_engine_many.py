@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
 from stencilnet.runtime import Engine, forward
 from stencilnet.tasks.images import ImageError

@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image, features
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import Replace, TaskDelta
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import run_files
 from stencilnet.runtime.planning import plan_outputs

@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import Replace, TaskDelta
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.runtime import Engine, TooLargeError, files
 from stencilnet.runtime.files import run_files
 from stencilnet.runtime.memory import is_out_of_memory, within_memory

@@ -9,10 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import Replace, TaskDelta
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.runtime import Engine, files
 from stencilnet.runtime.files import run_files
 from stencilnet.tasks.images import ImageError

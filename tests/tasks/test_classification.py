@@ -10,11 +10,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stencilnet as sn
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.data.transforms import View, evaluation_view
 from stencilnet.delta import Replace, TaskDelta
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet, save
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import run_files
 from stencilnet.tasks.classification import Classification

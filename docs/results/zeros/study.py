@@ -24,7 +24,6 @@ from torch import Tensor
 
 import stencilnet as sn
 from stencilnet.analysis.masks import overlaps, total, zero_ratio
-from stencilnet.bundle import load
 from stencilnet.config.reading import read_config, to_plain
 from stencilnet.config.schema import TaskPlan
 from stencilnet.data.samples import EvaluationSamples
@@ -34,6 +33,7 @@ from stencilnet.experiment.testing import Tester
 from stencilnet.learning.opening import open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.masks import NetState, tensor_of
+from stencilnet.models import load
 
 CONFIG = "demo/small"
 ARMS = ("paper's masks", "masks, start by weight")

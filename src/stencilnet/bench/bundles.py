@@ -10,11 +10,11 @@ import numpy as np
 from stencilnet.bench.machine import Measured
 from stencilnet.bench.networks import masked_delta, masked_network, write_bundle
 from stencilnet.bench.rows import Found, Setting, compared, interleaved, scaled, seconds
-from stencilnet.bundle import add_task, load, remove_task
+from stencilnet.bundle import TaskRecord, add_task, remove_task
 from stencilnet.bundle.tensors import encode_delta
 from stencilnet.delta import BitMask, Select, TaskDelta
 from stencilnet.masks import arrays_of
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet, load
 
 MANY = 1000
 """Number of tasks in the large bundle."""

@@ -11,8 +11,9 @@ from stencilnet.bench.networks import masked_network
 from stencilnet.bench.rows import Setting, interleaved, scaled
 from stencilnet.bench.steps import Shape, our_step, plain_step
 from stencilnet.bench.switching import switch_seconds
-from stencilnet.bundle import add_task, load, remove_task
+from stencilnet.bundle import add_task, remove_task
 from stencilnet.masks import arrays_of
+from stencilnet.models import load
 
 WIDTHS = (8, 16, 32, 64)
 SIZES = (32, 64, 96, 128, 192)

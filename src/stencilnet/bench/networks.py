@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.scenes import draw_scene
 
 KIND, CHANNELS = "restoration", 3

@@ -9,12 +9,12 @@ from stencilnet.bundle.architecture import reference_of
 from stencilnet.bundle.card import write_card
 from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, check_name, delta_name, sha256_of
 from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.record import TaskRecord
 from stencilnet.bundle.records import needing, next_place, read_task
 from stencilnet.bundle.schema import BundleConfig, TaskFile
 from stencilnet.bundle.tensors import encode_backbone, encode_delta
 from stencilnet.delta import TaskDelta
 from stencilnet.delta.spec import Array
-from stencilnet.models import TaskRecord
 from stencilnet.storage import remove_folder, sync_folder, write_file, write_folder
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from stencilnet.bundle.format import (
     unseal,
     upgrade,
 )
+from stencilnet.bundle.record import TaskRecord
 from stencilnet.delta.rounding import Stored, check_stored
-from stencilnet.models import TaskRecord
 from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import json_data, with_numbers
 

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from stencilnet.bundle import add_task, load
+from stencilnet.bundle import add_task
 from stencilnet.config.classes import with_classes
 from stencilnet.config.schema import Experiment
 from stencilnet.experiment.folder import RunError
@@ -15,6 +15,7 @@ from stencilnet.learning.opening import open_data
 from stencilnet.learning.styles import bind_style, perceptual_network
 from stencilnet.masks import arrays_of
 from stencilnet.methods import JointMethod
+from stencilnet.models import load
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task
 

@@ -14,7 +14,6 @@ from torch import Tensor
 from stencilnet.analysis.drawing import to_svg
 from stencilnet.analysis.grids import Sheet, contact_sheet
 from stencilnet.analysis.sharing import blend_figure, blend_names
-from stencilnet.bundle import load
 from stencilnet.config.reading import read_config
 from stencilnet.data.sources import spread
 from stencilnet.delta import TaskDelta
@@ -27,7 +26,7 @@ from stencilnet.experiment.testing import Tester
 from stencilnet.learning.learn import fresh_of, task_seed
 from stencilnet.masks import RealTask, between
 from stencilnet.methods import Masking
-from stencilnet.models import MultiTaskNet
+from stencilnet.models import MultiTaskNet, load
 from stencilnet.storage import replacing, write_text
 from stencilnet.tasks.images import read_image, to_picture
 from stencilnet.tasks.style import STYLE

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from stencilnet.bundle import add_task, load, save, task_names
+from stencilnet.bundle import add_task, task_names
 from stencilnet.config.classes import with_classes
 from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage
@@ -24,7 +24,7 @@ from stencilnet.learning.learn import Learning, Splits, adopt, learn_task
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.styles import bind_tasks
 from stencilnet.masks import arrays_of
-from stencilnet.models import MultiTaskNet
+from stencilnet.models import MultiTaskNet, load, save
 from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import torch
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
 from stencilnet.delta import Stored, grown
@@ -32,7 +33,7 @@ from stencilnet.methods import (
     learn_first_head,
     registered,
 )
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.catalog import traits_of
 from stencilnet.tasks.task import Example, Recipe, Task
 from stencilnet.text.strict_json import with_numbers

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.delta import DeltaError, Replace, Stored, TaskDelta, backbone_key, split_columns
 from stencilnet.masks import NetState, specs_of, whole_weights, write_task
 from stencilnet.models.columns import Columns, run, split_laterals
 from stencilnet.models.layout import Layout, fresh_head, fresh_weights, layout_of
-from stencilnet.models.record import TaskRecord
 from stencilnet.models.unet import DECODER, UNet
 
 

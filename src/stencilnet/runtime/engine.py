@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.bundle import BundleError, load
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.bundle import BundleError, TaskRecord
+from stencilnet.models import MultiTaskNet, load
 from stencilnet.plugins import PluginError
 from stencilnet.runtime.forward import PRECISIONS, Forward
 from stencilnet.runtime.memory import within_memory
@@ -32,7 +32,7 @@ class Engine:
         path: The bundle's folder.
         device: PyTorch's name of the device (``cpu``, ``cuda``, ``cuda:1``, ``mps``); ``cpu`` by default.
         precision: One of `PRECISIONS`. On CUDA, ``float32`` follows PyTorch's TF32 settings, which are not changed.
-        backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.bundle.load`.
+        backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.models.load`.
         active: Number of tasks kept ready to run; 8 by default.
 
     Raises:
