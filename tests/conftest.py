@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import Trainable
+from stencilnet.delta.spec import Array
+from stencilnet.masks import Trainable, array_of
 from stencilnet.methods import Fresh, Penalty, Probe
 from stencilnet.models import fresh_head, fresh_weights, layout_of
 from stencilnet.models.acceleration import has_fast_bf16
@@ -52,18 +53,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 T = TypeVar("T", bound=Trainable)
-TensorBytes = tuple[torch.dtype, tuple[int, ...], bytes]
+TensorBytes = tuple[str, tuple[int, ...], bytes]
 
 
 @pytest.fixture(scope="session")
-def as_bytes() -> Callable[[Mapping[str, Tensor]], dict[str, TensorBytes]]:
-    """Tensors as values: equal only if every dtype, shape and byte is (NaN equals NaN, 0.0 is not -0.0)."""
+def as_bytes() -> Callable[[Mapping[str, Tensor | Array]], dict[str, TensorBytes]]:
+    """Tensors or arrays as values: equal only if every dtype, shape and byte is (NaN equals NaN, 0.0 is not -0.0)."""
 
-    def convert(tensors: Mapping[str, Tensor]) -> dict[str, TensorBytes]:
-        return {
-            name: (t.dtype, tuple(t.shape), t.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-            for name, t in tensors.items()
-        }
+    def convert(tensors: Mapping[str, Tensor | Array]) -> dict[str, TensorBytes]:
+        arrays = {name: array_of(t) if isinstance(t, Tensor) else t for name, t in tensors.items()}
+        return {name: (array.dtype.name, array.shape, array.tobytes()) for name, array in arrays.items()}
 
     return convert
 

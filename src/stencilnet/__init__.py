@@ -7,10 +7,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stencilnet.bundle import BundleError, load, save
+    from stencilnet.bundle import BundleError
     from stencilnet.data.transforms import View
+    from stencilnet.delta import BitMask, DeltaError
     from stencilnet.learning.learn import Learning, Splits, learn
-    from stencilnet.masks import BitMask, DeltaError
     from stencilnet.methods import (
         EWC,
         Decoder,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         Rehearsal,
         Scratch,
     )
-    from stencilnet.models import VGG16, MultiTaskNet, UNet
+    from stencilnet.models import VGG16, MultiTaskNet, UNet, load, save
     from stencilnet.runtime import Engine
     from stencilnet.tasks.classification import Classification
     from stencilnet.tasks.colorization import Colorization
@@ -39,13 +39,13 @@ if TYPE_CHECKING:
     from stencilnet.training.settings import Settings
 
 _HOMES = {
-    "BitMask": "masks",
+    "BitMask": "delta",
     "BundleError": "bundle",
     "Classification": "tasks.classification",
     "Colorization": "tasks.colorization",
     "Decoder": "methods",
     "EWC": "methods",
-    "DeltaError": "masks",
+    "DeltaError": "delta",
     "Depth": "tasks.depth",
     "Edges2Photo": "tasks.edges2photo",
     "Engine": "runtime",
@@ -73,8 +73,8 @@ _HOMES = {
     "VGG16": "models",
     "View": "data.transforms",
     "learn": "learning.learn",
-    "load": "bundle",
-    "save": "bundle",
+    "load": "models",
+    "save": "models",
 }
 
 __all__ = [

@@ -1,11 +1,13 @@
 """A small run with names that try to break out of every format."""
 
+import numpy as np
 import pytest
 import torch
 
 from stencilnet.analysis.curves import Curves
+from stencilnet.delta import BitMask, Quantized, Select, WeightCodes
 from stencilnet.evaluation.results import Sizes, StageResult, TaskCard
-from stencilnet.masks import BitMask, Quantized, Select, WeightCodes
+from stencilnet.masks import array_of
 from stencilnet.tasks.task import Metric
 
 HOSTILE = "<script>alert(1)</script> & $x_1$ | `b` \"q\" 'a'"
@@ -98,9 +100,9 @@ def changes() -> dict[str, dict[str, WeightCodes]]:
         }
         for task in ("coarse", "colour")
     }
-    step = torch.tensor(0.1)
+    step = np.array(0.1, np.float32)
     return {
-        task: {key: Quantized(codes.to(torch.int8), step).weight_codes for key, codes in own.items()}
+        task: {key: Quantized(array_of(codes.to(torch.int8)), step).weight_codes for key, codes in own.items()}
         for task, own in drawn.items()
     }
 

@@ -5,45 +5,42 @@ from math import sqrt
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
 from stencilnet.analysis.masks import Overlap, by_kind, overlap, overlaps, similarity, total, zero_ratio, zero_ratios
-from stencilnet.masks import BitMask, Quantized, Select, Ternary, WeightCodes
+from stencilnet.delta import BitMask, Quantized, Select, Ternary, WeightCodes
+from stencilnet.delta.spec import Array
 
 
 def masks_of(density: float, seed: int, *shapes: tuple[int, ...]) -> dict[str, WeightCodes]:
-    generator = torch.Generator().manual_seed(seed)
-    return {
-        f"conv{n}.weight": of_bits(torch.rand(shape, generator=generator) < density) for n, shape in enumerate(shapes)
-    }
+    draw = np.random.default_rng(seed)
+    return {f"conv{n}.weight": of_bits(draw.random(shape) < density) for n, shape in enumerate(shapes)}
 
 
 def changes_of(size: float, seed: int, *shapes: tuple[int, ...]) -> dict[str, WeightCodes]:
     """Codes from -3 to 3, the fewer of them 0 the larger `size`."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = [torch.randn(shape, generator=generator).mul(size).round().clamp(-3, 3) for shape in shapes]
+    draw = np.random.default_rng(seed)
+    drawn = [np.clip(np.rint(size * draw.standard_normal(shape)), -3, 3) for shape in shapes]
     return {f"conv{n}.weight": of_codes(codes) for n, codes in enumerate(drawn)}
 
 
-def of_bits(bits: Tensor) -> WeightCodes:
+def of_bits(bits: Array) -> WeightCodes:
     codes = Select(BitMask.pack(bits)).weight_codes
     assert codes is not None
     return codes
 
 
-def of_codes(codes: Tensor) -> WeightCodes:
-    found = Quantized(codes.to(torch.int8), torch.tensor(0.1)).weight_codes
+def of_codes(codes: Array) -> WeightCodes:
+    found = Quantized(codes.astype(np.int8), np.array(0.1, np.float32)).weight_codes
     assert found is not None
     return found
 
 
 def mask(*bits: int) -> WeightCodes:
-    return of_bits(torch.tensor(bits).bool())
+    return of_bits(np.array(bits, bool))
 
 
 def change(*codes: int) -> WeightCodes:
-    return of_codes(torch.tensor(codes))
+    return of_codes(np.array(codes))
 
 
 def binary(*, weights: int, first: int, second: int, both: int) -> Overlap:
@@ -95,8 +92,8 @@ def test_equal_masks_agree_wholly_and_opposite_ones_not_at_all(density: float) -
 
 def test_a_planted_overlap_is_found() -> None:
     first = masks_of(0.5, 4, (300, 333))["conv0.weight"].read() == 1
-    noise = torch.rand(first.shape, generator=torch.Generator().manual_seed(5))
-    second = torch.where(noise < 0.3, first, noise > 0.65)  # 30 % copied, the others drawn anew, half of them ones
+    noise = np.random.default_rng(5).random(first.shape)
+    second = np.where(noise < 0.3, first, noise > 0.65)  # 30 % copied, the others drawn anew, half of them ones
     counted = overlap({"w": of_bits(first)}, {"w": of_bits(second)})
     assert counted.kappa == pytest.approx(0.3, abs=0.01)
 
@@ -104,7 +101,7 @@ def test_a_planted_overlap_is_found() -> None:
 def test_counts_agree_with_numpy_bit_by_bit() -> None:
     first, second = masks_of(0.6, 6, *SHAPES), masks_of(0.3, 7, *SHAPES)
     for key, counted in overlaps(first, second).items():
-        a, b = (own[key].read().numpy().astype(bool) for own in (first, second))
+        a, b = (own[key].read().astype(bool) for own in (first, second))
         assert counted.agreement == pytest.approx(np.mean(~(a ^ b)))
         assert (counted.first.get(1, 0), counted.second.get(1, 0)) == (a.sum(), b.sum())
         assert counted.equal == (~(a ^ b)).sum()
@@ -173,7 +170,7 @@ def test_a_published_table_of_three_categories() -> None:
     table = np.array([[106, 10, 4], [22, 28, 10], [2, 12, 6]])
     values = np.array([-1, 0, 3])
     pairs = np.repeat(np.stack(np.meshgrid(values, values, indexing="ij"), -1).reshape(-1, 2), table.ravel(), axis=0)
-    one, other = (torch.from_numpy(column.copy()) for column in pairs.T)
+    one, other = pairs.T
     counted = overlap({"w": of_codes(one)}, {"w": of_codes(other)})
     assert counted == Overlap(first={-1: 120, 0: 60, 3: 20}, second={-1: 130, 0: 50, 3: 20}, equal=140)
     assert counted.agreement == 0.7
@@ -183,7 +180,7 @@ def test_a_published_table_of_three_categories() -> None:
 def test_codes_agree_with_numpys_table() -> None:
     first, second = changes_of(0.8, 6, *SHAPES), changes_of(1.5, 7, *SHAPES)
     for key, counted in overlaps(first, second).items():
-        a, b = (own[key].read().numpy().ravel() for own in (first, second))
+        a, b = (own[key].read().ravel() for own in (first, second))
         edges = np.arange(-4, 5) - 0.5
         table = np.histogram2d(a, b, bins=(edges, edges))[0] / a.size
         chance = float((table.sum(axis=0) * table.sum(axis=1)).sum())
@@ -212,7 +209,7 @@ def test_the_first_task_has_no_change() -> None:
 
 
 def test_of_ternary_masks_the_first_task_agrees_where_they_keep_a_weight_as_it_is() -> None:
-    keep, flip = torch.tensor([1, 1, 1, 1, 0]).bool(), torch.tensor([1, 0, 0, 0, 0]).bool()
+    keep, flip = np.array([1, 1, 1, 1, 0], bool), np.array([1, 0, 0, 0, 0], bool)
     codes = Ternary(BitMask.pack(keep), BitMask.pack(flip)).weight_codes
     found = similarity("coco", {"voc": {"w": codes}, "same": {"w": codes}})
     assert found.agreement == {("coco", "voc"): 0.6, ("coco", "same"): 0.6, ("voc", "same"): 1.0}
@@ -251,7 +248,7 @@ def test_kappa_by_chance_of_codes_is_what_drawing_gives(weights: int, sizes: tup
     one, other = (changes_of(size, n, (weights,))["conv0.weight"].read() for n, size in enumerate(sizes))
     counted = overlap({"w": of_codes(one)}, {"w": of_codes(other)})
     generator = np.random.default_rng(0)
-    equal = [int((one.numpy() == generator.permutation(other.numpy())).sum()) for _ in range(3000)]
+    equal = [int((one == generator.permutation(other)).sum()) for _ in range(3000)]
     kappas = [Overlap(first=counted.first, second=counted.second, equal=count).kappa for count in equal]
     assert counted.kappa_by_chance == pytest.approx(np.std(kappas), rel=0.05)
 

@@ -24,8 +24,8 @@ from stencilnet.analysis.plots import (
     zero_ratio_figure,
 )
 from stencilnet.analysis.sharing import kappa_layers_figure
+from stencilnet.delta import WeightCodes
 from stencilnet.evaluation.matrix import Comparison
-from stencilnet.masks import WeightCodes
 from stencilnet.tasks.task import Metric
 
 MIOU = Metric(name="mIoU", higher_is_better=True)

@@ -11,9 +11,9 @@ from stencilnet.analysis.curves import Curves
 from stencilnet.analysis.highlights import highlights
 from stencilnet.analysis.report import Picture, Report, Section, to_html, to_json, to_markdown, write_report
 from stencilnet.analysis.sections import ReportInputs, compose
+from stencilnet.delta import WeightCodes
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.results import StageResult
-from stencilnet.masks import WeightCodes
 
 HOSTILE = "<script>alert(1)</script> & $x_1$ | `b` \"q\" 'a'"
 VOID_TAGS = {"meta", "link", "img", "br"}

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from stencilnet.analysis.drawing import MUTED, to_svg
 from stencilnet.analysis.masks import Overlap, Similarity, similarity, total
 from stencilnet.analysis.sharing import blend_figure, kappa_layers_figure
-from stencilnet.masks import BitMask, Select
+from stencilnet.delta import BitMask, Select
 
 SHAPES = {"conv1.weight": (40, 50), "conv2.weight": (3, 5), "up.weight": (60, 70)}
 

@@ -153,7 +153,7 @@ def test_entropy_is_counted_layer_by_layer() -> None:
     delta = masked_delta(masked_network(4, ()), 0.2, seed=1)
     expected = 0.0
     for mask in delta.masks.values():
-        share = mask.unpack().numpy().mean()
+        share = mask.unpack().mean()
         expected += mask.numel * -(share * np.log2(share) + (1 - share) * np.log2(1 - share)) / 8
     assert entropy_bytes(delta) == pytest.approx(expected)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stencilnet.bundle import save
-from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.masks import array_of
+from stencilnet.models import MultiTaskNet, UNet, save
 
 MakeDelta = Callable[..., TaskDelta]
 MakeNet = Callable[..., MultiTaskNet]
@@ -38,9 +39,11 @@ def _delta(net: MultiTaskNet, kind: str, channels: int, seed: int) -> TaskDelta:
             for name in net.layout.masked
         }
     if kind == "decoder":
-        own = {name: Replace(torch.randn(shared[name].shape, generator=generator)) for name in net.layout.decoder}
+        own = {
+            name: Replace(array_of(torch.randn(shared[name].shape, generator=generator))) for name in net.layout.decoder
+        }
     head = net.fresh_head(channels, generator)
-    return TaskDelta(own | {name: Replace(tensor) for name, tensor in head.items()})
+    return TaskDelta(own | {name: Replace(array_of(tensor)) for name, tensor in head.items()})
 
 
 @pytest.fixture(scope="session")

@@ -4,47 +4,54 @@ They are committed; run this only to see how they were made. Values are closed f
 anew.
 """
 
+from math import prod
 from pathlib import Path
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from stencilnet.bundle import save
-from stencilnet.masks import Affine, BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, Sign, TaskDelta, Ternary
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import Affine, BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, Sign, TaskDelta, Ternary
+from stencilnet.delta.spec import Array
+from stencilnet.masks import tensors_of
+from stencilnet.models import MultiTaskNet, UNet, save
 
 FOLDER = Path(__file__).parent / "golden"
 
 
-def ramp(shape: torch.Size, start: int) -> Tensor:
+Shape = tuple[int, ...]
+
+
+def ramp(shape: Shape, start: int) -> Array:
     """Return exact float32 values that look like weights: (37 i + start) mod 101, shifted and scaled."""
-    steps = (torch.arange(shape.numel()) * 37 + start) % 101
-    return ((steps - 50).float() / 128).reshape(shape)
+    steps = (np.arange(prod(shape)) * 37 + start) % 101
+    return ((steps - 50).astype(np.float32) / np.float32(128)).reshape(shape)
 
 
-def bits(shape: torch.Size, start: int) -> BitMask:
+def bits(shape: Shape, start: int) -> BitMask:
     """Return a mask that keeps 4 of 7 weights."""
-    return BitMask.pack(((torch.arange(shape.numel()) * 5 + start) % 7 < 4).reshape(shape))
+    return BitMask.pack(((np.arange(prod(shape)) * 5 + start) % 7 < 4).reshape(shape))
 
 
-def uneven_bits(shape: torch.Size, number: int) -> BitMask:
+def uneven_bits(shape: Shape, number: int) -> BitMask:
     """Return a mask that keeps all but 1 of 29 weights, 1 of 29, all, or 4 of 7, in turn."""
-    steps = torch.arange(shape.numel()) * 11 + number
+    steps = np.arange(prod(shape)) * 11 + number
     kept = (steps % 29 != 0, steps % 29 == 0, steps >= 0, steps % 7 < 4)[number % 4]
     return BitMask.pack(kept.reshape(shape))
 
 
 def head(channels: int, start: int, width: int = 2) -> dict[str, Entry]:
     """Return a head over the channels of the first level."""
-    weight, bias = torch.Size((channels, width, 1, 1)), torch.Size((channels,))
-    return {"head.weight": Replace(ramp(weight, start)), "head.bias": Replace(ramp(bias, start))}
+    return {
+        "head.weight": Replace(ramp((channels, width, 1, 1), start)),
+        "head.bias": Replace(ramp((channels,), start)),
+    }
 
 
-def golden_backbone() -> tuple[UNet, dict[str, torch.Size]]:
+def golden_backbone() -> tuple[UNet, dict[str, Shape]]:
     """Return a backbone of width 2, and the shapes of its tensors."""
     backbone = UNet(width=2, channels=3)
-    shapes = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
-    backbone.load_state_dict({name: ramp(shape, start) for start, (name, shape) in enumerate(shapes.items())})
+    shapes = {name: tuple(tensor.shape) for name, tensor in backbone.state_dict().items()}
+    backbone.load_state_dict(tensors_of({name: ramp(shape, i) for i, (name, shape) in enumerate(shapes.items())}))
     return backbone, shapes
 
 
@@ -60,8 +67,8 @@ def coded_net() -> MultiTaskNet:
 def forms_net() -> MultiTaskNet:
     """Return a network whose norms have weights, with a task for each further form of mask, and norms of its own."""
     backbone = UNet(width=1, channels=3, norm="affine")
-    shapes = {name: tensor.shape for name, tensor in backbone.state_dict().items()}
-    backbone.load_state_dict({name: ramp(shape, start) for start, (name, shape) in enumerate(shapes.items())})
+    shapes = {name: tuple(tensor.shape) for name, tensor in backbone.state_dict().items()}
+    backbone.load_state_dict(tensors_of({name: ramp(shape, i) for i, (name, shape) in enumerate(shapes.items())}))
     layout = MultiTaskNet(backbone).layout
     masked = [(i, name, shapes[name]) for i, name in enumerate(layout.masked)]
     norms: dict[str, Entry] = {name: Replace(ramp(shapes[name], 5 + i)) for i, name in enumerate(layout.norms)}
@@ -71,7 +78,7 @@ def forms_net() -> MultiTaskNet:
             for i, name, shape in masked
         },
         "ternary": {name: ternary(shape, i) for i, name, shape in masked},
-        "affine": {name: Affine(bits(shape, i), ramp(torch.Size((4,)), i)) for i, name, shape in masked},
+        "affine": {name: Affine(bits(shape, i), ramp((4,), i)) for i, name, shape in masked},
         "norms": norms,
     }
     return MultiTaskNet(
@@ -81,11 +88,11 @@ def forms_net() -> MultiTaskNet:
     )
 
 
-def codes(shape: torch.Size, number: int) -> Tensor:
+def codes(shape: Shape, number: int) -> Array:
     """Return integers from -3 to 3; in every second tensor most are 0."""
-    steps = torch.arange(shape.numel()) * 11 + number
+    steps = np.arange(prod(shape)) * 11 + number
     drawn = steps % 7 - 3
-    return (drawn if number % 2 else torch.where(steps % 5 == 0, drawn, 0)).to(torch.int8).reshape(shape)
+    return (drawn if number % 2 else np.where(steps % 5 == 0, drawn, 0)).astype(np.int8).reshape(shape)
 
 
 def quantized_net() -> MultiTaskNet:
@@ -93,7 +100,8 @@ def quantized_net() -> MultiTaskNet:
     backbone, shapes = golden_backbone()
     net = MultiTaskNet(backbone)
     moved: dict[str, Entry] = {
-        name: Quantized(codes(shapes[name], i), torch.tensor((i + 1) / 64)) for i, name in enumerate(net.layout.masked)
+        name: Quantized(codes(shapes[name], i), np.array((i + 1) / 64, np.float32))
+        for i, name in enumerate(net.layout.masked)
     }
     drawn: dict[str, Entry] = {
         name: Seeded(Seed((i + 1) * 0x9E3779B97F4A7C15 % 2**64, (i + 1) / 32), entry)
@@ -123,7 +131,7 @@ def numbered_net() -> MultiTaskNet:
     backbone, shapes = golden_backbone()
     plain = MultiTaskNet(backbone)
     moved: dict[str, Entry] = {
-        name: Quantized(codes(shapes[name], i), torch.tensor((i + 1) / 64))
+        name: Quantized(codes(shapes[name], i), np.array((i + 1) / 64, np.float32))
         for i, name in enumerate(plain.layout.masked)
     }
     state = plain.state.round("seed:7").add("colour", TaskDelta(moved | head(2, 2)))
@@ -131,12 +139,12 @@ def numbered_net() -> MultiTaskNet:
     return plain.with_state(state, {"colour": record})
 
 
-def channels(shape: torch.Size, dimension: int) -> torch.Size:
+def channels(shape: Shape, dimension: int) -> Shape:
     """Return a shape with 1 for every dimension but one."""
-    return torch.Size(side if place == dimension else 1 for place, side in enumerate(shape))
+    return tuple(side if place == dimension else 1 for place, side in enumerate(shape))
 
 
-def ternary(shape: torch.Size, number: int) -> Ternary:
+def ternary(shape: Shape, number: int) -> Ternary:
     """Return masks that keep 4 of 7 weights, and turn some of these over."""
     keep, flip = bits(shape, number).unpack(), uneven_bits(shape, number + 1).unpack()
     return Ternary(BitMask.pack(keep), BitMask.pack(keep & flip))

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from stencilnet.bundle import add_task, load, remove_task, replace_task, save, verify
-from stencilnet.masks import TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.bundle import TaskRecord, add_task, remove_task, replace_task, verify
+from stencilnet.delta import TaskDelta
+from stencilnet.masks import arrays_of, task_weights
+from stencilnet.models import MultiTaskNet, load, save
 
 MakeNet = Callable[..., MultiTaskNet]
 MakeDelta = Callable[..., TaskDelta]
@@ -138,8 +139,10 @@ def test_nothing_is_put_in_place_before_it_is_on_disk(
     net = load(bundle)
     delta = make_delta(net, "decoder", 3, 5)
     with MACHINE.off_at(1000):
-        add_task(bundle, "clean", records["clean"], delta, shared=net.state.shared)
-        replace_task(bundle, "clean", records["clean"], make_delta(net, "decoder", 3, 6), shared=net.state.shared)
+        add_task(bundle, "clean", records["clean"], delta, shared=arrays_of(net.state.shared))
+        replace_task(
+            bundle, "clean", records["clean"], make_delta(net, "decoder", 3, 6), shared=arrays_of(net.state.shared)
+        )
         save(make_net("shapes", "colour"), bundle.parent / "new")
         # new task, card, delta, task.json, card, whole bundle, card
         assert [synced for _, synced in MACHINE.renamed] == [True] * 7, MACHINE.renamed
@@ -151,7 +154,7 @@ def test_adding(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Re
     work.mkdir()
 
     def change(place: Path) -> None:
-        add_task(place, "clean", records["clean"], delta, shared=net.state.shared)
+        add_task(place, "clean", records["clean"], delta, shared=arrays_of(net.state.shared))
 
     seen = set()
     for place, done in cut_everywhere(bundle, work, change):
@@ -159,7 +162,7 @@ def test_adding(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Re
         seen.add("clean" in after)
         assert {name: after[name] for name in before} == before
         if "clean" in after:
-            assert after["clean"] == as_bytes(delta.apply(net.state.shared))
+            assert after["clean"] == as_bytes(task_weights(delta, net.state.shared))
         else:
             assert not done
             change(place)  # what is left over is not in the way
@@ -170,11 +173,11 @@ def test_adding(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Re
 def test_replacing(bundle: Path, tmp_path: Path, make_delta: MakeDelta, records: Records, as_bytes: AsBytes) -> None:
     net, before = load(bundle), weights(bundle, as_bytes)
     delta, work = make_delta(net, "piggyback", 2, 55), tmp_path / "work"
-    anew = as_bytes(delta.apply(net.state.shared))
+    anew = as_bytes(task_weights(delta, net.state.shared))
     work.mkdir()
 
     def change(place: Path) -> None:
-        replace_task(place, "colour", records["colour"], delta, shared=net.state.shared)
+        replace_task(place, "colour", records["colour"], delta, shared=arrays_of(net.state.shared))
 
     seen = set()
     for place, done in cut_everywhere(bundle, work, change):
@@ -248,8 +251,8 @@ def test_a_full_disk_leaves_nothing_behind(
 
     monkeypatch.setattr(os, "fsync", full)
     for change in (
-        lambda: add_task(bundle, "clean", records["clean"], delta, shared=net.state.shared),
-        lambda: replace_task(bundle, "colour", records["clean"], delta, shared=net.state.shared),
+        lambda: add_task(bundle, "clean", records["clean"], delta, shared=arrays_of(net.state.shared)),
+        lambda: replace_task(bundle, "colour", records["clean"], delta, shared=arrays_of(net.state.shared)),
         lambda: save(net, bundle.parent / "other"),
     ):
         with pytest.raises(OSError, match="No space left"):

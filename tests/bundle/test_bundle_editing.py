@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from stencilnet.bundle import BundleError, add_task, load, remove_task, replace_task, save, verify
-from stencilnet.masks import BitMask, DeltaError, Replace, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.bundle import BundleError, TaskRecord, add_task, remove_task, replace_task, verify
+from stencilnet.delta import BitMask, DeltaError, Replace, Select, TaskDelta
+from stencilnet.masks import array_of, arrays_of, task_weights
+from stencilnet.models import MultiTaskNet, load, save
 
 MakeNet = Callable[..., MultiTaskNet]
 MakeDelta = Callable[..., TaskDelta]
@@ -30,8 +31,10 @@ def test_earlier_outputs_are_bit_equal_after_adding_and_removing(
 ) -> None:
     net = load(bundle)
     before = outputs(bundle)
-    add_task(bundle, "clean", records["clean"], make_delta(net, "decoder", 3, 9), shared=net.state.shared)
-    add_task(bundle, "colour-2", records["colour"], make_delta(net, "piggyback", 2, 8), shared=net.state.shared)
+    add_task(bundle, "clean", records["clean"], make_delta(net, "decoder", 3, 9), shared=arrays_of(net.state.shared))
+    add_task(
+        bundle, "colour-2", records["colour"], make_delta(net, "piggyback", 2, 8), shared=arrays_of(net.state.shared)
+    )
     after = outputs(bundle)
     assert list(after) == ["shapes", "colour", "clean", "colour-2"]
     assert {name: after[name] for name in before} == before
@@ -49,7 +52,7 @@ def test_open_reader_keeps_its_tasks_while_others_come_and_go(
     net = load(bundle)
     before = outputs(bundle)
     remove_task(bundle, "shapes")
-    add_task(bundle, "x", records["clean"], make_delta(net, "decoder", 3, 9), shared=net.state.shared)
+    add_task(bundle, "x", records["clean"], make_delta(net, "decoder", 3, 9), shared=arrays_of(net.state.shared))
     assert net(IMAGE, task="colour").numpy().tobytes() == before["colour"]
     removed = r"tasks/shapes/task.json: the task was removed since the bundle was opened.*Load the bundle again\."
     for read in (lambda: net.deltas["shapes"], lambda: net.records["shapes"], lambda: net.tasks):
@@ -69,7 +72,7 @@ def test_what_was_read_before_a_task_was_removed_stays(bundle: Path) -> None:
 def test_reader_of_a_replaced_task_gets_the_new_one(bundle: Path, make_delta: MakeDelta, records: Records) -> None:
     net = load(bundle)
     anew = make_delta(net, "piggyback", 2, 77)
-    replace_task(bundle, "colour", records["colour"], anew, shared=net.state.shared)
+    replace_task(bundle, "colour", records["colour"], anew, shared=arrays_of(net.state.shared))
     assert net.deltas["colour"].masks == anew.masks
     assert load(bundle).deltas["colour"].masks == anew.masks
     assert load(bundle).tasks == ("shapes", "colour")
@@ -81,7 +84,7 @@ def test_reader_does_not_take_another_task_for_its_own(bundle: Path, make_delta:
     net = load(bundle)
     assert net.records["colour"] == records["colour"]
     other = make_delta(net, "decoder", 3, 5)
-    replace_task(bundle, "colour", records["clean"], other, shared=net.state.shared)
+    replace_task(bundle, "colour", records["clean"], other, shared=arrays_of(net.state.shared))
     with pytest.raises(BundleError, match=r"another task took this name.*colorization.*restoration.*Load the bundle"):
         net.deltas["colour"]
 
@@ -91,9 +94,9 @@ def test_reader_that_had_read_nothing_of_a_task_gets_the_new_one_whole(
 ) -> None:
     net = load(bundle)
     other = make_delta(net, "decoder", 3, 5)
-    replace_task(bundle, "colour", records["clean"], other, shared=net.state.shared)
+    replace_task(bundle, "colour", records["clean"], other, shared=arrays_of(net.state.shared))
     assert net.records["colour"] == records["clean"]
-    assert as_bytes(net.state.weights("colour")) == as_bytes(other.apply(net.state.shared))
+    assert as_bytes(net.state.weights("colour")) == as_bytes(task_weights(other, net.state.shared))
 
 
 def test_reader_does_not_take_a_task_of_another_place_for_the_one_it_listed(
@@ -103,7 +106,7 @@ def test_reader_does_not_take_a_task_of_another_place_for_the_one_it_listed(
     assert net.tasks == ("shapes", "colour")
     remove_task(bundle, "colour")
     delta = make_delta(net, "decoder", 3, 5)
-    add_task(bundle, "colour", records["clean"], delta, shared=net.state.shared, order=7)
+    add_task(bundle, "colour", records["clean"], delta, shared=arrays_of(net.state.shared), order=7)
     message = r"another task took this name since it was listed. Expected one with `order` 1, but got 7. Load the"
     with pytest.raises(BundleError, match=message):
         net.records["colour"]
@@ -111,7 +114,7 @@ def test_reader_does_not_take_a_task_of_another_place_for_the_one_it_listed(
 
 def test_replacing_by_the_same_changes_nothing(bundle: Path, file_bytes: FileBytes, records: Records) -> None:
     before, net = file_bytes(bundle), load(bundle)
-    replace_task(bundle, "colour", records["colour"], net.deltas["colour"], shared=net.state.shared)
+    replace_task(bundle, "colour", records["colour"], net.deltas["colour"], shared=arrays_of(net.state.shared))
     assert file_bytes(bundle) == before
 
 
@@ -124,7 +127,7 @@ def test_a_task_over_other_weights_is_refused(
         with pytest.raises(
             BundleError, match=r"model.safetensors: not the backbone that this task was learned over"
         ) as e:
-            change(bundle, "colour", records["colour"], delta, shared=moved.state.shared)
+            change(bundle, "colour", records["colour"], delta, shared=arrays_of(moved.state.shared))
         assert "save the network to another folder" in e.value.remedy
     assert file_bytes(bundle) == before
 
@@ -133,12 +136,12 @@ def test_wrong_names_are_refused(bundle: Path, make_delta: MakeDelta, records: R
     before, net = file_bytes(bundle), load(bundle)
     delta, record, shared = make_delta(net, "piggyback", 2, 0), records["colour"], net.state.shared
     with pytest.raises(BundleError, match=r"tasks/colour: the name is taken.*but got a task of that name"):
-        add_task(bundle, "colour", record, delta, shared=shared)
+        add_task(bundle, "colour", record, delta, shared=arrays_of(shared))
     for change in (add_task, replace_task):
         with pytest.raises(BundleError, match="not a task name"):
-            change(bundle, "../x", record, delta, shared=shared)
+            change(bundle, "../x", record, delta, shared=arrays_of(shared))
     with pytest.raises(BundleError, match=r"tasks/x: no such task. Expected a task to replace, but got none"):
-        replace_task(bundle, "x", record, delta, shared=shared)
+        replace_task(bundle, "x", record, delta, shared=arrays_of(shared))
     with pytest.raises(BundleError, match=r"tasks/x: no such task. Expected a task's folder, but got none"):
         remove_task(bundle, "x")
     with pytest.raises(BundleError, match="not a task name"):
@@ -152,15 +155,15 @@ def test_a_delta_that_does_not_fit_is_refused(
     before, net = file_bytes(bundle), load(bundle)
     good = make_delta(net, "piggyback", 2, 0).entries
     wrong: dict[str, TaskDelta] = {
-        "this backbone lacks": TaskDelta({**good, "conv0.weight": Replace(torch.zeros(1))}),
+        "this backbone lacks": TaskDelta({**good, "conv0.weight": Replace(array_of(torch.zeros(1)))}),
         "to have the shape": TaskDelta({**good, "conv1_1.weight": Select(BitMask.pack(torch.ones(7) > 0))}),
         "whole head": TaskDelta({"head.bias": good["head.bias"]}),
-        "float64": TaskDelta({**good, "head.bias": Replace(torch.zeros(2, dtype=torch.float64))}),
+        "float64": TaskDelta({**good, "head.bias": Replace(array_of(torch.zeros(2, dtype=torch.float64)))}),
         "2 output channels of the record": make_delta(net, "piggyback", 3, 0),
     }
     for message, delta in wrong.items():
         with pytest.raises(DeltaError, match=message):
-            add_task(bundle, "x", records["colour"], delta, shared=net.state.shared)
+            add_task(bundle, "x", records["colour"], delta, shared=arrays_of(net.state.shared))
     assert file_bytes(bundle) == before
 
 
@@ -168,7 +171,7 @@ def test_records_that_are_not_json_are_refused(bundle: Path, make_delta: MakeDel
     net = load(bundle)
     record = replace(records["colour"], recipe={"lr": float("nan")})
     with pytest.raises(BundleError, match=r"tasks/x/task.json: `recipe.lr` cannot be written as JSON.*nan"):
-        add_task(bundle, "x", record, make_delta(net, "piggyback", 2, 0), shared=net.state.shared)
+        add_task(bundle, "x", record, make_delta(net, "piggyback", 2, 0), shared=arrays_of(net.state.shared))
     assert not (bundle / "tasks/x").exists()
 
 
@@ -272,7 +275,9 @@ def test_folders_of_others_are_left_alone(bundle: Path, make_delta: MakeDelta, r
     net = load(bundle)
     assert net.tasks == ("shapes", "colour")
     with pytest.raises(BundleError, match=r"the name is taken.*a folder without task.json, which is no task"):
-        add_task(bundle, "notes", records["colour"], make_delta(net, "piggyback", 2, 0), shared=net.state.shared)
+        add_task(
+            bundle, "notes", records["colour"], make_delta(net, "piggyback", 2, 0), shared=arrays_of(net.state.shared)
+        )
     assert (bundle / "tasks/notes/todo.txt").read_text() == "x"
 
 

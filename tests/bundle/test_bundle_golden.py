@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -13,9 +14,10 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from stencilnet.bundle import load, save, verify
-from stencilnet.masks import Affine, Quantized, Replace, Seeded, Select, Sign, Ternary
-from stencilnet.models import UNet
+from stencilnet.bundle import verify
+from stencilnet.delta import Affine, Quantized, Replace, Seeded, Select, Sign, Ternary
+from stencilnet.masks import task_weights
+from stencilnet.models import UNet, load, save
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 CODED = GOLDEN.with_name("v1-entropy")
@@ -64,15 +66,15 @@ def test_deltas_have_the_values_of_their_formulas() -> None:
         for key, shape in (("head.weight", (channels, 2, 1, 1)), ("head.bias", (channels,))):
             entry = entries[key]
             assert isinstance(entry, Replace)
-            np.testing.assert_array_equal(entry.tensor.numpy(), ramp(shape, start))
+            np.testing.assert_array_equal(entry.tensor, ramp(shape, start))
     for start, key in enumerate(net.layout.masked):
         entry = net.deltas["colour"].entries[key]
         assert isinstance(entry, Select)
-        np.testing.assert_array_equal(entry.bits.unpack().numpy(), bits(tuple(entry.shape), start), err_msg=key)
+        np.testing.assert_array_equal(entry.bits.unpack(), bits(tuple(entry.shape), start), err_msg=key)
     for start, key in enumerate(net.layout.decoder):
         entry = net.deltas["clean"].entries[key]
         assert isinstance(entry, Replace)
-        np.testing.assert_array_equal(entry.tensor.numpy(), ramp(tuple(entry.shape), 7 + start), err_msg=key)
+        np.testing.assert_array_equal(entry.tensor, ramp(tuple(entry.shape), 7 + start), err_msg=key)
 
 
 def test_coded_masks_have_the_values_of_their_formula() -> None:
@@ -86,7 +88,7 @@ def test_coded_masks_have_the_values_of_their_formula() -> None:
         entry = net.deltas["uneven"].entries[key]
         assert isinstance(entry, Select)
         expected = uneven_bits(tuple(entry.shape), number)
-        np.testing.assert_array_equal(entry.bits.unpack().numpy(), expected, err_msg=key)
+        np.testing.assert_array_equal(entry.bits.unpack(), expected, err_msg=key)
 
 
 def test_forms_have_the_values_of_their_formulas() -> None:
@@ -97,21 +99,21 @@ def test_forms_have_the_values_of_their_formulas() -> None:
         sign, ternary, affine = (net.deltas[task].entries[key] for task in ("sign", "ternary", "affine"))
         shape = tuple(sign.shape)
         assert isinstance(sign, Sign)
-        np.testing.assert_array_equal(sign.bits.unpack().numpy(), uneven_bits(shape, number))
+        np.testing.assert_array_equal(sign.bits.unpack(), uneven_bits(shape, number))
         side = 1 if key.startswith("up") else 0
         wide = tuple(size if place == side else 1 for place, size in enumerate(shape))
-        np.testing.assert_array_equal(sign.scale.numpy(), ramp(wide, number))
+        np.testing.assert_array_equal(sign.scale, ramp(wide, number))
         assert isinstance(ternary, Ternary)
-        np.testing.assert_array_equal(ternary.keep.unpack().numpy(), bits(shape, number))
+        np.testing.assert_array_equal(ternary.keep.unpack(), bits(shape, number))
         flip = bits(shape, number) & uneven_bits(shape, number + 1)
-        np.testing.assert_array_equal(ternary.flip.unpack().numpy(), flip)
+        np.testing.assert_array_equal(ternary.flip.unpack(), flip)
         assert isinstance(affine, Affine)
-        np.testing.assert_array_equal(affine.bits.unpack().numpy(), bits(shape, number))
-        np.testing.assert_array_equal(affine.k.numpy(), ramp((4,), number))
+        np.testing.assert_array_equal(affine.bits.unpack(), bits(shape, number))
+        np.testing.assert_array_equal(affine.k, ramp((4,), number))
     for number, key in enumerate(net.layout.norms):
         norm = net.deltas["norms"].entries[key]
         assert isinstance(norm, Replace)
-        np.testing.assert_array_equal(norm.tensor.numpy(), ramp(tuple(norm.shape), 5 + number))
+        np.testing.assert_array_equal(norm.tensor, ramp(tuple(norm.shape), 5 + number))
 
 
 def test_forms_give_the_weights_of_their_formulas() -> None:
@@ -121,30 +123,30 @@ def test_forms_give_the_weights_of_their_formulas() -> None:
         weight = net.state.shared[key].numpy().astype(np.float64)
         sign, ternary, affine = (net.deltas[task].entries[key].tensors() for task in ("sign", "ternary", "affine"))
 
-        def unpacked(packed: torch.Tensor, weight: npt.NDArray[np.float64] = weight) -> npt.NDArray[np.int64]:
-            flat = np.unpackbits(packed.numpy(), count=weight.size, bitorder="little")
+        def unpacked(packed: npt.NDArray[np.uint8], weight: npt.NDArray[np.float64] = weight) -> npt.NDArray[np.int64]:
+            flat = np.unpackbits(packed, count=weight.size, bitorder="little")
             return flat.astype(np.int64).reshape(weight.shape)
 
-        k, mask = affine["k"].numpy().astype(np.float64), unpacked(affine["bits"])
+        k, mask = affine["k"].astype(np.float64), unpacked(affine["bits"])
         expected = {
-            "sign": weight + sign["scale"].numpy() * (2 * unpacked(sign["bits"]) - 1),
+            "sign": weight + sign["scale"] * (2 * unpacked(sign["bits"]) - 1),
             "ternary": weight * unpacked(ternary["keep"]) * (1 - 2 * unpacked(ternary["flip"])),
             "affine": k[0] * weight + k[1] + k[2] * mask + k[3] * weight * mask,
         }
         for task, values in expected.items():
-            got = net.deltas[task].apply(net.state.shared)[key].numpy()
+            got = task_weights(net.deltas[task], net.state.shared)[key].numpy()
             np.testing.assert_allclose(got, values, rtol=1e-6, atol=1e-7, err_msg=f"{task} {key}")
 
 
 def test_quantized_weights_are_the_shared_ones_and_steps_times_integers(as_bytes: Callable[..., object]) -> None:
     net = load(QUANTIZED)
-    weights = net.deltas["colour"].apply(net.state.shared)
+    weights = task_weights(net.deltas["colour"], net.state.shared)
     for number, key in enumerate(net.layout.masked):
         entry, shared = net.deltas["colour"].entries[key], net.state.shared[key].numpy()
         assert isinstance(entry, Quantized)
         steps = np.arange(shared.size) * 11 + number
         codes = np.where((steps % 5 == 0) | bool(number % 2), steps % 7 - 3, 0).reshape(shared.shape)
-        np.testing.assert_array_equal(entry.codes.numpy(), codes)
+        np.testing.assert_array_equal(entry.codes, codes)
         expected = shared + np.float32((number + 1) / 64) * codes.astype(np.float32)
         assert as_bytes({key: weights[key]}) == as_bytes({key: torch.from_numpy(expected)})
 
@@ -152,15 +154,15 @@ def test_quantized_weights_are_the_shared_ones_and_steps_times_integers(as_bytes
 def test_seeded_weights_are_philox_words_and_steps_times_integers(as_bytes: Callable[..., object]) -> None:
     """With the reader that `docs/format.md` shows."""
     net, read = load(QUANTIZED), documented("def seeded_weight")["seeded_weight"]
-    weights = net.deltas["drawn"].apply(net.state.shared)
+    weights = task_weights(net.deltas["drawn"], net.state.shared)
     for number, key in enumerate(net.layout.masked[:6]):
         entry, change = net.deltas["drawn"].entries[key], net.deltas["colour"].entries[key]
         assert isinstance(entry, Seeded)
         assert isinstance(change, Quantized)
         seed, bound = (number + 1) * 0x9E3779B97F4A7C15 % 2**64, (number + 1) / 32
         assert (entry.seed.seed, entry.seed.bound) == (seed, bound)
-        base = np.array([read(seed, bound, place) for place in range(entry.shape.numel())], np.float32)
-        codes = change.codes.numpy().astype(np.float32).reshape(-1)
+        base = np.array([read(seed, bound, place) for place in range(math.prod(entry.shape))], np.float32)
+        codes = change.codes.astype(np.float32).reshape(-1)
         expected = torch.from_numpy(base + np.float32((number + 1) / 64) * codes)
         assert as_bytes({key: weights[key].view(-1)}) == as_bytes({key: expected})
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import stencilnet as sn
-from stencilnet.bundle import BundleError, add_task, load, remove_task, save, task_names, verify
+from stencilnet.bundle import BundleError, TaskRecord, add_task, remove_task, task_names, verify
 from stencilnet.bundle.schema import TaskFile
-from stencilnet.masks import TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.delta import TaskDelta
+from stencilnet.masks import arrays_of
+from stencilnet.models import MultiTaskNet, load, save
 
 MakeDelta = Callable[..., TaskDelta]
 Records = dict[str, TaskRecord]
@@ -56,7 +57,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def add(path: Path, name: str, net: MultiTaskNet, make_delta: MakeDelta, records: Records) -> int:
     """Add a task, and return the place that it got."""
-    add_task(path, name, records["colour"], make_delta(net, "piggyback", 2, 3), shared=net.state.shared)
+    add_task(path, name, records["colour"], make_delta(net, "piggyback", 2, 3), shared=arrays_of(net.state.shared))
     order = json.loads((path / "tasks" / name / "task.json").read_text())["order"]
     assert isinstance(order, int)
     return order
@@ -191,5 +192,5 @@ def test_what_a_record_says_of_orders_is_not_its_place(bundle: Path, make_delta:
         method="piggyback",
         recipe={"order": 50, "text": '\n  "order": 60,\n', "deep": [{"order": 70}]},
     )
-    add_task(bundle, "odd", record, make_delta(net, "piggyback", 2, 3), shared=net.state.shared)
+    add_task(bundle, "odd", record, make_delta(net, "piggyback", 2, 3), shared=arrays_of(net.state.shared))
     assert add(bundle, "new", net, make_delta, records) == 3

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stencilnet as sn
-from stencilnet.bundle import BundleError, add_task, disk, merge, read_records, remove_task, save, verify
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.bundle import BundleError, TaskRecord, add_task, disk, merge, read_records, remove_task, verify
+from stencilnet.masks import arrays_of
+from stencilnet.models import MultiTaskNet, save
 
 FileBytes = Callable[[Path], dict[str, bytes]]
 PLACES = {"colour": 1, "clean": 2, "also": 2, "late": 7}
@@ -35,7 +36,7 @@ def world(
         shutil.copytree(folder / "base" / "bundle", path)
         record = TaskRecord(kind="restoration", channels=3, method="piggyback", provenance={"seconds": seed + 0.5})
         delta = make_delta(net, "piggyback", 3, seed)
-        add_task(path, name, record, delta, shared=net.state.shared, order=order)
+        add_task(path, name, record, delta, shared=arrays_of(net.state.shared), order=order)
     return folder
 
 
@@ -264,4 +265,4 @@ def test_a_negative_place_is_refused(bundle: Path, make_delta: Callable[..., obj
     record = TaskRecord(kind="restoration", channels=3, method="piggyback")
     delta = make_delta(net, "piggyback", 3, 0)
     with pytest.raises(ValueError, match=r"Expected `order` to be at least 0, but got -1\."):
-        add_task(bundle, "new", record, delta, shared=net.state.shared, order=-1)
+        add_task(bundle, "new", record, delta, shared=arrays_of(net.state.shared), order=-1)

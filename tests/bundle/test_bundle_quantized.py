@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor
 
-from stencilnet.bundle import BundleError, add_task, load, merge, remove_task, verify
+from stencilnet.bundle import BundleError, add_task, merge, remove_task, verify
 from stencilnet.bundle.tensors import encode_delta
-from stencilnet.masks import Quantized, TaskDelta
+from stencilnet.delta import Quantized, TaskDelta
+from stencilnet.masks import arrays_of
+from stencilnet.models import load
 
 GOLDEN = Path(__file__).parent / "golden" / "v1-quantized"
 """``colour`` moves the backbone's weights, ``drawn`` those of seeds."""
@@ -57,7 +58,7 @@ def test_a_mask_beside_them_changes_nothing(
 ) -> None:
     net = load(bundle)
     before = {task: as_bytes(net.state.weights(task)) for task in net.tasks}
-    add_task(bundle, "mask", records["colour"], make_delta(net, "piggyback", 2, 0), shared=net.state.shared)
+    add_task(bundle, "mask", records["colour"], make_delta(net, "piggyback", 2, 0), shared=arrays_of(net.state.shared))
     after = load(bundle)
     assert after.tasks == ("colour", "drawn", "mask")
     assert {task: as_bytes(after.state.weights(task)) for task in net.tasks} == before
@@ -78,18 +79,18 @@ def test_a_changed_byte_is_found(task: str, place: int, bundle: Path) -> None:
 def test_codes_of_another_backbone_are_refused(bundle: Path, records: dict[str, Any]) -> None:
     net = load(bundle)
     name = net.layout.masked[0]
-    wide = torch.zeros((*net.state.shared[name].shape[:-1], 5), dtype=torch.int8)
-    entries = {**net.deltas["colour"].entries, name: Quantized(wide, torch.tensor(0.5))}
+    wide = np.zeros((*net.state.shared[name].shape[:-1], 5), np.int8)
+    entries = {**net.deltas["colour"].entries, name: Quantized(wide, np.array(0.5, np.float32))}
     with pytest.raises((BundleError, ValueError), match="to have the shape"):
-        add_task(bundle, "wide", records["colour"], TaskDelta(entries), shared=net.state.shared)
+        add_task(bundle, "wide", records["colour"], TaskDelta(entries), shared=arrays_of(net.state.shared))
     assert load(bundle).tasks == ("colour", "drawn")
 
 
 def test_their_bytes_are_about_their_entropy() -> None:
     """Against the entropy of each layer's codes by NumPy; short layers pay for their table."""
-    generator = torch.Generator().manual_seed(0)
-    codes = torch.randn(64, 64, 3, 3, generator=generator).mul(0.6).round().clamp(-3, 3).to(torch.int8)
-    shares = np.unique(codes.numpy(), return_counts=True)[1] / codes.numel()
+    drawn = np.random.default_rng(0).standard_normal((64, 64, 3, 3))
+    codes = np.clip(np.rint(0.6 * drawn), -3, 3).astype(np.int8)
+    shares = np.unique(codes, return_counts=True)[1] / codes.size
     bits = float(-(shares * np.log2(shares)).sum())
-    stored = len(encode_delta(TaskDelta({"w": Quantized(codes, torch.tensor(0.5))}))) - 8
-    assert 8 * stored / codes.numel() == pytest.approx(bits, rel=0.05)
+    stored = len(encode_delta(TaskDelta({"w": Quantized(codes, np.array(0.5, np.float32))}))) - 8
+    assert 8 * stored / codes.size == pytest.approx(bits, rel=0.05)

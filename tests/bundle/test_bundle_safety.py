@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stencilnet.bundle import BundleError, load, read_records, save, sizes, verify
+from stencilnet.bundle import BundleError, read_records, sizes, verify
 from stencilnet.bundle.card import write_card
 from stencilnet.bundle.records import next_place
 from stencilnet.bundle.tensors import decode_delta
-from stencilnet.models import MultiTaskNet
+from stencilnet.models import MultiTaskNet, load, save
 
 SHA = "0" * 64
 REMEDY = "Copy the task's folder here again from an intact copy, or remove the task."
@@ -346,7 +346,7 @@ def test_missing_files(bundle: Path) -> None:
         (lambda b: b.update(decoder=[1]), "`decoder` does not fit the schema"),
         (lambda b: b.update(images={"channels": "BGR", "range": [0, 255], "layout": "NHWC"}), "image conventions"),
         (lambda b: b.update(backbone="x"), "`backbone` is not a hash"),
-        (lambda b: b["head"]["tensors"]["head.bias"].update(dtype="complex64"), "head.bias` does not fit"),
+        (lambda b: b["head"]["tensors"]["head.bias"].update(dtype="complex64"), "not a dtype of a head"),
         (lambda b: b["head"]["tensors"]["head.bias"].update(shape=[5]), "is not a head's shape"),
         (lambda b: b["head"]["tensors"]["head.bias"].update(shape=[None, 1 << 50]), "is not a shape"),
         (lambda b: b["head"].update(tensors={}), "head.bias` does not fit"),

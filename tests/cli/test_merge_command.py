@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import stencilnet as sn
-from stencilnet.bundle import add_task, save
-from stencilnet.masks import Replace, TaskDelta
-from stencilnet.models import TaskRecord
+from stencilnet.bundle import TaskRecord, add_task
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import array_of, arrays_of
+from stencilnet.models import save
 
 from ..command_line import Stencil
 
@@ -21,7 +22,7 @@ def desk(tmp_path: Path) -> Path:
 
     def task(net: sn.MultiTaskNet, seed: int) -> TaskDelta:
         head = net.fresh_head(3, torch.Generator().manual_seed(seed))
-        return TaskDelta({name: Replace(tensor) for name, tensor in head.items()})
+        return TaskDelta({name: Replace(array_of(tensor)) for name, tensor in head.items()})
 
     for folder, seed in (("base", 0), ("other", 1)):
         torch.manual_seed(seed)
@@ -31,7 +32,7 @@ def desk(tmp_path: Path) -> Path:
     for order, name in enumerate(("one", "two"), start=1):
         shutil.copytree(tmp_path / "base", tmp_path / name)
         net = sn.load(tmp_path / name)
-        add_task(tmp_path / name, name, record, task(net, order), shared=net.state.shared, order=order)
+        add_task(tmp_path / name, name, record, task(net, order), shared=arrays_of(net.state.shared), order=order)
     return tmp_path
 
 

@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 import stencilnet as sn
-from stencilnet.bundle import add_task
+from stencilnet.bundle import TaskRecord, add_task
 from stencilnet.bundle.card import write_card
-from stencilnet.masks import Replace, TaskDelta
-from stencilnet.models import TaskRecord
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import array_of, arrays_of
 
 from ..command_line import Stencil
 
@@ -43,7 +43,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a bundle of an untrained task, a config, and photos."""
     folder = tmp_path_factory.mktemp("desk")
     net = sn.MultiTaskNet(sn.UNet(width=2).requires_grad_(False))
-    head = {name: Replace(tensor) for name, tensor in net.fresh_head(3, None).items()}
+    head = {name: Replace(array_of(tensor)) for name, tensor in net.fresh_head(3, None).items()}
     state = net.state.add("clean", TaskDelta(head))
     sn.save(
         net.with_state(state, {"clean": TaskRecord(kind="restoration", channels=3, method="backbone")}),
@@ -107,7 +107,7 @@ def hostile(desk: Path, tmp_path: Path) -> Path:
     shutil.copytree(desk / "bundle", bundle)
     net = sn.load(bundle)
     record = TaskRecord(kind=HOSTILE, channels=3, method=HOSTILE, metrics={HOSTILE: 1.0}, provenance={"by": HOSTILE})
-    add_task(bundle, "odd", record, net.deltas["clean"], shared=net.state.shared)
+    add_task(bundle, "odd", record, net.deltas["clean"], shared=arrays_of(net.state.shared))
     return bundle
 
 

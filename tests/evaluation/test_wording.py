@@ -1,7 +1,7 @@
 """Every kind that tasks are compared by has words of its own."""
 
+from stencilnet.delta import Affine, Quantized, Replace, Seeded, Select, Sign, Ternary
 from stencilnet.evaluation.wording import wording_of
-from stencilnet.masks import Affine, Quantized, Replace, Seeded, Select, Sign, Ternary
 
 
 def test_every_kind_with_codes_has_its_own_words() -> None:

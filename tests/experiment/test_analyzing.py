@@ -8,9 +8,11 @@ import pytest
 import torch
 
 import stencilnet as sn
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import BitMask, Quantized, Replace, Seed, Seeded, Select, TaskDelta
 from stencilnet.experiment.analyzing import analyze_bundle
-from stencilnet.masks import BitMask, Quantized, Replace, Seed, Seeded, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.masks import array_of
+from stencilnet.models import MultiTaskNet
 
 
 def masked(net: MultiTaskNet, seed: int) -> TaskDelta:
@@ -21,7 +23,7 @@ def masked(net: MultiTaskNet, seed: int) -> TaskDelta:
         shape = net.state.shared[name].shape
         base, drawn, chosen = (torch.rand(shape, generator=generator) for generator in (common, own, own))
         entries[name] = Select(BitMask.pack(torch.where(chosen < 0.7, base, drawn) > 0.5))
-    return TaskDelta(entries | {name: Replace(tensor) for name, tensor in net.fresh_head(3, own).items()})
+    return TaskDelta(entries | {name: Replace(array_of(tensor)) for name, tensor in net.fresh_head(3, own).items()})
 
 
 def moved(net: MultiTaskNet, seed: int, *, seeded: bool = False) -> TaskDelta:
@@ -34,7 +36,7 @@ def moved(net: MultiTaskNet, seed: int, *, seeded: bool = False) -> TaskDelta:
         chosen = torch.rand(shape, generator=own)
         change = Quantized(torch.where(chosen < 0.6, base, drawn).to(torch.int8), torch.tensor(0.01))
         entries[name] = Seeded(Seed.of(0, name, tuple(shape)), change) if seeded else change
-    return TaskDelta(entries | {name: Replace(tensor) for name, tensor in net.fresh_head(3, own).items()})
+    return TaskDelta(entries | {name: Replace(array_of(tensor)) for name, tensor in net.fresh_head(3, own).items()})
 
 
 def record(distance: str = "l1", method: str = "piggyback") -> TaskRecord:
@@ -44,7 +46,7 @@ def record(distance: str = "l1", method: str = "piggyback") -> TaskRecord:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net = sn.MultiTaskNet(sn.UNet(width=1))
-    head = TaskDelta({name: Replace(t) for name, t in net.fresh_head(3, torch.Generator()).items()})
+    head = TaskDelta({name: Replace(array_of(t)) for name, t in net.fresh_head(3, torch.Generator()).items()})
     deltas = {"first": head, "sharp": masked(net, 1), "other": masked(net, 2), "sharp-2": masked(net, 3)}
     deltas["copied"] = deltas["sharp"]
     records = {"first": record(method="backbone"), "sharp": record(), "other": record("l2"), "sharp-2": record()}
@@ -132,7 +134,7 @@ def test_quantised_tasks_are_analysed_by_their_codes(tmp_path: Path) -> None:
 
 def test_masks_and_codes_of_one_bundle_are_analysed_apart(tmp_path: Path) -> None:
     net = sn.MultiTaskNet(sn.UNet(width=1))
-    head = TaskDelta({name: Replace(t) for name, t in net.fresh_head(3, torch.Generator()).items()})
+    head = TaskDelta({name: Replace(array_of(t)) for name, t in net.fresh_head(3, torch.Generator()).items()})
     deltas = {"first": head, "a": masked(net, 1), "b": moved(net, 2), "c": masked(net, 3), "d": moved(net, 4)}
     deltas["seeded"] = moved(net, 5, seeded=True)
     records = {name: quantized_record() if name in ("b", "d", "seeded") else record() for name in deltas}

@@ -5,19 +5,22 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 import stencilnet as sn
-from stencilnet.bundle import add_task, load
+from stencilnet.bundle import add_task
 from stencilnet.config.reading import read_config
 from stencilnet.config.schema import Experiment, MethodPlan
+from stencilnet.delta import Entry, Quantized, Replace, TaskDelta
 from stencilnet.experiment.blending import Slider, open_run, real_task, worsens, write_blend
 from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
-from stencilnet.masks import Entry, Quantized, Replace, TaskDelta
+from stencilnet.masks import array_of, arrays_of, task_weights
+from stencilnet.models import load
 
 
 def config() -> Experiment:
@@ -49,7 +52,7 @@ def test_a_run_folder_holds_each_task_before_its_scores_were_cut(folder: Path) -
     run = opened(folder)
     net = load(folder / "bundle")
     for task in ("colour", "swirls", "bands"):
-        weights = real_task(run, task).delta().apply(net.state.shared)
+        weights = task_weights(real_task(run, task).delta(), net.state.shared)
         for name, tensor in net.state.weights(task).items():
             assert torch.equal(weights[name], tensor)
 
@@ -129,12 +132,11 @@ def test_quantised_tasks_are_refused(folder: Path, tmp_path: Path) -> None:
     net = load(copy / "bundle")
     shared = net.state.shared
     entries: dict[str, Entry] = {
-        name: Quantized(torch.ones(shared[name].shape, dtype=torch.int8), torch.tensor(0.01))
-        for name in net.layout.masked
+        name: Quantized(np.ones(shared[name].shape, np.int8), np.array(0.01, np.float32)) for name in net.layout.masked
     }
-    head = {name: Replace(tensor) for name, tensor in net.fresh_head(3, torch.Generator()).items()}
+    head = {name: Replace(array_of(tensor)) for name, tensor in net.fresh_head(3, torch.Generator()).items()}
     record = dataclasses.replace(net.records["bands"], method="quantized_delta")
-    add_task(copy / "bundle", "moved", record, TaskDelta(entries | head), shared=shared)
+    add_task(copy / "bundle", "moved", record, TaskDelta(entries | head), shared=arrays_of(shared))
     with pytest.raises(RunError, match=r"learned by piggyback \(swirls, bands, colour\), but got 'moved'"):
         Slider.between(opened(copy), "swirls", "moved")
 

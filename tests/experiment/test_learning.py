@@ -10,7 +10,7 @@ import torch
 import stencilnet as sn
 from stencilnet.bundle import verify
 from stencilnet.config.schema import Backbone
-from stencilnet.masks.rounding import rounded
+from stencilnet.delta.rounding import rounded
 from stencilnet.scenes import Scenes
 from stencilnet.training.fit import Interrupted
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stencilnet.delta import BitMask, DeltaError, Entry, Replace, Select, TaskDelta
 from stencilnet.inference.slots import Slots
-from stencilnet.masks import BitMask, DeltaError, Entry, Replace, Select, TaskDelta
+from stencilnet.masks import applied, array_of
 from stencilnet.models import MultiTaskNet, UNet
 
 TASKS = tuple("abcdef")
@@ -27,7 +28,7 @@ def net() -> MultiTaskNet:
             for name in bare.layout.masked
         }
         head = bare.fresh_head(2 + place % 2, generator)
-        deltas[task] = TaskDelta(entries | {name: Replace(tensor) for name, tensor in head.items()})
+        deltas[task] = TaskDelta(entries | {name: Replace(array_of(tensor)) for name, tensor in head.items()})
     return MultiTaskNet(bare.backbone, deltas=deltas)
 
 
@@ -148,8 +149,10 @@ def test_a_task_that_is_refused_leaves_the_others_running(net: MultiTaskNet) -> 
 class _Late(Replace):
     """Fits, but cannot be written: what comes before it has been."""
 
-    def write(self, weight: Tensor | None, out: Tensor) -> None:
-        raise ValueError("too late")
+
+@applied.register
+def _(entry: _Late, weight: Tensor | None) -> Tensor:
+    raise ValueError("too late")
 
 
 def test_a_task_that_is_refused_while_it_is_written_leaves_no_other_half_written(net: MultiTaskNet) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.masks import THRESHOLD, BitMask, Masks, RealTask, Replace, between
+from stencilnet.delta import BitMask, Replace
+from stencilnet.masks import THRESHOLD, Masks, RealTask, applied, between, tensor_of
 
 SHAPES = {"a.weight": (8, 5, 3, 3), "b.weight": (40, 7)}
 
@@ -23,11 +24,11 @@ def task(seed: int, channels: int = 3) -> RealTask:
 
 
 def bits(masks: Mapping[str, BitMask]) -> Tensor:
-    return torch.cat([mask.unpack().flatten() for mask in masks.values()])
+    return torch.cat([tensor_of(mask.unpack()).flatten() for mask in masks.values()])
 
 
 def own(real: RealTask) -> dict[str, Tensor]:
-    return {name: e.tensor for name, e in real.delta().entries.items() if isinstance(e, Replace)}
+    return {name: tensor_of(e.tensor) for name, e in real.delta().entries.items() if isinstance(e, Replace)}
 
 
 def test_a_training_is_handed_out_before_its_scores_are_cut() -> None:
@@ -36,7 +37,7 @@ def test_a_training_is_handed_out_before_its_scores_are_cut() -> None:
     real, delta = masks.real(), masks.delta()
     assert list(real.delta().entries) == list(delta.entries)
     for name, entry in delta.entries.items():
-        assert torch.equal(real.delta().entries[name].apply(shared.get(name)), entry.apply(shared.get(name)))
+        assert torch.equal(applied(real.delta().entries[name], shared.get(name)), applied(entry, shared.get(name)))
     with torch.no_grad():
         masks.groups()["mask"][0].zero_()
     assert torch.equal(real.scores["a.weight"], scores(1)["a.weight"]), "a copy: what was handed out stays"

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.masks import BitMask
+from stencilnet.delta import BitMask
 from stencilnet.masks.selecting import _CHUNK, select_packed
 
 

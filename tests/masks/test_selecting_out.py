@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.masks import BitMask
+from stencilnet.delta import BitMask
 from stencilnet.masks.selecting import _CHUNK, select_packed
 
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.complex64]
@@ -120,5 +120,5 @@ def test_the_fused_kernel_by_the_interpreter() -> None:
 def test_cuda_gives_the_same_bytes(shape: tuple[int, ...]) -> None:
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     bits = torch.rand(shape, generator=torch.Generator().manual_seed(1)) > 0.5
-    out = select_packed(weight.cuda(), BitMask.pack(bits).to("cuda"))
+    out = select_packed(weight.cuda(), BitMask.pack(bits))
     assert as_bytes(out.cpu()) == expected(weight, bits)

@@ -2,7 +2,8 @@
 
 import torch
 
-from stencilnet.masks import THRESHOLD, BitMask, binarize, scores_by_weight, warm_scores
+from stencilnet.delta import BitMask
+from stencilnet.masks import THRESHOLD, binarize, scores_by_weight, warm_scores
 
 
 def test_a_warm_start_mirrors_what_another_task_dropped() -> None:

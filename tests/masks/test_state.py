@@ -1,10 +1,12 @@
 """The network as a value: adding, removing and moving never change an older state."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.masks import DeltaError, NetState, Replace, TaskDelta
+from stencilnet.delta import DeltaError, Replace, TaskDelta
+from stencilnet.masks import NetState
 
 
 def shared() -> dict[str, Tensor]:
@@ -12,7 +14,7 @@ def shared() -> dict[str, Tensor]:
 
 
 def delta(value: float) -> TaskDelta:
-    return TaskDelta({"head": Replace(torch.tensor([value]))})
+    return TaskDelta({"head": Replace(np.array([value]))})
 
 
 def test_add_keeps_the_order_of_learning_and_the_older_state() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import NetState, Replace, Trainable
+from stencilnet.delta import Replace
+from stencilnet.masks import NetState, Trainable
 from stencilnet.methods import Decoder, Finetune, Fresh, Scratch
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 import stencilnet as sn
-from stencilnet.masks import NetState, Replace, TaskDelta, Trainable
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import NetState, Trainable, array_of
 from stencilnet.methods import EWC, Fresh, Penalty
 from stencilnet.methods.ewc import fisher
 
@@ -126,7 +127,9 @@ def fresh_of(network: nn.Module, make_fresh: Any, seed: int = 0, channels: int =
 
 def learned(network: nn.Module, fresh: Fresh) -> NetState:
     shared = {n: t.clone() for n, t in network.state_dict().items() if not n.startswith("1.")}
-    return NetState(shared).add("first", TaskDelta({name: Replace(tensor) for name, tensor in fresh.head.items()}))
+    return NetState(shared).add(
+        "first", TaskDelta({name: Replace(array_of(tensor)) for name, tensor in fresh.head.items()})
+    )
 
 
 def test_a_weight_comes_to_rest_between_its_tasks(make_fresh: Any) -> None:
@@ -199,7 +202,7 @@ def test_importance_is_one_on_average_whatever_the_outputs_scale(make_fresh: Any
     fresh = fresh_of(network, make_fresh)
     state = learned(network, fresh)
     louder = state.remove("first").add(
-        "first", TaskDelta({name: Replace(100 * tensor) for name, tensor in fresh.head.items()})
+        "first", TaskDelta({name: Replace(array_of(100 * tensor)) for name, tensor in fresh.head.items()})
     )
     one, other = (EWC(samples=4).adopt(given, "first", fresh, never).memory for given in (state, louder))
     kept = [name for name in one if "importance" in name]
@@ -219,7 +222,7 @@ def test_a_task_of_which_nothing_is_known_is_named(make_fresh: Any) -> None:
 def test_outputs_that_hang_on_nothing_are_refused(make_fresh: Any) -> None:
     network = linear()
     fresh = fresh_of(network, make_fresh)
-    silent = TaskDelta({name: Replace(torch.zeros_like(tensor)) for name, tensor in fresh.head.items()})
+    silent = TaskDelta({name: Replace(array_of(torch.zeros_like(tensor))) for name, tensor in fresh.head.items()})
     state = learned(network, fresh).remove("first").add("first", silent)
     with pytest.raises(ValueError, match=r"the outputs of 'first' to depend on the shared weights, but .* is 0\."):
         EWC(samples=2).adopt(state, "first", fresh, never)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import NetState, Replace, Select
+from stencilnet.delta import Replace, Select
+from stencilnet.masks import NetState, tensor_of
 from stencilnet.methods import Fresh, HeadOnly, Method, NormOnly, Piggyback
 from stencilnet.models import UNet
 
@@ -39,7 +40,7 @@ def start(request: pytest.FixtureRequest, make_fresh: Any) -> tuple[nn.Module, N
 
 def replaced(state: NetState) -> dict[str, Tensor]:
     entries = state.deltas["a"].entries
-    return {name: entry.tensor for name, entry in entries.items() if isinstance(entry, Replace)}
+    return {name: tensor_of(entry.tensor) for name, entry in entries.items() if isinstance(entry, Replace)}
 
 
 def test_head_only_stores_the_head_and_running_statistics(start: Any, make_fit: Any, as_bytes: AsBytes) -> None:

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from stencilnet.masks import DeltaError, NetState, Trainable
+from stencilnet.delta import DeltaError
+from stencilnet.masks import NetState, Trainable, task_weights
 from stencilnet.methods import (
     BUILT_IN,
     EWC,
@@ -175,7 +176,7 @@ def make_lab(norm: Norm, make_fit: Any, make_fresh: Any) -> Lab:
 
 def everything(state: NetState, as_bytes: AsBytes) -> dict[str, Any]:
     """A whole state as bytes, in order."""
-    tasks = {task: as_bytes(delta.apply(state.shared)) for task, delta in state.deltas.items()}
+    tasks = {task: as_bytes(task_weights(delta, state.shared)) for task, delta in state.deltas.items()}
     parts = {
         f"{task}/{name}": as_bytes(entry.tensors())
         for task, delta in state.deltas.items()

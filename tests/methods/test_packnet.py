@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 import stencilnet as sn
-from stencilnet.masks import NetState, Replace, Select, Trainable
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import Replace, Select
+from stencilnet.masks import NetState, Trainable, tensor_of
 from stencilnet.methods import Finetune, Fresh, PackNet, QuantizedDelta, learn_first
 from stencilnet.methods.packnet import pruned
-from stencilnet.models import TaskRecord, UNet
+from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
 
 CHANNELS = {"first": 3, "a": 2, "b": 4}
@@ -55,7 +57,7 @@ def states(dense: NetState, fresh: dict[str, Fresh], fit: Any) -> list[NetState]
 def selected(state: NetState, task: str, name: str) -> Tensor:
     entry = state.deltas[task].entries[name]
     assert isinstance(entry, Select)
-    return entry.bits.unpack()
+    return tensor_of(entry.bits.unpack())
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.75])

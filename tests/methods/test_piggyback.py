@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from stencilnet.masks import NetState, Replace, Select
+from stencilnet.delta import Replace, Select
+from stencilnet.masks import NetState, tensor_of
 from stencilnet.methods import Fresh, HeadOnly, Piggyback
 from stencilnet.models import UNet
 from stencilnet.models.unet import DECODER
@@ -107,7 +108,7 @@ def test_a_warm_start_takes_the_head_along_if_it_fits(
     backbone: nn.Module, state: NetState, fresh: Fresh, make_fit: Any, make_fresh: Any
 ) -> None:
     def head(learned: NetState, task: str) -> dict[str, torch.Tensor]:
-        return {n: e.tensor for n, e in learned.deltas[task].entries.items() if isinstance(e, Replace)}
+        return {n: tensor_of(e.tensor) for n, e in learned.deltas[task].entries.items() if isinstance(e, Replace)}
 
     earlier = Piggyback(lr=1e-2).learn(state, "a", fresh, make_fit(backbone))
     method = Piggyback(warm_start="a")

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import stencilnet as sn
-from stencilnet.bundle import BundleError, add_task, merge, remove_task, verify
+from stencilnet.bundle import BundleError, TaskRecord, add_task, merge, remove_task, verify
 from stencilnet.bundle.editing import replace_task
-from stencilnet.masks import DeltaError, NetState, Replace, TaskDelta, Trainable, column_key, lateral_key
+from stencilnet.delta import DeltaError, Replace, TaskDelta, column_key, lateral_key
+from stencilnet.masks import NetState, Trainable, applied, array_of, arrays_of, task_weights
 from stencilnet.methods import Fresh, Piggyback, Progressive, Scratch, learn_first
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet
 from stencilnet.models.columns import Columns
 from stencilnet.models.unet import DECODER, LEVELS
 
@@ -96,7 +97,7 @@ def test_columns_before_are_frozen_and_a_column_starts_as_scratch_does(
             {
                 column_key(task, key): tensor
                 for task, delta in state.deltas.items()
-                for key, tensor in delta.apply(state.shared).items()
+                for key, tensor in task_weights(delta, state.shared).items()
             }
         )
         assert torch.equal(fit.run(start, picture()), fit.run(scratch, picture()))
@@ -119,7 +120,7 @@ def test_an_adapter_adds_what_its_column_is_given(state: NetState, net: MultiTas
     def module_of(task: str) -> nn.Module:
         module = UNet(width=2, channels=CHANNELS[task])
         delta = TaskDelta({k: e for k, e in state.deltas[task].entries.items() if not k.startswith("lateral/")})
-        module.load_state_dict(delta.apply(state.shared))
+        module.load_state_dict(task_weights(delta, state.shared))
         for level in LEVELS:
             layer = module.get_submodule(level)
             layer.register_forward_pre_hook(lambda _, x, level=level: inputs[task].update({level: x[0]}))
@@ -130,7 +131,7 @@ def test_an_adapter_adds_what_its_column_is_given(state: NetState, net: MultiTas
         total = torch.zeros(())
         for need in state.deltas[task].needs:
             entry = state.deltas[task].entries[lateral_key(need, level)]
-            total = total + F.conv2d(inputs[need][level], entry.apply(None))
+            total = total + F.conv2d(inputs[need][level], applied(entry, None))
         return total
 
     for task in state.deltas:
@@ -190,8 +191,8 @@ def test_columns_that_run_through_others_come_after_them(state: NetState, net: M
 def test_a_column_for_another_backbone_is_refused(state: NetState) -> None:
     layers = OrderedDict(conv2_1=nn.Conv2d(3, 2, 1), head=nn.Conv2d(2, 3, 1))
     net = MultiTaskNet(nn.Sequential(layers), decoder=())
-    head = {name: Replace(tensor) for name, tensor in net.fresh_head(3, torch.Generator()).items()}
-    column = TaskDelta({lateral_key("first", "conv2_1"): Replace(torch.zeros(2, 3, 1, 1)), **head})
+    head = {name: Replace(array_of(tensor)) for name, tensor in net.fresh_head(3, torch.Generator()).items()}
+    column = TaskDelta({lateral_key("first", "conv2_1"): Replace(array_of(torch.zeros(2, 3, 1, 1))), **head})
     net = net.with_state(NetState(net.state.shared, {"first": TaskDelta(head), "a": column}), {})
     with pytest.raises(DeltaError, match=r"Expected a U-Net for `a`, .* but got a Sequential"):
         net(picture(), "a")
@@ -200,9 +201,13 @@ def test_a_column_for_another_backbone_is_refused(state: NetState) -> None:
 @pytest.mark.parametrize(
     ("key", "entry", "message"),
     [
-        (lateral_key("first", "conv99_1"), Replace(torch.zeros(2, 2, 1, 1)), "that this backbone lacks"),
-        (lateral_key("first", "conv2_1"), Replace(torch.zeros(2, 2, 3, 3)), r"tensor of shape \(4, 2, 1, 1\)"),
-        (lateral_key("first", "conv2_1"), Replace(torch.zeros(4, 2, 1, 1).double()), "torch.float32 tensor"),
+        (lateral_key("first", "conv99_1"), Replace(array_of(torch.zeros(2, 2, 1, 1))), "that this backbone lacks"),
+        (
+            lateral_key("first", "conv2_1"),
+            Replace(array_of(torch.zeros(2, 2, 3, 3))),
+            r"tensor of shape \(4, 2, 1, 1\)",
+        ),
+        (lateral_key("first", "conv2_1"), Replace(array_of(torch.zeros(4, 2, 1, 1).double())), "a float32 tensor"),
     ],
 )
 def test_a_foreign_adapter_is_refused(net: MultiTaskNet, key: str, entry: Replace, message: str) -> None:
@@ -227,7 +232,7 @@ def test_a_bundle_keeps_the_columns_together(net: MultiTaskNet, tmp_path: Path, 
     with pytest.raises(BundleError, match=r"other tasks run through its column.*but got a, b"):
         remove_task(whole, "masked")
     with pytest.raises(BundleError, match=r"other tasks run through its column.*but got b"):
-        replace_task(whole, "a", net.records["a"], net.deltas["a"], shared=net.state.shared)
+        replace_task(whole, "a", net.records["a"], net.deltas["a"], shared=arrays_of(net.state.shared))
     remove_task(whole, "b")
     sn.save(net, whole)  # puts back what is missing
     assert torch.equal(sn.load(whole)(picture(), "b"), net(picture(), "b"))
@@ -256,7 +261,7 @@ def test_a_column_that_was_learned_anew_is_noticed(
     for file in (path / "tasks" / "masked").iterdir():
         file.unlink()
     (path / "tasks" / "masked").rmdir()
-    add_task(path, "masked", net.records["masked"], other.deltas["masked"], shared=state.shared)
+    add_task(path, "masked", net.records["masked"], other.deltas["masked"], shared=arrays_of(state.shared))
     with pytest.raises(BundleError, match="column of the task `masked`, which is missing or has changed"):
         sn.load(path)(picture(), "a")
     assert torch.equal(sn.load(path)(picture(), "first"), net(picture(), "first"))

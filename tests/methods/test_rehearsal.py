@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import NetState, Replace, TaskDelta
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import NetState, array_of, task_weights
 from stencilnet.methods import Fresh, Piggyback, Rehearsal
 from stencilnet.methods.distilling import divergence
 from stencilnet.methods.rehearsal import Distillation
@@ -38,7 +39,7 @@ def state(backbone: nn.Module, fresh: dict[str, Fresh]) -> NetState:
     """Three tasks, each a head over the same weights."""
     learned = NetState({n: t.clone() for n, t in backbone.state_dict().items() if not n.startswith("head.")})
     for task, made in fresh.items():
-        learned = learned.add(task, TaskDelta({name: Replace(tensor) for name, tensor in made.head.items()}))
+        learned = learned.add(task, TaskDelta({name: Replace(array_of(tensor)) for name, tensor in made.head.items()}))
     return learned
 
 
@@ -78,7 +79,7 @@ def test_every_earlier_head_is_held_to_what_it_put_out(
     penalty = Distillation(state, made.layout, made.logits, strength=3.0, noise=False)
     expected = 0.0
     for task, delta in state.deltas.items():
-        wanted, given = run(delta.apply(state.shared), images), run(delta.apply(moved), images)
+        wanted, given = run(task_weights(delta, state.shared), images), run(task_weights(delta, moved), images)
         plain = float((given - wanted).double().square().mean())
         expected += 3 * (divergence_by_hand(given, wanted) if LOGITS[task] else plain)
     value = penalty({**moved, **made.head}, images, run)

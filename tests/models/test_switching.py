@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import (
+from stencilnet.delta import (
     Affine,
     BitMask,
     DeltaError,
@@ -23,6 +23,7 @@ from stencilnet.masks import (
     TaskDelta,
     Ternary,
 )
+from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet
 
 AsBytes = Callable[[Mapping[str, Tensor]], Any]
@@ -72,22 +73,22 @@ def make_delta(net: MultiTaskNet, task: str, channels: int, generator: torch.Gen
     elif task in FORMS:
         for name in net.layout.masked:
             bits, flip = (torch.rand(own[name].shape, generator=generator) > 0.5 for _ in range(2))
-            steps = torch.rand(own[name].shape[0], 1, 1, 1, generator=generator)
+            steps = array_of(torch.rand(own[name].shape[0], 1, 1, 1, generator=generator))
             codes = torch.randint(-3, 4, own[name].shape, generator=generator).to(torch.int8)
-            change = Quantized(codes, torch.rand((), generator=generator))
+            change = Quantized(array_of(codes), array_of(torch.rand((), generator=generator)))
             entries[name] = {
                 "sign": Sign(BitMask.pack(bits), steps),
                 "ternary": Ternary(BitMask.pack(bits), BitMask.pack(bits & flip)),
-                "affine": Affine(BitMask.pack(bits), torch.rand(4, generator=generator)),
+                "affine": Affine(BitMask.pack(bits), array_of(torch.rand(4, generator=generator))),
                 "quantized": change,
                 "seeded": Seeded(Seed.of(0, name, tuple(own[name].shape)), change),
             }[task]
     elif task != "first":
         replaced = net.layout.decoder if task == "decoder" else (*net.layout.parameters, *net.layout.buffers)
-        entries |= {name: Replace(drawn(name)) for name in replaced}
+        entries |= {name: Replace(array_of(drawn(name))) for name in replaced}
     if task == "wide":
-        entries["norm1.running_mean"] = Replace(drawn("norm1.running_mean"))
-    return TaskDelta(entries | {n: Replace(t) for n, t in net.fresh_head(channels, generator).items()})
+        entries["norm1.running_mean"] = Replace(array_of(drawn("norm1.running_mean")))
+    return TaskDelta(entries | {n: Replace(array_of(t)) for n, t in net.fresh_head(channels, generator).items()})
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
@@ -158,7 +159,10 @@ def test_a_switched_module_shares_nothing() -> None:
 def test_a_linear_head_is_switched_too(as_bytes: AsBytes) -> None:
     backbone = nn.Sequential(nn.Flatten(), nn.Linear(12, 4), nn.Linear(4, 2))
     deltas = {
-        str(k): TaskDelta({"2.weight": Replace(torch.randn(k, 4)), "2.bias": Replace(torch.randn(k))}) for k in (2, 6)
+        str(k): TaskDelta(
+            {"2.weight": Replace(array_of(torch.randn(k, 4))), "2.bias": Replace(array_of(torch.randn(k)))}
+        )
+        for k in (2, 6)
     }
     net = MultiTaskNet(backbone, head="2", decoder=(), deltas=deltas)
     module = net.materialize("2")
@@ -191,7 +195,8 @@ def test_foreign_modules_are_refused_untouched(what: str, as_bytes: AsBytes) -> 
 
 def test_another_width_is_refused() -> None:
     heads = [
-        {f"head.{n}": Replace(torch.zeros(*s)) for n, s in (("weight", (1, w, 1, 1)), ("bias", (1,)))} for w in (1, 2)
+        {f"head.{n}": Replace(array_of(torch.zeros(*s))) for n, s in (("weight", (1, w, 1, 1)), ("bias", (1,)))}
+        for w in (1, 2)
     ]
     narrow, wide = (MultiTaskNet(UNet(width=w), deltas={"a": TaskDelta(h)}) for w, h in zip((1, 2), heads, strict=True))
     with pytest.raises(ValueError, match=r"`conv1_1.weight` to be .* \(2, 3, 3, 3\) .* but got .* \(1, 3, 3, 3\)"):
@@ -213,7 +218,7 @@ def test_a_refused_task_leaves_the_module_as_it_was(wrong: str, as_bytes: AsByte
     elif wrong == "masked head":
         entries["head.weight"] = Select(BitMask.pack(torch.ones(5, 5, 1, 1) > 0))
     elif wrong == "shape":
-        entries["conv6.bias"] = Replace(torch.zeros(9))
+        entries["conv6.bias"] = Replace(array_of(torch.zeros(9)))
     deltas = dict(net.deltas) | ({} if wrong == "unknown" else {"bad": TaskDelta(entries)})
     other = MultiTaskNet(net.backbone, decoder=("conv6",), deltas=deltas)
     module = other.materialize("mask")

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import NetState, Replace
+from stencilnet.delta import Replace
+from stencilnet.masks import NetState, applied
 from stencilnet.methods import Piggyback, learn_first
 from stencilnet.models import MultiTaskNet, layout_of
 
@@ -68,7 +69,7 @@ def test_running_statistics_are_part_of_each_masked_task(net: MultiTaskNet) -> N
         assert isinstance(second[name], Replace)
         assert isinstance(third[name], Replace)
     mean = "layer2.1.bn2.running_mean"
-    values = [net.state.shared[mean], second[mean].apply(None), third[mean].apply(None)]
+    values = [net.state.shared[mean], applied(second[mean], None), applied(third[mean], None)]
     assert not torch.equal(values[0], values[1])
     assert not torch.equal(values[1], values[2])
     assert set(net.deltas["first"].entries) == {"head.weight", "head.bias"}

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stencilnet.masks import BitMask
+from stencilnet.delta import BitMask
+from stencilnet.masks import tensor_of
 from stencilnet.models import UNet, fresh_weights, layout_of
 from stencilnet.models.unet import DECODER
 
@@ -128,7 +129,7 @@ def test_sizes_of_table_2_in_real_bytes(tmp_path: Path) -> None:
 
     masks = {name: BitMask.pack(own[name] > 0) for name in layout.masked}
     assert sum(mask.numel for mask in masks.values()) == 14_776_000
-    bits = file_payload({name: mask.packed for name, mask in masks.items()}, tmp_path / "mask.safetensors")
+    bits = file_payload({name: tensor_of(mask.packed) for name, mask in masks.items()}, tmp_path / "mask.safetensors")
     assert (bits, mib(bits)) == (14_776_000 // 8, "1.76")
 
 

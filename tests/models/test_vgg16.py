@@ -11,7 +11,6 @@ from torch import nn
 
 import stencilnet as sn
 from stencilnet.analysis.masks import zero_ratios
-from stencilnet.bundle.architecture import class_path, describe, rebuild
 from stencilnet.cli.main import stencil
 from stencilnet.config.reading import read_config
 from stencilnet.config.schema import Experiment
@@ -19,6 +18,8 @@ from stencilnet.datasets.replicas import make_replica
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
+from stencilnet.masks import task_weights
+from stencilnet.models.stored import class_path, describe, rebuild
 from stencilnet.models.vgg16 import HEAD, layer_names
 from stencilnet.tasks.classification import Classification
 
@@ -124,7 +125,7 @@ def test_the_original_setting_from_config_to_figure(weights: Path, root: Path, t
     assert torch.equal(first, sn.load(tmp_path / "run" / "backbone" / "bundle")(x, task="cubs-head"))
     with torch.device("meta"):
         theirs = vgg16(num_classes=2).eval()
-    theirs.load_state_dict(own | net.state.deltas["cubs-head"].apply({}), assign=True)
+    theirs.load_state_dict(own | task_weights(net.state.deltas["cubs-head"], {}), assign=True)
     with torch.no_grad():
         expected = theirs(normalize(x, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
     assert torch.allclose(first, expected, atol=1e-5)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stencilnet.models import TaskRecord
+from stencilnet.bundle import TaskRecord
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime import Engine, TooLargeError, engine
 from stencilnet.runtime.backends import Backend

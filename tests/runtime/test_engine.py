@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from torch import nn
 
-from stencilnet.bundle import BundleError, add_task, load, remove_task, save
-from stencilnet.masks import BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.bundle import BundleError, TaskRecord, add_task, remove_task
+from stencilnet.delta import BitMask, Entry, Quantized, Replace, Seed, Seeded, Select, TaskDelta
+from stencilnet.masks import array_of, arrays_of
+from stencilnet.models import MultiTaskNet, UNet, load, save
 from stencilnet.pictures.images import ImageError
 from stencilnet.runtime import Engine
 
@@ -47,7 +48,7 @@ def _net() -> MultiTaskNet:
             key: Select(BitMask.pack(torch.rand(state.shared[key].shape, generator=generator) > 0.4))
             for key in net.layout.masked
         }
-        head = {key: Replace(tensor) for key, tensor in net.fresh_head(record.channels, generator).items()}
+        head = {key: Replace(array_of(tensor)) for key, tensor in net.fresh_head(record.channels, generator).items()}
         state = state.add(name, TaskDelta(masks | head))
     return net.with_state(state, RECORDS)
 
@@ -92,9 +93,9 @@ def _quantized_net() -> MultiTaskNet:
         for key in net.layout.masked:
             shape = state.shared[key].shape
             codes = torch.randn(shape, generator=generator).round().clamp(-3, 3).to(torch.int8)
-            change = Quantized(codes, torch.tensor(0.05))
+            change = Quantized(array_of(codes), np.array(0.05, np.float32))
             entries[key] = change if name == "moved" else Seeded(Seed.of(4, key, tuple(shape)), change)
-        head = {key: Replace(tensor) for key, tensor in net.fresh_head(3, generator).items()}
+        head = {key: Replace(array_of(tensor)) for key, tensor in net.fresh_head(3, generator).items()}
         state = state.add(name, TaskDelta(entries | head))
         records[name] = TaskRecord(kind="restoration", channels=3, method="quantized_delta")
     return net.with_state(state, records)
@@ -236,7 +237,7 @@ def test_outputs_stay_when_other_tasks_come_and_go(bundle: Path) -> None:
     image, net = picture(), load(bundle)
     before = {task: Engine(bundle).run(image, task).tobytes() for task in ("colour", "clean")}
     remove_task(bundle, "shapes")
-    add_task(bundle, "late", RECORDS["clean"], net.deltas["clean"], shared=net.state.shared)
+    add_task(bundle, "late", RECORDS["clean"], net.deltas["clean"], shared=arrays_of(net.state.shared))
     engine = Engine(bundle)
     assert engine.tasks == ("colour", "clean", "paint", "late")
     assert {task: engine.run(image, task).tobytes() for task in before} == before
@@ -293,7 +294,7 @@ def test_a_device_that_is_not_there_is_refused_with_a_remedy(bundle: Path, devic
 )
 def test_a_record_that_cannot_be_rebuilt_names_the_file(bundle: Path, record: TaskRecord, message: str) -> None:
     net = load(bundle)
-    add_task(bundle, "new", record, net.deltas["colour"], shared=net.state.shared)
+    add_task(bundle, "new", record, net.deltas["colour"], shared=arrays_of(net.state.shared))
     engine = Engine(bundle)
     with pytest.raises(BundleError, match=message):
         engine.run(picture(), "new")
@@ -316,7 +317,7 @@ class Tiny(nn.Module):
 def test_any_backbone_runs(tmp_path: Path) -> None:
     net = MultiTaskNet(Tiny(), head="out", decoder=())
     head = net.fresh_head(3, torch.Generator().manual_seed(0))
-    delta = TaskDelta({name: Replace(tensor) for name, tensor in head.items()})
+    delta = TaskDelta({name: Replace(array_of(tensor)) for name, tensor in head.items()})
     net = net.with_state(net.state.add("clean", delta), {"clean": RECORDS["clean"]})
     save(net, tmp_path / "b")
     out = np.asarray(Engine(tmp_path / "b", backbone=Tiny()).run(picture(), "clean"))

@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.inference import forward
-from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.masks import array_of
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
 from stencilnet.pictures.images import ImageError
 from stencilnet.runtime import Engine
@@ -35,7 +36,7 @@ def bundle(tmp_path: Path) -> Path:
             for key in net.layout.masked
         }
         head = net.fresh_head(record.channels, generator)
-        state = state.add(name, TaskDelta(entries | {key: Replace(tensor) for key, tensor in head.items()}))
+        state = state.add(name, TaskDelta(entries | {key: Replace(array_of(tensor)) for key, tensor in head.items()}))
     save(net.with_state(state, RECORDS), tmp_path / "bundle")
     return tmp_path / "bundle"
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image, features
 
-from stencilnet.bundle import save
-from stencilnet.masks import Replace, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import array_of
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.pictures.formats import SUFFIXES
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import run_files
@@ -177,7 +178,10 @@ def engine(tmp_path: Path) -> Engine:
     """One segmentation task that finds class 1 everywhere."""
     net = MultiTaskNet(UNet(width=3, channels=1))
     head = net.fresh_head(2, torch.Generator().manual_seed(0))
-    flat = {name: Replace(torch.tensor([0.0, 1.0]) if t.ndim == 1 else torch.zeros_like(t)) for name, t in head.items()}
+    flat = {
+        name: Replace(array_of(torch.tensor([0.0, 1.0]) if t.ndim == 1 else torch.zeros_like(t)))
+        for name, t in head.items()
+    }
     settings = {"classes": ["a", "b"], "palette": PALETTE}
     record = TaskRecord(kind="segmentation", channels=2, method="piggyback", settings=settings)
     save(net.with_state(net.state.add("shapes", TaskDelta(flat)), {"shapes": record}), tmp_path / "bundle")

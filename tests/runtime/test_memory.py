@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import Replace, TaskDelta
 from stencilnet.inference.memory import as_memory_error, is_out_of_memory
-from stencilnet.masks import Replace, TaskDelta
+from stencilnet.masks import array_of
 from stencilnet.memory import within_memory
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.runtime import Engine, TooLargeError, files
 from stencilnet.runtime.files import run_files
 
@@ -44,7 +45,7 @@ class Small(nn.Module):
 
 def bundled(net: MultiTaskNet, folder: Path) -> Path:
     head = net.fresh_head(3, torch.Generator().manual_seed(0))
-    delta = TaskDelta({name: Replace(tensor) for name, tensor in head.items()})
+    delta = TaskDelta({name: Replace(array_of(tensor)) for name, tensor in head.items()})
     record = TaskRecord(kind="restoration", channels=3, method="piggyback")
     save(net.with_state(net.state.add("clean", delta), {"clean": record}), folder)
     return folder

@@ -8,9 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
-from stencilnet.bundle import save
-from stencilnet.masks import Replace, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import array_of
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.pictures.images import Floats, ImageError
 from stencilnet.runtime import Engine, files
 from stencilnet.runtime.files import run_files
@@ -24,7 +25,7 @@ def engine(tmp_path: Path) -> Engine:
     net = MultiTaskNet(UNet(width=2, channels=1))
     head = net.fresh_head(3, torch.Generator().manual_seed(0))
     record = TaskRecord(kind="restoration", channels=3, method="piggyback")
-    delta = TaskDelta({name: Replace(tensor) for name, tensor in head.items()})
+    delta = TaskDelta({name: Replace(array_of(tensor)) for name, tensor in head.items()})
     save(net.with_state(net.state.add("clean", delta), {"clean": record}), tmp_path / "bundle")
     return Engine(tmp_path / "bundle")
 

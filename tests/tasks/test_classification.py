@@ -10,10 +10,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 import stencilnet as sn
-from stencilnet.bundle import save
+from stencilnet.bundle import TaskRecord
 from stencilnet.data.transforms import View, evaluation_view
-from stencilnet.masks import Replace, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import array_of
+from stencilnet.models import MultiTaskNet, save
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import run_files
 from stencilnet.tasks.classification import Classification
@@ -145,7 +146,10 @@ def bundle(tmp_path: Path) -> Path:
     state = net.state
     for name, weight in heads.items():
         state = state.add(
-            name, TaskDelta({"head.weight": Replace(weight), "head.bias": Replace(torch.zeros(len(weight)))})
+            name,
+            TaskDelta(
+                {"head.weight": Replace(array_of(weight)), "head.bias": Replace(array_of(torch.zeros(len(weight))))}
+            ),
         )
     settings = Classification(classes=("red", "blue"), crop=8, resize=None).settings()
     records = {

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torch.func import functional_call
 
-from stencilnet.masks import Masks
+from stencilnet.masks import Masks, task_weights
 from stencilnet.tasks.task import Recipe, Sample
 from stencilnet.training import loop
 from stencilnet.training.fit import DivergedError, make_fit
@@ -116,7 +116,7 @@ def test_running_statistics_move_in_training_alone_and_land_in_the_delta(tmp_pat
     backbone = seeded(Normed)
     state, buffers, head = parts(backbone)
     trained = fit(job(tmp_path), Masks(state, buffers, head, ["conv.weight"]), backbone, evaluate_every=6)
-    delta = trained.delta().apply(state)
+    delta = task_weights(trained.delta(), state)
     assert int(delta["norm.num_batches_tracked"]) == 6  # six steps; passes over validation data do not count
     assert not torch.equal(delta["norm.running_mean"], torch.zeros(6))
     assert torch.equal(state["norm.running_mean"], torch.zeros(6))
@@ -133,7 +133,7 @@ def test_running_statistics_follow_batch_norms_definition(tmp_path: Path) -> Non
     images = torch.stack([Blobs(10)[0, index]["input"] for index in range(10)])
     features = torch.nn.functional.conv2d(images, state["conv.weight"], state["conv.bias"], padding=1)
     expected = 0.1 * features.mean(dim=(0, 2, 3))
-    torch.testing.assert_close(trained.delta().apply(state)["norm.running_mean"], expected)
+    torch.testing.assert_close(task_weights(trained.delta(), state)["norm.running_mean"], expected)
 
 
 def test_the_critic_is_trained_and_moves_the_result(tmp_path: Path) -> None:

@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 
-from stencilnet.bundle import load, save
 from stencilnet.config.reading import read_config, to_plain
 from stencilnet.config.schema import Experiment, MethodPlan, TaskPlan
 from stencilnet.data.damage import Noise
@@ -34,6 +33,7 @@ from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.learning.styles import bind_tasks
 from stencilnet.methods import Finetune, Method, Piggyback, Scratch
+from stencilnet.models import load, save
 from stencilnet.tasks.restoration import Restoration
 from stencilnet.tasks.task import Task
 from stencilnet.training.settings import resolve

@@ -31,7 +31,6 @@ from typing import Any, NamedTuple
 import torch
 
 import stencilnet as sn
-from stencilnet.bundle import load, save
 from stencilnet.bundle.tensors import encode_delta
 from stencilnet.config.reading import read_config, to_plain
 from stencilnet.config.schema import Experiment
@@ -51,6 +50,7 @@ from stencilnet.methods import (
     QuantizedDelta,
     Scratch,
 )
+from stencilnet.models import load, save
 from stencilnet.tasks.task import Task
 
 

@@ -24,15 +24,16 @@ from torch import Tensor
 
 import stencilnet as sn
 from stencilnet.analysis.masks import overlaps, total, zero_ratio
-from stencilnet.bundle import load
 from stencilnet.config.reading import read_config, to_plain
 from stencilnet.config.schema import TaskPlan
 from stencilnet.data.samples import EvaluationSamples
+from stencilnet.delta import BitMask, Select, TaskDelta
 from stencilnet.evaluation.evaluate import evaluate
 from stencilnet.experiment.testing import Tester
 from stencilnet.learning.opening import open_data
 from stencilnet.learning.provenance import hardware, provenance
-from stencilnet.masks import BitMask, NetState, Select, TaskDelta
+from stencilnet.masks import NetState, tensor_of
+from stencilnet.models import load
 
 CONFIG = "demo/small"
 ARMS = ("paper's masks", "masks, start by weight")
@@ -59,7 +60,7 @@ class Learned:
     @property
     def bits(self) -> dict[str, Tensor]:
         """The mask, bool, by key of the weight."""
-        return {name: mask.unpack() for name, mask in self.net.deltas[self.task].masks.items()}
+        return {name: tensor_of(mask.unpack()) for name, mask in self.net.deltas[self.task].masks.items()}
 
     def masked(self, bits: dict[str, Tensor]) -> sn.MultiTaskNet:
         """Return the same task with another mask."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from stencilnet.masks import WeightCodes
+from stencilnet.delta import WeightCodes
 
 TaskCodes = Mapping[str, WeightCodes]
 """One task's codes by state-dict key, in network order; those of a binary mask are its bits."""
@@ -203,14 +203,14 @@ def _kind(codes: TaskCodes) -> str:
 
 
 def _zeros(codes: WeightCodes) -> int:
-    return codes.numel - int(codes.read().count_nonzero())
+    return codes.numel - int(np.count_nonzero(codes.read()))
 
 
 def _with_none_changed(codes: TaskCodes) -> Overlap:
     """Count what a task has in common with one that leaves every weight unchanged."""
     layers = {}
     for key, layer in codes.items():
-        counts = _counts(layer.read().cpu())
+        counts = _counts(layer.read())
         equal = counts.get(layer.neutral, 0)
         layers[key] = Overlap(first={layer.neutral: layer.numel}, second=counts, equal=equal)
     return total(layers)
@@ -222,11 +222,11 @@ def _overlap(key: str, first: WeightCodes, second: WeightCodes) -> Overlap:
             f"Expected both tasks' codes of `{key}` to have one shape and kind, but got {tuple(first.shape)} "
             f"({first.kind}) and {tuple(second.shape)} ({second.kind})."
         )
-    one, other = first.read().cpu(), second.read().cpu()
-    return Overlap(first=_counts(one), second=_counts(other), equal=int((one == other).sum()))
+    one, other = first.read(), second.read()
+    return Overlap(first=_counts(one), second=_counts(other), equal=int(np.count_nonzero(one == other)))
 
 
-def _counts(codes: Tensor) -> dict[int, int]:
+def _counts(codes: npt.NDArray[np.int8]) -> dict[int, int]:
     """Return the number of int8 codes with each value, by value."""
-    counts: list[int] = torch.bincount(codes.view(torch.uint8).flatten(), minlength=256).tolist()
+    counts: list[int] = np.bincount(codes.view(np.uint8).reshape(-1), minlength=256).tolist()
     return {code - 256 if code > 127 else code: count for code, count in enumerate(counts) if count}

@@ -5,15 +5,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from stencilnet.bench.machine import Measured
 from stencilnet.bench.networks import masked_delta, masked_network, write_bundle
 from stencilnet.bench.rows import Found, Setting, compared, interleaved, scaled, seconds
-from stencilnet.bundle import add_task, load, remove_task
+from stencilnet.bundle import TaskRecord, add_task, remove_task
 from stencilnet.bundle.tensors import encode_delta
-from stencilnet.masks import BitMask, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.delta import BitMask, Select, TaskDelta
+from stencilnet.masks import arrays_of
+from stencilnet.models import MultiTaskNet, load
 
 MANY = 1000
 """Number of tasks in the large bundle."""
@@ -85,7 +86,7 @@ def _entropy(share: float) -> float:
 def _stored(delta: TaskDelta) -> int:
     """Return the bytes of the masks in the file: its size less that of a file of the same entries without weights."""
     masks = {key: entry for key, entry in delta.entries.items() if isinstance(entry, Select)}
-    empty = {key: Select(BitMask.pack(torch.zeros(0, dtype=torch.bool))) for key in masks}
+    empty = {key: Select(BitMask.pack(np.zeros(0, bool))) for key in masks}
     return len(encode_delta(TaskDelta(masks))) - len(encode_delta(TaskDelta(empty)))
 
 
@@ -111,7 +112,7 @@ def _editing(setting: Setting, changes: Callable[[MultiTaskNet], tuple[_Change, 
 
 
 def _add(net: MultiTaskNet) -> _Change:
-    shared, delta, record = net.state.shared, net.deltas["new"], net.records["new"]
+    shared, delta, record = arrays_of(net.state.shared), net.deltas["new"], net.records["new"]
     return lambda bundle: add_task(bundle, "new", record, delta, shared=shared)
 
 

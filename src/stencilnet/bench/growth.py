@@ -11,7 +11,9 @@ from stencilnet.bench.networks import masked_network
 from stencilnet.bench.rows import Setting, interleaved, scaled
 from stencilnet.bench.steps import Shape, our_step, plain_step
 from stencilnet.bench.switching import switch_seconds
-from stencilnet.bundle import add_task, load, remove_task
+from stencilnet.bundle import add_task, remove_task
+from stencilnet.masks import arrays_of
+from stencilnet.models import load
 
 WIDTHS = (8, 16, 32, 64)
 SIZES = (32, 64, 96, 128, 192)
@@ -81,7 +83,7 @@ def _with_tasks(small: Setting) -> Growth:
         bundle = bundle_of(count, small)
 
         def add_and_remove() -> None:
-            add_task(bundle, "new", net.records["new"], net.deltas["new"], shared=net.state.shared)  # noqa: B023
+            add_task(bundle, "new", net.records["new"], net.deltas["new"], shared=arrays_of(net.state.shared))  # noqa: B023
             remove_task(bundle, "new")  # noqa: B023
 
         arms = {"open": lambda: load(bundle).materialize("task-0"), "add": add_and_remove}  # noqa: B023

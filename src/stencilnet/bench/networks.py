@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from stencilnet.bundle import save
-from stencilnet.masks import BitMask, Entry, Replace, Select, TaskDelta
-from stencilnet.models import MultiTaskNet, TaskRecord, UNet
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.masks import array_of
+from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.scenes import draw_scene
 
 KIND, CHANNELS = "restoration", 3
@@ -34,7 +35,7 @@ def masked_delta(net: MultiTaskNet, zeros: float, seed: int) -> TaskDelta:
         for name in net.layout.masked
     }
     head = net.fresh_head(CHANNELS, generator)
-    return TaskDelta({**masks, **{name: Replace(tensor) for name, tensor in head.items()}})
+    return TaskDelta({**masks, **{name: Replace(array_of(tensor)) for name, tensor in head.items()}})
 
 
 def write_bundle(folder: Path, net: MultiTaskNet) -> Path:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stencilnet.bench.networks import CHANNELS, masked_network, pictures, write_bundle
 from stencilnet.bench.rows import Found, NotHereError, Setting, compared, interleaved, per_second, scaled, speedup
-from stencilnet.bundle import load
+from stencilnet.models import load
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import run_files
 from stencilnet.runtime.planning import plan_outputs

@@ -4,27 +4,25 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch import Tensor
-
 from stencilnet.bundle.disk import read_file
 from stencilnet.bundle.format import TASK, TASKS, BundleError, MissingError, delta_name, restore, sha256_of
 from stencilnet.bundle.records import TaskFiles
 from stencilnet.bundle.schema import TaskFile
 from stencilnet.bundle.tensors import decode_delta
-from stencilnet.masks import DeltaError, TaskDelta
+from stencilnet.delta import DeltaError, Spec, TaskDelta
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reference:
-    """The tensors that a task's delta must fit in names, shapes and types; their values do not matter.
+    """The weights that a task's delta must fit in names, shapes and dtypes.
 
     Attributes:
-        shared: The backbone without its head.
-        head: A head with any number of output channels.
+        shared: Specs of the backbone without its head, by state-dict key.
+        head: Specs of a head with any number of output channels.
     """
 
-    shared: Mapping[str, Tensor]
-    head: Mapping[str, Tensor]
+    shared: Mapping[str, Spec]
+    head: Mapping[str, Spec]
 
     def check(self, delta: TaskDelta, channels: int) -> None:
         """Refuse a delta that does not fit.
@@ -44,7 +42,7 @@ class LazyDeltas(Mapping[str, TaskDelta]):
 
     Args:
         files: The bundle's task files.
-        reference: The tensors that every delta must fit.
+        reference: What every delta must fit.
     """
 
     def __init__(self, files: TaskFiles, reference: Reference) -> None:

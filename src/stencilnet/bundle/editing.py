@@ -5,17 +5,16 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from torch import Tensor
-
 from stencilnet.bundle.architecture import reference_of
 from stencilnet.bundle.card import write_card
 from stencilnet.bundle.format import BACKBONE, CONFIG, TASK, TASKS, BundleError, check_name, delta_name, sha256_of
 from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.record import TaskRecord
 from stencilnet.bundle.records import needing, next_place, read_task
 from stencilnet.bundle.schema import BundleConfig, TaskFile
 from stencilnet.bundle.tensors import encode_backbone, encode_delta
-from stencilnet.masks import TaskDelta
-from stencilnet.models import TaskRecord
+from stencilnet.delta import TaskDelta
+from stencilnet.delta.spec import Array
 from stencilnet.storage import remove_folder, sync_folder, write_file, write_folder
 
 logger = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ def add_task(
     record: TaskRecord,
     delta: TaskDelta,
     *,
-    shared: Mapping[str, Tensor],
+    shared: Mapping[str, Array],
     order: int | None = None,
 ) -> None:
     """Add a task to a bundle, atomically: a reader sees it whole or not at all.
@@ -37,7 +36,7 @@ def add_task(
         name: The task's name: 1 to 64 of a-z, 0-9, ``.``, ``_`` and ``-``, the first a letter or digit.
         record: What the task is.
         delta: What it changes.
-        shared: The weights that it was learned over (`NetState.shared`): they must be the bundle's, byte for byte.
+        shared: The weights that it was learned over, as arrays: they must be the bundle's, byte for byte.
         order: Its place in the order of learning, from 0; ties are ordered by name. None (default) for the end. Tasks
             learned on several machines need a place that does not depend on which finishes first.
 
@@ -62,7 +61,7 @@ def add_task(
 
 
 def replace_task(
-    path: str | Path, name: str, record: TaskRecord, delta: TaskDelta, *, shared: Mapping[str, Tensor]
+    path: str | Path, name: str, record: TaskRecord, delta: TaskDelta, *, shared: Mapping[str, Array]
 ) -> None:
     """Replace a task by one that was learned again, atomically; it keeps its place in the order.
 
@@ -185,7 +184,7 @@ def _check_unneeded(root: Path, name: str) -> None:
         raise BundleError(root / TASKS / name, what, "a task that no other needs", got, "Remove those first.")
 
 
-def _check_shared(root: Path, shared: Mapping[str, Tensor]) -> BundleConfig:
+def _check_shared(root: Path, shared: Mapping[str, Array]) -> BundleConfig:
     config = read_config(root)
     actual = _hash_of(shared, config)
     if actual != config.backbone:
@@ -199,7 +198,7 @@ def _check_shared(root: Path, shared: Mapping[str, Tensor]) -> BundleConfig:
     return config
 
 
-def _hash_of(shared: Mapping[str, Tensor], config: BundleConfig) -> str:
+def _hash_of(shared: Mapping[str, Array], config: BundleConfig) -> str:
     try:
         return sha256_of(encode_backbone(shared, config.stored))
     except ValueError:

@@ -5,9 +5,9 @@ from typing import TypedDict
 
 from stencilnet.bundle.disk import inside, read_file
 from stencilnet.bundle.format import BACKBONE, CONFIG, JSON_LIMIT, TASK, TASKS, BundleError, MissingError, delta_name
+from stencilnet.bundle.record import TaskRecord
 from stencilnet.bundle.records import read_tasks
 from stencilnet.bundle.schema import BundleConfig, TaskFile
-from stencilnet.models import TaskRecord
 
 
 class TaskSizes(TypedDict):

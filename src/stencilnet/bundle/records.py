@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stencilnet.bundle.disk import peek, read_file
 from stencilnet.bundle.format import JSON_LIMIT, TASK, TASKS, BundleError, MissingError, check_name
+from stencilnet.bundle.record import TaskRecord
 from stencilnet.bundle.schema import TaskFile
-from stencilnet.models import TaskRecord
 
 _AGAIN = "Load the bundle again."
 

@@ -18,8 +18,8 @@ from stencilnet.bundle.format import (
     unseal,
     upgrade,
 )
-from stencilnet.masks.rounding import Stored, check_stored
-from stencilnet.models import TaskRecord
+from stencilnet.bundle.record import TaskRecord
+from stencilnet.delta.rounding import Stored, check_stored
 from stencilnet.text.shortening import brief
 from stencilnet.text.strict_json import json_data, with_numbers
 
@@ -55,7 +55,7 @@ class HeadTensor:
     """Dtype and shape of a head tensor, the same for every task.
 
     Attributes:
-        dtype: PyTorch's name of the dtype, without ``torch.``.
+        dtype: Name of the dtype, such as ``float32``.
         shape: Shape without the first dimension, the output channels, which differ between tasks.
     """
 

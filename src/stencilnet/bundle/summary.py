@@ -6,7 +6,7 @@ from typing import Any
 from stencilnet.bundle.format import BACKBONE
 from stencilnet.bundle.reading import read_config, size_of, task_sizes
 from stencilnet.bundle.records import read_tasks
-from stencilnet.masks.rounding import seed_number
+from stencilnet.delta.rounding import seed_number
 from stencilnet.text.columns import aligned
 from stencilnet.text.escaping import one_line
 from stencilnet.text.shortening import shorten

@@ -1,19 +1,18 @@
 """Converts tensors and deltas to safetensors bytes and back, strictly."""
 
+import sys
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
-import torch
+import numpy as np
+import safetensors.numpy
 from safetensors import SafetensorError
-from torch import Tensor
 
-from stencilnet.bundle.coding import decode_bits, encode_bits, is_worth_coding
 from stencilnet.bundle.format import NEEDS, VERSION, BundleError, canonical, parse, restore, upgrade
 from stencilnet.bundle.schema import fields, shape_of
-from stencilnet.masks import (
+from stencilnet.delta import (
     Affine,
     BitMask,
     Entry,
@@ -26,7 +25,31 @@ from stencilnet.masks import (
     TaskDelta,
     Ternary,
 )
-from stencilnet.masks.rounding import parts
+from stencilnet.delta.coding import decode_bits, encode_bits, is_worth_coding
+from stencilnet.delta.rounding import parts
+from stencilnet.delta.spec import Array, dtype_named
+
+DTYPES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "C64": "complex64",
+    "BOOL": "bool",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U64": "uint64",
+    "U32": "uint32",
+    "U16": "uint16",
+    "U8": "uint8",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E4M3FNUZ": "float8_e4m3fnuz",
+    "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
+}
+"""Dtypes that this code reads, by their names in safetensors files."""
 
 _KINDS: tuple[type[Entry], ...] = (Replace, Select, Quantized, Seeded, Sign, Ternary, Affine)
 KINDS: dict[str, type[Entry]] = {kind.KIND: kind for kind in _KINDS}
@@ -45,21 +68,13 @@ METADATA = "stencilnet"
 """The one metadata key: with several, the bytes of a safetensors file are not stable."""
 
 
-def encode_tensors(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
-    """Return tensors as the bytes of a safetensors file; equal tensors give equal bytes."""
-    seen: set[int] = set()
-    return safetensors.torch.save({name: _own(tensor.detach(), seen) for name, tensor in tensors.items()}, metadata)
+def encode_tensors(tensors: Mapping[str, Array], metadata: dict[str, str] | None = None) -> bytes:
+    """Return arrays as the bytes of a safetensors file; equal arrays give equal bytes."""
+    whole = {name: np.asarray(array, order="C") for name, array in tensors.items()}
+    return safetensors.numpy.save(whole, metadata)
 
 
-def _own(tensor: Tensor, seen: set[int]) -> Tensor:
-    """Return a tensor on the CPU, contiguous, in memory that it shares with no other: a copy if necessary."""
-    memory = tensor.untyped_storage()
-    alone = memory.nbytes() == tensor.nbytes and memory.data_ptr() not in seen
-    seen.add(memory.data_ptr())
-    return tensor.to("cpu", copy=not alone, memory_format=torch.contiguous_format).contiguous()
-
-
-def encode_backbone(shared: Mapping[str, Tensor], stored: Stored) -> bytes:
+def encode_backbone(shared: Mapping[str, Array], stored: Stored) -> bytes:
     """Return the shared weights as the bytes of ``model.safetensors``, in the form to which they were rounded.
 
     Raises:
@@ -68,17 +83,23 @@ def encode_backbone(shared: Mapping[str, Tensor], stored: Stored) -> bytes:
     return encode_tensors(parts(shared, stored))
 
 
-def decode_tensors(data: bytes, file: Path) -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file, on the CPU.
+def decode_tensors(data: bytes, file: Path) -> dict[str, Array]:
+    """Return the arrays of a safetensors file.
 
     Raises:
         BundleError: If it is damaged.
     """
     try:
-        return safetensors.torch.load(data)
-    except (SafetensorError, KeyError) as error:  # KeyError: a dtype that PyTorch lacks
+        found: list[tuple[str, dict[str, Any]]] = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+        return {name: _array(part) for name, part in found}
+    except (SafetensorError, KeyError) as error:  # KeyError: a dtype that is not in the table
         got = f"{type(error).__name__}: {error}"
         raise BundleError(file, "not a valid safetensors file", "tensors", got, restore(file)) from error
+
+
+def _array(part: Mapping[str, Any]) -> Array:
+    array = np.frombuffer(part["data"], dtype_named(DTYPES[part["dtype"]])).reshape(part["shape"])
+    return array if sys.byteorder == "little" else array.byteswap()
 
 
 def encode_delta(delta: TaskDelta, *, raw: bool = False) -> bytes:
@@ -88,7 +109,7 @@ def encode_delta(delta: TaskDelta, *, raw: bool = False) -> bytes:
         delta: The delta.
         raw: Whether to leave masks at one bit per weight, which gives the largest file for entries of these shapes.
     """
-    parts: dict[str, Tensor] = {}
+    parts: dict[str, Array] = {}
     entries = []
     for key, entry in delta.entries.items():
         coding, stored = (RAW, entry.tensors()) if raw else _coded(entry)
@@ -98,15 +119,15 @@ def encode_delta(delta: TaskDelta, *, raw: bool = False) -> bytes:
     return encode_tensors(parts, {METADATA: canonical(metadata).decode()})
 
 
-def _coded(entry: Entry) -> tuple[str, dict[str, Tensor]]:
-    stored: dict[str, Tensor] = {}
+def _coded(entry: Entry) -> tuple[str, dict[str, Array]]:
+    stored: dict[str, Array] = {}
     for part, tensor in entry.tensors().items():
         code = _shorter(BitMask(tensor, entry.shape)) if part in entry.PLANES else None
         stored |= {part: tensor} if code is None else {_coded_part(part): code}
     return RAW if stored.keys() == entry.tensors().keys() else ENTROPY, stored
 
 
-def _shorter(bits: BitMask) -> Tensor | None:
+def _shorter(bits: BitMask) -> Array | None:
     """Return packed bits as code words if that saves bytes, else None."""
     if not is_worth_coding(bits):
         return None
@@ -130,7 +151,7 @@ def decode_delta(data: bytes, file: Path, needs: str = NEEDS) -> TaskDelta:
     Raises:
         BundleError: If it is damaged, or its version, or the kind or coding of an entry is unknown.
     """
-    parts: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    parts: dict[str, dict[str, Array]] = defaultdict(dict)
     for name, tensor in decode_tensors(data, file).items():
         key, _, part = name.rpartition(":")
         parts[key][part] = tensor
@@ -160,14 +181,14 @@ def _declared(data: bytes, file: Path, needs: str) -> list[dict[str, Any]]:
     return [fields(entry, kinds, file, "an entry", needs) for entry in metadata["entries"]]
 
 
-def _entry(declared: dict[str, Any], parts: Mapping[str, Tensor], file: Path, needs: str) -> Entry:
+def _entry(declared: dict[str, Any], parts: Mapping[str, Array], file: Path, needs: str) -> Entry:
     key, kind, coding = declared["key"], declared["kind"], declared["coding"]
     if kind not in KINDS:
         raise BundleError(file, f"`{key}` is of an unknown kind", f"one of {list(KINDS)}", f"{kind!r}", upgrade(needs))
     codings = [RAW, ENTROPY] if KINDS[kind].PLANES else [RAW]
     if coding not in codings:
         raise BundleError(file, f"`{key}` is of an unknown coding", f"one of {codings}", f"{coding!r}", upgrade(needs))
-    shape = torch.Size(shape_of(declared["shape"], file, f"the shape of `{key}`"))
+    shape = shape_of(declared["shape"], file, f"the shape of `{key}`")
     coded = {_coded_part(plane): plane for plane in KINDS[kind].PLANES} if coding == ENTROPY else {}
     try:
         if coding == ENTROPY and coded.keys().isdisjoint(parts):

@@ -8,7 +8,7 @@ from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.samples import check_view
 from stencilnet.data.sources import HoldOut, LabelledSource, Source
 from stencilnet.data.transforms import View
-from stencilnet.masks.rounding import Stored, check_stored, seed_number
+from stencilnet.delta.rounding import Stored, check_stored, seed_number
 from stencilnet.methods import AnyMethod, JointMethod, registered
 from stencilnet.methods.registry import NAME, RESERVED
 from stencilnet.models.vgg16 import LEAST

@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from stencilnet.bundle import add_task, load
+from stencilnet.bundle import add_task
 from stencilnet.config.classes import with_classes
 from stencilnet.config.schema import Experiment
 from stencilnet.experiment.folder import RunError
@@ -13,7 +13,9 @@ from stencilnet.learning.counting import check_all
 from stencilnet.learning.learn import Splits, learn_task
 from stencilnet.learning.opening import open_data
 from stencilnet.learning.styles import bind_style, perceptual_network
+from stencilnet.masks import arrays_of
 from stencilnet.methods import JointMethod
+from stencilnet.models import load
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task
 
@@ -71,7 +73,7 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         config = replace(learning(experiment, plan, session, folder), label=label)
         splits = Splits(train=data.train, validation=data.validation)
         net = learn_task(net, task, splits, name=plan.name, method=method, config=config)
-        add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=net.state.shared)
+        add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=arrays_of(net.state.shared))
         shutil.rmtree(folder)  # there is nothing left to resume, and the name may be used again
         added.append(plan.name)
     return tuple(added)

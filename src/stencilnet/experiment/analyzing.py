@@ -18,10 +18,9 @@ from stencilnet.analysis.masks import (
 )
 from stencilnet.analysis.plots import zero_ratio_figure
 from stencilnet.analysis.sharing import Pair, kappa_layers_figure
-from stencilnet.bundle import load
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.evaluation.wording import wording_of
-from stencilnet.models import MultiTaskNet
+from stencilnet.models import MultiTaskNet, load
 from stencilnet.models.vgg16 import layer_names
 from stencilnet.storage import write_text
 from stencilnet.text.shortening import brief, listed

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -13,9 +14,9 @@ from torch import Tensor
 from stencilnet.analysis.drawing import to_svg
 from stencilnet.analysis.grids import Sheet, contact_sheet
 from stencilnet.analysis.sharing import blend_figure, blend_names
-from stencilnet.bundle import load
 from stencilnet.config.reading import read_config
 from stencilnet.data.sources import spread
+from stencilnet.delta import TaskDelta
 from stencilnet.evaluation.render import number_texts
 from stencilnet.evaluation.tables import metric_title
 from stencilnet.experiment.folder import RunError
@@ -23,9 +24,9 @@ from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.experiment.testing import Tester
 from stencilnet.learning.learn import fresh_of, task_seed
-from stencilnet.masks import RealTask, TaskDelta, between
+from stencilnet.masks import RealTask, between
 from stencilnet.methods import Masking
-from stencilnet.models import MultiTaskNet
+from stencilnet.models import MultiTaskNet, load
 from stencilnet.pictures.images import read_image, to_picture
 from stencilnet.storage import replacing, write_text
 from stencilnet.tasks.style import STYLE
@@ -111,7 +112,7 @@ def real_task(run: Run, name: str) -> RealTask:
 def _same(one: TaskDelta, other: TaskDelta) -> bool:
     parts, others = ({k: e.tensors() for k, e in delta.entries.items()} for delta in (one, other))
     return parts.keys() == others.keys() and all(
-        torch.equal(tensor, others[key][part]) for key, own in parts.items() for part, tensor in own.items()
+        np.array_equal(array, others[key][part]) for key, own in parts.items() for part, array in own.items()
     )
 
 
@@ -160,7 +161,7 @@ class Slider:
     def measure(self, share: float) -> Position:
         """Measure the network at a share by the metrics of both tasks, each on its own test examples."""
         delta, bits = self.delta(share), self.delta(0).masks
-        differing = sum(int((mask.unpack() != bits[key].unpack()).sum()) for key, mask in delta.masks.items())
+        differing = sum(int(np.count_nonzero(mask.unpack() != bits[key].unpack())) for key, mask in delta.masks.items())
         net = self._net(delta)
         return Position(
             share=share,

@@ -6,7 +6,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from stencilnet.bundle import load
 from stencilnet.config.classes import with_classes
 from stencilnet.config.schema import Experiment
 from stencilnet.experiment.session import Session
@@ -14,6 +13,7 @@ from stencilnet.experiment.testing import Tester
 from stencilnet.learning.counting import check_data
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.styles import bind_tasks
+from stencilnet.models import load
 from stencilnet.text.columns import aligned
 from stencilnet.text.shortening import listed, shorten
 

@@ -28,7 +28,7 @@ from stencilnet.learning.learn import Learning, Splits, first_state, fresh_of, j
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.learning.styles import bind_style, calibration_image
-from stencilnet.masks import NetState
+from stencilnet.masks import NetState, arrays_of
 from stencilnet.methods import Fresh
 from stencilnet.perceptual.standin import random_standin
 from stencilnet.perceptual.vgg import vgg
@@ -326,7 +326,7 @@ class _Forecaster:
         self.scoring[name] = cost.scoring
         stored = len(encode_delta(state.deltas[name], raw=True))
         if stored_whole:  # a new bundle, which also holds the earlier tasks
-            stored = len(encode_backbone(state.shared, state.stored)) + sum(
+            stored = len(encode_backbone(arrays_of(state.shared), state.stored)) + sum(
                 len(encode_delta(delta, raw=True)) for delta in state.deltas.values()
             )
         return Training(

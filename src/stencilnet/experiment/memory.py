@@ -9,6 +9,7 @@ from torch import Tensor
 
 from stencilnet.bundle.tensors import encode_tensors
 from stencilnet.experiment.folder import RunError
+from stencilnet.masks import arrays_of
 from stencilnet.storage import write_file
 
 
@@ -16,7 +17,7 @@ def write_memory(path: Path, memory: Mapping[str, Tensor]) -> None:
     """Write a state's memory atomically, and create the folder; do nothing if the memory is empty."""
     if memory:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, encode_tensors(memory))
+        write_file(path, encode_tensors(arrays_of(memory)))
 
 
 def read_memory(path: Path) -> dict[str, Tensor]:

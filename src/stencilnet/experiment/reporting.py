@@ -10,7 +10,6 @@ from stencilnet.analysis.grids import Sheet, class_legend, contact_sheet
 from stencilnet.analysis.masks import TaskCodes
 from stencilnet.analysis.report import write_report as write_files
 from stencilnet.analysis.sections import ReportInputs, compose
-from stencilnet.bundle import load
 from stencilnet.config.reading import to_yaml
 from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.matrix import Comparison
@@ -21,6 +20,7 @@ from stencilnet.experiment.folder import RunFolder
 from stencilnet.experiment.pictures import INPUT, TARGET, saved
 from stencilnet.experiment.run import Run
 from stencilnet.learning.counting import noted
+from stencilnet.models import load
 from stencilnet.models.vgg16 import layer_names
 from stencilnet.tasks.task import LabelMapTask, PictureTask
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from stencilnet.bundle import add_task, load, save, task_names
+from stencilnet.bundle import add_task, task_names
 from stencilnet.config.classes import with_classes
 from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.evaluation.protocol import BACKBONE, TRIVIAL, Stage
@@ -24,7 +24,8 @@ from stencilnet.learning.joint import Member, learn_jointly
 from stencilnet.learning.learn import Learning, Splits, adopt, learn_task
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.styles import bind_tasks
-from stencilnet.models import MultiTaskNet
+from stencilnet.masks import arrays_of
+from stencilnet.models import MultiTaskNet, load, save
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task
 
@@ -201,7 +202,7 @@ class Run:
         if not bundle.exists():
             save(load(self.folder.backbone), bundle)
         order = [plan.name for plan in self.experiment.tasks].index(task)
-        add_task(bundle, task, net.records[task], net.deltas[task], shared=net.state.shared, order=order)
+        add_task(bundle, task, net.records[task], net.deltas[task], shared=arrays_of(net.state.shared), order=order)
 
     def _start(self, step: Learn) -> MultiTaskNet:
         """Return the network from which a task is learned, with the method's memory."""

@@ -15,6 +15,7 @@ from stencilnet.config.schema import Experiment, sources
 from stencilnet.data.official.files import has_replicas
 from stencilnet.data.samples import EvaluationSamples
 from stencilnet.data.sources import ScenesSource, spread
+from stencilnet.delta.rounding import parts
 from stencilnet.evaluation.evaluate import evaluate
 from stencilnet.evaluation.protocol import TRIVIAL, Stage
 from stencilnet.evaluation.results import Sizes, StageResult, TaskCard
@@ -23,7 +24,7 @@ from stencilnet.experiment.pictures import save_pictures
 from stencilnet.inference.forward import Forward
 from stencilnet.learning.opening import TaskData
 from stencilnet.learning.provenance import hardware, provenance
-from stencilnet.masks.rounding import parts
+from stencilnet.masks import arrays_of
 from stencilnet.models import MultiTaskNet
 from stencilnet.models.cost import multiply_adds
 from stencilnet.tasks.perceptual_task import PerceptualTask
@@ -210,6 +211,6 @@ def measure_sizes(net: MultiTaskNet, task: str) -> Sizes:
     state = net.state
     return Sizes(
         delta=state.deltas[task].nbytes,
-        shared=sum(tensor.nbytes for tensor in parts(state.shared, state.stored).values()),
+        shared=sum(array.nbytes for array in parts(arrays_of(state.shared), state.stored).values()),
         snapshot=sum(tensor.nbytes for tensor in state.weights(task).values()),
     )

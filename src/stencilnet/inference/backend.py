@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from stencilnet.bundle import load
+from stencilnet.bundle import TaskRecord
 from stencilnet.inference.forward import Forward
 from stencilnet.inference.memory import as_memory_error
 from stencilnet.inference.slots import Slots
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet, load
 from stencilnet.pictures.images import Floats
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -24,7 +24,7 @@ class TorchBackend:
         path: The bundle's folder.
         device: PyTorch's name of the device.
         precision: One of `stencilnet.runtime.PRECISIONS`.
-        backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.bundle.load`.
+        backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.models.load`.
         active: Number of tasks kept ready to run, at least 1.
 
     Raises:

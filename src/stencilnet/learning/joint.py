@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import Tensor
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.data.together import EvaluationTogether, TrainingTogether
 from stencilnet.learning.learn import (
     Learning,
@@ -18,7 +19,7 @@ from stencilnet.learning.learn import (
 from stencilnet.learning.provenance import provenance
 from stencilnet.masks import NetState
 from stencilnet.methods import Fit, Fresh, JointMethod
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.tasks.together import Together, score
 from stencilnet.training.fit import make_fit

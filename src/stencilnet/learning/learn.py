@@ -12,14 +12,16 @@ from typing import Any, Literal
 
 import torch
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
+from stencilnet.delta import Stored, grown
+from stencilnet.delta.rounding import check_stored, seed_number
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.counting import check_splits
 from stencilnet.learning.provenance import provenance
-from stencilnet.masks import NetState, Stored, grown
-from stencilnet.masks.rounding import check_stored, seed_number
+from stencilnet.masks import NetState
 from stencilnet.methods import (
     AnyMethod,
     Fit,
@@ -32,7 +34,7 @@ from stencilnet.methods import (
     learn_first_head,
     registered,
 )
-from stencilnet.models import MultiTaskNet, TaskRecord
+from stencilnet.models import MultiTaskNet
 from stencilnet.tasks.task import Example, Recipe, Task
 from stencilnet.text.strict_json import with_numbers
 from stencilnet.training.distributed import ALONE, Group

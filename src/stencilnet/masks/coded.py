@@ -7,11 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks.delta import TaskDelta
-from stencilnet.masks.entries import Entry
-from stencilnet.masks.integers import LARGEST as LARGEST_CODE
-from stencilnet.masks.quantized import Quantized, moved
-from stencilnet.masks.seeded import Seed, Seeded
+from stencilnet.delta import Entry, Quantized, Seed, Seeded, TaskDelta
+from stencilnet.delta.integers import LARGEST as LARGEST_CODE
+from stencilnet.masks.applying import moved
+from stencilnet.masks.arrays import array_of, tensor_of
 from stencilnet.masks.trainable import Trainable
 
 CONTROL_EVERY = 5
@@ -69,7 +68,7 @@ class Codes(Trainable):
         start: Mapping[str, Tensor] | None = None,
     ) -> None:
         self._seeds = {} if seeds is None else dict(seeds)
-        drawn = {name: seed.weight(tuple(shared[name].shape)) for name, seed in self._seeds.items()}
+        drawn = {name: tensor_of(seed.weight(tuple(shared[name].shape))) for name, seed in self._seeds.items()}
         super().__init__({**shared, **drawn, **(start or {})}, buffers, head, trained)
         changed = (*self._buffer_names, *self._trained_names, *self._seeds)
         self._before = {name: shared[name].detach() for name in changed}
@@ -95,8 +94,10 @@ class Codes(Trainable):
 
     def delta(self) -> TaskDelta:
         """Return one entry of codes per coded tensor, and the task's own tensors."""
-        codes = zip(self._coded_names, self._codes(), self.steps.cpu(), strict=True)
-        entries = {name: self._entry(name, Quantized(code.cpu(), step.clone())) for name, code, step in codes}
+        codes = zip(self._coded_names, self._codes(), self.steps, strict=True)
+        entries = {
+            name: self._entry(name, Quantized(array_of(code), array_of(step.clone()))) for name, code, step in codes
+        }
         return TaskDelta(entries | self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:

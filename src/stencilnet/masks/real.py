@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.masks.arrays import array_of
 from stencilnet.masks.binarize import binarize
-from stencilnet.masks.delta import TaskDelta
-from stencilnet.masks.entries import Entry, Replace, Select
-from stencilnet.masks.packing import BitMask
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +26,7 @@ class RealTask:
     def delta(self) -> TaskDelta:
         """Return the task as it is used, with one bit per score."""
         selected: dict[str, Entry] = {name: Select(BitMask.pack(binarize(real))) for name, real in self.scores.items()}
-        return TaskDelta(selected | {name: Replace(tensor) for name, tensor in self.own.items()})
+        return TaskDelta(selected | {name: Replace(array_of(tensor)) for name, tensor in self.own.items()})
 
 
 def between(first: RealTask, second: RealTask, share: float) -> RealTask:

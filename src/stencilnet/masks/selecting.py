@@ -8,7 +8,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from stencilnet.masks.packing import BitMask
+from stencilnet.delta import BitMask
+from stencilnet.masks.arrays import tensor_of
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +20,16 @@ _CHUNK = 1 << 22
 """Weights per chunk: their indices take at most 2 MiB, and a chunk is large enough for threads to pay off."""
 
 
+def unpacked(bits: BitMask, device: torch.device) -> Tensor:
+    """Return a mask as a bool tensor on a device; its bits go there packed."""
+    return _unpacked(tensor_of(bits.packed).to(device), bits.numel).view(bits.shape)
+
+
+def _unpacked(packed: Tensor, count: int) -> Tensor:
+    powers = torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8, device=packed.device)
+    return packed.unsqueeze(1).bitwise_and(powers).ne(0).view(-1)[:count]
+
+
 def select_packed(weight: Tensor, bits: BitMask, out: Tensor | None = None) -> Tensor:
     """Return the selected weights, bit for bit ``torch.where(bits.unpack(), weight, 0)``.
 
@@ -26,7 +37,7 @@ def select_packed(weight: Tensor, bits: BitMask, out: Tensor | None = None) -> T
     Triton is available. Zeros are +0.0, and NaN and infinity are cleared like any weight.
 
     Args:
-        weight: Float weights of the mask's shape, on the same device.
+        weight: Float weights of the mask's shape, on any device.
         bits: The mask.
         out: Output of the weight's shape, dtype and device, sharing no memory with it; no gradient passes then.
             None (default) allocates it.
@@ -38,7 +49,7 @@ def select_packed(weight: Tensor, bits: BitMask, out: Tensor | None = None) -> T
         ValueError: If `out` does not fit.
     """
     if out is None and (weight.requires_grad or weight.is_complex()):
-        return torch.where(bits.unpack(), weight, _zero(weight))
+        return torch.where(unpacked(bits, weight.device), weight, _zero(weight))
     if out is None:
         out = torch.empty_like(weight, memory_format=torch.contiguous_format)
     select_all([weight], [bits], [out])
@@ -58,20 +69,20 @@ def select_all(weights: Sequence[Tensor], masks: Sequence[BitMask], outs: Sequen
     """
     for weight, bits, out in zip(weights, masks, outs, strict=True):
         _check_out(weight, out)
-        if (bits.shape, bits.packed.device) != (weight.shape, weight.device):  # a kernel would read out of bounds
+        if bits.shape != weight.shape:  # a kernel would read out of bounds
             raise ValueError(
-                f"Expected a mask of shape {tuple(weight.shape)} on {weight.device}, like its weight, but "
-                f"got one of shape {tuple(bits.shape)} on {bits.packed.device}."
+                f"Expected a mask of shape {tuple(weight.shape)}, like its weight, but got one of shape {bits.shape}."
             )
     flat: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, Tensor, Tensor]]] = {}
     with torch.no_grad():
         for weight, bits, out in zip(weights, masks, outs, strict=True):
             if not out.is_contiguous() or weight.is_complex():
-                out.copy_(torch.where(bits.unpack(), weight, _zero(weight)))
+                out.copy_(torch.where(unpacked(bits, weight.device), weight, _zero(weight)))
                 continue
             integer = _INTEGERS[weight.element_size()]
             given, taken = weight.detach().contiguous().view(-1).view(integer), out.detach().view(-1).view(integer)
-            flat.setdefault((weight.device, integer), []).append((given, bits.packed, taken))
+            packed = tensor_of(bits.packed).to(weight.device, non_blocking=True)
+            flat.setdefault((weight.device, integer), []).append((given, packed, taken))
         for (device, _), triples in flat.items():
             _select(device.type, triples)
 
@@ -86,7 +97,7 @@ def _select(device: str, triples: Sequence[tuple[Tensor, Tensor, Tensor]]) -> No
         if device == "cpu":
             _select_by_rows(one, bits, into)
         else:
-            torch.where(BitMask(bits, one.shape).unpack(), one, _zero(one), out=into)
+            torch.where(_unpacked(bits, one.numel()), one, _zero(one), out=into)
 
 
 def _check_out(weight: Tensor, out: Tensor) -> None:

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from stencilnet.delta import BitMask
+from stencilnet.masks.arrays import tensor_of
 from stencilnet.masks.binarize import INITIAL, THRESHOLD
-from stencilnet.masks.packing import BitMask
 
 
 def warm_scores(masks: Mapping[str, BitMask]) -> dict[str, Tensor]:
@@ -18,7 +19,7 @@ def warm_scores(masks: Mapping[str, BitMask]) -> dict[str, Tensor]:
         masks: The other task's masks, by key.
     """
     one, zero = torch.tensor(INITIAL), torch.tensor(2 * THRESHOLD - INITIAL)
-    return {name: torch.where(mask.unpack().cpu(), one, zero) for name, mask in masks.items()}
+    return {name: torch.where(tensor_of(mask.unpack()), one, zero) for name, mask in masks.items()}
 
 
 def scores_by_weight(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from stencilnet.masks.columns import column_key
-from stencilnet.masks.delta import DeltaError, TaskDelta
-from stencilnet.masks.growing import grown
-from stencilnet.masks.rounding import Stored, rounded
+from stencilnet.delta import DeltaError, Stored, TaskDelta, column_key, grown
+from stencilnet.delta.rounding import rounded
+from stencilnet.masks.applying import task_weights
+from stencilnet.masks.arrays import arrays_of, tensors_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,10 +62,12 @@ class NetState:
 
         Call it once, before learning further tasks: earlier tasks then run on weights they were not trained with.
 
+        The rounded weights are on the CPU.
+
         Raises:
             ValueError: If a weight is not finite, or too large for the form.
         """
-        return replace(self, shared=rounded(self.shared, stored), stored=stored)
+        return replace(self, shared=tensors_of(rounded(arrays_of(self.shared), stored)), stored=stored)
 
     def remember(self, tensors: Mapping[str, Tensor]) -> "NetState":
         """Return the state with more tensors in its memory; a tensor with an existing name replaces the old one."""
@@ -106,5 +108,5 @@ def whole_weights(task: str, deltas: Mapping[str, TaskDelta], shared: Mapping[st
                 f"Expected `{task}` to run through {', '.join(sorted(unrun))} before `{need}`, which needs them, but "
                 "its adapters are in another order, or lack them. Is its file damaged? Learn the task again."
             )
-    columns = {column_key(n, key): t for n in delta.needs for key, t in deltas[n].apply(shared).items()}
-    return columns | delta.apply(shared)
+    columns = {column_key(n, key): t for n in delta.needs for key, t in task_weights(deltas[n], shared).items()}
+    return columns | task_weights(delta, shared)

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
+from stencilnet.masks.arrays import array_of
 from stencilnet.masks.binarize import INITIAL, Selection, binarize
-from stencilnet.masks.delta import TaskDelta
-from stencilnet.masks.entries import Entry, Replace, Select
-from stencilnet.masks.packing import BitMask
 from stencilnet.masks.real import RealTask
 
 
@@ -67,7 +66,7 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def delta(self) -> TaskDelta:
-        """Return the task as it stands now; ``delta().apply(shared)`` is bit-equal to `weights`."""
+        """Return the task as it stands now; applied to the shared weights it is bit-equal to `weights`."""
 
     @abstractmethod
     def shared(self) -> dict[str, Tensor]:
@@ -98,7 +97,7 @@ class Trainable(nn.Module, ABC):
     def head_delta(self) -> TaskDelta:
         """Return a delta of the head alone: what the task keeps of its own when its weights become the shared ones."""
         return TaskDelta(
-            {name: Replace(_stored(t)) for name, t in self._own_tensors().items() if name in self._head_names}
+            {name: Replace(array_of(_stored(t))) for name, t in self._own_tensors().items() if name in self._head_names}
         )
 
     def _moved_shared(self) -> dict[str, Tensor]:
@@ -117,7 +116,7 @@ class Trainable(nn.Module, ABC):
         return moved | running | dict(zip(self._head_names, self._head, strict=True))
 
     def _own_entries(self) -> dict[str, Entry]:
-        return {name: Replace(_stored(tensor)) for name, tensor in self._own_tensors().items()}
+        return {name: Replace(array_of(_stored(tensor))) for name, tensor in self._own_tensors().items()}
 
 
 class Masks(Trainable):
@@ -275,7 +274,7 @@ class Free(Trainable):
     def delta(self) -> TaskDelta:
         """Return the weights that have free elements, whole, and the task's own tensors."""
         freed = self._freed(self._frozen_weights())
-        entries: dict[str, Entry] = {name: Replace(_stored(tensor)) for name, tensor in freed.items()}
+        entries: dict[str, Entry] = {name: Replace(array_of(_stored(tensor))) for name, tensor in freed.items()}
         return TaskDelta(entries | self._own_entries())
 
     def shared(self) -> dict[str, Tensor]:

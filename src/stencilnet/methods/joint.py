@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stencilnet.masks import NetState, Replace, TaskDelta, Weights
+from stencilnet.delta import Replace, TaskDelta
+from stencilnet.masks import NetState, Weights, applied, array_of
 from stencilnet.methods.method import Fit, Fresh, JointMethod
 
 
@@ -29,8 +30,10 @@ class Joint(JointMethod):
         counts = [len(head[names[0]]) for head in heads.values()]
         whole = {name: torch.cat([head[name] for head in heads.values()]) for name in names}
         trained = fit(Weights(fresh.shared, fresh.layout.buffers, whole, fresh.layout.parameters))
-        parts = {name: torch.split(entry.apply(None), counts) for name, entry in trained.head_delta().entries.items()}
+        parts = {
+            name: torch.split(applied(entry, None), counts) for name, entry in trained.head_delta().entries.items()
+        }
         state = NetState(trained.shared())
         for place, task in enumerate(heads):
-            state = state.add(task, TaskDelta({name: Replace(parts[name][place].clone()) for name in names}))
+            state = state.add(task, TaskDelta({name: Replace(array_of(parts[name][place].clone())) for name in names}))
         return state

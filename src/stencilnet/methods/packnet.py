@@ -7,7 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stencilnet.masks import BitMask, Entry, Free, NetState, Replace, Seeded, Select, TaskDelta
+from stencilnet.delta import BitMask, Entry, Replace, Seeded, Select, TaskDelta
+from stencilnet.masks import Free, NetState, applied, tensor_of
 from stencilnet.methods.method import AfterFirst, Fit, Fresh, Method
 from stencilnet.models import Layout
 from stencilnet.text.fields import check_fields
@@ -81,7 +82,7 @@ class PackNet(Method):
         }  # including those of removed tasks
         trained = fit(Free({**state.shared, **empty}, buffers, fresh.head, free), share=1 - self.retrain)
         kept, start = pruned(trained.shared(), free, self.prune)
-        head = {name: entry.apply(None) for name, entry in trained.head_delta().entries.items()}
+        head = {name: applied(entry, None) for name, entry in trained.head_delta().entries.items()}
         trained = fit(Free(start, buffers, head, kept), share=self.retrain, lr_scale=self.retrain_lr)
         own = {name: entry for name, entry in trained.delta().entries.items() if name not in free}
         selected = _selecting({name: bits | kept[name] for name, bits in owned.items()})
@@ -120,7 +121,7 @@ def _owned(state: NetState, layout: Layout) -> dict[str, Tensor]:
         for delta in state.deltas.values():
             entry = delta.entries.get(name)
             if isinstance(entry, Select):
-                bits = bits | entry.bits.unpack().cpu()
+                bits = bits | tensor_of(entry.bits.unpack())
             elif not isinstance(entry, Replace | Seeded):  # the whole weight, in any form
                 bits = torch.ones_like(bits)
         owned[name] = bits

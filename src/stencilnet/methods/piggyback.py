@@ -7,7 +7,8 @@ from typing import ClassVar, Literal, get_args
 
 from torch import Tensor
 
-from stencilnet.masks import BitMask, Masks, NetState, TaskDelta, scores_by_weight, warm_scores
+from stencilnet.delta import BitMask, TaskDelta
+from stencilnet.masks import Masks, NetState, applied, scores_by_weight, warm_scores
 from stencilnet.methods.method import Fit, Fresh, Masking, Method, own_norms
 from stencilnet.methods.zero_penalty import ZeroPenalty
 from stencilnet.text.fields import check_fields
@@ -144,5 +145,5 @@ def _masks_of(task: str, state: NetState) -> dict[str, BitMask]:
 
 def _head_of(delta: TaskDelta, fresh: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
     """Return a task's head, or the new one if their numbers of output channels differ."""
-    found = {name: delta.entries[name].apply(None) for name in fresh}
+    found = {name: applied(delta.entries[name], None) for name in fresh}
     return found if all(found[name].shape == tensor.shape for name, tensor in fresh.items()) else fresh

@@ -6,7 +6,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from stencilnet.masks import NetState, Weights, column_key, lateral_key
+from stencilnet.delta import column_key, lateral_key
+from stencilnet.masks import NetState, Weights, task_weights
 from stencilnet.methods.method import Fit, Fresh, Method
 
 
@@ -44,7 +45,7 @@ class Progressive(Method):
         columns = {
             column_key(earlier, key): tensor
             for earlier, delta in state.deltas.items()
-            for key, tensor in delta.apply(state.shared).items()
+            for key, tensor in task_weights(delta, state.shared).items()
         }
         laterals = {
             lateral_key(earlier, level): _start(fresh.shared[f"{level}.weight"])

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import ClassVar, Literal, get_args
 
-from stencilnet.masks import Codes, NetState, Seed
+from stencilnet.delta import Seed
+from stencilnet.masks import Codes, NetState
 from stencilnet.methods.method import Fit, Fresh, Method
 from stencilnet.text.fields import check_fields
 

@@ -2,8 +2,8 @@
 
 from stencilnet.models.layout import Layout, fresh_head, fresh_weights, layout_of
 from stencilnet.models.multitask import MultiTaskNet
-from stencilnet.models.record import TaskRecord
+from stencilnet.models.stored import load, save
 from stencilnet.models.unet import UNet
 from stencilnet.models.vgg16 import VGG16
 
-__all__ = ["VGG16", "Layout", "MultiTaskNet", "TaskRecord", "UNet", "fresh_head", "fresh_weights", "layout_of"]
+__all__ = ["VGG16", "Layout", "MultiTaskNet", "UNet", "fresh_head", "fresh_weights", "layout_of", "load", "save"]

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from stencilnet.masks import lateral_of, split_columns
+from stencilnet.delta import lateral_of, split_columns
 
 Tap = Callable[[str, Tensor, Tensor], Tensor]
 """Called by a backbone at each of its levels with the layer's name, input and output; the backbone continues with the

@@ -6,19 +6,11 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from stencilnet.masks import (
-    DeltaError,
-    NetState,
-    Replace,
-    Stored,
-    TaskDelta,
-    backbone_key,
-    split_columns,
-    whole_weights,
-)
+from stencilnet.bundle import TaskRecord
+from stencilnet.delta import DeltaError, Replace, Stored, TaskDelta, backbone_key, split_columns
+from stencilnet.masks import NetState, specs_of, whole_weights, write_task
 from stencilnet.models.columns import Columns, run, split_laterals
 from stencilnet.models.layout import Layout, fresh_head, fresh_weights, layout_of
-from stencilnet.models.record import TaskRecord
 from stencilnet.models.unet import DECODER, UNet
 
 
@@ -114,7 +106,8 @@ class MultiTaskNet(nn.Module):
         Raises:
             DeltaError: If a key, shape or dtype does not fit, or part of the head is missing.
         """
-        delta.check(*self._split())
+        shared, head = self._split()
+        delta.check(specs_of(shared), specs_of(head))
 
     def forward(self, x: Tensor, task: str) -> Tensor:
         """Run one task.
@@ -188,7 +181,7 @@ class MultiTaskNet(nn.Module):
                 "Materialise it."
             )
         shared, head = self._split()
-        delta.check(shared, head)
+        delta.check(specs_of(shared), specs_of(head))
         own = dict(module.state_dict())
         self._check_folded(module, own, shared | head)
         for name in self.layout.head:
@@ -196,7 +189,7 @@ class MultiTaskNet(nn.Module):
                 own[name] = torch.empty(delta.entries[name].shape, dtype=own[name].dtype, device=own[name].device)
                 layer, _, leaf = name.rpartition(".")
                 setattr(module.get_submodule(layer), leaf, nn.Parameter(own[name], requires_grad=False))
-        delta.write(shared, own)
+        write_task(delta, shared, own)
         _resize(module.get_submodule(self.head), own[self.layout.head[0]].shape[0])
         module.eval()
 
@@ -231,14 +224,15 @@ class MultiTaskNet(nn.Module):
 
     def _checked_weights(self, task: str, columns: Mapping[str, TaskDelta]) -> dict[str, Tensor]:
         shared, head = self._split()
+        specs = specs_of(shared), specs_of(head)
         for delta in columns.values():
-            delta.check(shared, head)
+            delta.check(*specs)
         if columns[task].needs and not self.layout.levels:
             raise DeltaError(
                 f"Expected a U-Net for `{task}`, whose adapters are at its levels, but got a "
                 f"{type(self.backbone).__name__}. Is it another backbone's task?"
             )
-        # A delta stays on the device where it was made or loaded; the head has no shared weight to follow.
+        # A delta is kept on the CPU, and its head has no shared weight whose device it would follow.
         devices = {name: tensor.device for name, tensor in (shared | head).items()}
         weights = whole_weights(task, columns, shared)
         return {name: tensor.to(devices[backbone_key(name)]) for name, tensor in weights.items()}

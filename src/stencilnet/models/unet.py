@@ -1,15 +1,14 @@
 """The paper's U-Net, pinned by the sizes in its Table 2 (56.4 MB whole, 20.5 MB decoder, 1.8 MB per mask)."""
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from stencilnet.bundle.architecture import Norm
 from stencilnet.models.columns import Tap
 from stencilnet.models.padding import crop, pad
-
-Norm = Literal["instance", "affine", "own"]
 
 DECODER = ("up6", "conv6", "up7", "conv7", "up8", "conv8", "up9", "conv9")
 """Prefixes of the decoder's state-dict keys."""

@@ -4,12 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.pictures.images import Floats
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from stencilnet.models import TaskRecord
 
 PRECISIONS = ("float32", "bf16", "auto")
 """Precisions of the forward pass. ``float32`` is exact. ``bf16`` is autocast: nearly exact, and slow on many CPUs.
@@ -25,7 +24,7 @@ class Backend(Protocol):
         ...
 
     @property
-    def records(self) -> "Mapping[str, TaskRecord]":
+    def records(self) -> Mapping[str, TaskRecord]:
         """Descriptions of the tasks by name."""
         ...
 

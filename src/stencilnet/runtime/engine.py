@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from stencilnet.bundle import BundleError
+from stencilnet.bundle import BundleError, TaskRecord
 from stencilnet.kinds.catalog import kind_from_record
 from stencilnet.kinds.kind import DrawingKind, Kind, LabelKind, PictureKind
 from stencilnet.memory import within_memory
@@ -18,8 +18,6 @@ from stencilnet.text.shortening import listed
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from stencilnet.models import TaskRecord
 
 
 class Engine:
@@ -32,7 +30,7 @@ class Engine:
         path: The bundle's folder.
         device: PyTorch's name of the device (``cpu``, ``cuda``, ``cuda:1``, ``mps``); ``cpu`` by default.
         precision: One of `PRECISIONS`. On CUDA, ``float32`` follows PyTorch's TF32 settings, which are not changed.
-        backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.bundle.load`.
+        backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.models.load`.
         active: Number of tasks kept ready to run; 8 by default.
 
     Raises:
@@ -73,7 +71,7 @@ class Engine:
         """The precision in use: ``float32`` or ``bf16``, followed by ``compiled`` if compiled."""
         return self._backend.precision
 
-    def record(self, task: str) -> "TaskRecord":
+    def record(self, task: str) -> TaskRecord:
         """Return a task's description.
 
         Raises:
@@ -220,7 +218,7 @@ def _sized(name: str, image: Floats) -> str:
     return f"{name} ({image.shape[-1]}x{image.shape[-2]} pixels)"
 
 
-def _task_of(record: "TaskRecord", path: Path, name: str) -> Kind:
+def _task_of(record: TaskRecord, path: Path, name: str) -> Kind:
     file = path / "tasks" / name / "task.json"
     try:
         task = kind_from_record(record.kind, record.settings)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from stencilnet.masks import Trainable, backbone_key
+from stencilnet.delta import backbone_key
+from stencilnet.masks import Trainable
 from stencilnet.methods import Penalty
 from stencilnet.models.columns import run
 from stencilnet.tasks.task import Recipe, Sample, Task

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class WeightCodes:
 
     kind: str
     neutral: int
-    shape: torch.Size
-    read: Callable[[], Tensor]
+    shape: tuple[int, ...]
+    read: Callable[[], npt.NDArray[np.int8]]
 
     @property
     def numel(self) -> int:

@@ -1,15 +1,14 @@
 """A task as plain data: one entry for each state-dict key in which it differs from the shared weights."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
-from stencilnet.masks.columns import lateral_of, needed
-from stencilnet.masks.entries import Entry, Replace, Select, write_selected
-from stencilnet.masks.packing import BitMask
-from stencilnet.masks.weight_codes import WeightCodes
+from stencilnet.delta.columns import lateral_of, needed
+from stencilnet.delta.entries import Entry, Replace
+from stencilnet.delta.packing import BitMask
+from stencilnet.delta.spec import Array, Spec
+from stencilnet.delta.weight_codes import WeightCodes
 from stencilnet.text.shortening import shorten
 
 
@@ -20,17 +19,26 @@ class DeltaError(ValueError):
         super().__init__(shorten(message, 1000))
 
 
+@contextmanager
+def naming(key: str) -> Iterator[None]:
+    """Turn the ValueError of an entry that does not fit its shared weight into a DeltaError that names the key."""
+    try:
+        yield
+    except ValueError as error:
+        raise DeltaError(f"The task's entry for `{key}` does not fit this backbone: {error}") from error
+
+
 @dataclass(frozen=True, eq=False)
 class TaskDelta:
     """What one task changes.
 
     Attributes:
-        entries: Entries by state-dict key, in network order, with the adapters of a progressive net (`masks.columns`).
+        entries: Entries by state-dict key, in network order, with the adapters of a progressive net (`delta.columns`).
     """
 
     entries: Mapping[str, Entry]
 
-    def apply(self, shared: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def apply(self, shared: Mapping[str, Array]) -> dict[str, Array]:
         """Return the task's full set of weights; `shared` is read, never written.
 
         Keys without an entry keep the shared tensors themselves, not copies.
@@ -40,33 +48,16 @@ class TaskDelta:
         """
         weights = dict(shared)
         for key, entry in self.entries.items():
-            try:
+            with naming(key):
                 weights[key] = entry.apply(shared.get(key))
-            except ValueError as error:
-                raise DeltaError(f"The task's entry for `{key}` does not fit this backbone: {error}") from error
         return weights
 
-    def write(self, shared: Mapping[str, Tensor], out: Mapping[str, Tensor]) -> None:
-        """Write the result of `apply` into the tensors of `out`, of the same keys, shapes and dtypes, on one device.
-
-        Call `check` first: an entry that does not fit raises after a part of `out` has been written.
-        """
-        selects = {key: entry for key in out if isinstance(entry := self.entries.get(key), Select)}
-        copied = [key for key in out if key not in self.entries]
-        with torch.no_grad():
-            write_selected(list(selects.values()), [shared.get(key) for key in selects], [out[key] for key in selects])
-            for key, entry in self.entries.items():
-                if key in out and key not in selects:
-                    entry.write(shared.get(key), out[key])
-            if copied:
-                torch._foreach_copy_([out[key] for key in copied], [shared[key] for key in copied])
-
-    def check(self, shared: Mapping[str, Tensor], head: Mapping[str, Tensor]) -> None:
+    def check(self, shared: Mapping[str, Spec], head: Mapping[str, Spec]) -> None:
         """Refuse a delta made for other weights: `torch.func.functional_call` accepts any name and shape silently.
 
         Args:
-            shared: State dict of the backbone without its head.
-            head: The backbone's own head; a task's head has the same keys and shapes except for the output channels.
+            shared: Specs of the backbone's weights without its head, by state-dict key.
+            head: Specs of its own head; a task's head has the same keys and shapes except for the output channels.
 
         Raises:
             DeltaError: If a key, shape or dtype does not fit, or part of the head is missing.
@@ -85,9 +76,9 @@ class TaskDelta:
                 )
             reference = head[key] if key in head else shared[key]
             free = 1 if key in head else 0  # a head may have any number of output channels
-            if entry.shape[free:] != reference.shape[free:] or len(entry.shape) != reference.dim():
+            if entry.shape[free:] != reference.shape[free:] or len(entry.shape) != len(reference.shape):
                 raise DeltaError(
-                    f"Expected the delta's `{key}` to have the shape {tuple(reference.shape)}, "
+                    f"Expected the delta's `{key}` to have the shape {reference.shape}, "
                     f"but got {tuple(entry.shape)}. Is it another backbone's task?"
                 )
             if key in head and not isinstance(entry, Replace):
@@ -95,7 +86,7 @@ class TaskDelta:
                     f"Expected the delta to replace the head's `{key}`, but got a {entry.KIND} entry, which needs a "
                     "shared weight. Every task has a head of its own: store it whole."
                 )
-            if isinstance(entry, Replace) and entry.tensor.dtype != reference.dtype:
+            if isinstance(entry, Replace) and entry.tensor.dtype.name != reference.dtype:
                 raise DeltaError(f"Expected the delta's `{key}` to be {reference.dtype}, but got {entry.tensor.dtype}.")
 
     @property
@@ -119,14 +110,14 @@ class TaskDelta:
         return sum(entry.nbytes for entry in self.entries.values())
 
 
-def _check_lateral(key: str, entry: Entry, weight: Tensor | None) -> None:
+def _check_lateral(key: str, entry: Entry, weight: Spec | None) -> None:
     """Refuse an adapter that is not a 1x1 convolution with the channels of its level's convolution."""
-    if weight is None or weight.dim() != 4:
+    if weight is None or len(weight.shape) != 4:
         raise DeltaError(
             f"The delta has an adapter `{key}` at a level that this backbone lacks. Is it another backbone's task?"
         )
     shape = (*weight.shape[:2], 1, 1)
-    if not isinstance(entry, Replace) or tuple(entry.shape) != shape or entry.tensor.dtype != weight.dtype:
+    if not isinstance(entry, Replace) or tuple(entry.shape) != shape or entry.tensor.dtype.name != weight.dtype:
         raise DeltaError(
             f"Expected the delta's `{key}` to be a {weight.dtype} tensor of shape {shape}, but got a {entry.KIND} of "
             f"shape {tuple(entry.shape)}. Is it another backbone's task?"

@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from math import prod
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
-from stencilnet.masks.seeded import Seed
+from stencilnet.delta.seeded import Seed
+from stencilnet.delta.spec import Array
 from stencilnet.text.shortening import brief
 
 Stored = str
@@ -56,12 +57,12 @@ def seed_number(stored: Stored) -> int | None:
     return int(found[1]) if found and found[1] else None
 
 
-def is_rounded(tensor: Tensor) -> bool:
+def is_rounded(tensor: Array) -> bool:
     """Return whether rounding applies to a tensor of a backbone: not to biases, norms and statistics."""
-    return tensor.dtype == torch.float32 and tensor.dim() >= 2
+    return tensor.dtype == np.float32 and tensor.ndim >= 2
 
 
-def rounded(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
+def rounded(weights: Mapping[str, Array], stored: Stored) -> dict[str, Array]:
     """Return weights as they are after being stored and read; rounding them again changes nothing.
 
     Args:
@@ -76,7 +77,7 @@ def rounded(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
     return {name: _rounded(name, tensor, stored) if is_rounded(tensor) else tensor for name, tensor in weights.items()}
 
 
-def parts(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
+def parts(weights: Mapping[str, Array], stored: Stored) -> dict[str, Array]:
     """Return rounded weights as the tensors that a bundle stores; `whole` restores the weights exactly.
 
     The scales of an int8 weight are stored under its key followed by `SCALE`.
@@ -84,33 +85,33 @@ def parts(weights: Mapping[str, Tensor], stored: Stored) -> dict[str, Tensor]:
     Raises:
         ValueError: If the weights have not been rounded to this form.
     """
-    found: dict[str, Tensor] = {}
+    found: dict[str, Array] = {}
     for name, tensor in weights.items():
         if stored == "float32" or not is_rounded(tensor):
             found[name] = tensor
-        elif not torch.equal(_rounded(name, tensor, stored), tensor):
+        elif not np.array_equal(_rounded(name, tensor, stored), tensor):
             raise ValueError(
                 f"Expected weights that were rounded to {stored}, but `{name}` was not, or has changed since. "
                 "Round them with NetState.round before tasks are learned over them, or store them as float32."
             )
         elif stored == "float16":
-            found[name] = tensor.half()
+            found[name] = tensor.astype(np.float16)
         elif (number := seed_number(stored)) is not None:
-            found[name + SEED] = Seed.of(number, name, tuple(tensor.shape)).to_bytes()
-            found[name + SHAPE] = torch.tensor(tensor.shape)
+            found[name + SEED] = Seed.of(number, name, tensor.shape).to_bytes()
+            found[name + SHAPE] = np.array(tensor.shape, np.int64)
         else:
             found[name], found[name + SCALE] = to_int8(tensor)
     return found
 
 
-def whole(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def whole(parts: Mapping[str, Array]) -> dict[str, Array]:
     """Return the weights that stored tensors represent, in float32 where they were rounded.
 
     Raises:
         ValueError: If a scale has no codes, a seed has no shape, they do not fit each other, or there are seeds for
             more than `MOST` weights.
     """
-    weights: dict[str, Tensor] = {}
+    weights: dict[str, Array] = {}
     seeded = [name.removesuffix(SEED) for name in parts if name.endswith(SEED)]
     shapes = {name: _shape(name, parts.get(name + SHAPE)) for name in seeded}
     if (count := sum(map(prod, shapes.values()))) > MOST:
@@ -125,15 +126,15 @@ def whole(parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif name + SCALE in parts:
             weights[name] = from_int8(tensor, parts[name + SCALE])
         else:
-            weights[name] = tensor.float() if tensor.dtype == torch.float16 else tensor
+            weights[name] = tensor.astype(np.float32) if tensor.dtype == np.float16 else tensor
     return weights
 
 
-def _shape(name: str, given: Tensor | None) -> tuple[int, ...]:
+def _shape(name: str, given: Array | None) -> tuple[int, ...]:
     """Return the shape that is stored beside a seed."""
-    sizes = None if given is None or given.dtype != torch.int64 or given.dim() != 1 else tuple(given.tolist())
+    sizes = None if given is None or given.dtype != np.int64 or given.ndim != 1 else tuple(given.tolist())
     if sizes is None or not 2 <= len(sizes) <= DIMENSIONS or not all(0 < size <= MOST for size in sizes):
-        got = "none" if given is None else f"{given.dtype} of shape {tuple(given.shape)}"
+        got = "none" if given is None else f"{given.dtype} of shape {given.shape}"
         raise ValueError(
             f"Expected `{name}{SHAPE}` to hold 2 to {DIMENSIONS} sizes, each of 1 to {MOST}, beside the seed, but got "
             f"{got if sizes is None else brief(sizes)}."
@@ -141,17 +142,18 @@ def _shape(name: str, given: Tensor | None) -> tuple[int, ...]:
     return sizes
 
 
-def _check_scale(name: str, scale: Tensor, codes: Tensor | None) -> None:
-    wanted = None if codes is None else (len(codes), *[1] * (codes.dim() - 1))
-    if codes is None or codes.dtype != torch.int8 or scale.dtype != torch.float32 or tuple(scale.shape) != wanted:
-        got = "no codes" if codes is None else f"{codes.dtype} codes of shape {tuple(codes.shape)}"
+def _check_scale(name: str, scale: Array, codes: Array | None) -> None:
+    wanted = None if codes is None else (len(codes), *[1] * (codes.ndim - 1))
+    if codes is None or codes.dtype != np.int8 or scale.dtype != np.float32 or scale.shape != wanted:
+        got = "no codes" if codes is None else f"{codes.dtype} codes of shape {codes.shape}"
         raise ValueError(
             f"Expected `{name}` to be float32 scales, one for each of the first dimension of int8 codes, but got "
-            f"{scale.dtype} of shape {tuple(scale.shape)} for {got}."
+            f"{scale.dtype} of shape {scale.shape} for {got}."
         )
 
 
-def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
+@np.errstate(all="ignore")
+def to_int8(weight: Array) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     """Return a float32 weight as codes and scales; their product is the rounded weight.
 
     Args:
@@ -161,36 +163,39 @@ def to_int8(weight: Tensor) -> tuple[Tensor, Tensor]:
         int8 codes of its shape, and float32 scales of size 1 in every dimension but the first: the largest absolute
         value over 127, rounded up to 16 significant bits; 0 where all values are below `_TINY`.
     """
-    rows = weight.detach().reshape(len(weight), -1)
-    largest = rows.abs().amax(dim=1)
-    scale = torch.where(largest < _TINY, 0.0, _short(largest / LARGEST))
-    codes = torch.where(scale[:, None] > 0, rows / scale[:, None], 0.0).round().to(torch.int8)
-    return codes.view(weight.shape), scale.view(-1, *[1] * (weight.dim() - 1))
+    axes = tuple(range(1, weight.ndim))
+    largest = np.abs(weight).max(axis=axes, keepdims=True, initial=0)
+    scale = np.where(largest < _TINY, np.float32(0), _short(largest / np.float32(LARGEST)))
+    codes = np.where(scale > 0, weight / scale, np.float32(0))
+    return np.rint(codes).astype(np.int8), scale
 
 
-def from_int8(codes: Tensor, scale: Tensor) -> Tensor:
+def from_int8(codes: Array, scale: Array) -> npt.NDArray[np.float32]:
     """Return the float32 weight that codes and scales represent; every product is exact."""
-    return codes.float() * scale
+    weight: npt.NDArray[np.float32] = codes.astype(np.float32) * scale
+    return weight
 
 
-def _rounded(name: str, weight: Tensor, stored: Stored) -> Tensor:
+@np.errstate(all="ignore")
+def _rounded(name: str, weight: Array, stored: Stored) -> Array:
     match stored:
         case "float32":
             return weight
         case "float16":
-            result = weight.half().float()
+            result = weight.astype(np.float16).astype(np.float32)
         case "int8":
             result = from_int8(*to_int8(weight))
         case _:
             number = seed_number(stored)
             assert number is not None, "`rounded` has looked"
-            return Seed.of(number, name, tuple(weight.shape)).weight(tuple(weight.shape))
-    if not result.isfinite().all():
+            return Seed.of(number, name, weight.shape).weight(weight.shape)
+    if not np.isfinite(result).all():
         raise ValueError(f"Expected `{name}` to hold finite numbers that {stored} can hold. Store it as float32.")
     return result
 
 
-def _short(scale: Tensor) -> Tensor:
+def _short(scale: Array) -> Array:
     """Round positive float32 numbers up to `_SCALE_BITS` significant bits."""
-    mantissa, exponent = torch.frexp(scale)
-    return torch.ldexp((mantissa * 2**_SCALE_BITS).ceil(), exponent - _SCALE_BITS)
+    mantissa, exponent = np.frexp(scale)
+    short: Array = np.ldexp(np.ceil(mantissa * np.float32(2**_SCALE_BITS)), exponent - _SCALE_BITS)
+    return short

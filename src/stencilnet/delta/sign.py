@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from stencilnet.masks.entries import shared_weight, stored_bits, write_over
-from stencilnet.masks.packing import BitMask
-from stencilnet.masks.weight_codes import WeightCodes
+from stencilnet.delta.entries import shared_weight, stored_bits
+from stencilnet.delta.packing import BitMask
+from stencilnet.delta.quantized import moved
+from stencilnet.delta.spec import Array
+from stencilnet.delta.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,42 +28,33 @@ class Sign:
     KIND: ClassVar[str] = "sign"
     PLANES: ClassVar[tuple[str, ...]] = ("bits",)
     bits: BitMask
-    scale: Tensor
+    scale: Array
 
     def __post_init__(self) -> None:
         shape, scale = self.bits.shape, self.scale
         wide = [place for place, side in enumerate(scale.shape) if side != 1]
-        fits = scale.dim() == len(shape) and len(wide) <= 1 and all(scale.shape[i] == shape[i] for i in wide)
-        if scale.dtype != torch.float32 or not fits:
+        fits = scale.ndim == len(shape) and len(wide) <= 1 and all(scale.shape[i] == shape[i] for i in wide)
+        if scale.dtype != np.float32 or not fits:
             raise ValueError(
                 f"Expected the scale of a {tuple(shape)} weight to be float32, its shape 1 in every dimension but one, "
-                f"but got {scale.dtype} of shape {tuple(scale.shape)}."
+                f"but got {scale.dtype} of shape {scale.shape}."
             )
 
-    def apply(self, weight: Tensor | None) -> Tensor:
+    def apply(self, weight: Array | None) -> Array:
         """Return the moved weights, in the shared weight's dtype.
 
         Raises:
             ValueError: If the shared net has no weight to move, or one of another shape.
         """
         given = shared_weight(weight, self.shape, "to move")
-        scale = self.scale.to(given.device)
-        return (given + torch.where(self.bits.to(given.device).unpack(), scale, -scale)).to(given.dtype)
+        return moved(given, np.where(self.bits.unpack(), self.scale, -self.scale))
 
-    def write(self, weight: Tensor | None, out: Tensor) -> None:
-        """Write the moved weights.
-
-        Raises:
-            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
-        """
-        write_over(out, self.apply(weight))
-
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Array]:
         """Return the packed bits under the part name ``bits``, and the steps under ``scale``."""
         return {"bits": self.bits.packed, "scale": self.scale}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, Array], shape: tuple[int, ...]) -> Self:
         """Rebuild from packed bits and steps.
 
         Raises:
@@ -71,7 +63,7 @@ class Sign:
         return cls(stored_bits(tensors["bits"], shape), tensors["scale"])
 
     @property
-    def shape(self) -> torch.Size:
+    def shape(self) -> tuple[int, ...]:
         """Shape of the moved weight."""
         return self.bits.shape
 

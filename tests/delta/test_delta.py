@@ -1,32 +1,31 @@
 """A task as plain data: applied, checked, weighed."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
+import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from stencilnet.masks import BitMask, DeltaError, Entry, Replace, Select, TaskDelta
+from stencilnet.delta import BitMask, DeltaError, Entry, Replace, Select, Spec, TaskDelta
+from stencilnet.delta.spec import Array
 
-BITS = torch.tensor([[True, False], [False, True], [True, True]])
-
-
-def shared() -> dict[str, Tensor]:
-    return {"conv.weight": torch.full((3, 2), -2.0), "conv.bias": torch.ones(3), "steps": torch.tensor(4)}
+BITS = np.array([[True, False], [False, True], [True, True]])
 
 
-def head() -> dict[str, Tensor]:
-    return {"head.weight": torch.zeros(7, 3), "head.bias": torch.zeros(7)}
+def shared() -> dict[str, Array]:
+    return {"conv.weight": np.full((3, 2), -2, np.float32), "conv.bias": np.ones(3, np.float32), "steps": np.array(4)}
+
+
+def specs() -> tuple[dict[str, Spec], dict[str, Spec]]:
+    """What the backbone without its head, and its head, look like."""
+    head = {"head.weight": Spec("float32", (7, 3)), "head.bias": Spec("float32", (7,))}
+    return {name: Spec.of(array) for name, array in shared().items()}, head
 
 
 def entries() -> dict[str, Entry]:
     """A fitting delta with five outputs, by key."""
     return {
         "conv.weight": Select(BitMask.pack(BITS)),
-        "steps": Replace(torch.tensor(9)),
-        "head.weight": Replace(torch.ones(5, 3)),
-        "head.bias": Replace(torch.ones(5)),
+        "steps": Replace(np.array(9)),
+        "head.weight": Replace(np.ones((5, 3), np.float32)),
+        "head.bias": Replace(np.ones(5, np.float32)),
     }
 
 
@@ -39,15 +38,17 @@ def test_apply() -> None:
     assert weights["head.weight"].shape == (5, 3)
 
 
-def test_apply_reads_only(as_bytes: Callable[[Mapping[str, Tensor]], Any]) -> None:
+def test_apply_reads_only() -> None:
     weights = shared()
-    before, objects = as_bytes(weights), dict(weights)
+    objects = dict(weights)
     TaskDelta(entries()).apply(weights)
-    assert as_bytes(weights) == before
-    assert all(weights[name] is tensor for name, tensor in objects.items())
+    assert all(weights[name] is array for name, array in objects.items())
+    assert {name: array.tobytes() for name, array in weights.items()} == {
+        name: array.tobytes() for name, array in shared().items()
+    }
 
 
-def test_untouched_keys_come_through_as_the_same_tensors() -> None:
+def test_untouched_keys_come_through_as_the_same_arrays() -> None:
     weights = shared()
     assert TaskDelta(entries()).apply(weights)["conv.bias"] is weights["conv.bias"]
     applied = TaskDelta({}).apply(weights)
@@ -70,7 +71,7 @@ def test_apply_refuses_to_select_from_nothing() -> None:
 
 
 def test_a_fitting_delta_passes_whatever_its_number_of_outputs() -> None:
-    TaskDelta(entries()).check(shared(), head())
+    TaskDelta(entries()).check(*specs())
 
 
 @pytest.mark.parametrize(
@@ -83,27 +84,35 @@ def test_a_fitting_delta_passes_whatever_its_number_of_outputs() -> None:
         ),
         (
             "conv.bias",
-            Replace(torch.ones(4)),
+            Replace(np.ones(4, np.float32)),
             r"Expected the delta's `conv\.bias` to have the shape \(3,\), but got \(4,\)",
         ),
         (
             "steps",
-            Replace(torch.ones(1, dtype=torch.int64)),
+            Replace(np.ones(1, np.int64)),
             r"Expected the delta's `steps` to have the shape \(\), but got \(1,\)",
         ),
-        ("head.weight", Replace(torch.ones(5, 4)), r"Expected the delta's `head\.weight` .* but got \(5, 4\)"),
-        ("head.weight", Replace(torch.ones(5, 3, 1)), r"Expected the delta's `head\.weight` .* but got \(5, 3, 1\)"),
-        ("head.bias", Replace(torch.tensor(1.0)), r"Expected the delta's `head\.bias` .* but got \(\)"),
-        ("head.bias", Replace(torch.ones(5, 1)), r"Expected the delta's `head\.bias` .* but got \(5, 1\)"),
+        (
+            "head.weight",
+            Replace(np.ones((5, 4), np.float32)),
+            r"Expected the delta's `head\.weight` .* but got \(5, 4\)",
+        ),
+        (
+            "head.weight",
+            Replace(np.ones((5, 3, 1), np.float32)),
+            r"Expected the delta's `head\.weight` .* but got \(5, 3, 1\)",
+        ),
+        ("head.bias", Replace(np.array(1.0, np.float32)), r"Expected the delta's `head\.bias` .* but got \(\)"),
+        ("head.bias", Replace(np.ones((5, 1), np.float32)), r"Expected the delta's `head\.bias` .* but got \(5, 1\)"),
         (
             "conv.bias",
-            Replace(torch.ones(3, dtype=torch.float64)),
-            r"Expected the delta's `conv\.bias` to be torch\.float32, but got torch\.float64\.",
+            Replace(np.ones(3, np.float64)),
+            r"Expected the delta's `conv\.bias` to be float32, but got float64\.",
         ),
         (
             "head.bias",
-            Replace(torch.ones(5, dtype=torch.float16)),
-            r"Expected the delta's `head\.bias` to be torch\.float32, but got torch\.float16\.",
+            Replace(np.ones(5, np.float16)),
+            r"Expected the delta's `head\.bias` to be float32, but got float16\.",
         ),
         (
             "conv2.weight",
@@ -114,14 +123,14 @@ def test_a_fitting_delta_passes_whatever_its_number_of_outputs() -> None:
 )
 def test_a_foreign_delta_is_refused(key: str, entry: Entry, expected: str) -> None:
     with pytest.raises(DeltaError, match=expected):
-        TaskDelta(entries() | {key: entry}).check(shared(), head())
+        TaskDelta(entries() | {key: entry}).check(*specs())
 
 
 def test_a_delta_without_its_whole_head_is_refused() -> None:
     fitting = entries()
     del fitting["head.bias"]
     with pytest.raises(DeltaError, match=r"Expected the delta to hold the task's whole head, but \['head\.bias'\] is"):
-        TaskDelta(fitting).check(shared(), head())
+        TaskDelta(fitting).check(*specs())
 
 
 def test_delta_error_is_a_value_error() -> None:

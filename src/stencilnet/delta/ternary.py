@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from stencilnet.masks.entries import shared_weight, stored_bits, write_over
-from stencilnet.masks.packing import BitMask
-from stencilnet.masks.weight_codes import WeightCodes
+from stencilnet.delta.entries import selected, shared_weight, stored_bits
+from stencilnet.delta.packing import BitMask
+from stencilnet.delta.spec import Array
+from stencilnet.delta.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,30 +36,21 @@ class Ternary:
                 f"shape {tuple(flip.shape)}, or has other bits."
             )
 
-    def apply(self, weight: Tensor | None) -> Tensor:
+    def apply(self, weight: Array | None) -> Array:
         """Return the kept weights, negated where `flip` is set, and 0 elsewhere.
 
         Raises:
             ValueError: If the shared net has no weight to select from, or one of another shape.
         """
         given = shared_weight(weight, self.shape, "to select from")
-        keep, flip = (bits.to(given.device).unpack() for bits in (self.keep, self.flip))
-        return torch.where(keep, torch.where(flip, -given, given), given.new_zeros(()))
+        return selected(np.where(self.flip.unpack(), -given, given), self.keep)
 
-    def write(self, weight: Tensor | None, out: Tensor) -> None:
-        """Write the weights.
-
-        Raises:
-            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
-        """
-        write_over(out, self.apply(weight))
-
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Array]:
         """Return the packed bits under the part names ``keep`` and ``flip``."""
         return {"keep": self.keep.packed, "flip": self.flip.packed}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, Array], shape: tuple[int, ...]) -> Self:
         """Rebuild from packed bits.
 
         Raises:
@@ -68,7 +59,7 @@ class Ternary:
         return cls(stored_bits(tensors["keep"], shape), stored_bits(tensors["flip"], shape))
 
     @property
-    def shape(self) -> torch.Size:
+    def shape(self) -> tuple[int, ...]:
         """Shape of the masked weight."""
         return self.keep.shape
 
@@ -87,5 +78,5 @@ class Ternary:
         """Bytes of the packed bits."""
         return self.keep.nbytes + self.flip.nbytes
 
-    def _factors(self) -> Tensor:
-        return self.keep.unpack().to(torch.int8) - 2 * self.flip.unpack().to(torch.int8)
+    def _factors(self) -> Array:
+        return self.keep.unpack().view(np.int8) - 2 * self.flip.unpack().view(np.int8)

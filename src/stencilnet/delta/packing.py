@@ -4,14 +4,10 @@ from dataclasses import dataclass
 from math import prod
 from typing import Self
 
-import torch
-from torch import Tensor
+import numpy as np
+import numpy.typing as npt
 
 _BYTE = 8
-
-
-def _powers(device: torch.device) -> Tensor:
-    return torch.tensor([1, 2, 4, 8, 16, 32, 64, 128], dtype=torch.uint8, device=device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,39 +19,33 @@ class BitMask:
         shape: Shape of the weight that the mask belongs to.
     """
 
-    packed: Tensor
-    shape: torch.Size
+    packed: npt.NDArray[np.uint8]
+    shape: tuple[int, ...]
 
     def __post_init__(self) -> None:
         expected = -(-prod(self.shape) // _BYTE)
-        if self.packed.dtype != torch.uint8 or tuple(self.packed.shape) != (expected,):
+        if self.packed.dtype != np.uint8 or tuple(self.packed.shape) != (expected,):
             raise ValueError(
                 f"Expected the packed bits of a {tuple(self.shape)} mask to be uint8 of shape ({expected},), "
                 f"but got {self.packed.dtype} of shape {tuple(self.packed.shape)}. Make masks with BitMask.pack."
             )
 
     @classmethod
-    def pack(cls, bits: Tensor) -> Self:
-        """Pack a bool tensor of any shape.
+    def pack(cls, bits: npt.ArrayLike) -> Self:
+        """Pack a bool array of any shape, or what NumPy turns into one, such as a bool tensor on the CPU.
 
         Raises:
             TypeError: If `bits` is not bool.
         """
-        if bits.dtype != torch.bool:
-            raise TypeError(f"Expected argument `bits` to be a bool tensor, but got {bits.dtype}. Threshold it first.")
-        flat = bits.reshape(-1).to(torch.uint8)
-        flat = torch.nn.functional.pad(flat, (0, -flat.numel() % _BYTE))
-        packed = (flat.view(-1, _BYTE) * _powers(bits.device)).sum(dim=1, dtype=torch.uint8)
-        return cls(packed, bits.shape)
+        array = np.asarray(bits)
+        if array.dtype != np.bool_:
+            raise TypeError(f"Expected argument `bits` to be a bool array, but got {array.dtype}. Threshold it first.")
+        return cls(np.packbits(array.reshape(-1), bitorder="little"), array.shape)
 
-    def unpack(self) -> Tensor:
-        """Return the mask as a bool tensor of `shape`, on the device of the packed bits."""
-        bits = self.packed.unsqueeze(1).bitwise_and(_powers(self.packed.device)).ne(0)
-        return bits.view(-1)[: self.numel].view(self.shape)
-
-    def to(self, device: torch.device | str) -> "BitMask":
-        """Return the mask on another device."""
-        return BitMask(self.packed.to(device), self.shape)
+    def unpack(self) -> npt.NDArray[np.bool_]:
+        """Return the mask as a new bool array of `shape`."""
+        bits = np.unpackbits(self.packed, count=self.numel, bitorder="little")
+        return bits.view(np.bool_).reshape(self.shape)
 
     @property
     def numel(self) -> int:
@@ -65,15 +55,14 @@ class BitMask:
     @property
     def nbytes(self) -> int:
         """Bytes of the packed bits, at one bit per weight: an upper bound of the mask's size on disk."""
-        return self.packed.numel()
+        return self.packed.size
 
     @property
     def ones(self) -> int:
-        """Number of weights kept. Bytes are counted, so a hundred million bits take a fraction of a second."""
+        """Number of weights kept."""
         whole, rest = divmod(self.numel, _BYTE)
-        counts: list[int] = torch.bincount(self.packed[:whole], minlength=2**_BYTE).tolist()
         last = int(self.packed[-1]) & ((1 << rest) - 1) if rest else 0
-        return sum(count * byte.bit_count() for byte, count in enumerate(counts)) + last.bit_count()
+        return int(np.bitwise_count(self.packed[:whole]).sum()) + last.bit_count()
 
     @property
     def zero_ratio(self) -> float:
@@ -83,6 +72,6 @@ class BitMask:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, BitMask):
             return NotImplemented
-        return self.shape == other.shape and torch.equal(self.packed, other.packed)
+        return self.shape == other.shape and np.array_equal(self.packed, other.packed)
 
     __hash__ = None  # type: ignore[assignment]

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from stencilnet.masks import grown
+from stencilnet.delta import grown
 
 
 class Unread(Mapping[str, int]):

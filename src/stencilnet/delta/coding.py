@@ -4,10 +4,9 @@ from math import prod
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from stencilnet.masks import BitMask, rans
+from stencilnet.delta import rans
+from stencilnet.delta.packing import BitMask
 
 MOST = 1 << 27
 """Most weights of a coded mask: a few bytes can encode many bits, and no file should claim all memory."""
@@ -31,7 +30,7 @@ def is_worth_coding(bits: BitMask) -> bool:
     return 1 <= bits.numel <= MOST and _rarer(_chance(bits))[0] <= _EVEN
 
 
-def encode_bits(bits: BitMask) -> Tensor:
+def encode_bits(bits: BitMask) -> npt.NDArray[np.uint8]:
     """Return a mask as code words; their number is close to optimal if the bits are independent of each other.
 
     Args:
@@ -42,29 +41,29 @@ def encode_bits(bits: BitMask) -> Tensor:
     """
     chance = _chance(bits)
     rate, rarer = _rarer(chance)
-    flat = np.unpackbits(bits.packed.cpu().numpy(), count=bits.numel, bitorder="little")
+    flat = bits.unpack().reshape(-1)
     symbols = _gaps(np.flatnonzero(flat == rarer), bits.numel)
     starts = rans.geometric(rate)
     states, words = rans.encode(symbols, starts, rans.lanes(symbols, starts, STEPS))
     head = np.array([chance, len(states), len(symbols) & 0xFFFF, len(symbols) >> 16])
     halves = np.stack([states & 0xFFFF, states >> 16], axis=1).reshape(-1)
-    return torch.from_numpy(np.concatenate([head, halves, words]).astype(_WORD).view(np.uint8))
+    return np.concatenate([head, halves, words]).astype(_WORD).view(np.uint8)
 
 
-def decode_bits(code: Tensor, shape: torch.Size) -> BitMask:
+def decode_bits(code: npt.NDArray[np.uint8], shape: tuple[int, ...]) -> BitMask:
     """Return the mask of shape `shape` that code words encode.
 
     Raises:
         ValueError: If they do not encode such a mask.
     """
     weights = prod(shape)
-    whole = code.dtype == torch.uint8 and code.dim() == 1 and len(code) % 2 == 0 and len(code) >= 2 * _HEADER
+    whole = code.dtype == np.uint8 and code.ndim == 1 and len(code) % 2 == 0 and len(code) >= 2 * _HEADER
     if not whole or not 1 <= weights <= MOST:
         raise ValueError(
             f"Expected at least {_HEADER} code words, as (2 * words,) bytes, of a mask of 1 to {MOST} weights, "
-            f"but got {code.dtype} of shape {tuple(code.shape)} for {weights} weights."
+            f"but got {code.dtype} of shape {code.shape} for {weights} weights."
         )
-    values = code.numpy().view(_WORD).astype(np.uint32)
+    values = code.view(_WORD).astype(np.uint32)
     chance, lanes, count = int(values[0]), int(values[1]), int(values[2] | values[3] << 16)
     body = _HEADER + 2 * lanes
     if chance < 1 or not 1 <= lanes <= count <= min(STEPS * lanes, weights + 1) or len(values) < body:
@@ -77,7 +76,7 @@ def decode_bits(code: Tensor, shape: torch.Size) -> BitMask:
     symbols = rans.decode(states, values[body:].astype(np.uint16), rans.geometric(rate), count)
     flat = np.full(weights, 1 - rarer, dtype=np.uint8)
     flat[_positions(symbols, weights)] = rarer
-    return BitMask(torch.from_numpy(np.packbits(flat, bitorder="little")), shape)
+    return BitMask(np.packbits(flat, bitorder="little"), shape)
 
 
 def _chance(bits: BitMask) -> int:

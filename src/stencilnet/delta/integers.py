@@ -5,7 +5,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from stencilnet.masks import rans
+from stencilnet.delta import rans
 
 LARGEST = 127
 """Largest absolute value of a coded integer."""

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from stencilnet.masks.entries import shared_weight, stored_bits, write_over
-from stencilnet.masks.packing import BitMask
-from stencilnet.masks.weight_codes import WeightCodes
+from stencilnet.delta.entries import selected, shared_weight, stored_bits
+from stencilnet.delta.packing import BitMask
+from stencilnet.delta.spec import Array
+from stencilnet.delta.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,8 @@ class Affine:
     """The task's weight is ``k0 W + k1 + k2 M + k3 W M``, with a binary mask M and four numbers k.
 
     With k = (0, 0, 0, 1) the mask selects, as in Piggyback; with k = (1, 0, 0, 0) it has no effect.
-    No method learns such entries any more; bundles may hold them.
+    Weights of fewer bits are mixed in float32 and then rounded. No method learns such entries any more; bundles may
+    hold them.
 
     Attributes:
         bits: The mask M.
@@ -27,41 +28,33 @@ class Affine:
     KIND: ClassVar[str] = "affine"
     PLANES: ClassVar[tuple[str, ...]] = ("bits",)
     bits: BitMask
-    k: Tensor
+    k: Array
 
     def __post_init__(self) -> None:
-        if self.k.dtype != torch.float32 or tuple(self.k.shape) != (4,):
+        if self.k.dtype != np.float32 or self.k.shape != (4,):
             raise ValueError(
                 f"Expected the numbers `k` of an affine mask to be float32 of shape (4,), "
-                f"but got {self.k.dtype} of shape {tuple(self.k.shape)}."
+                f"but got {self.k.dtype} of shape {self.k.shape}."
             )
 
-    def apply(self, weight: Tensor | None) -> Tensor:
+    @np.errstate(all="ignore")
+    def apply(self, weight: Array | None) -> Array:
         """Return the mixed weights.
 
         Raises:
             ValueError: If the shared net has no weight to mix, or one of another shape.
         """
         given = shared_weight(weight, self.shape, "to mix")
-        bits = self.bits.to(given.device).unpack()
-        kept = torch.where(bits, given, given.new_zeros(()))
-        k = self.k.to(given.device)
-        return k[0] * given + k[1] + k[2] * bits.to(given.dtype) + k[3] * kept
+        wide = given.astype(np.promote_types(given.dtype, np.float32))
+        k, bits, kept = self.k, self.bits.unpack(), selected(wide, self.bits)
+        return np.asarray(k[0] * wide + k[1] + k[2] * bits + k[3] * kept, given.dtype)
 
-    def write(self, weight: Tensor | None, out: Tensor) -> None:
-        """Write the mixed weights.
-
-        Raises:
-            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
-        """
-        write_over(out, self.apply(weight))
-
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Array]:
         """Return the packed bits under the part name ``bits``, and the numbers under ``k``."""
         return {"bits": self.bits.packed, "k": self.k}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, Array], shape: tuple[int, ...]) -> Self:
         """Rebuild from packed bits and numbers.
 
         Raises:
@@ -70,7 +63,7 @@ class Affine:
         return cls(stored_bits(tensors["bits"], shape), tensors["k"])
 
     @property
-    def shape(self) -> torch.Size:
+    def shape(self) -> tuple[int, ...]:
         """Shape of the mixed weight."""
         return self.bits.shape
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stencilnet.masks.integers import LARGEST, MOST, STEPS, decode_integers, encode_integers
+from stencilnet.delta.integers import LARGEST, MOST, STEPS, decode_integers, encode_integers
 
 FORMAT = Path(__file__).parents[2] / "docs" / "format.md"
 Codes = npt.NDArray[np.int8]

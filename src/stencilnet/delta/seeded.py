@@ -9,13 +9,12 @@ from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from stencilnet.masks.entries import shared_weight, write_over
-from stencilnet.masks.packing import BitMask
-from stencilnet.masks.quantized import Quantized, moved
-from stencilnet.masks.weight_codes import WeightCodes
+from stencilnet.delta.entries import shared_weight
+from stencilnet.delta.packing import BitMask
+from stencilnet.delta.quantized import Quantized, moved
+from stencilnet.delta.spec import Array
+from stencilnet.delta.weight_codes import WeightCodes
 
 _ROUNDS = 10
 _MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
@@ -59,24 +58,24 @@ class Seed:
         digest = hashlib.sha256(f"{number}/{key}".encode()).digest()
         return cls(int.from_bytes(digest[:8], "little"), float(np.float32(1 / sqrt(prod(shape[1:])))))
 
-    def weight(self, shape: tuple[int, ...]) -> Tensor:
-        """Return the weights, float32, on the CPU, read-only."""
+    def weight(self, shape: tuple[int, ...]) -> Array:
+        """Return the weights, float32; they are cached, so never write them."""
         return _weight(self, shape)
 
-    def to_bytes(self) -> Tensor:
+    def to_bytes(self) -> Array:
         """Return ``(12,)`` uint8: the seed in 8 bytes and the bound as float32, both little-endian."""
-        return torch.from_numpy(np.array([(self.seed, self.bound)], _BASE).view(np.uint8))
+        return np.array([(self.seed, self.bound)], _BASE).view(np.uint8)
 
     @classmethod
-    def from_bytes(cls, data: Tensor) -> Self:
+    def from_bytes(cls, data: Array) -> Self:
         """Read the output of `to_bytes`.
 
         Raises:
             ValueError: If `data` has another form, or the seed or bound is invalid.
         """
-        if data.dtype != torch.uint8 or tuple(data.shape) != (_BASE.itemsize,):
-            raise ValueError(f"Expected a seed as 12 bytes, but got {data.dtype} of shape {tuple(data.shape)}.")
-        (found,) = data.numpy().view(_BASE)
+        if data.dtype != np.uint8 or data.shape != (_BASE.itemsize,):
+            raise ValueError(f"Expected a seed as 12 bytes, but got {data.dtype} of shape {data.shape}.")
+        (found,) = data.view(_BASE)
         return cls(int(found["seed"]), float(found["bound"]))
 
 
@@ -94,30 +93,23 @@ class Seeded:
     seed: Seed
     change: Quantized
 
-    def apply(self, weight: Tensor | None) -> Tensor:
+    def apply(self, weight: Array | None) -> Array:
         """Return the moved weights, in the shared weight's dtype.
 
         Raises:
             ValueError: If the shared net has no such weight, or one of another shape.
         """
         given = shared_weight(weight, self.shape, "to take the place of")
-        base = self.seed.weight(tuple(self.shape)).to(given.device)
-        return moved(base, self.change.step.to(given.device) * self.change.codes.to(given.device)).to(given.dtype)
+        weights = moved(self.seed.weight(self.shape), self.change.step * self.change.codes)
+        with np.errstate(over="ignore"):  # to infinity, as PyTorch does
+            return weights.astype(given.dtype)
 
-    def write(self, weight: Tensor | None, out: Tensor) -> None:
-        """Write the moved weights.
-
-        Raises:
-            ValueError: As for `apply`, or if `out` differs from the shared weight in shape, dtype or device.
-        """
-        write_over(out, self.apply(weight))
-
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Array]:
         """Return seed and bound under the part name ``base``, step and codes under ``code``."""
         return {"base": self.seed.to_bytes(), **self.change.tensors()}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], shape: torch.Size) -> Self:
+    def from_tensors(cls, tensors: Mapping[str, Array], shape: tuple[int, ...]) -> Self:
         """Rebuild from stored parts.
 
         Raises:
@@ -126,7 +118,7 @@ class Seeded:
         return cls(Seed.from_bytes(tensors["base"]), Quantized.from_tensors(tensors, shape))
 
     @property
-    def shape(self) -> torch.Size:
+    def shape(self) -> tuple[int, ...]:
         """Shape of the weight."""
         return self.change.shape
 
@@ -169,8 +161,8 @@ def philox(seed: int, count: int) -> npt.NDArray[np.uint32]:
 
 
 @lru_cache(maxsize=_KEPT)
-def _weight(seed: Seed, shape: tuple[int, ...]) -> Tensor:
+def _weight(seed: Seed, shape: tuple[int, ...]) -> Array:
     """Draw from the midpoints of 2^24 equal parts of (-1, 1), which are exact in float32, and scale by the bound."""
     places = 2 * (philox(seed.seed, prod(shape)) >> np.uint32(8)).astype(np.int32) + 1 - (1 << 24)
     unit = places.astype(np.float32) * np.float32(2.0**-24)
-    return torch.from_numpy(unit * np.float32(seed.bound)).reshape(shape)
+    return (unit * np.float32(seed.bound)).reshape(shape)
