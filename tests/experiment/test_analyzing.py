@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,7 +35,7 @@ def moved(net: MultiTaskNet, seed: int, *, seeded: bool = False) -> TaskDelta:
         shape = net.state.shared[name].shape
         base, drawn = (torch.randn(shape, generator=g).mul(0.8).round().clamp(-2, 2) for g in (common, own))
         chosen = torch.rand(shape, generator=own)
-        change = Quantized(torch.where(chosen < 0.6, base, drawn).to(torch.int8), torch.tensor(0.01))
+        change = Quantized(array_of(torch.where(chosen < 0.6, base, drawn).to(torch.int8)), np.array(0.01, np.float32))
         entries[name] = Seeded(Seed.of(0, name, tuple(shape)), change) if seeded else change
     return TaskDelta(entries | {name: Replace(array_of(tensor)) for name, tensor in net.fresh_head(3, own).items()})
 
@@ -117,14 +118,14 @@ def test_quantised_tasks_are_analysed_by_their_codes(tmp_path: Path) -> None:
     found = json.loads((tmp_path / "out" / "masks.json").read_text())
     assert found["kinds"] == dict.fromkeys(deltas, "quantized")
     codes = {
-        task: torch.cat([delta.entries[name].codes.flatten() for name in net.layout.masked])  # type: ignore[attr-defined]
+        task: np.concatenate([delta.entries[name].codes.reshape(-1) for name in net.layout.masked])  # type: ignore[attr-defined]
         for task, delta in deltas.items()
     }
     for task, own in codes.items():
-        assert found["zero_ratio"][task]["total"] == pytest.approx(float((own == 0).double().mean()))
+        assert found["zero_ratio"][task]["total"] == pytest.approx(float((own == 0).mean()))
     agreement = {(row["first"], row["second"]): row["value"] for row in found["agreement"]}
     assert agreement["all zeros", "sharp"] == pytest.approx(found["zero_ratio"]["sharp"]["total"])
-    equal = (codes["sharp"] == codes["other"]).double().mean()
+    equal = (codes["sharp"] == codes["other"]).mean()
     assert agreement["sharp", "other"] == pytest.approx(float(equal))
     assert [row["ceiling"] for row in found["kappa_layers"]] == [False, True, False]
     assert all(0 < row["layers"]["conv5_1.weight"] < 1 for row in found["kappa_layers"])

@@ -268,7 +268,7 @@ class StopAfter:
 
 def delta_bytes(trainable: Masks | Weights) -> dict[str, bytes]:
     return {
-        f"{key}.{part}": tensor.numpy().tobytes()
+        f"{key}.{part}": array.tobytes()
         for key, entry in trainable.delta().entries.items()
-        for part, tensor in entry.tensors().items()
+        for part, array in entry.tensors().items()
     }

@@ -33,7 +33,7 @@ class Reference:
         delta.check(self.shared, self.head)
         for name in self.head:
             if delta.entries[name].shape[0] != channels:
-                got = f"but got {tuple(delta.entries[name].shape)}"
+                got = f"but got {delta.entries[name].shape}"
                 raise DeltaError(f"Expected `{name}` to have the {channels} output channels of the record, {got}.")
 
 

@@ -81,7 +81,7 @@ def select_all(weights: Sequence[Tensor], masks: Sequence[BitMask], outs: Sequen
                 continue
             integer = _INTEGERS[weight.element_size()]
             given, taken = weight.detach().contiguous().view(-1).view(integer), out.detach().view(-1).view(integer)
-            packed = tensor_of(bits.packed).to(weight.device, non_blocking=True)
+            packed = tensor_of(bits.packed).to(weight.device)
             flat.setdefault((weight.device, integer), []).append((given, packed, taken))
         for (device, _), triples in flat.items():
             _select(device.type, triples)
