@@ -261,8 +261,11 @@ class Run:
         folder = self.folder.stage(label, name)
         return replace(learning(experiment, self.experiment.plan(name), self.session, folder), label=label)
 
+    def _tester(self) -> Tester:
+        return Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, root=self.session.root)
+
     def _test(self, stage: Stage, net: MultiTaskNet) -> None:
-        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, root=self.session.root)
+        tester = self._tester()
         trivial = self.folder.result(TRIVIAL, stage.task)
         if not trivial.exists():
             with self._alone(f"{TRIVIAL}.{stage.task}"):
@@ -288,14 +291,13 @@ class Run:
         return tuple(dict.fromkeys((*([self.first] if self.first in held else []), *earlier, stage.task)))
 
     def _missing(self, stage: Stage) -> bool:
-        bundle = self.folder.bundle(stage.method, stage.task, moves_shared=False)
         result = read_result(self.folder.result(stage.method, stage.task))
-        return not result.metrics.keys() >= set(self._row(stage, tuple(task_names(bundle))))
+        return not result.metrics.keys() >= set(self._row(stage, tuple(task_names(self._bundle(stage)))))
 
     def _fill(self, stage: Stage) -> None:
         path = self.folder.result(stage.method, stage.task)
-        net = load(self.folder.bundle(stage.method, stage.task, moves_shared=False))
-        tester = Tester(experiment=self.experiment, tasks=self.tasks, data=self.data, root=self.session.root)
+        net = load(self._bundle(stage))
+        tester = self._tester()
         metrics, digests = tester.row(net, self._row(stage, net.tasks), self.results())
         result = read_result(path)
         full = replace(result, metrics={**metrics, **result.metrics}, digests={**digests, **result.digests})
