@@ -10,6 +10,7 @@ from stencilnet.cli.data import data
 from stencilnet.cli.learning import add, compare, config, demo, train
 from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
 from stencilnet.cli.streams import prepare_streams, say
+from stencilnet.errors import NotInstalledError
 from stencilnet.text.shortening import shorten
 
 _LONGEST = 100_000
@@ -54,6 +55,9 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         say("stencil: interrupted", err=True)
+        sys.exit(1)
+    except NotInstalledError as error:
+        say(error, err=True)
         sys.exit(1)
     except (ValueError, OSError) as error:  # user errors; anything else is a bug, and shows its traceback
         say(f"stencil: {shorten(str(error), _LONGEST)}", err=True)
