@@ -38,7 +38,7 @@ def load_benchmarks() -> None:
     except FileNotFoundError as error:
         raise NotInstalledError(
             "stencil bench needs the benchmarks, which are in the repository of stencilnet and not in the package. "
-            "In a clone of the repository, run: pip install --editable ."
+            "In a clone of the repository, run: pip install --editable '.[train]'"
         ) from error
     sys.modules["benchmarks"] = package
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from stencilnet.config.shipped import shipped
-from stencilnet.errors import NotInstalledError
+from stencilnet.errors import NotInstalledError, explained
 
 
 class NamingOption(click.Option):
@@ -31,8 +31,11 @@ class NamingOption(click.Option):
     def _listed(self) -> str:
         try:
             return ", ".join(self._names())
-        except NotInstalledError as error:
-            return f"({error})"
+        except ImportError as error:
+            reason = explained(error, "their list")
+            if not isinstance(reason, NotInstalledError):
+                raise
+            return f"({reason})"
 
 
 def configs() -> str:
