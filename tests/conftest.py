@@ -15,10 +15,12 @@ from stencilnet.delta.spec import Array
 from stencilnet.masks import Trainable, array_of
 from stencilnet.methods import Fresh, Penalty, Probe
 from stencilnet.models import fresh_head, fresh_weights, layout_of
-from stencilnet.models.acceleration import has_fast_bf16
+from stencilnet.models.acceleration import can_compile, has_fast_bf16
 from stencilnet.models.columns import run
 
 from .command_line import Stencil, command_line
+
+collect_ignore = ["without_torch"]  # `make test-base` runs them, where this file is not read
 
 torch.set_num_threads(1)
 
@@ -150,6 +152,13 @@ class TinyFit:
 def make_fit() -> type[TinyFit]:
     """The class itself: ``make_fit(backbone, seed=..., steps=..., lr=...)`` is a `stencilnet.methods.Fit`."""
     return TinyFit
+
+
+@pytest.fixture(scope="session")
+def compiler() -> None:
+    """Skips what needs `torch.compile` where it does not work, which takes seconds to find out."""
+    if not can_compile("cpu"):
+        pytest.skip("torch.compile does not work here")
 
 
 @pytest.fixture

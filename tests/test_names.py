@@ -8,6 +8,7 @@ from pathlib import Path
 import stencilnet
 
 SOURCE = Path(stencilnet.__file__).parent
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 KNOWN = {"Weights"}
 
 
@@ -40,7 +41,6 @@ def test_a_shared_name_is_found() -> None:
 
 
 def test_no_two_public_classes_share_a_name() -> None:
-    modules = {
-        str(path.relative_to(SOURCE)): ast.parse(path.read_text(encoding="utf-8")) for path in SOURCE.rglob("*.py")
-    }
+    paths = (path for folder in (SOURCE, BENCHMARKS) for path in folder.rglob("*.py"))
+    modules = {str(path): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
     assert {name: places for name, places in shared(modules).items() if name not in KNOWN} == {}

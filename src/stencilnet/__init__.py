@@ -120,7 +120,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'stencilnet' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"stencilnet.{_HOMES[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"stencilnet.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from stencilnet.errors import explained
+
+        raise explained(error, f"stencilnet.{name}") from None
 
 
 def __dir__() -> list[str]:

@@ -68,7 +68,7 @@ def stage(method: str, task: str, parent: str | None, **values: float) -> StageR
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def results() -> tuple[StageResult, ...]:
     return (
         stage("backbone", "fine", None, fine=50.0),
@@ -80,7 +80,7 @@ def results() -> tuple[StageResult, ...]:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def masks() -> dict[str, dict[str, WeightCodes]]:
     generator = torch.Generator().manual_seed(0)
     drawn = {
@@ -90,7 +90,7 @@ def masks() -> dict[str, dict[str, WeightCodes]]:
     return {task: {key: Select(bits).weight_codes for key, bits in own.items()} for task, own in drawn.items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def changes() -> dict[str, dict[str, WeightCodes]]:
     """Codes from -2 to 2, of which about half are 0."""
     generator = torch.Generator().manual_seed(1)
@@ -107,7 +107,7 @@ def changes() -> dict[str, dict[str, WeightCodes]]:
     }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def curves() -> dict[str, Curves]:
     return {
         "finetune": Curves(loss=((1, 2, 3), (4.0, 2.0, 1.0)), validation=((100, 200), (10.0, 70.0)), selected=200),

@@ -58,7 +58,7 @@ class Page(HTMLParser):
         self.text.append(data)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def material(
     results: tuple[StageResult, ...], masks: dict[str, dict[str, WeightCodes]], curves: dict[str, Curves]
 ) -> ReportInputs:
@@ -75,8 +75,14 @@ def material(
     )
 
 
-def test_the_page_needs_nothing_else_and_nothing_breaks_out_of_it(material: ReportInputs) -> None:
-    html = to_html(compose(material))
+@pytest.fixture(scope="module")
+def report(material: ReportInputs) -> Report:
+    """Its figures take most of the time."""
+    return compose(material)
+
+
+def test_the_page_needs_nothing_else_and_nothing_breaks_out_of_it(report: Report) -> None:
+    html = to_html(report)
     page = Page(html)
     assert "script" not in page.tags
     assert HOSTILE in "".join(page.text)
@@ -86,16 +92,16 @@ def test_the_page_needs_nothing_else_and_nothing_breaks_out_of_it(material: Repo
     assert not re.search(r"url\((?!#)|@import", html)
 
 
-def test_every_link_of_the_page_has_its_place_and_no_id_comes_twice(material: ReportInputs) -> None:
-    page = Page(to_html(compose(material)))
+def test_every_link_of_the_page_has_its_place_and_no_id_comes_twice(report: Report) -> None:
+    page = Page(to_html(report))
     assert len(set(page.ids)) == len(page.ids)
     assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
     sections = ["run", "tasks", "results", "forgetting", "sizes", "masks", "pictures", "training", "notes"]
     assert [link[1:] for link in page.links if link[1:] in sections] == sections
 
 
-def test_the_page_follows_light_and_dark(material: ReportInputs) -> None:
-    html = to_html(compose(material))
+def test_the_page_follows_light_and_dark(report: Report) -> None:
+    html = to_html(report)
     assert "prefers-color-scheme: dark" in html
     used = set(re.findall(r"var\(--([a-z]+)\)", html))
     dark = html[html.index("prefers-color-scheme: dark") :]
@@ -103,12 +109,12 @@ def test_the_page_follows_light_and_dark(material: ReportInputs) -> None:
     assert all(f"--{name}:" in dark for name in used)
 
 
-def test_the_same_material_gives_the_same_page(material: ReportInputs) -> None:
-    assert to_html(compose(material)) == to_html(compose(material))
+def test_the_same_material_gives_the_same_page(material: ReportInputs, report: Report) -> None:
+    assert to_html(compose(material)) == to_html(report)
 
 
-def test_a_report_is_written_with_its_pictures(material: ReportInputs, tmp_path: Path) -> None:
-    page = write_report(compose(material), tmp_path / "out")
+def test_a_report_is_written_with_its_pictures(report: Report, tmp_path: Path) -> None:
+    page = write_report(report, tmp_path / "out")
     assert page == tmp_path / "out" / "report.html"
     text = (tmp_path / "out" / "report.md").read_text()
     pictures = re.findall(r"!\[[^\n]*\]\((figures/[^)]+)\)", text)
@@ -122,8 +128,8 @@ def test_a_report_is_written_with_its_pictures(material: ReportInputs, tmp_path:
     assert [cell["value"] for cell in row[2:]] == [200.0, 240.0, 260.0]
 
 
-def test_markdown_keeps_listings_and_tables_whole(material: ReportInputs) -> None:
-    text = to_markdown(compose(material))
+def test_markdown_keeps_listings_and_tables_whole(report: Report) -> None:
+    text = to_markdown(report)
     assert f"````\ntitle: {HOSTILE}\n```\n````" in text
     rows = [line for line in text.splitlines() if line.startswith("| Task 2 · ")]
     assert rows
@@ -203,13 +209,13 @@ def test_one_mask_is_shown_without_pairs(material: ReportInputs) -> None:
     assert [picture.name for picture in section.pictures] == ["zero-ratio-coarse"]
 
 
-def codes_section(material: ReportInputs) -> Section:
-    (section,) = [s for s in compose(material).sections if s.name == "masks"]
+def codes_section(report: Report) -> Section:
+    (section,) = [s for s in report.sections if s.name == "masks"]
     return section
 
 
-def test_masks_are_told_as_masks(material: ReportInputs) -> None:
-    section = codes_section(material)
+def test_masks_are_told_as_masks(report: Report) -> None:
+    section = codes_section(report)
     assert (section.title, section.text) == (
         "Masks",
         (
@@ -224,7 +230,7 @@ def test_masks_are_told_as_masks(material: ReportInputs) -> None:
 
 
 def test_codes_are_told_as_codes(material: ReportInputs, changes: dict[str, dict[str, WeightCodes]]) -> None:
-    section = codes_section(replace(material, codes=changes, main="quantized_delta"))
+    section = codes_section(compose(replace(material, codes=changes, main="quantized_delta")))
     said = [
         *(section.title, *section.text),
         *(words for table in section.tables for words in (table.title, *table.notes)),
@@ -243,7 +249,7 @@ def test_codes_are_told_as_codes(material: ReportInputs, changes: dict[str, dict
 
 
 def test_masks_and_codes_are_not_compared(material: ReportInputs, changes: dict[str, dict[str, WeightCodes]]) -> None:
-    section = codes_section(replace(material, codes={**material.codes, "colour": changes["colour"]}))
+    section = codes_section(compose(replace(material, codes={**material.codes, "colour": changes["colour"]})))
     assert section.title == "Masks and codes"
     assert len(section.text) == 2
     assert [table.title.split(":")[0] for table in section.tables] == [
@@ -253,8 +259,7 @@ def test_masks_and_codes_are_not_compared(material: ReportInputs, changes: dict[
     assert [picture.name for picture in section.pictures] == ["zero-ratio-coarse", "zero-ratio-colour"]
 
 
-def test_json_holds_every_section(material: ReportInputs) -> None:
-    report = compose(material)
+def test_json_holds_every_section(report: Report) -> None:
     data = to_json(report)
     json.dumps(data, allow_nan=False)
     assert [s["name"] for s in data["sections"]] == [s.name for s in report.sections]

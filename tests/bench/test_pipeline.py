@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from stencilnet.bench.machine import Measured, machine, ratio
-from stencilnet.bench.pipeline import Pass, PipelineRow, measure_pipeline
-from stencilnet.bench.render import pipeline_plain, pipeline_table
+from benchmarks.machine import Measured, machine, ratio
+from benchmarks.pipeline import Pass, PipelineRow, measure_pipeline
+from benchmarks.render import pipeline_plain, pipeline_table
 from stencilnet.config.reading import read_config
 from stencilnet.config.schema import Experiment
 from stencilnet.evaluation.render import to_text

@@ -9,17 +9,17 @@ import pytest
 import torch
 from torch import nn
 
-from stencilnet.bench.bundles import entropy_bytes
-from stencilnet.bench.figures import growth_figure, ratios_figure
-from stencilnet.bench.growth import Growth, Line, with_tasks
-from stencilnet.bench.machine import Measured
-from stencilnet.bench.networks import masked_delta, masked_network
-from stencilnet.bench.original import with_masked_layers
-from stencilnet.bench.render import growth_plain, rows_plain, rows_table
-from stencilnet.bench.report import measure
-from stencilnet.bench.rows import BenchRow, Found, NotHereError, Setting, Target, interleaved
-from stencilnet.bench.steps import Shape, _peak
-from stencilnet.bench.table import ROWS, Result, measure_rows
+from benchmarks.bundles import entropy_bytes
+from benchmarks.figures import growth_figure, ratios_figure
+from benchmarks.growth import Growth, Line, with_tasks
+from benchmarks.machine import Measured
+from benchmarks.networks import masked_delta, masked_network
+from benchmarks.original import with_masked_layers
+from benchmarks.render import growth_plain, rows_plain, rows_table
+from benchmarks.report import measure
+from benchmarks.rows import BenchRow, Found, NotHereError, Setting, Target, interleaved
+from benchmarks.steps import Shape, _peak
+from benchmarks.table import ROWS, Result, measure_rows
 from stencilnet.evaluation.render import to_text
 from stencilnet.masks import Masks
 from stencilnet.models import UNet
@@ -102,7 +102,7 @@ def test_a_target_goes_by_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     usual, other, gpu = Target(least=1.3), Target(least=2.8), Target(least=5)
     one = replace(row("fast", usual), bf16=other, cuda=gpu)
     for has, device, expected in ((False, "cpu", usual), (True, "cpu", other), (True, "cuda", gpu)):
-        monkeypatch.setattr("stencilnet.bench.rows.has_fast_bf16", lambda _, has=has: has)
+        monkeypatch.setattr("benchmarks.rows.has_fast_bf16", lambda _, has=has: has)
         assert one.on(device).target == expected
     assert row("plain", usual).on("cuda").target == usual
     assert replace(row("free", usual), cuda=Target()).on("cuda").target is None
@@ -119,9 +119,9 @@ def test_a_stopped_bench_leaves_nothing_in_the_way_of_the_next(
     def stopped(_: Path) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("stencilnet.bench.growth.COUNTS", (1, 2))
+    monkeypatch.setattr("benchmarks.growth.COUNTS", (1, 2))
     with monkeypatch.context() as patched:
-        patched.setattr("stencilnet.bench.growth.load", stopped)
+        patched.setattr("benchmarks.growth.load", stopped)
         with pytest.raises(KeyboardInterrupt):
             with_tasks(setting)
     grown = with_tasks(setting)
@@ -230,10 +230,10 @@ def test_plots() -> None:
 def test_without_a_compiler_the_fast_path_is_bf16_or_nothing(
     bf16: bool, setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("bench.steps", "inference.forward"):
-        monkeypatch.setattr(f"stencilnet.{module}.can_compile", lambda _: False)
-    for module in ("bench.steps", "inference.forward", "training.settings"):
-        monkeypatch.setattr(f"stencilnet.{module}.has_fast_bf16", lambda _: bf16)
+    for module in ("benchmarks.steps", "stencilnet.inference.forward"):
+        monkeypatch.setattr(f"{module}.can_compile", lambda _: False)
+    for module in ("benchmarks.steps", "stencilnet.inference.forward", "stencilnet.training.settings"):
+        monkeypatch.setattr(f"{module}.has_fast_bf16", lambda _: bf16)
     results = {name: next(measure_rows(setting, [name])) for name in ("training", "auto")}
     if bf16:
         notes = {name: result.found.note for name, result in results.items() if result.found is not None}
@@ -248,7 +248,7 @@ def test_what_is_not_here_is_told(setting: Setting, monkeypatch: pytest.MonkeyPa
     def absent(_: Setting) -> Found:
         raise NotHereError("no such thing")
 
-    from stencilnet.bench import table
+    from benchmarks import table
 
     lost = BenchRow(name="lost", what="a", against="b", target=None, measure=absent)
     monkeypatch.setattr(table, "ROWS", (lost,))

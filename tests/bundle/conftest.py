@@ -1,6 +1,7 @@
 """Tiny networks with several tasks, and bundles of them."""
 
 import copy
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,11 +78,18 @@ def records() -> dict[str, TaskRecord]:
     return copy.deepcopy(RECORDS)
 
 
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory, make_net: MakeNet) -> Path:
+    """What `bundle` copies: to code masks takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("written") / "bundle"
+    save(make_net("shapes", "colour"), folder)
+    return folder
+
+
 @pytest.fixture
-def bundle(tmp_path: Path, make_net: MakeNet) -> Path:
+def bundle(tmp_path: Path, written: Path) -> Path:
     """A bundle of ``shapes`` and ``colour``."""
-    save(make_net("shapes", "colour"), tmp_path / "bundle")
-    return tmp_path / "bundle"
+    return shutil.copytree(written, tmp_path / "bundle")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from stencilnet.bench.table import ROWS
+from benchmarks.table import ROWS
 from stencilnet.cli.main import stencil
 from stencilnet.cluster import RayAsk, SlurmAsk
 from stencilnet.config.shipped import shipped

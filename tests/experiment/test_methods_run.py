@@ -38,7 +38,7 @@ def chained(*methods: AnyMethod) -> Experiment:
 def interrupted(folder: Path, experiment: Experiment) -> tuple[Run, int]:
     """A run that was stopped every few steps and gone on with until it was done, and how often it was stopped."""
     for stopped in range(40):
-        run = start(folder, experiment, resume=stopped > 0, steps=6)
+        run = start(folder, experiment, resume=stopped > 0, steps=9)
         try:
             run.compare()
         except Interrupted:

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from itertools import permutations
 from typing import Any, get_args
 
 import pytest
@@ -295,12 +294,9 @@ def test_the_trained_weights_are_the_states(method: Method, lab: Lab, as_bytes: 
 @by_name(KEEPING)
 @pytest.mark.parametrize(
     "order",
-    [  # in two of the six, every pair of tasks comes both ways
-        pytest.param(
-            order, id="".join(order), marks=() if order in (("a", "b", "c"), ("c", "b", "a")) else pytest.mark.slow
-        )
-        for order in permutations("abc")
-    ],
+    # In the first two of the six, every pair of tasks comes both ways.
+    [pytest.param(tuple(order), id=order) for order in ("abc", "cba")]
+    + [pytest.param(tuple("bca"), id="bca", marks=pytest.mark.slow)],
 )
 def test_no_forgetting_in_any_order(method: Method, order: tuple[str, ...], lab: Lab, as_bytes: AsBytes) -> None:
     state = lab.start(method)

@@ -1,5 +1,6 @@
 """Pictures in, pictures out: from files, from threads, at any size, on light imports."""
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -53,10 +54,16 @@ def _net() -> MultiTaskNet:
     return net.with_state(state, RECORDS)
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("written") / "bundle"
+    save(_net(), folder)
+    return folder
+
+
 @pytest.fixture
-def bundle(tmp_path: Path) -> Path:
-    save(_net(), tmp_path / "bundle")
-    return tmp_path / "bundle"
+def bundle(tmp_path: Path, written: Path) -> Path:
+    return shutil.copytree(written, tmp_path / "bundle")
 
 
 def picture(size: tuple[int, int] = (64, 48), seed: int = 0) -> Image.Image:

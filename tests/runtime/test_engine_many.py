@@ -13,7 +13,7 @@ from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.inference import forward
 from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet, save
-from stencilnet.models.acceleration import can_compile, has_fast_bf16
+from stencilnet.models.acceleration import has_fast_bf16
 from stencilnet.pictures.images import ImageError
 from stencilnet.runtime import Engine
 
@@ -25,8 +25,8 @@ RECORDS = {
 }
 
 
-@pytest.fixture
-def bundle(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     generator = torch.Generator().manual_seed(0)
     net = MultiTaskNet(UNet(width=2, channels=1))
     state = net.state
@@ -37,8 +37,9 @@ def bundle(tmp_path: Path) -> Path:
         }
         head = net.fresh_head(record.channels, generator)
         state = state.add(name, TaskDelta(entries | {key: Replace(array_of(tensor)) for key, tensor in head.items()}))
-    save(net.with_state(state, RECORDS), tmp_path / "bundle")
-    return tmp_path / "bundle"
+    folder = tmp_path_factory.mktemp("written") / "bundle"
+    save(net.with_state(state, RECORDS), folder)
+    return folder
 
 
 def picture(size: tuple[int, int], seed: int = 0) -> Image.Image:
@@ -111,7 +112,7 @@ def test_auto_without_a_compiler_is_exact_where_bf16_is_slow(bundle: Path, monke
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile does not work here")
+@pytest.mark.usefixtures("compiler")
 def test_auto_is_close_at_all_sizes_by_few_graphs(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
     from torch._dynamo.utils import counters
 

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from stencilnet.masks import INITIAL
-from stencilnet.models.acceleration import can_compile
 from stencilnet.tasks.task import Recipe
 from stencilnet.training import compiling
 from stencilnet.training.compiling import WORTH, WORTH_STEPS, operations, settled
@@ -147,7 +146,7 @@ def test_a_graph_has_shapes_but_no_weights() -> None:
     assert torch.equal(output, backbone(images))
 
 
-@pytest.mark.skipif(not can_compile("cpu"), reason="torch.compile needs a C++ compiler")
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.slow
 def test_a_compiled_training_ends_where_an_eager_one_does(tmp_path: Path) -> None:
     backbone = unet()

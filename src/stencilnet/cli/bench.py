@@ -1,5 +1,7 @@
-"""The verb `bench`, which measures."""
+"""The verb `bench`, which measures; the benchmarks themselves are in the repository, beside `src`."""
 
+import importlib.util
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -7,12 +9,46 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from stencilnet.cli.helping import NamingOption, configs, row_names
+from stencilnet.cli.helping import NamingOption, configs
 from stencilnet.cli.streams import say, say_json
+from stencilnet.errors import NotInstalledError
+
+FOLDER = Path(__file__).resolve().parents[3] / "benchmarks"
+"""Where a checkout has the package `benchmarks`."""
 
 _WITHOUT = {"device": "device", "width": "width", "size": "size", "rows": "row", "growth": "growth", "out": "out"}
 _WITH = {"root": "root", "only": "only", "workers": "workers", "batches": "batches", "overrides": "set"}
 """Options that apply only without and only with a CONFIG, by parameter; the others apply to both."""
+
+
+def load_benchmarks() -> None:
+    """Import the package `benchmarks` from its folder, so that its modules can be imported; `sys.path` is not changed.
+
+    Raises:
+        NotInstalledError: If there is no such folder.
+    """
+    if "benchmarks" in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location("benchmarks", FOLDER / "__init__.py")
+    assert spec is not None, "a .py file has a loader"
+    assert spec.loader is not None, "a .py file has a loader"
+    package = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(package)
+    except FileNotFoundError as error:
+        raise NotInstalledError(
+            "stencil bench needs the benchmarks, which are in the repository of stencilnet and not in the package. "
+            "In a clone of the repository, run: pip install --editable '.[train]'"
+        ) from error
+    sys.modules["benchmarks"] = package
+
+
+def row_names() -> list[str]:
+    """Return the names of the rows."""
+    load_benchmarks()
+    from benchmarks.table import ROWS
+
+    return [row.name for row in ROWS]
 
 
 @click.command(epilog=configs())
@@ -73,6 +109,7 @@ def bench(context: click.Context, /, config: str | None, **options: Any) -> None
         named = " and ".join([", ".join(wrong[:-1]), wrong[-1]] if wrong[1:] else wrong)
         requires = "require a CONFIG" if wrong[1:] else "requires a CONFIG"
         raise click.UsageError(f"{named} {requires if config is None else 'cannot be combined with a CONFIG'}.")
+    load_benchmarks()
     use_all_cores()
     if config is None:
         _table(**{name: value for name, value in options.items() if name not in _WITH})
@@ -97,10 +134,10 @@ def _table(
     repetitions: int,
     as_json: bool,
 ) -> None:
-    from stencilnet.bench.machine import check_repetitions
-    from stencilnet.bench.report import as_plain, as_text, measure, write
-    from stencilnet.bench.rows import SIZE, WIDTH, Setting
-    from stencilnet.bench.table import check_rows
+    from benchmarks.machine import check_repetitions
+    from benchmarks.report import as_plain, as_text, measure, write
+    from benchmarks.rows import SIZE, WIDTH, Setting
+    from benchmarks.table import check_rows
     from stencilnet.cli.console import console, teller
     from stencilnet.training.settings import Settings, resolve
 
@@ -141,9 +178,9 @@ def _pipeline(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    from stencilnet.bench.machine import machine, machine_line
-    from stencilnet.bench.pipeline import measure_pipeline
-    from stencilnet.bench.render import pipeline_plain, pipeline_table
+    from benchmarks.machine import machine, machine_line
+    from benchmarks.pipeline import measure_pipeline
+    from benchmarks.render import pipeline_plain, pipeline_table
     from stencilnet.cli.console import console, cores, teller
     from stencilnet.config.reading import check_names, read_config
     from stencilnet.evaluation.render import to_text

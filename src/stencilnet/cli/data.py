@@ -13,6 +13,7 @@ import click
 
 from stencilnet.cli.console import teller
 from stencilnet.cli.streams import say, say_json
+from stencilnet.cli.verbs import Verbs
 from stencilnet.datasets.fetching.catalog import CATALOG
 from stencilnet.text.escaping import printable
 
@@ -37,7 +38,7 @@ def _web_address(_context: click.Context, _option: click.Parameter, value: str |
     return value
 
 
-@click.group()
+@click.group(cls=Verbs)
 def data() -> None:
     """List, download and imitate the public data sets."""
 

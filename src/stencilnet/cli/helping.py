@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from stencilnet.config.shipped import shipped
+from stencilnet.errors import NotInstalledError, explained
 
 
 class NamingOption(click.Option):
@@ -13,7 +14,8 @@ class NamingOption(click.Option):
 
     Args:
         parameters: As for `click.Option`.
-        names: Returns the choices, which replace ``{names}`` in the option's help.
+        names: Returns the choices, which replace ``{names}`` in the option's help. If what defines them is not
+            installed, the help says so in their place.
         options: As for `click.Option`.
     """
 
@@ -24,7 +26,16 @@ class NamingOption(click.Option):
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         """Return the option and its help as click shows them."""
         found = super().get_help_record(ctx)
-        return None if found is None else (found[0], found[1].replace("{names}", ", ".join(self._names())))
+        return None if found is None else (found[0], found[1].replace("{names}", self._listed()))
+
+    def _listed(self) -> str:
+        try:
+            return ", ".join(self._names())
+        except ImportError as error:
+            reason = explained(error, "their list")
+            if not isinstance(reason, NotInstalledError):
+                raise
+            return f"({reason})"
 
 
 def configs() -> str:
@@ -37,10 +48,3 @@ def method_names() -> list[str]:
     from stencilnet.methods import registered
 
     return list(registered())
-
-
-def row_names() -> list[str]:
-    """Return the names of the rows of `stencil bench`."""
-    from stencilnet.bench.table import ROWS
-
-    return [row.name for row in ROWS]

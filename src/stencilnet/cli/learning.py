@@ -6,6 +6,7 @@ import click
 
 from stencilnet.cli.helping import NamingOption, configs, method_names
 from stencilnet.cli.streams import is_written_whole, say, say_json
+from stencilnet.cli.verbs import Verbs
 from stencilnet.config.shipped import shipped
 
 _out = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Run folder.")
@@ -209,7 +210,7 @@ def add(
     )
 
 
-@click.group()
+@click.group(cls=Verbs)
 def config() -> None:
     """Show configs."""
 

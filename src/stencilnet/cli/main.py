@@ -10,13 +10,15 @@ from stencilnet.cli.data import data
 from stencilnet.cli.learning import add, compare, config, demo, train
 from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
 from stencilnet.cli.streams import prepare_streams, say
+from stencilnet.cli.verbs import Verbs
+from stencilnet.errors import NotInstalledError, UsageError
 from stencilnet.text.shortening import shorten
 
 _LONGEST = 100_000
 """Maximum length of an error, in characters: a config's mistakes may fill a page, but the output stays bounded."""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="stencilnet")
 def stencil() -> None:
     """One network, many image tasks: each new task costs a bit per weight or less and never changes the old ones."""
@@ -55,14 +57,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         say("stencil: interrupted", err=True)
         sys.exit(1)
+    except NotInstalledError as error:
+        say(error, err=True)
+        sys.exit(1)
     except (ValueError, OSError) as error:  # user errors; anything else is a bug, and shows its traceback
         say(f"stencil: {shorten(str(error), _LONGEST)}", err=True)
-        sys.exit(2 if _is_usage_error(error) else 1)
-
-
-def _is_usage_error(error: BaseException) -> bool:
-    from stencilnet.config.reading import ConfigError
-    from stencilnet.experiment.folder import RunError
-    from stencilnet.learning.counting import DataError
-
-    return isinstance(error, ConfigError | DataError | RunError)
+        sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -11,6 +11,7 @@ import yaml
 from stencilnet.config.converting import make_converter, mistakes
 from stencilnet.config.schema import Experiment
 from stencilnet.config.shipped import shipped
+from stencilnet.errors import UsageError
 from stencilnet.methods import registered
 from stencilnet.structuring import StructureError, name_of, structured
 from stencilnet.tasks.catalog import task_kinds
@@ -24,7 +25,7 @@ _LONGEST = 2000
 """Maximum length of one mistake, in characters."""
 
 
-class ConfigError(ValueError):
+class ConfigError(UsageError):
     """A config that cannot be run; the message lists its mistakes, at most the first 50.
 
     Attributes:

@@ -6,6 +6,7 @@ from typing import Any
 
 from stencilnet.config.reading import to_plain
 from stencilnet.config.schema import Experiment
+from stencilnet.errors import UsageError
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.storage import write_text
 from stencilnet.text.shortening import listed
@@ -26,7 +27,7 @@ COUNTS = "counts"
 """The folder of counts, which may exist before the run does."""
 
 
-class RunError(ValueError):
+class RunError(UsageError):
     """A run folder that cannot be used as requested."""
 
 

@@ -16,6 +16,7 @@ import torch
 
 from stencilnet.config.schema import TaskPlan, sources
 from stencilnet.data.folders import Examples, shown
+from stencilnet.errors import UsageError
 from stencilnet.learning.opening import TaskData, digest_of
 from stencilnet.storage import write_text
 from stencilnet.tasks.inventory import CountedTask, Inventory
@@ -37,7 +38,7 @@ _TOLD_EVERY = 10_000
 """Number of examples between two log lines."""
 
 
-class DataError(ValueError):
+class DataError(UsageError):
     """Data from which nothing can be learned, or on which nothing can be measured; the message lists all reasons."""
 
     def __init__(self, problems: Sequence[str]) -> None:

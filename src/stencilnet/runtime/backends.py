@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stencilnet.bundle import TaskRecord
+from stencilnet.errors import explained
 from stencilnet.pictures.images import Floats
 
 if TYPE_CHECKING:
@@ -58,16 +59,11 @@ def open_backend(path: Path, device: str, precision: str, *, backbone: "nn.Modul
     Raises:
         BundleError: If the bundle cannot be opened.
         MemoryError: If the backbone does not fit in the device's memory.
-        ModuleNotFoundError: If PyTorch is not installed.
+        NotInstalledError: If PyTorch is not installed.
         ValueError: If this machine has no such device.
     """
     try:
         from stencilnet.inference.backend import TorchBackend
     except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise ModuleNotFoundError(
-            "Expected PyTorch to run tasks, but it is not installed. Install it with: pip install 'stencilnet[train]'",
-            name="torch",
-        ) from error
+        raise explained(error, "Running tasks") from None
     return TorchBackend(path, device, precision, backbone=backbone, active=active)

@@ -35,7 +35,7 @@ class Engine:
 
     Raises:
         BundleError: If the bundle cannot be opened.
-        ModuleNotFoundError: If PyTorch is not installed.
+        NotInstalledError: If PyTorch is not installed (`stencilnet.errors`).
         TooLargeError: If the backbone does not fit in the device's memory.
         ValueError: If `device`, `precision` or `active` is not valid, or this machine has no such device.
     """

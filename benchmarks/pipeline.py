@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilnet.bench.machine import Measured, check_repetitions, ratio
+from benchmarks.machine import Measured, check_repetitions, ratio
 from stencilnet.config.classes import with_classes
 from stencilnet.config.downloads import without_downloads
 from stencilnet.config.schema import Experiment, TaskPlan

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stencilnet.bench.networks import CHANNELS, masked_network, pictures, write_bundle
-from stencilnet.bench.rows import Found, NotHereError, Setting, compared, interleaved, per_second, scaled, speedup
+from benchmarks.networks import CHANNELS, masked_network, pictures, write_bundle
+from benchmarks.rows import Found, NotHereError, Setting, compared, interleaved, per_second, scaled, speedup
 from stencilnet.models import load
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import run_files

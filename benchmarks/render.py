@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from stencilnet.bench.growth import Growth
-from stencilnet.bench.machine import Measured
-from stencilnet.bench.pipeline import PipelineRow
-from stencilnet.bench.table import Result
+from benchmarks.growth import Growth
+from benchmarks.machine import Measured
+from benchmarks.pipeline import PipelineRow
+from benchmarks.table import Result
 from stencilnet.evaluation.render import DASH, Table, words
 
 

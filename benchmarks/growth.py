@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stencilnet.bench.bundles import bundle_of
-from stencilnet.bench.machine import Measured
-from stencilnet.bench.networks import masked_network
-from stencilnet.bench.rows import Setting, interleaved, scaled
-from stencilnet.bench.steps import Shape, our_step, plain_step
-from stencilnet.bench.switching import switch_seconds
+from benchmarks.bundles import bundle_of
+from benchmarks.machine import Measured
+from benchmarks.networks import masked_network
+from benchmarks.rows import Setting, interleaved, scaled
+from benchmarks.steps import Shape, our_step, plain_step
+from benchmarks.switching import switch_seconds
 from stencilnet.bundle import add_task, remove_task
 from stencilnet.masks import arrays_of
 from stencilnet.models import load

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
-from stencilnet.bench.machine import Measured
-from stencilnet.bench.original import with_masked_layers
-from stencilnet.bench.rows import Found, NotHereError, Setting, compared, interleaved, scaled, speedup
+from benchmarks.machine import Measured
+from benchmarks.original import with_masked_layers
+from benchmarks.rows import Found, NotHereError, Setting, compared, interleaved, scaled, speedup
 from stencilnet.masks import Masks, Trainable, Weights
 from stencilnet.models import MultiTaskNet, UNet
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
@@ -170,6 +170,7 @@ def _peak(kind: str, shape: Shape, device: str) -> int:
         text=True,
         errors="backslashreplace",
         check=False,
+        cwd=Path(__file__).parents[1],  # where `-m` finds this package
         env=frank,
     )
     if done.returncode != 0:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stencilnet.bench.machine import Measured
-from stencilnet.bench.rows import WIDTH, Found, Setting, compared, seconds
+from benchmarks.machine import Measured
+from benchmarks.rows import WIDTH, Found, Setting, compared, seconds
 from stencilnet.config.reading import read_config
 from stencilnet.config.schema import Experiment
 from stencilnet.experiment.forecast import bound_tasks
@@ -16,7 +16,7 @@ from stencilnet.learning.backbones import make_backbone
 from stencilnet.learning.learn import Splits, fresh_of, job_of, task_seed
 from stencilnet.learning.opening import open_data
 from stencilnet.masks import Masks
-from stencilnet.methods import Piggyback
+from stencilnet.methods import Masking, Piggyback
 from stencilnet.models import MultiTaskNet
 from stencilnet.training.fit import make_fit
 from stencilnet.training.job import Job
@@ -67,7 +67,7 @@ def _training(experiment: Experiment, name: str) -> _Training:
     splits = Splits(train=data[name].train, validation=data[name].validation)
     task = bound_tasks(experiment, data, root)[name]
     seed = task_seed(experiment.seed, name)
-    job = job_of(task, splits, name, method if isinstance(method, Piggyback) else Piggyback(), config, seed, root)
+    job = job_of(task, splits, name, method if isinstance(method, Masking) else Piggyback(), config, seed, root)
     return _Training(net=net, job=job, resolved=resolve(experiment.trainer))
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from stencilnet.bench import bundles, serving, steps, switching, whole
-from stencilnet.bench.machine import check_repetitions
-from stencilnet.bench.rows import SIZE, WIDTH, BenchRow, Found, NotHereError, Setting, Target
+from benchmarks import bundles, serving, steps, switching, whole
+from benchmarks.machine import check_repetitions
+from benchmarks.rows import SIZE, WIDTH, BenchRow, Found, NotHereError, Setting, Target
 
 _STEP, _PLAIN, _LAYERS = "mask-training step", "plain fine-tuning step", "step through the original's masked layers"
 

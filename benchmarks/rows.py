@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from stencilnet.bench.machine import Measured, ratio
+from benchmarks.machine import Measured, ratio
 from stencilnet.models.acceleration import has_fast_bf16
 
 WIDTH, SIZE = 64, 256

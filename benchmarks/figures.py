@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from benchmarks.growth import Growth
+from benchmarks.rows import Target
+from benchmarks.table import Result
 from stencilnet.analysis.drawing import INK, MUTED, OTHER_COLOURS, styled
-from stencilnet.bench.growth import Growth
-from stencilnet.bench.rows import Target
-from stencilnet.bench.table import Result
 from stencilnet.methods import Finetune, Piggyback, Scratch
 
 _REACHED, _MISSED = Scratch.colour, Finetune.colour

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import growth_figure, ratios_figure
+from benchmarks.growth import Growth, with_size, with_tasks, with_width
+from benchmarks.machine import machine, machine_line
+from benchmarks.render import growth_plain, rows_plain, rows_table
+from benchmarks.rows import Setting
+from benchmarks.table import Result, measure_rows
 from stencilnet.analysis.drawing import to_svg
-from stencilnet.bench.figures import growth_figure, ratios_figure
-from stencilnet.bench.growth import Growth, with_size, with_tasks, with_width
-from stencilnet.bench.machine import machine, machine_line
-from stencilnet.bench.render import growth_plain, rows_plain, rows_table
-from stencilnet.bench.rows import Setting
-from stencilnet.bench.table import Result, measure_rows
 from stencilnet.evaluation.render import to_markdown, to_text
 from stencilnet.storage import write_text
 from stencilnet.text.strict_json import dumps

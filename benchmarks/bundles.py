@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stencilnet.bench.machine import Measured
-from stencilnet.bench.networks import masked_delta, masked_network, write_bundle
-from stencilnet.bench.rows import Found, Setting, compared, interleaved, scaled, seconds
+from benchmarks.machine import Measured
+from benchmarks.networks import masked_delta, masked_network, write_bundle
+from benchmarks.rows import Found, Setting, compared, interleaved, scaled, seconds
 from stencilnet.bundle import TaskRecord, add_task, remove_task
 from stencilnet.bundle.tensors import encode_delta
 from stencilnet.delta import BitMask, Select, TaskDelta

@@ -7,9 +7,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from stencilnet.bench.machine import Measured
-from stencilnet.bench.networks import masked_network
-from stencilnet.bench.rows import Found, Setting, compared, interleaved, scaled, speedup
+from benchmarks.machine import Measured
+from benchmarks.networks import masked_network
+from benchmarks.rows import Found, Setting, compared, interleaved, scaled, speedup
 from stencilnet.models import MultiTaskNet
 
 CALLS = 5
