@@ -144,6 +144,8 @@ OUT_OF_RANGE = [
     ("methods.0.name=a!", "Expected `name` to match [a-z0-9]"),
     ("methods.0.method.price=-1", "Expected `price` to be at least 0, but got -1.0."),
     ("trainer.workers=-1", "Expected `workers` to be at least 0, but got -1."),
+    ("pictures=-1", "Expected `pictures` to be at least 0, but got -1."),
+    ("backbone.width=0", "Expected `width` to be at least 1, but got 0."),
     ("backbone.stored=int4", "Expected the backbone to be stored as float32, float16, int8 or seed:N"),
 ]
 

@@ -56,26 +56,27 @@ class Backbone:
             check_stored(self.stored)
         except ValueError as error:
             raise FieldError(("stored", str(error))) from None
-        problems = [*self._unfit_width(), *self._unfit_norm(), *self._unfit_start()]
-        if problems:
-            raise ValueError("Expected " + "; ".join(problems) + ".")
+        check_fields(
+            ("width", self.width is None or self.width >= 1, f"to be at least 1, but got {self.width}"),
+            ("weights", self.weights != "", "to be `cache`, `download` or a file, but got an empty string"),
+            *(("", False, problem) for problem in (*self._unfit_kind(), *self._unfit_start())),
+        )
         if self.kind == "unet" and self.width is None:
             object.__setattr__(self, "width", PAPER_WIDTH)
         if self.init != "random" and self.weights is None:
             object.__setattr__(self, "weights", "cache")
 
-    def _unfit_width(self) -> list[str]:
-        if self.width is None:
+    def _unfit_kind(self) -> list[str]:
+        if self.kind == "unet":
             return []
         return [
-            *([] if self.width >= 1 else [f"`width` to be at least 1, but got {self.width}"]),
-            *([] if self.kind == "unet" else [f"no `width` with `kind: {self.kind}`, but got {self.width}"]),
+            *([] if self.width is None else [f"no `width` with `kind: {self.kind}`, but got {self.width}"]),
+            *(
+                []
+                if self.norm == "instance"
+                else [f"no `norm: {self.norm}` with `kind: {self.kind}`, which has no norm"]
+            ),
         ]
-
-    def _unfit_norm(self) -> list[str]:
-        if self.norm == "instance" or self.kind == "unet":
-            return []
-        return [f"no `norm: {self.norm}` with `kind: {self.kind}`, which has no norm"]
 
     def _unfit_start(self) -> list[str]:
         problems = []
@@ -89,8 +90,6 @@ class Backbone:
             problems.append(f"`init: imagenet` to come with `kind: vgg16`, but got `kind: {self.kind}`")
         if self.init == "random" and self.weights is not None:
             problems.append(f"no `weights` with `init: random`, but got {self.weights!r}")
-        if self.weights == "":
-            problems.append("`weights` to be `cache`, `download` or a file, but got an empty string")
         return problems
 
 
@@ -226,10 +225,10 @@ class Experiment:
         presets = sorted(set(self.presets))
         if len(presets) > 1:
             problems.append(f"all style tasks to have the same `preset` (they share a network), but got {presets}")
-        if self.pictures < 0:
-            problems.append(f"`pictures` to be at least 0, but got {self.pictures}")
-        if problems:
-            raise ValueError("Expected " + "; ".join(problems) + ".")
+        check_fields(
+            ("pictures", self.pictures >= 0, f"to be at least 0, but got {self.pictures}"),
+            *(("", False, problem) for problem in problems),
+        )
 
     @property
     def presets(self) -> tuple[str, ...]:
