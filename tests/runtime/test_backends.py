@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from stencilnet.bundle import TaskRecord
+from stencilnet.errors import NotInstalledError
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime import Engine, TooLargeError, engine
 from stencilnet.runtime.backends import Backend
@@ -43,7 +44,7 @@ def test_any_backend_serves_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_pytorch_is_not_installed_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     monkeypatch.delitem(sys.modules, "stencilnet.inference.backend", raising=False)
-    expected = r"Expected PyTorch to run tasks, but it is not installed\. .*: pip install 'stencilnet\[train\]'$"
-    with pytest.raises(ModuleNotFoundError, match=expected) as raised:
+    expected = r"^Running tasks needs PyTorch, which is not installed\. Run: pip install 'stencilnet\[train\]'$"
+    with pytest.raises(NotInstalledError, match=expected) as raised:
         Engine(GOLDEN)
     assert raised.value.name == "torch"

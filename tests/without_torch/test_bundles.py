@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from stencilnet import delta
-from stencilnet.bundle import open_bundle
+from stencilnet.bundle import add_task, merge, open_bundle, remove_task, sizes, verify
 from stencilnet.kinds.catalog import kind_from_record, kinds
 from stencilnet.kinds.kind import DrawingKind, LabelKind, PictureKind
 
@@ -163,3 +163,23 @@ def test_damage_is_found(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "model.safetensors" in done.stdout
     assert "restore the files named above" in done.stdout
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_every_task_is_added_removed_and_merged(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    shutil.copytree(GOLDEN / name, path)
+    bundle = open_bundle(path)
+    for task, entries in bundle.deltas.items():
+        add_task(path, f"{task}-again", bundle.records[task], entries, shared=bundle.shared)
+        remove_task(path, task)
+        merge(path, [GOLDEN / name / "tasks" / task])
+    assert verify(path).ok
+    assert sizes(path)["tasks"].keys() == {*TASKS[name], *(f"{task}-again" for task in TASKS[name])}
+
+
+def test_a_task_is_not_run_without_its_extra(tmp_path: Path) -> None:
+    PHOTO.save(tmp_path / "photo.png")
+    done = stencil("run", GOLDEN / "v1", "clean", tmp_path / "photo.png", "-o", tmp_path / "out.png")
+    said = "python -m stencilnet run needs PyTorch, which is not installed. Run: pip install 'stencilnet[train]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", said)
