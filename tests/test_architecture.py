@@ -22,8 +22,12 @@ def rooms() -> ModuleType:
 
 
 def test_the_picture_is_drawn_from_the_imports(rooms: ModuleType) -> None:
-    drawn = to_svg(rooms.picture(rooms.imports()))
+    drawn = to_svg(rooms.picture(rooms.imports(), rooms.shipped()))
     assert (DOCS / "rooms.svg").read_text(encoding="utf-8") == drawn, "Draw it again: python docs/rooms.py"
+
+
+def test_packages_without_pytorch_are_coloured(rooms: ModuleType) -> None:
+    assert {"bundle", "delta", "kinds", "pictures", "runtime"} <= rooms.shipped() <= set(rooms.imports())
 
 
 def test_the_page_lists_every_package(rooms: ModuleType) -> None:
