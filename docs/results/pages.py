@@ -14,8 +14,14 @@ def read(file: Path) -> list[Row]:
 
 
 def measured_on(rows: Iterable[Row]) -> str:
-    """Return the hardware, PyTorch version and commit of measurements."""
-    return "; ".join(sorted({f"{row['hardware']}, torch {row['torch']}, commit {row['commit']}" for row in rows}))
+    """Return the hardware and PyTorch version of measurements, each with its commits."""
+    commits: dict[str, set[str]] = {}
+    for row in rows:
+        commits.setdefault(f"{row['hardware']}, torch {row['torch']}", set()).add(row["commit"])
+    return "; ".join(
+        f"{place}, commit{'s' if len(found) > 1 else ''} {', '.join(sorted(found))}"
+        for place, found in sorted(commits.items())
+    )
 
 
 def put(page: str, name: str, lines: Iterable[str]) -> str:

@@ -38,11 +38,12 @@ def lines() -> list[str]:
 def stage(folder: Path) -> None:
     """What the README says a reader has: a photo, a folder of pairs, the photographs under data/."""
     Image.fromarray(draw_scene(1, 1, 48).image).save(folder / "photo.jpg")
-    for part in ("before", "after"):
-        (folder / "pairs" / part).mkdir(parents=True)
-        for index in range(12):
-            picture = Image.fromarray(draw_scene(1, index, 32).image)
-            (picture if part == "after" else picture.convert("L")).save(folder / "pairs" / part / f"{index}.png")
+    for pairs, first in (("pairs", 0), ("test", 100)):
+        for part in ("before", "after"):
+            (folder / pairs / part).mkdir(parents=True)
+            for index in range(first, first + 12):
+                picture = Image.fromarray(draw_scene(1, index, 32).image)
+                (picture if part == "after" else picture.convert("L")).save(folder / pairs / part / f"{index}.png")
     (folder / "my.yaml").write_text(next(iter(re.findall(r"```yaml\n(.*?)```", README.read_text(), flags=re.DOTALL))))
     _photographs(folder / "data")
 

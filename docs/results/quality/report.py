@@ -108,8 +108,8 @@ def final(setting: str) -> list[str]:
         return ["Not run."]
     heads = " | ".join(f"{task}, {metric_of(rows, task)} | gain" for task in tasks)
     lines = [
-        f"| arm | bits a weight | {heads} | both tasks |",
-        "| :--- | ---: |" + " ---: | ---: |" * len(tasks) + " ---: |",
+        f"| arm | bits a weight | seeds | {heads} | all tasks |",
+        "| :--- | ---: | ---: |" + " ---: | ---: |" * len(tasks) + " ---: |",
     ]
     for arm in ARMS:
         if means(rows, arm, tasks[0]) is None:
@@ -120,8 +120,17 @@ def final(setting: str) -> list[str]:
             for task in tasks
         ]
         overall = gain_text(list(samples.values())) if len(samples) == len(tasks) else "-"
-        lines.append(f"| {arm} | {bits(rows, arm)} | {' | '.join(shown)} | {overall} |")
+        lines.append(f"| {arm} | {bits(rows, arm)} | {_seeds(rows, arm)} | {' | '.join(shown)} | {overall} |")
     return [*lines, "", origin(setting, [row for row in rows if row["test"]])]
+
+
+def _seeds(rows: Sequence[Row], arm: str) -> str:
+    """Return how many seeds an arm was tested with, the least and the most of a task if they differ."""
+    seeds = [
+        [task for own, task, _ in tested(rows) if own == arm].count(task) for task in tasks_of(rows[0]["setting"], rows)
+    ]
+    least, most = min(filter(None, seeds)), max(seeds)
+    return f"{least}" if least == most else f"{least} to {most}"
 
 
 def screen(setting: str) -> list[str]:
@@ -166,7 +175,7 @@ def origin(setting: str, rows: Sequence[Row]) -> str:
     return (
         f"<sub>Config `{chosen.config}`, width 16, {chosen.first} steps for the first task, {chosen.steps} for each "
         f"other; seeds {', '.join(map(str, seeds))}. {measured_on(rows)}; "
-        f"{hours:.1f} hours on the clock, one thread each.</sub>"
+        f"{hours:.1f} hours of training and testing in all, one thread a process.</sub>"
     )
 
 
