@@ -6,18 +6,18 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from stencilnet.delta.entries import selected, shared_weight, stored_bits
+from stencilnet.delta.entries import Entry, selected, shared_weight, stored_bits
 from stencilnet.delta.packing import BitMask
 from stencilnet.delta.spec import Array
-from stencilnet.delta.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
-class Affine:
+class Affine(Entry):
     """The task's weight is ``k0 W + k1 + k2 M + k3 W M``, with a binary mask M and four numbers k.
 
     With k = (0, 0, 0, 1) the mask selects, as in Piggyback; with k = (1, 0, 0, 0) it has no effect.
-    Weights of fewer bits are mixed in float32 and then rounded. No method learns such entries any more; bundles may
+    What a bit does depends on k, so there are no weight codes, and no weight counts as switched off. Weights of fewer
+    bits are mixed in float32 and then rounded. No method learns such entries any more; bundles may
     hold them.
 
     Attributes:
@@ -66,16 +66,6 @@ class Affine:
     def shape(self) -> tuple[int, ...]:
         """Shape of the mixed weight."""
         return self.bits.shape
-
-    @property
-    def kept(self) -> BitMask | None:
-        """None: a weight whose bit is zero is not switched off, unless k0, k1 and k2 are 0."""
-        return None
-
-    @property
-    def weight_codes(self) -> WeightCodes | None:
-        """None: what a bit does depends on four trained numbers."""
-        return None
 
     @property
     def nbytes(self) -> int:

@@ -12,7 +12,7 @@ from stencilnet.delta.weight_codes import WeightCodes
 
 
 class Entry(Protocol):
-    """One key's part of a delta. A further kind is a further frozen class with these members.
+    """One key's part of a delta. A further kind is a further frozen class that extends this one.
 
     What a kind does to PyTorch's tensors is written in `stencilnet.masks.applying`, with the same results bit for bit.
 
@@ -45,12 +45,12 @@ class Entry(Protocol):
     @property
     def kept(self) -> BitMask | None:
         """Mask of the shared weights that the task keeps, switching off the rest; None if the kind does not select."""
-        ...
+        return None
 
     @property
     def weight_codes(self) -> WeightCodes | None:
         """What the task does to each shared weight, as a small integer; None if the kind cannot be coded so."""
-        ...
+        return None
 
     @property
     def nbytes(self) -> int:
@@ -59,7 +59,7 @@ class Entry(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Replace:
+class Replace(Entry):
     """The task has a tensor of its own: head, decoder, norm, running statistics, a whole scratch net.
 
     Attributes:
@@ -108,23 +108,13 @@ class Replace:
         return self.tensor.shape
 
     @property
-    def kept(self) -> BitMask | None:
-        """None: the shared weights are not used."""
-        return None
-
-    @property
-    def weight_codes(self) -> WeightCodes | None:
-        """None: the shared weights are not used."""
-        return None
-
-    @property
     def nbytes(self) -> int:
         """Bytes of the tensor."""
         return self.tensor.nbytes
 
 
 @dataclass(frozen=True, eq=False)
-class Select:
+class Select(Entry):
     """The task keeps the shared weights whose bit is one: ``where(bits, W, 0)`` (Mallya et al. 2018, Sec. 3)."""
 
     KIND: ClassVar[str] = "select"

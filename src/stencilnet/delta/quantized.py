@@ -7,15 +7,14 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from stencilnet.delta.entries import shared_weight
+from stencilnet.delta.entries import Entry, shared_weight
 from stencilnet.delta.integers import decode_integers, encode_integers
-from stencilnet.delta.packing import BitMask
 from stencilnet.delta.spec import Array
 from stencilnet.delta.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
-class Quantized:
+class Quantized(Entry):
     """The task adds a multiple of one step to each shared weight: ``W + step * code``.
 
     The product is computed in float32. So is the sum for a weight of fewer bits; it is then rounded to the weight's
@@ -70,11 +69,6 @@ class Quantized:
     def shape(self) -> tuple[int, ...]:
         """Shape of the moved weight."""
         return self.codes.shape
-
-    @property
-    def kept(self) -> BitMask | None:
-        """None: a weight whose code is 0 is kept, and the others are not switched off."""
-        return None
 
     @property
     def weight_codes(self) -> WeightCodes | None:

@@ -10,11 +10,9 @@ from typing import ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from stencilnet.delta.entries import shared_weight
-from stencilnet.delta.packing import BitMask
+from stencilnet.delta.entries import Entry, shared_weight
 from stencilnet.delta.quantized import Quantized, moved
 from stencilnet.delta.spec import Array
-from stencilnet.delta.weight_codes import WeightCodes
 
 _ROUNDS = 10
 _MULTIPLIERS = np.array([0xD2511F53, 0xCD9E8D57], np.uint64)
@@ -80,8 +78,10 @@ class Seed:
 
 
 @dataclass(frozen=True, eq=False)
-class Seeded:
+class Seeded(Entry):
     """The task adds multiples of one step size to weights drawn from a seed; the shared ones are not used.
+
+    So it has no weight codes: these say what a task does to the shared weights.
 
     Attributes:
         seed: Seed of the weights that are moved.
@@ -121,16 +121,6 @@ class Seeded:
     def shape(self) -> tuple[int, ...]:
         """Shape of the weight."""
         return self.change.shape
-
-    @property
-    def kept(self) -> BitMask | None:
-        """None: no shared weight is kept or switched off."""
-        return None
-
-    @property
-    def weight_codes(self) -> WeightCodes | None:
-        """None: the codes change weights other than the shared ones."""
-        return None
 
     @property
     def nbytes(self) -> int:

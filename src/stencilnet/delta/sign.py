@@ -6,19 +6,19 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from stencilnet.delta.entries import shared_weight, stored_bits
+from stencilnet.delta.entries import Entry, shared_weight, stored_bits
 from stencilnet.delta.packing import BitMask
 from stencilnet.delta.quantized import moved
 from stencilnet.delta.spec import Array
-from stencilnet.delta.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
-class Sign:
+class Sign(Entry):
     """The task adds a step to the shared weights whose bit is one, and subtracts it from the others.
 
     ``W + scale * (2 bits - 1)``. BitDelta takes the signs and one scale per matrix from a full fine-tune; a scale
-    per output channel is ours. No method learns such entries any more; bundles may hold them.
+    per output channel is ours. No bit leaves a weight as it is, so there are no weight codes. No method learns such
+    entries any more; bundles may hold them.
 
     Attributes:
         bits: Mask of the weights that move up.
@@ -66,16 +66,6 @@ class Sign:
     def shape(self) -> tuple[int, ...]:
         """Shape of the moved weight."""
         return self.bits.shape
-
-    @property
-    def kept(self) -> BitMask | None:
-        """None: nothing is switched off."""
-        return None
-
-    @property
-    def weight_codes(self) -> WeightCodes | None:
-        """None: no code leaves a weight as it is."""
-        return None
 
     @property
     def nbytes(self) -> int:

@@ -6,14 +6,14 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from stencilnet.delta.entries import selected, shared_weight, stored_bits
+from stencilnet.delta.entries import Entry, selected, shared_weight, stored_bits
 from stencilnet.delta.packing import BitMask
 from stencilnet.delta.spec import Array
 from stencilnet.delta.weight_codes import WeightCodes
 
 
 @dataclass(frozen=True, eq=False)
-class Ternary:
+class Ternary(Entry):
     """The task multiplies each shared weight by 1, 0 or -1.
 
     No method learns such entries any more; bundles may hold them.
