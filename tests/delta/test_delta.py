@@ -56,6 +56,11 @@ def test_untouched_keys_come_through_as_the_same_arrays() -> None:
     assert all(applied[name] is weights[name] for name in weights)
 
 
+def test_apply_refuses_what_are_no_arrays() -> None:
+    with pytest.raises(TypeError, match=r"to hold NumPy arrays, but got list\. stencilnet\.masks\.task_weights"):
+        TaskDelta(entries()).apply(shared() | {"conv.bias": [1.0]})  # type: ignore[dict-item]
+
+
 def test_apply_names_the_key_that_does_not_fit() -> None:
     expected = (
         r"The task's entry for `conv\.weight` does not fit this backbone: Expected a shared weight of shape \(2, 3\) "

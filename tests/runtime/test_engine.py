@@ -1,5 +1,6 @@
 """Pictures in, pictures out: from files, from threads, at any size, on light imports."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -158,6 +159,14 @@ def test_raw_outputs_of_arrays_and_of_tensors(bundle: Path) -> None:
     turned = np.asfortranarray(image)
     turned.flags.writeable = False
     np.testing.assert_array_equal(engine.forward(turned, "colour"), output)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (1, 3, 8, 8), (4, 8, 8), (3, 0, 8)])
+def test_an_array_that_is_no_image_is_refused(bundle: Path, shape: tuple[int, ...]) -> None:
+    engine = Engine(bundle)
+    expected = f"Expected argument `image` to be one RGB image (3, H, W), but got shape {shape}."
+    with pytest.raises(ValueError, match=re.escape(expected)):
+        engine.forward(np.zeros(shape, np.float32), "clean")
 
 
 @pytest.mark.parametrize("kind", ["turned.jpg", "turned.png", "alpha.png", "deep.png", "palette.png", "print.jpg"])

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 from stencilnet.delta.columns import lateral_of, needed
 from stencilnet.delta.entries import Entry, Replace
 from stencilnet.delta.packing import BitMask
@@ -45,7 +47,14 @@ class TaskDelta:
 
         Raises:
             DeltaError: If an entry does not fit its shared weight; the message names the key.
+            TypeError: If `shared` holds something other than NumPy arrays.
         """
+        others = sorted({type(weight).__name__ for weight in shared.values() if not isinstance(weight, np.ndarray)})
+        if others:
+            raise TypeError(
+                f"Expected argument `shared` to hold NumPy arrays, but got {', '.join(others)}. "
+                "stencilnet.masks.task_weights takes PyTorch's tensors."
+            )
         weights = dict(shared)
         for key, entry in self.entries.items():
             with naming(key):

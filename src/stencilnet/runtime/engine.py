@@ -168,9 +168,14 @@ class Engine:
         Raises:
             BundleError: If the task's files are damaged.
             TooLargeError: If memory runs out. The engine stays usable.
-            ValueError: If there is no such task.
+            ValueError: If there is no such task, or `image` has another shape.
         """
         given = np.require(image, np.float32, ["C", "W"])
+        if given.ndim != 3 or given.shape[0] != 3 or 0 in given.shape:
+            raise ValueError(
+                f"Expected argument `image` to be one RGB image (3, H, W), but got shape {given.shape}. "
+                "Pass the images of a batch one by one."
+            )
         return within_memory(lambda: self._output(given, task), _sized("The picture", given))
 
     def _output(self, image: Floats, task: str) -> Floats:
