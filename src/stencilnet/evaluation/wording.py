@@ -28,6 +28,8 @@ class Wording:
     notes: tuple[str, ...]
 
 
+_SHARE_OF_ONES = "{first} keeps every weight, so its column is the share of ones in each mask."
+
 _MASKS = Wording(
     one="mask",
     several="masks",
@@ -38,7 +40,7 @@ _MASKS = Wording(
     constant="all ones",
     notes=(
         "The paper calls this XOR; but higher values mean more similar masks, so it is the share of equal bits (XNOR).",
-        "{first} keeps every weight, so its column is the share of ones in each mask.",
+        _SHARE_OF_ONES,
         "Two unrelated masks with half of their bits set agree on half of the weights; see kappa, which corrects this.",
     ),
 )
@@ -49,7 +51,7 @@ _TERNARY = replace(
     "it drops.",
     notes=(
         "The share of weights that both masks keep, both drop, or both negate.",
-        _MASKS.notes[1],
+        _SHARE_OF_ONES,
         "Unrelated masks agree on some weights by chance; see kappa, which corrects this.",
     ),
 )
