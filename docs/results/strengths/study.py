@@ -19,7 +19,7 @@ import torch
 
 import stencilnet as sn
 from stencilnet.config.reading import read_config, to_plain
-from stencilnet.config.schema import Experiment
+from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.testing import Tester
 from stencilnet.learning.learn import Splits, adopt, learn
@@ -107,7 +107,7 @@ def plan() -> list[dict[str, Any]]:
     """Return what is learned, by arm; nothing is opened or written."""
     whole = experiment()
     return [
-        {"arm": arm, "config": to_plain(replace(whole, methods=(replace(whole.methods[0], method=method),)))}
+        {"arm": arm, "config": to_plain(replace(whole, methods=(MethodPlan(method=method),)))}
         for arm, method in ARMS.items()
     ]
 
