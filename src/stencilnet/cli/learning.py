@@ -47,8 +47,8 @@ _ask = click.option(
     "asked",
     multiple=True,
     metavar="KEY=VALUE",
-    help="What to ask of --on. processes: jobs, the number at once. ray, for each job: address, num_cpus, num_gpus, "
-    "memory, max_retries. slurm, for each job: cluster (slurm or local), timeout_min, cpus_per_task, gpus_per_node, "
+    help="What to ask of --on. processes: jobs, the number at once. For each job, ray: address, num_cpus, num_gpus, "
+    "memory, max_retries. slurm: cluster (slurm or local), timeout_min, cpus_per_task, gpus_per_node, "
     "mem_gb, nodes, tasks_per_node, slurm_max_num_timeout, slurm_partition and submitit's other parameters.",
 )
 _dry = click.option(
