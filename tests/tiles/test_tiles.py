@@ -3,30 +3,11 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 
+from stencilnet.inference.layers import TorchLayers
 from stencilnet.models import UNet
-from stencilnet.pictures.images import Floats
 from stencilnet.tiles import run_unet
 from stencilnet.tiles.features import Moments, stored
-
-
-class TorchLayers:
-    """A network's layers, run by PyTorch."""
-
-    def __init__(self, net: UNet) -> None:
-        self._net = net
-
-    def apply(self, layer: str, x: Floats) -> Floats:
-        module = self._net.get_submodule(layer)
-        function = F.conv_transpose2d if layer.startswith("up") else F.conv2d
-        stride = 2 if layer.startswith("up") else 1
-        with torch.inference_mode():
-            return function(torch.from_numpy(x)[None], module.weight, module.bias, stride=stride)[0].numpy()
-
-    def weight(self, key: str) -> Floats | None:
-        found = self._net.state_dict().get(key)
-        return None if found is None else found.numpy()
 
 
 def network(norm: str) -> UNet:
@@ -46,7 +27,8 @@ def test_strips_give_what_the_whole_gives(norm: str, height: int, width: int, ro
     picture = np.random.default_rng(0).random((3, height, width), np.float32)
     with torch.inference_mode():
         whole = net(torch.from_numpy(picture)[None])[0].numpy()
-    output = run_unet(TorchLayers(net), stored(picture), rows)
+    layers = TorchLayers(net, torch.device("cpu"))
+    output = run_unet(layers, stored(picture), rows)
     assert (output.height, output.width) == (height, width)
     found = np.concatenate([strip for _, _, strip in output.strips(rows)], axis=1)
     assert whole.std() > 0.1

@@ -2,12 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from stencilnet.cli.helping import configs
 from stencilnet.cli.streams import say, say_json
 from stencilnet.text.escaping import one_line
+
+if TYPE_CHECKING:
+    from stencilnet.runtime.tiling import Tile
 
 _bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
 _root = click.option(
@@ -17,6 +21,14 @@ _root = click.option(
     help="Where the config's data folders are.  [default: .]",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+
+
+def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile":
+    if word in ("auto", "never"):
+        return cast("Tile", word)
+    if word.isdecimal():
+        return int(word)  # the engine checks the range
+    raise click.BadParameter(f"expected auto, never or a number of rows, but got {word!r}")
 
 
 @click.command()
@@ -39,7 +51,25 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     show_default=True,
     help="auto: the fastest precision with nearly the same results; compiles first, which pays off for many images.",
 )
-def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str, precision: str) -> None:
+@click.option(
+    "--tile",
+    callback=_tile,
+    metavar="auto|ROWS|never",
+    default="auto",
+    show_default=True,
+    help="auto: a picture that does not fit in memory runs strip by strip, with the same result. A number: always, in "
+    "strips of as many rows of pixels, at least 16. never: always as a whole.",
+)
+def run(
+    bundle: Path,
+    task: str,
+    inputs: tuple[str, ...],
+    out: Path,
+    kind: str,
+    device: str,
+    precision: str,
+    tile: "Tile",
+) -> None:
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
@@ -49,7 +79,7 @@ def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, 
     console()
     use_all_cores()
     planned = plan_outputs(inputs, out)
-    engine = Engine(bundle, device=device, precision=precision)
+    engine = Engine(bundle, device=device, precision=precision, tile=tile)
     failed = 0
     for source, problem in run_files(engine, task, planned, drawing=kind == "edges"):
         if problem is None:

@@ -20,6 +20,16 @@ _ENCODER, _DECODER = "2345", "678"
 class Layers(Protocol):
     """The layers of one task's U-Net, by the names in their state-dict keys (``conv1_1``, ``up6``, ``head``)."""
 
+    @property
+    def width(self) -> int:
+        """Channels of the first level."""
+        ...
+
+    @property
+    def free(self) -> int | None:
+        """Bytes of memory that are free where the layers run; None if unknown."""
+        ...
+
     def apply(self, layer: str, x: Floats) -> Floats:
         """Return a layer's output without any padding.
 
