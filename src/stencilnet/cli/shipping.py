@@ -39,7 +39,23 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     show_default=True,
     help="auto: the fastest precision with nearly the same results; compiles first, which pays off for many images.",
 )
-def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str, precision: str) -> None:
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="ONNX Runtime or PyTorch; auto: ONNX Runtime where it can run BUNDLE.",
+)
+def run(
+    bundle: Path,
+    task: str,
+    inputs: tuple[str, ...],
+    out: Path,
+    kind: str,
+    device: str,
+    precision: str,
+    backend: str,
+) -> None:
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
@@ -47,9 +63,10 @@ def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, 
     from stencilnet.runtime.planning import plan_outputs
 
     console()
-    use_all_cores()
     planned = plan_outputs(inputs, out)
-    engine = Engine(bundle, device=device, precision=precision)
+    engine = Engine(bundle, device=device, precision=precision, backend=backend)
+    if engine.backend == "torch":
+        use_all_cores()
     failed = 0
     for source, problem in run_files(engine, task, planned, drawing=kind == "edges"):
         if problem is None:
@@ -73,19 +90,30 @@ def info(bundle: Path, as_json: bool) -> None:
 
 @click.command()
 @_bundle
+@click.option("--runtime", is_flag=True, help="Also run every task by ONNX Runtime and PyTorch, and compare them.")
 @_json
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path, runtime: bool, as_json: bool) -> None:
     """Read every file of BUNDLE and check it against the recorded hashes."""
     from stencilnet.bundle import verify as check
 
     report = check(bundle)
-    if as_json:
-        say_json({"ok": report.ok, **asdict(report)})
-    else:
+    ok = report.ok
+    if not as_json:
         for found in report.findings:
             say(one_line(str(found)))
         say(f"{bundle}: {_verdict(report.ok, len(report.checked))}")
-    if not report.ok:
+    compared = []
+    if runtime and ok:  # damaged files cannot be run
+        from stencilnet.runtime.parity import compare
+
+        for parity in compare(bundle):
+            compared.append({**asdict(parity), "ok": parity.ok})
+            ok = ok and parity.ok
+            if not as_json:
+                say(parity)
+    if as_json:
+        say_json({"ok": ok, **asdict(report), **({"runtime": compared} if runtime else {})})
+    if not ok:
         raise click.exceptions.Exit(1)
 
 

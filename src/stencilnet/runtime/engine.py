@@ -13,7 +13,7 @@ from stencilnet.kinds.kind import DrawingKind, Kind, LabelKind, PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats, read_image
 from stencilnet.plugins import PluginError
-from stencilnet.runtime.backends import PRECISIONS, open_backend
+from stencilnet.runtime.backends import BACKENDS, PRECISIONS, open_backend
 from stencilnet.text.shortening import listed
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 
 class Engine:
-    """Runs a bundle's tasks. Safe to share between threads: each task runs as a plain module with the task folded in.
+    """Runs a bundle's tasks. Safe to share between threads: each task runs as a network with the task folded in.
 
-    At most `active` modules are kept, each of the backbone's size. Another task is switched in place into the least
-    recently used module, at about the speed of copying the weights; it waits while all modules are running.
+    At most `active` networks are kept, each of the backbone's size. Another task takes the place of the least recently
+    used one, and waits while all are running. ONNX Runtime then makes a new session; PyTorch switches the task in
+    place, at about the speed of copying the weights.
 
     Args:
         path: The bundle's folder.
@@ -32,12 +33,14 @@ class Engine:
         precision: One of `PRECISIONS`. On CUDA, ``float32`` follows PyTorch's TF32 settings, which are not changed.
         backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.models.load`.
         active: Number of tasks kept ready to run; 8 by default.
+        backend: One of `BACKENDS`; ``auto`` by default. Outputs of ``onnx`` and ``torch`` differ by less than 1e-3.
 
     Raises:
         BundleError: If the bundle cannot be opened.
-        NotInstalledError: If PyTorch is not installed (`stencilnet.errors`).
+        NotInstalledError: If PyTorch is needed, but not installed (`stencilnet.errors`).
         TooLargeError: If the backbone does not fit in the device's memory.
-        ValueError: If `device`, `precision` or `active` is not valid, or this machine has no such device.
+        ValueError: If `device`, `precision`, `active` or `backend` is not valid, this machine has no such device, or
+            `backend` cannot run the bundle this way.
     """
 
     def __init__(
@@ -48,14 +51,16 @@ class Engine:
         *,
         backbone: "nn.Module | None" = None,
         active: int = 8,
+        backend: str = "auto",
     ) -> None:
-        if precision not in PRECISIONS:
-            raise ValueError(f"Expected `precision` to be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
+        for name, value, known in (("precision", precision, PRECISIONS), ("backend", backend, BACKENDS)):
+            if value not in known:
+                raise ValueError(f"Expected `{name}` to be one of {', '.join(known)}, but got {value!r}.")
         if active < 1:
             raise ValueError(f"Expected `active` to be at least 1, but got {active}.")
         self._path = Path(path)
         self._backend = within_memory(
-            lambda: open_backend(self._path, device, precision, backbone=backbone, active=active),
+            lambda: open_backend(self._path, device, precision, backend=backend, backbone=backbone, active=active),
             f"The backbone of {path}",
             "Choose another device.",
         )
@@ -65,6 +70,11 @@ class Engine:
     def tasks(self) -> tuple[str, ...]:
         """Names of the bundle's tasks, in the order of learning."""
         return self._backend.tasks
+
+    @property
+    def backend(self) -> str:
+        """The backend in use: ``onnx`` or ``torch``."""
+        return self._backend.name
 
     @property
     def precision(self) -> str:
