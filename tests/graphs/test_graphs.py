@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stencilnet.bundle.architecture import KNOWN, UNET, VGG, Norm
-from stencilnet.graphs.networks import NETWORKS
+from stencilnet.graphs.architectures import ARCHITECTURES
 from stencilnet.graphs.writer import IMAGE, OUTPUT
 from stencilnet.models import VGG16, UNet
 from stencilnet.models.columns import run
@@ -40,19 +40,19 @@ def drawn(net: nn.Module, seed: int = 1) -> dict[str, Tensor]:
 
 
 def test_every_architecture_of_bundles_has_a_graph() -> None:
-    assert set(NETWORKS) == set(KNOWN)
+    assert set(ARCHITECTURES) == set(KNOWN)
 
 
 @pytest.mark.parametrize("norm", NORMS)
 def test_shapes_of_a_unet_are_the_modules(norm: Any) -> None:
-    found = NETWORKS[UNET].shapes({"width": 5, "norm": norm})
+    found = ARCHITECTURES[UNET].shapes({"width": 5, "norm": norm})
     assert found == shapes(UNet(width=5, channels=1, norm=norm).state_dict())
 
 
 def test_shapes_of_a_vgg16_are_the_modules() -> None:
     with torch.device("meta"):
         module = VGG16(channels=1)
-    assert NETWORKS[VGG].shapes({}) == shapes(module.state_dict())
+    assert ARCHITECTURES[VGG].shapes({}) == shapes(module.state_dict())
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -61,7 +61,7 @@ def test_unet(norm: Any, size: tuple[int, int]) -> None:
     net = UNet(width=4, channels=3, norm=norm)
     weights = drawn(net)
     images = torch.rand(2, 3, *size)
-    found = output_of(NETWORKS[UNET].graph(shapes(weights)), weights, {IMAGE: images.numpy()})
+    found = output_of(ARCHITECTURES[UNET].graph(shapes(weights)), weights, {IMAGE: images.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(found, run(net, weights, images).numpy(), atol=NEAR)
 
@@ -83,7 +83,7 @@ def test_columns() -> None:
     first, second, own = (drawn(net, seed) for seed in (1, 2, 3))
     weights = column("one", first) | column("two", second | adapters("one")) | own | adapters("one") | adapters("two")
     images = torch.rand(1, 3, 32, 48)
-    graph = NETWORKS[UNET].graph
+    graph = ARCHITECTURES[UNET].graph
     found = output_of(graph(shapes(weights)), weights, {IMAGE: images.numpy()})
     alone = output_of(graph(shapes(own)), own, {IMAGE: images.numpy()})
     with torch.no_grad():
@@ -96,7 +96,7 @@ def test_an_adapter_where_no_columns_are_joined_is_not_read() -> None:
     weights = drawn(net) | {f"column/one/{key}": tensor for key, tensor in drawn(net, 2).items()}
     weights |= {f"lateral/one/{layer}.weight": torch.ones(4, 4, 1, 1) for layer in ("conv1_2", "up9")}
     images = torch.rand(1, 3, 32, 32)
-    found = output_of(NETWORKS[UNET].graph(shapes(weights)), weights, {IMAGE: images.numpy()})
+    found = output_of(ARCHITECTURES[UNET].graph(shapes(weights)), weights, {IMAGE: images.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(found, run(net, weights, images).numpy(), atol=NEAR)
 
@@ -107,7 +107,7 @@ def test_vgg16(size: tuple[int, int]) -> None:
     net = VGG16(channels=5).eval()
     weights = dict(net.state_dict())
     image = torch.rand(3, *size)
-    network = NETWORKS[VGG]
+    network = ARCHITECTURES[VGG]
     found = output_of(network.graph(shapes(weights)), weights, network.inputs(image.numpy()))
     with torch.no_grad():
         np.testing.assert_allclose(found, net(image[None]).numpy(), atol=NEAR)
@@ -116,9 +116,9 @@ def test_vgg16(size: tuple[int, int]) -> None:
 
 def test_a_picture_that_is_too_small_for_a_vgg16_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^Expected images of at least 32x32 px for VGG16, but got 31x40 px\. Use"):
-        NETWORKS[VGG].inputs(np.zeros((3, 40, 31), np.float32))
+        ARCHITECTURES[VGG].inputs(np.zeros((3, 40, 31), np.float32))
 
 
 def test_a_graph_holds_no_weights() -> None:
     weights = UNet(width=64, channels=7).state_dict()
-    assert len(NETWORKS[UNET].graph(shapes(weights)).SerializeToString()) < 40_000
+    assert len(ARCHITECTURES[UNET].graph(shapes(weights)).SerializeToString()) < 40_000

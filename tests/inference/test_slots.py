@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stencilnet.delta import BitMask, DeltaError, Entry, Replace, Select, TaskDelta
-from stencilnet.inference.slots import Slots
+from stencilnet.inference.folding import folded_slots
 from stencilnet.masks import applied, array_of
 from stencilnet.models import MultiTaskNet, UNet
 
@@ -37,7 +37,7 @@ def x() -> Tensor:
 
 
 def test_the_least_recently_used_module_is_switched(net: MultiTaskNet) -> None:
-    slots, modules = Slots(net, 2), {}
+    slots, modules = folded_slots(net, 2), {}
     for task in ("a", "b"):
         with slots.lend(task) as module:
             modules[task] = module
@@ -67,7 +67,7 @@ def test_an_active_task_is_not_written_again(net: MultiTaskNet, monkeypatch: pyt
 
     monkeypatch.setattr(MultiTaskNet, "materialize", folded)
     monkeypatch.setattr(MultiTaskNet, "switch", switched)
-    slots = Slots(net, 2)
+    slots = folded_slots(net, 2)
     for task in "aabbaabccb":
         with slots.lend(task):
             pass
@@ -75,7 +75,7 @@ def test_an_active_task_is_not_written_again(net: MultiTaskNet, monkeypatch: pyt
 
 
 def test_threads_share_an_active_tasks_module(net: MultiTaskNet) -> None:
-    slots = Slots(net, 1)
+    slots = folded_slots(net, 1)
     with slots.lend("a") as one, ThreadPoolExecutor(1) as pool:
 
         def other() -> nn.Module:
@@ -88,7 +88,7 @@ def test_threads_share_an_active_tasks_module(net: MultiTaskNet) -> None:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_many_threads_on_more_tasks_than_slots_give_the_single_threads_bytes(net: MultiTaskNet, count: int) -> None:
     expected = {task: net.materialize(task)(x()) for task in TASKS}
-    slots = Slots(net, count)
+    slots = folded_slots(net, count)
     start = threading.Barrier(8)
 
     def work(seed: int) -> list[str]:
@@ -107,7 +107,7 @@ def test_many_threads_on_more_tasks_than_slots_give_the_single_threads_bytes(net
 
 def test_a_task_in_constant_use_does_not_starve_another(net: MultiTaskNet) -> None:
     """Two threads whose uses of one task overlap would hold the only slot for ever."""
-    slots = Slots(net, 1)
+    slots = folded_slots(net, 1)
     stop = threading.Event()
     turns = [threading.Semaphore(1), threading.Semaphore(0)]
 
@@ -136,7 +136,7 @@ def test_a_task_that_is_refused_leaves_the_others_running(net: MultiTaskNet) -> 
     bad = TaskDelta({name: entry for name, entry in whole.items() if name != "head.bias"})
     other = MultiTaskNet(net.backbone, deltas={**net.deltas, "bad": bad})
     for count in (1, 2):
-        slots = Slots(other, count)
+        slots = folded_slots(other, count)
         for task in ("bad", "a", "bad", "bad", "a", "b", "bad", "b"):
             if task == "bad":
                 with pytest.raises(DeltaError, match=r"head\.bias"), slots.lend(task):
@@ -158,7 +158,7 @@ def _(entry: _Late, weight: Tensor | None) -> Tensor:
 def test_a_task_that_is_refused_while_it_is_written_leaves_no_other_half_written(net: MultiTaskNet) -> None:
     whole = net.deltas["b"].entries  # of more channels than "a"
     late = TaskDelta({**whole, "head.bias": _Late(whole["head.bias"].apply(None))})
-    slots = Slots(MultiTaskNet(net.backbone, deltas={**net.deltas, "late": late}), 1)
+    slots = folded_slots(MultiTaskNet(net.backbone, deltas={**net.deltas, "late": late}), 1)
     for _ in range(2):
         with slots.lend("a") as module:
             assert torch.equal(module(x()), net(x(), "a"))
@@ -167,7 +167,7 @@ def test_a_task_that_is_refused_while_it_is_written_leaves_no_other_half_written
 
 
 def test_an_error_while_running_gives_the_slot_back(net: MultiTaskNet) -> None:
-    slots = Slots(net, 1)
+    slots = folded_slots(net, 1)
     with pytest.raises(KeyboardInterrupt), slots.lend("a"):
         raise KeyboardInterrupt
     with slots.lend("b") as module:

@@ -20,7 +20,7 @@ from stencilnet.delta import BitMask, Entry, Quantized, Replace, Seed, Seeded, S
 from stencilnet.masks import array_of, arrays_of
 from stencilnet.models import MultiTaskNet, UNet, load, save
 from stencilnet.pictures.images import ImageError
-from stencilnet.runtime import Engine
+from stencilnet.runtime import BACKENDS, Engine
 
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255]]
 RECORDS = {
@@ -151,7 +151,8 @@ def test_files_and_pictures_give_the_same(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_raw_outputs_of_arrays_and_of_tensors(bundle: Path) -> None:
-    engine, image = Engine(bundle), np.random.default_rng(0).random((3, 40, 33), np.float32)
+    engine = Engine(bundle, backend="torch")
+    image = np.random.default_rng(0).random((3, 40, 33), np.float32)
     output = engine.forward(image, "colour")
     assert (output.shape, output.dtype) == ((2, 40, 33), np.float32)
     np.testing.assert_array_equal(output, _net()(torch.from_numpy(image)[None], task="colour")[0])
@@ -208,12 +209,13 @@ def test_a_drawing_is_taken_as_it_is(bundle: Path) -> None:
         engine.run(drawing, "colour", drawing=True)
 
 
-def test_two_threads_on_two_tasks_give_the_single_thread_bytes(bundle: Path) -> None:
+@pytest.mark.parametrize("backend", BACKENDS[1:])
+def test_two_threads_on_two_tasks_give_the_single_thread_bytes(bundle: Path, backend: str) -> None:
     images = [picture((48 + 16 * (i % 2), 48), seed=i) for i in range(4)]
-    alone = Engine(bundle)
+    alone = Engine(bundle, backend=backend)
     expected = {(task, i): alone.run(images[i], task).tobytes() for task in RECORDS for i in range(4)}
     for _ in range(5):  # a fresh engine each time: first uses collide too
-        engine = Engine(bundle)
+        engine = Engine(bundle, backend=backend)
         start = threading.Barrier(len(RECORDS))
 
         def work(task: str, engine: Engine = engine, start: threading.Barrier = start) -> dict[tuple[str, int], bytes]:
@@ -235,7 +237,7 @@ def test_a_task_is_folded_once_however_many_ask(bundle: Path, monkeypatch: pytes
         return materialize(net, task)
 
     monkeypatch.setattr(MultiTaskNet, "materialize", slow)
-    engine, image = Engine(bundle), picture()
+    engine, image = Engine(bundle, backend="torch"), picture()
     with ThreadPoolExecutor(4) as pool:
         outs = list(pool.map(lambda _: engine.run(image, "clean").tobytes(), range(4)))
     assert len(set(outs)) == 1
@@ -270,6 +272,8 @@ def test_bf16_is_close(bundle: Path) -> None:
 def test_wrong_arguments_say_what_is_right(bundle: Path) -> None:
     with pytest.raises(ValueError, match="Expected `precision` to be one of float32, bf16, auto, but got 'half'"):
         Engine(bundle, precision="half")
+    with pytest.raises(ValueError, match="Expected `backend` to be one of auto, onnx, torch, but got 'tensorflow'"):
+        Engine(bundle, backend="tensorflow")
     with pytest.raises(ValueError, match="Expected `active` to be at least 1, but got 0"):
         Engine(bundle, active=0)
     with pytest.raises(ValueError, match="Expected `device` to be a device of PyTorch, but got 'gpu'"):
@@ -349,7 +353,7 @@ from stencilnet.runtime import Engine
 engine = Engine(sys.argv[1])
 for task in engine.tasks:
     engine.run(Image.new("RGB", (40, 33), (10, 200, 90)), task)
-heavy = ("torchvision", "matplotlib", "skimage", "scipy", "pandas", "yaml", "click", "rich", "cattrs")
+heavy = ("torch", "torchvision", "matplotlib", "skimage", "scipy", "pandas", "yaml", "click", "rich", "cattrs")
 print(sorted(set(heavy) & set(sys.modules)))
 """
     done = subprocess.run(

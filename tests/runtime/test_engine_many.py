@@ -12,7 +12,7 @@ from stencilnet.bundle import TaskRecord
 from stencilnet.delta import BitMask, Entry, Replace, Select, TaskDelta
 from stencilnet.inference import forward
 from stencilnet.masks import array_of
-from stencilnet.models import MultiTaskNet, UNet, save
+from stencilnet.models import MultiTaskNet, UNet, acceleration, save
 from stencilnet.models.acceleration import has_fast_bf16
 from stencilnet.pictures.images import ImageError
 from stencilnet.runtime import Engine
@@ -57,14 +57,14 @@ def test_many_are_as_one_by_one(bundle: Path, tmp_path: Path, active: int, monke
     picture((20, 30), seed=99).save(tmp_path / "photo.png")
     images[4] = tmp_path / "photo.png"
     tasks = ["clean", "colour", "sharp"] * 3
-    alone = Engine(bundle)
+    alone = Engine(bundle, backend="torch")
     expected = as_bytes([alone.run(image, task) for image, task in zip(images, tasks, strict=True)])
     switched: list[str] = []
     switch: Callable[..., None] = MultiTaskNet.switch
     monkeypatch.setattr(
         MultiTaskNet, "switch", lambda net, module, task: (switched.append(task), switch(net, module, task))
     )
-    engine = Engine(bundle, active=active)
+    engine = Engine(bundle, active=active, backend="torch")
     assert as_bytes(engine.run_many(images, tasks)) == expected
     assert len(switched) == max(0, 3 - active)
     assert engine.run_many([], []) == []
@@ -99,16 +99,25 @@ def test_auto_is_what_the_device_has(bundle: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(forward, "can_compile", lambda _device: compiles)
     monkeypatch.setattr(forward, "has_fast_bf16", lambda _device: bf16)
     expected = ("bf16" if bf16 else "float32") + (" compiled" if compiles else "")
-    assert Engine(bundle, precision="auto").precision == expected
+    assert Engine(bundle, precision="auto", backend="torch").precision == expected
+
+
+@pytest.mark.parametrize(("bf16", "backend"), [(True, "torch"), (False, "onnx")])
+def test_auto_is_pytorch_where_the_processor_has_bf16(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, bf16: bool, backend: str
+) -> None:
+    monkeypatch.setattr(acceleration, "has_fast_bf16", lambda _device: bf16)
+    monkeypatch.setattr(forward, "can_compile", lambda _device: False)
+    assert Engine(bundle, precision="auto").backend == backend
+    assert Engine(bundle, precision="auto", backend="onnx").precision == "float32"
 
 
 def test_auto_without_a_compiler_is_exact_where_bf16_is_slow(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forward, "can_compile", lambda _device: False)
     monkeypatch.setattr(forward, "has_fast_bf16", lambda _device: False)
     image = picture((40, 33))
-    assert (
-        Engine(bundle, precision="auto").run(image, "clean").tobytes() == Engine(bundle).run(image, "clean").tobytes()
-    )
+    auto, exact = (Engine(bundle, precision=name, backend="torch").run(image, "clean") for name in ("auto", "float32"))
+    assert auto.tobytes() == exact.tobytes()
 
 
 @pytest.mark.slow
@@ -116,7 +125,8 @@ def test_auto_without_a_compiler_is_exact_where_bf16_is_slow(bundle: Path, monke
 def test_auto_is_close_at_all_sizes_by_few_graphs(bundle: Path, caplog: pytest.LogCaptureFixture) -> None:
     from torch._dynamo.utils import counters
 
-    exact, auto = Engine(bundle), Engine(bundle, precision="auto", active=1)
+    exact = Engine(bundle, backend="torch")
+    auto = Engine(bundle, precision="auto", active=1, backend="torch")
     tolerance = 0.2 if has_fast_bf16("cpu") else 1e-4
     before = counters["stats"]["unique_graphs"]
     with caplog.at_level("INFO", logger="stencilnet"):

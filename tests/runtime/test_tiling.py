@@ -10,35 +10,39 @@ from PIL import Image
 from stencilnet.cli.main import stencil
 from stencilnet.inference.layers import TorchLayers
 from stencilnet.runtime import Engine, tiling
+from stencilnet.runtime.onnx_layers import OnnxLayers
 from stencilnet.runtime.tiling import Tile
 
 GOLDEN = sorted((Path(__file__).parents[1] / "bundle" / "golden").iterdir())
 PICTURE = np.random.default_rng(3).random((3, 75, 101), np.float32)
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
 @pytest.mark.parametrize("bundle", GOLDEN, ids=lambda path: path.name)
-def test_strips_of_every_task_are_its_whole(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_strips_of_every_task_are_its_whole(bundle: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Tile] = []
     in_strips = tiling._in_strips
     monkeypatch.setattr(tiling, "_in_strips", lambda *words: ran.append(words[-1]) or in_strips(*words))
-    strips, whole = Engine(bundle, tile=16), Engine(bundle, tile="never")
+    strips, whole = Engine(bundle, tile=16, backend=backend), Engine(bundle, tile="never", backend=backend)
     for task in whole.tasks:
         expected = whole.forward(PICTURE, task)
         np.testing.assert_allclose(strips.forward(PICTURE, task), expected, atol=1e-4)
     assert ran == [16] * len(whole.tasks)
 
 
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
 @pytest.mark.parametrize(("free", "expected"), [(None, 0), (2**40, 0), (2**19, 1)])
 def test_a_picture_that_does_not_fit_runs_in_strips(
-    free: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
+    free: int | None, expected: int, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = Engine(GOLDEN[0])
+    engine = Engine(GOLDEN[0], backend=backend)
     task = engine.tasks[0]
     whole = engine.forward(PICTURE, task)
     ran = []
     in_strips = tiling._in_strips
     monkeypatch.setattr(tiling, "_in_strips", lambda *words: ran.append(1) or in_strips(*words))
-    monkeypatch.setattr(TorchLayers, "free", free)
+    for layers in (OnnxLayers, TorchLayers):
+        monkeypatch.setattr(layers, "free", free)
     np.testing.assert_allclose(engine.forward(PICTURE, task), whole, atol=1e-4)
     assert len(ran) == expected
 

@@ -1,4 +1,4 @@
-"""Bundles without PyTorch: read, applied and edited as they are with it, and the inputs and answers of their tasks."""
+"""Bundles without PyTorch: read, applied, edited and run as they are with it."""
 
 import hashlib
 import json
@@ -178,8 +178,35 @@ def test_every_task_is_added_removed_and_merged(name: str, tmp_path: Path) -> No
     assert sizes(path)["tasks"].keys() == {*TASKS[name], *(f"{task}-again" for task in TASKS[name])}
 
 
-def test_a_task_is_not_run_without_its_extra(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", SHARED)
+def test_every_task_is_run(name: str, tmp_path: Path) -> None:
     PHOTO.save(tmp_path / "photo.png")
-    done = stencil("run", GOLDEN / "v1", "clean", tmp_path / "photo.png", "-o", tmp_path / "out.png")
-    said = "python -m stencilnet run needs PyTorch, which is not installed. Run: pip install 'stencilnet[train]'\n"
+    for task in TASKS[name]:
+        done = stencil("run", GOLDEN / name, task, tmp_path / "photo.png", "-o", tmp_path / f"{task}.png")
+        assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path / task}.png\n", "")
+        with Image.open(tmp_path / f"{task}.png") as answer:
+            assert answer.size == PHOTO.size
+            assert len(np.unique(np.asarray(answer))) > 1
+
+
+def test_the_installed_backend_is_verified() -> None:
+    done = stencil("verify", GOLDEN / "v1", "--runtime", "--json")
+    found = json.loads(done.stdout)["runtime"]
+    assert [(each["task"], list(each["weights"]), each["ok"]) for each in found] == [
+        (task, ["onnx"], True) for task in TASKS["v1"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "tasks"),
+    [
+        (("--backend", "torch"), "tasks with `backend='torch'`"),
+        (("--device", "cuda"), "tasks on the device 'cuda'"),
+        (("--precision", "bf16"), "tasks in the precision 'bf16'"),
+    ],
+)
+def test_what_only_pytorch_runs_names_its_extra(tmp_path: Path, options: tuple[str, ...], tasks: str) -> None:
+    PHOTO.save(tmp_path / "photo.png")
+    done = stencil("run", GOLDEN / "v1", "clean", tmp_path / "photo.png", "-o", tmp_path / "out.png", *options)
+    said = f"Running {tasks} needs PyTorch, which is not installed. Run: pip install 'stencilnet[train]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", said)

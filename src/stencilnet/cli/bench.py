@@ -181,8 +181,9 @@ def _pipeline(
     from benchmarks.machine import machine, machine_line
     from benchmarks.pipeline import measure_pipeline
     from benchmarks.render import pipeline_plain, pipeline_table
-    from stencilnet.cli.console import console, cores, teller
+    from stencilnet.cli.console import console, teller
     from stencilnet.config.reading import check_names, read_config
+    from stencilnet.cores import cores
     from stencilnet.evaluation.render import to_text
     from stencilnet.learning.checking import check_paths
     from stencilnet.training.settings import resolve

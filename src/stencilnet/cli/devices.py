@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stencilnet.cli.console import cores
 from stencilnet.cli.streams import say
+from stencilnet.cores import cores
 
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store

@@ -64,9 +64,9 @@ _json = click.option("--json", "as_json", is_flag=True, help="With --dry-run: pr
 @click.option("--size", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
 def demo(out: Path | None, size: str) -> None:
     """Train the demo on embedded data: six tasks, five methods, a bundle and a report."""
-    from stencilnet.cli.console import cores
     from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
+    from stencilnet.cores import cores
 
     folder = out or Path("runs/demo")
     engine = "processes" if cores() > 1 else "here"

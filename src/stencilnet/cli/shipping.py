@@ -60,6 +60,13 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     help="auto: a picture that does not fit in memory runs strip by strip, with the same result. A number: always, in "
     "strips of as many rows of pixels, at least 16. never: always as a whole.",
 )
+@click.option(
+    "--backend",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="ONNX Runtime or PyTorch; auto: ONNX Runtime where it can run BUNDLE.",
+)
 def run(
     bundle: Path,
     task: str,
@@ -69,6 +76,7 @@ def run(
     device: str,
     precision: str,
     tile: "Tile",
+    backend: str,
 ) -> None:
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
     from stencilnet.cli.console import console, use_all_cores
@@ -77,9 +85,10 @@ def run(
     from stencilnet.runtime.planning import plan_outputs
 
     console()
-    use_all_cores()
     planned = plan_outputs(inputs, out)
-    engine = Engine(bundle, device=device, precision=precision, tile=tile)
+    engine = Engine(bundle, device=device, precision=precision, tile=tile, backend=backend)
+    if engine.backend == "torch":
+        use_all_cores()
     failed = 0
     for source, problem in run_files(engine, task, planned, drawing=kind == "edges"):
         if problem is None:
@@ -103,19 +112,30 @@ def info(bundle: Path, as_json: bool) -> None:
 
 @click.command()
 @_bundle
+@click.option("--runtime", is_flag=True, help="Also run every task by ONNX Runtime and PyTorch, and compare them.")
 @_json
-def verify(bundle: Path, as_json: bool) -> None:
+def verify(bundle: Path, runtime: bool, as_json: bool) -> None:
     """Read every file of BUNDLE and check it against the recorded hashes."""
     from stencilnet.bundle import verify as check
 
     report = check(bundle)
-    if as_json:
-        say_json({"ok": report.ok, **asdict(report)})
-    else:
+    ok = report.ok
+    if not as_json:
         for found in report.findings:
             say(one_line(str(found)))
         say(f"{bundle}: {_verdict(report.ok, len(report.checked))}")
-    if not report.ok:
+    compared = []
+    if runtime and ok:  # damaged files cannot be run
+        from stencilnet.runtime.parity import compare
+
+        for parity in compare(bundle):
+            compared.append({**asdict(parity), "ok": parity.ok})
+            ok = ok and parity.ok
+            if not as_json:
+                say(parity)
+    if as_json:
+        say_json({"ok": ok, **asdict(report), **({"runtime": compared} if runtime else {})})
+    if not ok:
         raise click.exceptions.Exit(1)
 
 

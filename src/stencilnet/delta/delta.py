@@ -1,17 +1,20 @@
 """A task as plain data: one entry for each state-dict key in which it differs from the shared weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from stencilnet.delta.columns import lateral_of, needed
+from stencilnet.delta.columns import column_key, lateral_of, needed
 from stencilnet.delta.entries import Entry, Replace
 from stencilnet.delta.packing import BitMask
 from stencilnet.delta.spec import Array, Spec
 from stencilnet.delta.weight_codes import WeightCodes
 from stencilnet.text.shortening import shorten
+
+T = TypeVar("T")
 
 
 class DeltaError(ValueError):
@@ -117,6 +120,38 @@ class TaskDelta:
     def nbytes(self) -> int:
         """Bytes of all entries, masks at one bit per weight: at least their size on disk, file header aside."""
         return sum(entry.nbytes for entry in self.entries.values())
+
+
+def with_columns(
+    task: str, deltas: Mapping[str, TaskDelta], weights: Callable[[TaskDelta], Mapping[str, T]]
+) -> dict[str, T]:
+    """Return the full weights of a task, with the columns that it needs under prefixed keys (`delta.columns`).
+
+    Args:
+        task: The task.
+        deltas: Deltas by task name.
+        weights: Returns a task's own weights.
+
+    Raises:
+        DeltaError: If a needed task is missing, the columns are incomplete or in the wrong order, or an entry does not
+            fit.
+    """
+    delta = deltas[task]
+    missing = [need for need in delta.needs if need not in deltas]
+    if missing:
+        raise DeltaError(
+            f"Task `{task}` needs the columns of other tasks, but there is no {', '.join(missing)}. "
+            "Install them too, or remove the task."
+        )
+    for place, need in enumerate(delta.needs):
+        unrun = set(deltas[need].needs) - set(delta.needs[:place])
+        if unrun:
+            raise DeltaError(
+                f"Expected `{task}` to run through {', '.join(sorted(unrun))} before `{need}`, which needs them, but "
+                "its adapters are in another order, or lack them. Is its file damaged? Learn the task again."
+            )
+    columns = {column_key(need, key): tensor for need in delta.needs for key, tensor in weights(deltas[need]).items()}
+    return columns | dict(weights(delta))
 
 
 def _check_lateral(key: str, entry: Entry, weight: Spec | None) -> None:

@@ -20,13 +20,14 @@ class Writer:
 
     Args:
         shapes: Shapes of the weights by name. Those that nodes use become initializers without data.
+        channels: Channels of the graph's input; default: a picture's 3.
     """
 
-    def __init__(self, shapes: Shapes) -> None:
+    def __init__(self, shapes: Shapes, channels: int = 3) -> None:
         self._shapes = shapes
         self._nodes: list[NodeProto] = []
         self._constants: dict[str, TensorProto] = {}
-        self._inputs: dict[str, tuple[str | int, ...]] = {IMAGE: ("batch", 3, "height", "width")}
+        self._inputs: dict[str, tuple[str | int, ...]] = {IMAGE: ("batch", channels, "height", "width")}
         self._used: dict[str, None] = {}
 
     def add(self, kind: str, inputs: Sequence[str], **attributes: Any) -> str:

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from stencilnet.bundle import TaskRecord
+from stencilnet.delta.spec import Array
+from stencilnet.inference.folding import folded_slots
 from stencilnet.inference.forward import Forward
 from stencilnet.inference.layers import TorchLayers
 from stencilnet.inference.memory import as_memory_error
-from stencilnet.inference.slots import Slots
+from stencilnet.masks import arrays_of
 from stencilnet.models import MultiTaskNet, UNet, load
 from stencilnet.pictures.images import Floats
 from stencilnet.tiles import Layers
@@ -41,7 +43,9 @@ class TorchBackend:
         self._net: MultiTaskNet = as_memory_error(lambda: load(path, backbone=backbone).to(opened))
         self._device = opened
         self._forward = Forward(opened, precision)
-        self._slots = Slots(self._net, active)
+        self._slots = folded_slots(self._net, active)
+
+    name = "torch"
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -57,6 +61,10 @@ class TorchBackend:
     def precision(self) -> str:
         """The precision in use: ``float32`` or ``bf16``, followed by ``compiled`` if compiled."""
         return self._forward.precision
+
+    def weights(self, task: str) -> Mapping[str, Array]:
+        """Return a task's full weights by key; see `stencilnet.runtime.backends.Backend.weights`."""
+        return arrays_of(self._net.state.weights(task))
 
     def forward(self, image: Floats, task: str, channels: int) -> Floats:
         """Return a task's raw output for one input; see `stencilnet.runtime.backends.Backend.forward`."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from stencilnet.delta import DeltaError, Stored, TaskDelta, column_key, grown
+from stencilnet.delta import DeltaError, Stored, TaskDelta, grown
+from stencilnet.delta.delta import with_columns
 from stencilnet.delta.rounding import rounded
 from stencilnet.masks.applying import task_weights
 from stencilnet.masks.arrays import arrays_of, tensors_of
@@ -94,19 +95,4 @@ def whole_weights(task: str, deltas: Mapping[str, TaskDelta], shared: Mapping[st
         DeltaError: If a needed task is missing, the columns are incomplete or in the wrong order, or an entry does not
             fit.
     """
-    delta = deltas[task]
-    missing = [need for need in delta.needs if need not in deltas]
-    if missing:
-        raise DeltaError(
-            f"Task `{task}` needs the columns of other tasks, but there is no {', '.join(missing)}. "
-            "Install them too, or remove the task."
-        )
-    for place, need in enumerate(delta.needs):
-        unrun = set(deltas[need].needs) - set(delta.needs[:place])
-        if unrun:
-            raise DeltaError(
-                f"Expected `{task}` to run through {', '.join(sorted(unrun))} before `{need}`, which needs them, but "
-                "its adapters are in another order, or lack them. Is its file damaged? Learn the task again."
-            )
-    columns = {column_key(n, key): t for n in delta.needs for key, t in task_weights(deltas[n], shared).items()}
-    return columns | task_weights(delta, shared)
+    return with_columns(task, deltas, lambda delta: task_weights(delta, shared))

@@ -2,24 +2,44 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from stencilnet.bundle import TaskRecord
+from stencilnet.bundle import TaskRecord, read_config
+from stencilnet.bundle.architecture import KNOWN
+from stencilnet.delta.spec import Array
 from stencilnet.errors import explained
 from stencilnet.pictures.images import Floats
+from stencilnet.text.shortening import brief
 from stencilnet.tiles import Layers
 
 if TYPE_CHECKING:
     from torch import nn
 
+BACKENDS = ("auto", "onnx", "torch")
+"""What runs networks. ``onnx`` is ONNX Runtime: it runs the architectures that bundles know, in float32 on the CPU.
+``torch`` is PyTorch: it runs everything, if the extra ``train`` is installed. ``auto`` is ``onnx`` where that is
+possible; but ``torch`` for the precision ``auto`` on a CPU that supports bf16, where PyTorch is installed."""
+
 PRECISIONS = ("float32", "bf16", "auto")
 """Precisions of the forward pass. ``float32`` is exact. ``bf16`` is autocast: nearly exact, and slow on many CPUs.
-``auto`` is the fastest of nearly exact ones: compiled if `torch.compile` works, bf16 if the device supports it."""
+``auto`` is the fastest of nearly exact ones: with PyTorch, compiled if `torch.compile` works, bf16 if the device
+supports it; with ONNX Runtime, ``float32``."""
+
+
+class BackendError(ValueError):
+    """A backend cannot run a bundle this way; the message says which one can."""
 
 
 class Backend(Protocol):
-    """Runs the networks of a bundle's tasks, from any number of threads."""
+    """Runs the networks of a bundle's tasks, from any number of threads.
+
+    Attributes:
+        name: Its name, one of `BACKENDS`.
+    """
+
+    name: str
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -46,6 +66,15 @@ class Backend(Protocol):
         """
         ...
 
+    def weights(self, task: str) -> Mapping[str, Array]:
+        """Return a task's full weights by key, with the columns that it needs (`stencilnet.delta.columns`).
+
+        Raises:
+            BundleError: If the task's files are damaged.
+            DeltaError: If its columns do not fit the backbone.
+        """
+        ...
+
     def forward(self, image: Floats, task: str, channels: int) -> Floats:
         """Return a task's raw output for one input.
 
@@ -65,17 +94,53 @@ class Backend(Protocol):
         ...
 
 
-def open_backend(path: Path, device: str, precision: str, *, backbone: "nn.Module | None", active: int) -> Backend:
-    """Open a bundle with PyTorch; the arguments are those of `stencilnet.runtime.Engine`.
+def open_backend(
+    path: Path, device: str, precision: str, *, backend: str, backbone: "nn.Module | None", active: int
+) -> Backend:
+    """Open a bundle; the arguments are those of `stencilnet.runtime.Engine`.
 
     Raises:
         BundleError: If the bundle cannot be opened.
         MemoryError: If the backbone does not fit in the device's memory.
-        NotInstalledError: If PyTorch is not installed.
+        NotInstalledError: If the backend is not installed.
+        BackendError: If `backend` cannot run the bundle this way.
         ValueError: If this machine has no such device.
     """
-    try:
-        from stencilnet.inference.backend import TorchBackend
-    except ModuleNotFoundError as error:
-        raise explained(error, "Running tasks") from None
-    return TorchBackend(path, device, precision, backbone=backbone, active=active)
+    reason = " with `backend='torch'`" if backend == "torch" else _beyond_onnx(path, device, precision, backbone)
+    if backend == "onnx" and reason:
+        raise BackendError(
+            "Expected tasks that ONNX Runtime can run with `backend='onnx'`: U-Nets and VGG16, on the CPU, in float32. "
+            f"But got tasks{reason}. Use `backend='torch'`."
+        )
+    if reason or (backend == "auto" and precision == "auto" and _has_fast_bf16()):
+        try:
+            from stencilnet.inference.backend import TorchBackend
+        except ModuleNotFoundError as error:
+            raise explained(error, f"Running tasks{reason}") from None
+        return TorchBackend(path, device, precision, backbone=backbone, active=active)
+    from stencilnet.runtime.onnx import OnnxBackend
+
+    return OnnxBackend(path, active=active)
+
+
+def _beyond_onnx(path: Path, device: str, precision: str, backbone: "nn.Module | None") -> str:
+    """Return why ONNX Runtime cannot run a bundle's tasks, as a phrase after "tasks"; empty if it can."""
+    if backbone is not None:
+        return " of a `backbone` that is passed as a module"
+    if device != "cpu":
+        return f" on the device {device!r}"
+    if precision == "bf16":
+        return " in the precision 'bf16'"
+    if not all(map(find_spec, ("onnx", "onnxruntime"))):
+        return " without the packages onnx and onnxruntime"
+    architecture = read_config(path).architecture
+    return "" if architecture in KNOWN else f" of the architecture {brief(architecture)}"
+
+
+def _has_fast_bf16() -> bool:
+    """Return whether PyTorch is installed and finds that the CPU supports bf16."""
+    if find_spec("torch") is None:
+        return False
+    from stencilnet.models.acceleration import has_fast_bf16
+
+    return has_fast_bf16("cpu")

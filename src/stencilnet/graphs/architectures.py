@@ -15,7 +15,7 @@ from stencilnet.pictures.images import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class Network:
+class Architecture:
     """An architecture as graphs, and what is done outside them.
 
     Attributes:
@@ -23,6 +23,7 @@ class Network:
         graph: Returns the graph of a task, given the shapes of the task's full weights.
         inputs: Returns the graph's inputs for one image ``(3, H, W)``.
         output: Returns the raw output of an image, given the graph's for it, ``(C, ...)``, and the image's H and W.
+        head: Name of its last layer, as the prefix of its keys.
         columns: Whether tasks may run through the columns of others.
     """
 
@@ -30,22 +31,25 @@ class Network:
     graph: Callable[[Shapes], ModelProto]
     inputs: Callable[[Floats], dict[str, Floats]]
     output: Callable[[Floats, int, int], Floats]
+    head: str
     columns: bool
 
 
-NETWORKS: Mapping[str, Network] = {
-    UNET: Network(
+ARCHITECTURES: Mapping[str, Architecture] = {
+    UNET: Architecture(
         shapes=unet_shapes,
         graph=unet_graph,
         inputs=lambda image: {IMAGE: pad(image)[None]},
         output=crop,
+        head="head.",
         columns=True,
     ),
-    VGG: Network(
+    VGG: Architecture(
         shapes=vgg16_shapes,
         graph=vgg16_graph,
         inputs=vgg16_inputs,
         output=lambda output, _height, _width: output,
+        head="classifier.6.",
         columns=False,
     ),
 }

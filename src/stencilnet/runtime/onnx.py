@@ -1,0 +1,165 @@
+"""ONNX Runtime as a backend of the engine: a session for each of a bounded number of tasks."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import onnxruntime as ort
+from onnx import ModelProto
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
+
+from stencilnet.bundle import TaskRecord, open_bundle
+from stencilnet.bundle.architecture import UNET, check_arguments, check_weights
+from stencilnet.bundle.format import BACKBONE, CONFIG
+from stencilnet.bundle.schema import HeadTensor
+from stencilnet.cores import threads
+from stencilnet.delta import DeltaError, Spec
+from stencilnet.delta.delta import with_columns
+from stencilnet.delta.spec import Array
+from stencilnet.graphs.architectures import ARCHITECTURES
+from stencilnet.graphs.writer import OUTPUT
+from stencilnet.memory import within_memory
+from stencilnet.pictures.images import Floats
+from stencilnet.runtime.onnx_layers import OnnxLayers
+from stencilnet.slots import Slots
+from stencilnet.tiles import Layers
+
+R = TypeVar("R")
+
+_QUIET = 4
+"""Log level of ONNX Runtime at which it writes nothing to stderr that it raises as an error, too."""
+
+_LACKS = ("bad_alloc", "bad allocation", "failed to allocate memory")
+"""Phrases by which ONNX Runtime says that memory has run out; it has no class for it."""
+
+
+class OnnxBackend:
+    """Runs a bundle's networks with ONNX Runtime, in float32 on the CPU; a `stencilnet.runtime.backends.Backend`.
+
+    In memory are the shared weights, the deltas of tasks that have run, and, in each session, a copy of its task's
+    weights as ONNX Runtime packs them.
+
+    Args:
+        path: The bundle's folder.
+        active: Number of sessions, at least 1.
+
+    Raises:
+        BundleError: If the bundle cannot be opened, or there is no graph of its architecture.
+        MemoryError: If the backbone does not fit in memory.
+    """
+
+    def __init__(self, path: Path, *, active: int) -> None:
+        self._bundle = open_bundle(path)
+        config, shared = self._bundle.config, self._bundle.shared
+        check_arguments(config, path / CONFIG)
+        self._network = ARCHITECTURES[config.architecture]
+        specs = {key: Spec("float32", shape) for key, shape in self._network.shapes(config.arguments or {}).items()}
+        head = {key: specs.pop(key) for key in list(specs) if key.startswith(self._network.head)}
+        check_weights(specs, {key: Spec.of(array) for key, array in shared.items()}, path / BACKBONE)
+        heads = {key: HeadTensor(dtype=spec.dtype, shape=spec.shape[1:]) for key, spec in head.items()}
+        check_weights(heads, config.head_tensors, path / CONFIG)
+        self._slots = Slots(self._make, active)
+
+    name = "onnx"
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the bundle's tasks, in the order of learning."""
+        return tuple(self._bundle.deltas)
+
+    @property
+    def records(self) -> Mapping[str, TaskRecord]:
+        """Descriptions of the tasks by name."""
+        return self._bundle.records
+
+    @property
+    def precision(self) -> str:
+        """The precision in use: ``float32``."""
+        return "float32"
+
+    def weights(self, task: str) -> Mapping[str, Array]:
+        """Return a task's full weights by key; see `stencilnet.runtime.backends.Backend.weights`."""
+        if self._bundle.deltas[task].needs and not self._network.columns:
+            raise DeltaError(
+                f"Expected a U-Net for `{task}`, whose adapters are at its levels, but got "
+                f"{self._bundle.config.architecture}. Is it another backbone's task?"
+            )
+        return with_columns(task, self._bundle.deltas, lambda delta: delta.apply(self._bundle.shared))
+
+    @contextmanager
+    def layers(self, task: str) -> Iterator[Layers | None]:
+        """Lend the layers of a task's network; see `stencilnet.runtime.backends.Backend.layers`."""
+        config = self._bundle.config
+        if config.architecture != UNET or self._bundle.deltas[task].needs:
+            yield None
+        else:
+            width = self._bundle.shared["conv1_1.weight"].shape[0]
+            yield OnnxLayers(width, lambda: self.weights(task), make_session)
+
+    def forward(self, image: Floats, task: str, channels: int) -> Floats:  # noqa: ARG002 (the graph knows them)
+        """Return a task's raw output for one input; see `stencilnet.runtime.backends.Backend.forward`."""
+        with self._slots.lend(task) as session:
+            return as_memory_error(lambda: self._output(session, image))
+
+    def _output(self, session: ort.InferenceSession, image: Floats) -> Floats:
+        (output,) = session.run([OUTPUT], self._network.inputs(image))
+        return np.ascontiguousarray(self._network.output(output[0], *image.shape[1:]))
+
+    def _make(self, task: str) -> ort.InferenceSession:
+        return within_memory(
+            lambda: as_memory_error(lambda: self._session(task)),
+            f"The network of task {task!r}",
+            "Give `Engine` a smaller `active`.",
+        )
+
+    def _session(self, task: str) -> ort.InferenceSession:
+        weights = self.weights(task)
+        return make_session(self._network.graph({key: array.shape for key, array in weights.items()}), weights)
+
+
+def make_session(model: ModelProto, weights: Mapping[str, Array]) -> ort.InferenceSession:
+    """Return a session of a graph.
+
+    Args:
+        model: The graph.
+        weights: Arrays by name, of which the graph's initializers without data are taken.
+    """
+    names = [tensor.name for tensor in model.graph.initializer if tensor.external_data]
+    options = session_options(threads())
+    # ONNX Runtime copies them, packed for its kernels, so that these arrays are free once the session is made.
+    values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(weights[name])) for name in names]
+    options.add_external_initializers(names, values)
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def session_options(count: int) -> ort.SessionOptions:
+    """Return options by which memory does not grow with pictures of varying sizes, and idle threads sleep.
+
+    Args:
+        count: Number of threads; ONNX Runtime itself respects neither affinity nor control groups.
+    """
+    options = ort.SessionOptions()
+    options.enable_cpu_mem_arena = False  # the arena never shrinks
+    options.enable_mem_pattern = False  # one pattern a size is kept
+    options.intra_op_num_threads = count
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _QUIET
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def as_memory_error(work: Callable[[], R]) -> R:
+    """Return the result of a function of ONNX Runtime.
+
+    Raises:
+        MemoryError: If memory runs out, with ONNX Runtime's message. It holds no reference to the function's arrays.
+    """
+    try:
+        return work()
+    except (Fail, RuntimeException) as error:
+        message = str(error)
+        if not any(phrase in message.lower() for phrase in _LACKS):
+            raise
+    raise MemoryError(message)  # not in the handler: it would refer to the error, and so to all arrays of its frames
