@@ -220,7 +220,7 @@ def test_an_interrupted_save_leaves_the_old_picture(
     source, target = picture(tmp_path / "in" / "a.png"), picture(tmp_path / "out" / "a.png")
     before = target.read_bytes()
 
-    def interrupted(image: Image.Image, file: BinaryIO) -> None:
+    def interrupted(image: Image.Image, file: BinaryIO, **_options: object) -> None:
         file.write(b"half")
         raise KeyboardInterrupt
 

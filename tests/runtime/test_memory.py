@@ -95,7 +95,7 @@ def test_the_others_of_a_batch_are_done(bundle: Path, tmp_path: Path) -> None:
         assert image.tobytes() == engine.run(picture(30), "clean").tobytes()
 
 
-@pytest.mark.parametrize("part", ["task_input", "_save"])
+@pytest.mark.parametrize("part", ["prepare", "_save"])
 def test_memory_that_runs_out_in_reading_or_writing(
     bundle: Path, tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +109,7 @@ def test_memory_that_runs_out_in_reading_or_writing(
 
     monkeypatch.setattr(files, part, scarce)
     problems = [problem for _, problem in run_files(engine, "clean", plan, drawing=False)]
-    what = {"task_input": "The picture", "_save": "The output"}[part]
+    what = {"prepare": "The picture", "_save": "The output"}[part]
     assert problems == [None, f"{what} does not fit in memory. Make the picture smaller.", None]
 
 

@@ -2,12 +2,16 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from stencilnet.cli.helping import configs
 from stencilnet.cli.streams import say, say_json
 from stencilnet.text.escaping import one_line
+
+if TYPE_CHECKING:
+    from stencilnet.runtime.answering import Scale
 
 _bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
 _root = click.option(
@@ -39,7 +43,29 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     show_default=True,
     help="auto: the fastest precision with nearly the same results; compiles first, which pays off for many images.",
 )
-def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str, precision: str) -> None:
+@click.option(
+    "--scale",
+    default="trained",
+    show_default=True,
+    metavar="trained|native|FACTOR",
+    callback=lambda _context, _option, text: _scale(text),
+    help="Size at which the network sees pictures: the one TASK was learned at, their own, or a factor of that. "
+    "Outputs have the pictures' size.",
+)
+@click.option(
+    "--keep-metadata", is_flag=True, help="Keep description, camera, date, exposure, author and copyright (no GPS)."
+)
+def run(
+    bundle: Path,
+    task: str,
+    inputs: tuple[str, ...],
+    out: Path,
+    kind: str,
+    device: str,
+    precision: str,
+    scale: "Scale",
+    keep_metadata: bool,
+) -> None:
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
@@ -51,7 +77,8 @@ def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, 
     planned = plan_outputs(inputs, out)
     engine = Engine(bundle, device=device, precision=precision)
     failed = 0
-    for source, problem in run_files(engine, task, planned, drawing=kind == "edges"):
+    results = run_files(engine, task, planned, drawing=kind == "edges", scale=scale, metadata=keep_metadata)
+    for source, problem in results:
         if problem is None:
             say(planned[source])
         else:
@@ -59,6 +86,15 @@ def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, 
             say(f"stencil: {one_line(str(source))}: {problem}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _scale(text: str) -> "Scale":
+    if text in ("trained", "native"):
+        return cast("Scale", text)
+    try:
+        return float(text)
+    except ValueError:
+        raise click.BadParameter(f"expected trained, native or a factor, but got {text!r}.") from None
 
 
 @click.command()
