@@ -1,6 +1,7 @@
 """Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze; and on a run: blend."""
 
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -92,9 +93,12 @@ def _scale(text: str) -> "Scale":
     if text in ("trained", "native"):
         return cast("Scale", text)
     try:
-        return float(text)
+        factor = float(text)
     except ValueError:
-        raise click.BadParameter(f"expected trained, native or a factor, but got {text!r}.") from None
+        factor = 0
+    if not 0 < factor < inf:
+        raise click.BadParameter(f"expected trained, native or a factor above 0, but got {text!r}.")
+    return factor
 
 
 @click.command()
