@@ -19,7 +19,7 @@ from stencilnet.kinds.catalog import kind_from_record
 from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.pictures.colours import srgb_profile
-from stencilnet.runtime import Engine, answering
+from stencilnet.runtime import Engine, TooLargeError, answering
 from stencilnet.runtime.answering import prepare
 from stencilnet.runtime.files import run_files
 from stencilnet.tasks.style import StyleTransfer
@@ -147,6 +147,12 @@ def test_other_scales_are_refused(learned: Engine, scale: float) -> None:
         learned.run(photo(), "shapes", scale=scale)
     with pytest.raises(ValueError, match="Expected `scale`"):
         learned.run_many([photo()], ["shapes"], scale=scale)
+
+
+def test_a_scale_beyond_all_memory_is_one_error(learned: Engine) -> None:
+    expected = r"^The picture would have 96000000x64000000 pixels for the network .* Choose a smaller scale"
+    with pytest.raises(TooLargeError, match=expected):
+        learned.run(photo(), "shapes", scale=1e6)
 
 
 @pytest.mark.parametrize("task", ["shapes", "colour", "far", "facing"])

@@ -11,8 +11,9 @@ from PIL import Image
 
 from stencilnet.kinds.catalog import traits_of
 from stencilnet.kinds.kind import DrawingKind, Kind, PictureKind
+from stencilnet.memory import TooLargeError
 from stencilnet.pictures.colours import srgb_profile
-from stencilnet.pictures.images import Floats, Photo, Source, read_photo
+from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo
 
 Scale: TypeAlias = Literal["trained", "native"] | float
 """Size at which a network sees a picture: the one its task was learned at, the picture's own, or a multiple of that."""
@@ -81,6 +82,7 @@ def prepare(
 
     Raises:
         ImageError: If the picture cannot be read.
+        TooLargeError: If the network's picture would have more than ``PIL.Image.MAX_IMAGE_PIXELS``.
         ValueError: If the task takes no drawing.
     """
     if drawing and not isinstance(task, DrawingKind):
@@ -88,6 +90,12 @@ def prepare(
     photo = read_photo(source, metadata=metadata)
     wanted = size(photo.rgb.size)
     resized = wanted != photo.rgb.size
+    limit = Image.MAX_IMAGE_PIXELS
+    if resized and limit is not None and wanted[0] * wanted[1] > limit:
+        raise TooLargeError(
+            f"{name_of(source)} would have {wanted[0]}x{wanted[1]} pixels for the network (the limit is {limit}). "
+            "Choose a smaller scale, or native."
+        )
     # As the data's views do, antialiased and bilinear, except that few bytes are rounded otherwise.
     seen = photo.rgb.resize(wanted, Image.Resampling.BILINEAR) if resized else photo.rgb
     given = task.drawing_to_input(seen) if drawing and isinstance(task, DrawingKind) else task.to_input(seen)
