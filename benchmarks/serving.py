@@ -1,6 +1,7 @@
 """The cost of the engine compared with the network: several tasks in one batch, files in and out, the fast path."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from stencilnet.models import load
 from stencilnet.runtime import Engine
 from stencilnet.runtime.files import run_files
 from stencilnet.runtime.planning import plan_outputs
+from stencilnet.runtime.tiling import Tile
 
 IMAGES, TASKS = 64, 8
 """Images and tasks of the row that runs several tasks at once."""
@@ -22,6 +24,10 @@ FILES = 24
 
 _FEW = 2
 """Minimum number of repetitions of rows whose repetitions take minutes."""
+
+
+_TILES: dict[str, Tile] = {"strips": 64, "whole": "never"}
+"""Of the row that runs a picture in strips, by arm."""
 
 
 def eight_tasks(setting: Setting) -> Found:
@@ -64,6 +70,16 @@ def folder(setting: Setting) -> Found:
     shown = {name: per_second(FILES, taken) for name, taken in times.items()}
     note = f"{FILES} JPEG files of {setting.size} px to PNG, width {setting.width}"
     return compared(shown["files"], shown["network"], "images/s", note)
+
+
+def strips(setting: Setting) -> Found:
+    """Time a picture of four times the side in strips against the whole of it, both by the engine."""
+    bundle = _bundle(setting, ["task"])
+    (picture,) = pictures(1, 4 * setting.size)
+    engines = {name: Engine(bundle, device=setting.device, tile=tile) for name, tile in _TILES.items()}
+    arms = {name: partial(engine.run, picture, task="task") for name, engine in engines.items()}
+    times = interleaved(arms, setting, repetitions=_FEW)
+    return compared(times["strips"], times["whole"], "s", f"width {setting.width}, {4 * setting.size} px")
 
 
 def fast_path(setting: Setting) -> Found:

@@ -132,6 +132,13 @@ ROWS = (
         measure=serving.fast_path,
     ),
     BenchRow(
+        name="strips",
+        what="a picture in strips",
+        against="the same picture as a whole",
+        target=Target(most=2.0),
+        measure=serving.strips,
+    ),
+    BenchRow(
         name="open",
         what="open a bundle of 1,000 tasks",
         against="open a bundle of one; the ratio is the additional seconds",

@@ -1,5 +1,6 @@
 """Help names what there is to choose from, and costs nothing until it is asked for."""
 
+import re
 import subprocess
 import sys
 from dataclasses import fields
@@ -10,7 +11,7 @@ from click.testing import CliRunner
 
 from benchmarks.table import ROWS
 from stencilnet.cli.main import stencil
-from stencilnet.cluster import RayAsk, SlurmAsk
+from stencilnet.cluster import ProcessesAsk, RayAsk, SlurmAsk
 from stencilnet.config.shipped import shipped
 from stencilnet.datasets.fetching.catalog import CATALOG
 from stencilnet.methods import registered
@@ -47,11 +48,14 @@ def test_data_names_its_sets(verb: str) -> None:
 @pytest.mark.parametrize("verb", ["train", "compare"])
 def test_clusters_are_asked_by_names_that_help_gives(verb: str) -> None:
     text = shown(verb)
-    ray, slurm = text.partition("ray: ")[2].split(" slurm: ", 1)
+    found = re.search(r" processes: (\w+), .* ray: (.*) slurm: (.*)", text, re.DOTALL)
+    assert found
+    processes, ray, slurm = found.groups()
+    assert processes == ", ".join(entry.name for entry in fields(ProcessesAsk))
     assert ray == ", ".join(entry.name for entry in fields(RayAsk)) + "."
     known = {entry.name for entry in fields(SlurmAsk)} - {"parameters"} | {"timeout_min"}
     assert all(name in slurm for name in known)
-    assert "[here|ray|slurm]" in text
+    assert "[here|processes|ray|slurm]" in text
 
 
 @pytest.mark.parametrize("verb", VERBS)

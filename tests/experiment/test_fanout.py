@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,7 +19,7 @@ import torch
 
 import stencilnet as sn
 from stencilnet.bundle import merge, verify
-from stencilnet.cluster import FanError, FanJob, RayAsk, SlurmAsk, fan_out, jobs, read_ask
+from stencilnet.cluster import FanError, FanJob, ProcessesAsk, RayAsk, SlurmAsk, fan_out, jobs, read_ask
 from stencilnet.config.reading import ConfigError, read_config
 from stencilnet.config.schema import Experiment
 from stencilnet.experiment.reporting import write_report
@@ -177,6 +178,52 @@ def test_ray_gives_the_same_bytes(cluster: None, start: Callable[[Experiment], P
     assert ray.is_initialized()  # it was not started by us
 
 
+def test_processes_give_the_same_bytes(start: Callable[[Experiment], Path], alone: Run) -> None:
+    experiment = small("piggyback", "finetune")
+    told: list[str] = []
+    run = go_on(start(experiment), experiment, announce=told.append)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2 * before)  # two jobs at once share them equally: each has as many as the run alone
+    try:
+        assert fan_out(run, ProcessesAsk(jobs=2)) == {}
+    finally:
+        torch.set_num_threads(before)
+    assert deltas(run.folder.path) == deltas(alone.folder.path)
+    assert rows(run) == rows(alone)
+    assert verify(run.folder.path / "bundle").ok
+    log = "\n".join(told)
+    assert len(set(re.findall(r"starts on .*, process (\d+)", log))) == 2
+    assert str(os.getpid()) not in re.findall(r"process (\d+)", log)
+    told.clear()
+    assert fan_out(run, ProcessesAsk()) == {}
+    assert not told  # nothing is done twice
+
+
+def test_a_process_that_dies_is_told_and_the_run_goes_on(start: Callable[[Experiment], Path], long_alone: Run) -> None:
+    experiment = long_alone.experiment
+    run = go_on(start(experiment), experiment, only=("things",))
+    killer = act_at_checkpoint(run.folder.path, "things", lambda pid: os.kill(pid, signal.SIGKILL))
+    assert fan_out(run, ProcessesAsk(jobs=1)) == {
+        "piggyback/things": "a process died, perhaps for lack of memory: ask for fewer jobs"
+    }
+    killer.join()
+    assert fan_out(run, ProcessesAsk(jobs=1)) == {}
+    assert re.search(r"200 steps, from step [1-9]", (run.folder.path / "logs" / "piggyback.things.log").read_text())
+    bundles = [whole.folder.path / "bundle" / "tasks" / "things" for whole in (run, long_alone)]
+    assert deltas(bundles[0]) == deltas(bundles[1])
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    words = ["train", "demo/tiny", "--out", str(tmp_path / "run"), "--only", "scenes", "--on", "processes"]
+    driver = subprocess.Popen([sys.executable, "-m", "stencilnet", *words], stderr=subprocess.PIPE)
+    log = tmp_path / "run" / "logs" / "backbone.log"
+    while not (log.exists() and "starts on" in log.read_text()):
+        assert driver.poll() is None
+        time.sleep(0.05)
+    driver.kill()
+    driver.communicate()  # ends when no process is left that could write there
+
+
 @pytest.mark.slow
 def test_a_killed_ray_worker_goes_on_from_its_checkpoint(
     cluster: None, start: Callable[[Experiment], Path], long_alone: Run
@@ -208,14 +255,18 @@ def test_a_failed_job_is_named_and_the_others_end(cluster: None, start: Callable
     assert message.startswith("one job failed. Finished work is kept; pass --resume to continue:\n  piggyback/colour: ")
 
 
-@pytest.mark.slow
-def test_stopping_leaves_checkpoints(cluster: None, start: Callable[[Experiment], Path]) -> None:
+@pytest.mark.parametrize("ask", [ProcessesAsk(jobs=1), pytest.param(RayAsk(), marks=pytest.mark.slow)], ids=repr)
+def test_stopping_leaves_checkpoints(
+    ask: ProcessesAsk | RayAsk, request: pytest.FixtureRequest, start: Callable[[Experiment], Path]
+) -> None:
+    if isinstance(ask, RayAsk):
+        request.getfixturevalue("cluster")
     experiment = small("piggyback", steps=100_000)
-    request = threading.Event()
-    run = go_on(start(experiment), experiment, only=("things",), stop=request.is_set)
-    act_at_checkpoint(run.folder.path, "things", lambda _: request.set())
+    stop = threading.Event()
+    run = go_on(start(experiment), experiment, only=("things",), stop=stop.is_set)
+    act_at_checkpoint(run.folder.path, "things", lambda _: stop.set())
     with pytest.raises(Interrupted):
-        fan_out(run, RayAsk())
+        fan_out(run, ask)
     folder = run.folder.stage("piggyback", "things") / "fit-0"
     last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])["step"]
     assert torch.load(folder / "checkpoint.pt", weights_only=True)["step"] >= last
@@ -243,6 +294,7 @@ def test_submitit_gives_the_same_bytes_also_when_preempted(
 def test_what_is_asked_is_read() -> None:
     asked = ["num_gpus=0.5", "memory=4e9", "address=10.0.0.1:6379"]
     assert read_ask("ray", asked) == RayAsk(num_gpus=0.5, memory=4_000_000_000, address="10.0.0.1:6379")
+    assert read_ask("processes", ["jobs=3"]) == ProcessesAsk(jobs=3)
     found = read_ask("slurm", ["cluster=local", "slurm_partition=gpu", "slurm_time=01:00:00", "gpus_per_node=1"])
     assert found == SlurmAsk(
         cluster="local",
@@ -256,6 +308,8 @@ def test_what_is_asked_is_read() -> None:
         ("ray", ["gpus=1"], "unknown key 'gpus' for ray. Known: address, num_cpus, num_gpus, memory, max_retries"),
         ("ray", ["num_cpus=many"], "expected `num_cpus` to be a number >= 0, but got 'many'"),
         ("ray", ["max_retries=1.5"], "expected `max_retries` to be a whole number >= 0, but got 1.5"),
+        ("processes", ["jobs=many"], "expected `jobs` to be a whole number >= 0, but got 'many'"),
+        ("processes", ["cores=2"], "unknown key 'cores' for processes. Known: jobs"),
         ("slurm", ["partition"], "expected KEY=VALUE, but got 'partition'"),
         ("slurm", ["cluster=moon"], "expected `cluster` to be slurm or local, but got 'moon'"),
     ],

@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stencilnet.models.padding import crop, pad, padded_side
+from stencilnet.graphs import padding
+from stencilnet.graphs.padding import padded_side
+from stencilnet.models.padding import crop, pad
 
 sides = st.integers(1, 70)
 
@@ -33,6 +35,9 @@ def test_pad_is_numpys_reflect_where_it_fits_and_edge_elsewhere(height: int, wid
     padded = pad(x)
     np.testing.assert_array_equal(padded.numpy(), expected)
     assert torch.equal(crop(padded, height, width), x)
+    image = x[0].numpy()
+    np.testing.assert_array_equal(padding.pad(image), expected[0])
+    np.testing.assert_array_equal(padding.crop(expected[0], height, width), image)
 
 
 @pytest.mark.parametrize(("side", "mirrored"), [(11, False), (12, True), (16, True), (33, True)])

@@ -1,6 +1,7 @@
 """What runs networks is behind a protocol; PyTorch is one, where it is installed."""
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from stencilnet.errors import NotInstalledError
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime import Engine, TooLargeError, engine
 from stencilnet.runtime.backends import Backend
+from stencilnet.tiles import Layers
 
 GOLDEN = Path(__file__).parents[1] / "bundle" / "golden" / "v1"
 
@@ -23,6 +25,9 @@ class Doubling:
     records = {"bright": TaskRecord(kind="restoration", channels=3, method="none")}  # noqa: RUF012
     precision = "float32"
 
+    def layers(self, _task: str) -> AbstractContextManager[Layers | None]:
+        return nullcontext()
+
     def forward(self, image: Floats, task: str, channels: int) -> Floats:
         assert (task, channels) == ("bright", 3)
         if image.shape[2] > 50:
@@ -33,7 +38,7 @@ class Doubling:
 def test_any_backend_serves_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     backend: Backend = Doubling()
     monkeypatch.setattr(engine, "open_backend", lambda *_words, **_options: backend)
-    found = Engine("anywhere")
+    found = Engine("anywhere", tile=16)  # without layers, it runs whole
     assert (found.tasks, found.precision) == (("bright",), "float32")
     answer = found.run(Image.new("RGB", (40, 20), (10, 60, 200)), "bright")
     assert np.asarray(answer)[3, 4].tolist() == [20, 120, 255]

@@ -19,6 +19,15 @@ UNET, VGG = "stencilnet.UNet", "stencilnet.VGG16"
 Norm = Literal["instance", "affine", "own"]
 """Normalisations of the U-Net."""
 
+KNOWN = (UNET, VGG)
+"""The architectures that a bundle can rebuild; each can be written as an ONNX graph, too (`stencilnet.graphs`)."""
+
+VGG_LEAST = 32
+"""Least side of a VGG16's image in pixels: five poolings reduce it to one pixel."""
+
+VGG_MEAN, VGG_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and standard deviation of ImageNet's R, G and B in [0, 1], as used to train torchvision's weights."""
+
 _HEAD_DTYPES = ("float64", "float32", "float16", "bfloat16")
 
 
@@ -32,7 +41,7 @@ def check_arguments(config: BundleConfig, file: Path) -> None:
     Raises:
         BundleError: If the architecture is unknown, or its arguments are wrong.
     """
-    if config.architecture not in (UNET, VGG):
+    if config.architecture not in KNOWN:
         what = "a backbone that cannot be rebuilt from the bundle alone"
         remedy = "Build it and pass it as `backbone=`."
         raise BundleError(file, what, f"the architecture {UNET} or {VGG}", config.architecture, remedy)
@@ -48,6 +57,37 @@ def check_arguments(config: BundleConfig, file: Path) -> None:
     if norm not in get_args(Norm):
         expected = f"a norm of {', '.join(get_args(Norm))}"
         raise BundleError(file, "not the arguments of a U-Net", expected, got, restore(file))
+
+
+def check_vgg_sides(height: int, width: int) -> None:
+    """Refuse images that are too small for a VGG16.
+
+    Raises:
+        ValueError: If a side is less than 32 pixels.
+    """
+    if min(height, width) < VGG_LEAST:
+        raise ValueError(
+            f"Expected images of at least {VGG_LEAST}x{VGG_LEAST} px for VGG16, but got {width}x{height} px. "
+            "Use larger ones."
+        )
+
+
+def check_weights(expected: Mapping[str, object], stored: Mapping[str, object], file: Path) -> None:
+    """Refuse stored weights that do not fit a backbone.
+
+    Args:
+        expected: Specs of the backbone's weights by key.
+        stored: Specs of the stored ones.
+        file: Their file, for error messages.
+
+    Raises:
+        BundleError: If a weight is missing, foreign, or of another shape or dtype.
+    """
+    for name in sorted({*expected, *stored}):
+        if expected.get(name) != stored.get(name):
+            wanted, got = f"{expected.get(name, 'none')}", f"{stored.get(name, 'none')}"
+            remedy = "Pass the same backbone that the bundle was saved with, as `backbone=`, or an intact bundle."
+            raise BundleError(file, f"the weight `{name}` does not fit the backbone", wanted, got, remedy)
 
 
 def reference_of(config: BundleConfig, shared: Mapping[str, Array], file: Path) -> Reference:

@@ -36,19 +36,20 @@ _devices = click.option(
 _on = click.option(
     "--on",
     "engine",
-    type=click.Choice(["here", "ray", "slurm"]),
+    type=click.Choice(["here", "processes", "ray", "slurm"]),
     default="here",
     show_default=True,
-    help="Where trainings run. A cluster must see the run folder and the data under the same paths.",
+    help="Where trainings run: one after the other in this process; several at once in processes of this machine; or "
+    "on a cluster, which must see the run folder and the data under the same paths.",
 )
 _ask = click.option(
     "--ask",
     "asked",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Resources that a job requests. ray: address, num_cpus, num_gpus, memory, max_retries. slurm: cluster "
-    "(slurm or local), timeout_min, cpus_per_task, gpus_per_node, mem_gb, nodes, tasks_per_node, "
-    "slurm_max_num_timeout, slurm_partition and submitit's other parameters.",
+    help="What to ask of --on. processes: jobs, the number at once. For each job, ray: address, num_cpus, num_gpus, "
+    "memory, max_retries. slurm: cluster (slurm or local), timeout_min, cpus_per_task, gpus_per_node, "
+    "mem_gb, nodes, tasks_per_node, slurm_max_num_timeout, slurm_partition and submitit's other parameters.",
 )
 _dry = click.option(
     "--dry-run",
@@ -63,11 +64,15 @@ _json = click.option("--json", "as_json", is_flag=True, help="With --dry-run: pr
 @click.option("--size", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
 def demo(out: Path | None, size: str) -> None:
     """Train the demo on embedded data: six tasks, five methods, a bundle and a report."""
+    from stencilnet.cli.console import cores
     from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
 
     folder = out or Path("runs/demo")
-    on_devices(1, lambda group: carry_out(f"demo/{size}", folder, group=group, compare=True, resume=True))
+    engine = "processes" if cores() > 1 else "here"
+    on_devices(
+        1, lambda group: carry_out(f"demo/{size}", folder, group=group, compare=True, resume=True, engine=engine)
+    )
 
 
 @click.command(epilog=configs())
@@ -178,7 +183,7 @@ def compare(
 
 def _check_engine(engine: str, asked: tuple[str, ...], devices: int) -> None:
     if engine == "here" and asked:
-        raise click.UsageError("--ask requires --on ray or --on slurm.")
+        raise click.UsageError("--ask requires --on processes, ray or slurm.")
     if engine != "here" and devices > 1:
         raise click.UsageError(f"--devices requires --on here: on {engine}, each training uses one device.")
 

@@ -13,6 +13,7 @@ from stencilnet.text.escaping import one_line
 
 if TYPE_CHECKING:
     from stencilnet.runtime.answering import Scale
+    from stencilnet.runtime.tiling import Tile
 
 _bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
 _root = click.option(
@@ -22,6 +23,26 @@ _root = click.option(
     help="Where the config's data folders are.  [default: .]",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+
+
+def _scale(_context: click.Context, _option: click.Parameter, text: str) -> "Scale":
+    if text in ("trained", "native"):
+        return cast("Scale", text)
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0
+    if not 0 < factor < inf:
+        raise click.BadParameter(f"expected trained, native or a factor above 0, but got {text!r}.")
+    return factor
+
+
+def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile":
+    if word in ("auto", "never"):
+        return cast("Tile", word)
+    if word.isdecimal():
+        return int(word)  # the engine checks the range
+    raise click.BadParameter(f"expected auto, never or a number of rows, but got {word!r}")
 
 
 @click.command()
@@ -49,12 +70,21 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     default="trained",
     show_default=True,
     metavar="trained|native|FACTOR",
-    callback=lambda _context, _option, text: _scale(text),
+    callback=_scale,
     help="Size at which the network sees pictures: the one TASK was learned at, their own, or a factor of that. "
     "Outputs have the pictures' size.",
 )
 @click.option(
     "--keep-metadata", is_flag=True, help="Keep description, camera, date, exposure, author and copyright (no GPS)."
+)
+@click.option(
+    "--tile",
+    callback=_tile,
+    metavar="auto|ROWS|never",
+    default="auto",
+    show_default=True,
+    help="auto: a picture that does not fit in memory runs strip by strip, with the same result. A number: always, in "
+    "strips of as many rows of pixels, at least 16. never: always as a whole.",
 )
 def run(
     bundle: Path,
@@ -66,6 +96,7 @@ def run(
     precision: str,
     scale: "Scale",
     keep_metadata: bool,
+    tile: "Tile",
 ) -> None:
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
     from stencilnet.cli.console import console, use_all_cores
@@ -76,7 +107,7 @@ def run(
     console()
     use_all_cores()
     planned = plan_outputs(inputs, out)
-    engine = Engine(bundle, device=device, precision=precision)
+    engine = Engine(bundle, device=device, precision=precision, tile=tile)
     failed = 0
     results = run_files(engine, task, planned, drawing=kind == "edges", scale=scale, metadata=keep_metadata)
     for source, problem in results:
@@ -87,18 +118,6 @@ def run(
             say(f"stencil: {one_line(str(source))}: {problem}", err=True)
     if failed:
         raise click.exceptions.Exit(1)
-
-
-def _scale(text: str) -> "Scale":
-    if text in ("trained", "native"):
-        return cast("Scale", text)
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0
-    if not 0 < factor < inf:
-        raise click.BadParameter(f"expected trained, native or a factor above 0, but got {text!r}.")
-    return factor
 
 
 @click.command()

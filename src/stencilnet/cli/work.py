@@ -16,7 +16,7 @@ from stencilnet.cli.streams import say, say_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stencilnet.cluster import RayAsk, SlurmAsk
+    from stencilnet.cluster import Ask
     from stencilnet.config.schema import Experiment
     from stencilnet.experiment.session import Session
     from stencilnet.training.distributed import Group
@@ -82,7 +82,7 @@ def carry_out(
         raise FanError(failures)
 
 
-def _ask_of(engine: str, asked: tuple[str, ...]) -> "RayAsk | SlurmAsk":
+def _ask_of(engine: str, asked: tuple[str, ...]) -> "Ask":
     from stencilnet.cluster import read_ask
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send usage statistics

@@ -1,4 +1,4 @@
-"""Resources that jobs request from a cluster: ``--ask KEY=VALUE``, with the engines' own parameter names."""
+"""Resources that jobs request from an engine: ``--ask KEY=VALUE``, with the engines' own parameter names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -12,6 +12,18 @@ from stencilnet.text.strict_json import loads
 _DAY = 24 * 60
 _NUMBERS = {"timeout_min", "cpus_per_task", "gpus_per_node", "mem_gb", "nodes", "tasks_per_node"}
 _PACKAGES = {"ray": "ray", "slurm": "submitit"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessesAsk:
+    """How many trainings run at once on this machine.
+
+    Attributes:
+        jobs: Number of processes, each with about a gigabyte of memory of its own; 0 for as many as PyTorch has threads
+            here, and at most 4.
+    """
+
+    jobs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,25 +62,35 @@ class SlurmAsk:
     parameters: dict[str, Any] = field(default_factory=lambda: {"timeout_min": _DAY})
 
 
-def read_ask(engine: str, words: Sequence[str]) -> RayAsk | SlurmAsk:
+Ask = ProcessesAsk | RayAsk | SlurmAsk
+"""What is requested from an engine; its class names the engine."""
+
+
+def read_ask(engine: str, words: Sequence[str]) -> Ask:
     """Parse the values of ``--ask``, and check that the engine is installed.
 
     Args:
-        engine: ``ray`` or ``slurm``.
+        engine: ``processes``, ``ray`` or ``slurm``.
         words: ``KEY=VALUE`` settings; a value that is valid JSON is read as JSON, any other as text.
 
     Raises:
         ConfigError: If the engine is not installed, or a setting is malformed or unknown or has an invalid value.
         ValueError: If this machine cannot submit to Slurm.
     """
-    package = _PACKAGES[engine]
-    if find_spec(package) is None:
+    package = _PACKAGES.get(engine)
+    if package is not None and find_spec(package) is None:
         raise ConfigError(f"--on {engine}", [f"{package} is not installed: pip install 'stencilnet[{engine}]'"])
     problems = [f"expected KEY=VALUE, but got {word!r}" for word in words if not word.partition("=")[1]]
     if problems:
         raise ConfigError("--ask", problems)
     asked = {key: _value(text) for key, _, text in (word.partition("=") for word in words)}
-    return _ray(asked) if engine == "ray" else _slurm(asked)
+    match engine:
+        case "processes":
+            return _processes(asked)
+        case "ray":
+            return _ray(asked)
+        case _:
+            return _slurm(asked)
 
 
 def _value(text: str) -> Any:
@@ -78,10 +100,24 @@ def _value(text: str) -> Any:
         return text
 
 
+def _unknown(engine: str, asked: dict[str, Any], ask: type[ProcessesAsk | RayAsk]) -> list[str]:
+    known = [entry.name for entry in fields(ask)]
+    return [f"unknown key {key!r} for {engine}. Known: {', '.join(known)}" for key in asked if key not in known]
+
+
+def _processes(asked: dict[str, Any]) -> ProcessesAsk:
+    problems = _unknown("processes", asked, ProcessesAsk)
+    jobs = asked.get("jobs", 0)
+    if isinstance(jobs, bool) or not isinstance(jobs, int) or jobs < 0:
+        problems.append(f"expected `jobs` to be a whole number >= 0, but got {jobs!r}")
+    if problems:
+        raise ConfigError("--ask", problems)
+    return ProcessesAsk(jobs=jobs)
+
+
 def _ray(asked: dict[str, Any]) -> RayAsk:
-    known = {entry.name: entry.default for entry in fields(RayAsk)}
-    problems = [f"unknown key {key!r} for ray. Known: {', '.join(known)}" for key in asked if key not in known]
-    for key in asked.keys() & (known.keys() - {"address"}):
+    problems = _unknown("ray", asked, RayAsk)
+    for key in asked.keys() & ({entry.name for entry in fields(RayAsk)} - {"address"}):
         value = asked[key]
         whole = key == "max_retries"
         if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not value >= 0:

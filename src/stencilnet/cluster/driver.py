@@ -3,10 +3,12 @@
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from stencilnet.cluster.asking import RayAsk, SlurmAsk
+from stencilnet.cluster.asking import Ask, ProcessesAsk, RayAsk
 from stencilnet.cluster.jobs import FanJob, jobs
+from stencilnet.cluster.processes import on_processes
 from stencilnet.cluster.ray import on_ray
 from stencilnet.cluster.slurm import on_slurm
 from stencilnet.cluster.work import Outcome, Submit, Work
@@ -28,7 +30,7 @@ class FanError(ValueError):
         super().__init__("\n".join([f"{count} failed. Finished work is kept; pass --resume to continue:", *lines]))
 
 
-def fan_out(run: Run, ask: RayAsk | SlurmAsk) -> dict[str, str]:
+def fan_out(run: Run, ask: Ask) -> dict[str, str]:
     """Carry out a run as jobs: first the backbone, then all others in parallel; complete the rows of results last.
 
     Args:
@@ -56,12 +58,22 @@ def fan_out(run: Run, ask: RayAsk | SlurmAsk) -> dict[str, str]:
         OSError,
     ) as error:  # data that cannot be opened here: the job that needs them fails with a message
         session.announce(f"some data could not be counted: {error}")
-    with on_ray(ask) if isinstance(ask, RayAsk) else on_slurm(ask, session.out) as submit:
+    with _engine(ask, session.out) as submit:
         failures = _all_jobs(run, submit)
     for method in experiment.methods:
         if not session.methods or method.name in session.methods:
             run.complete(method)
     return failures
+
+
+def _engine(ask: Ask, out: Path) -> AbstractContextManager[Submit]:
+    match ask:
+        case ProcessesAsk():
+            return on_processes(ask)
+        case RayAsk():
+            return on_ray(ask)
+        case _:
+            return on_slurm(ask, out)
 
 
 def _all_jobs(run: Run, submit: Submit) -> dict[str, str]:

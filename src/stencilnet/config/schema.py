@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from stencilnet.bundle.architecture import VGG_LEAST
 from stencilnet.data.classes import ClassFoldersSource
 from stencilnet.data.samples import check_view
 from stencilnet.data.sources import HoldOut, LabelledSource, Source
@@ -11,7 +12,6 @@ from stencilnet.data.transforms import View
 from stencilnet.delta.rounding import Stored, check_stored, seed_number
 from stencilnet.methods import AnyMethod, JointMethod, registered
 from stencilnet.methods.registry import NAME, RESERVED
-from stencilnet.models.vgg16 import LEAST
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import LabelMapTask, LabelTask, Recipe, Task
 from stencilnet.text.fields import FieldError, check_fields
@@ -325,14 +325,14 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
 
 def _view_problems(name: str, task: LabelTask, view: View) -> list[str]:
     """Return the settings by which training would crop or resize differently than running a bundle does."""
-    pairs = {"crop": (task.crop, view.crop), "resize": (task.resize, view.resize)}
+    pairs, least = {"crop": (task.crop, view.crop), "resize": (task.resize, view.resize)}, VGG_LEAST
     return [
         *(
             f"{name}'s `task.{key}` to equal its `view.{key}`, but got {a} and {b}"
             for key, (a, b) in pairs.items()
             if a != b
         ),
-        *([] if view.crop >= LEAST else [f"{name}'s crop to be at least {LEAST} px for VGG16, but got {view.crop}"]),
+        *([] if view.crop >= least else [f"{name}'s crop to be at least {least} px for VGG16, but got {view.crop}"]),
     ]
 
 

@@ -1,6 +1,7 @@
 """PyTorch as a backend of the engine: a bundle's network on a device, a bounded number of its tasks ready to run."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -8,10 +9,12 @@ from torch import nn
 
 from stencilnet.bundle import TaskRecord
 from stencilnet.inference.forward import Forward
+from stencilnet.inference.layers import TorchLayers
 from stencilnet.inference.memory import as_memory_error
 from stencilnet.inference.slots import Slots
-from stencilnet.models import MultiTaskNet, load
+from stencilnet.models import MultiTaskNet, UNet, load
 from stencilnet.pictures.images import Floats
+from stencilnet.tiles import Layers
 
 DEVICES = ("cpu", "cuda", "mps")
 """Types of devices on which tasks run."""
@@ -36,6 +39,7 @@ class TorchBackend:
     def __init__(self, path: Path, device: str, precision: str, *, backbone: nn.Module | None, active: int) -> None:
         opened = _open_device(device)
         self._net: MultiTaskNet = as_memory_error(lambda: load(path, backbone=backbone).to(opened))
+        self._device = opened
         self._forward = Forward(opened, precision)
         self._slots = Slots(self._net, active)
 
@@ -57,6 +61,12 @@ class TorchBackend:
     def forward(self, image: Floats, task: str, channels: int) -> Floats:
         """Return a task's raw output for one input; see `stencilnet.runtime.backends.Backend.forward`."""
         return as_memory_error(lambda: self._output(torch.from_numpy(image)[None], task, channels))
+
+    @contextmanager
+    def layers(self, task: str) -> Iterator[Layers | None]:
+        """Lend the layers of a task's network; see `stencilnet.runtime.backends.Backend.layers`."""
+        with self._slots.lend(task) as module:
+            yield TorchLayers(module, self._device) if isinstance(module, UNet) else None
 
     def _output(self, images: torch.Tensor, task: str, channels: int) -> Floats:
         with self._slots.lend(task) as module:

@@ -6,9 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from stencilnet.bundle.architecture import VGG_MEAN, VGG_STD
 from stencilnet.config.schema import Backbone
 from stencilnet.models import VGG16, MultiTaskNet, UNet, fresh_weights
-from stencilnet.models.vgg16 import HEAD, MEAN, STD
+from stencilnet.models.vgg16 import HEAD
 from stencilnet.perceptual.vgg import vgg_convolutions, vgg_trunk
 
 
@@ -86,8 +87,8 @@ def encoder_weights(convolutions: Mapping[str, tuple[Tensor, Tensor]]) -> dict[s
     weights: dict[str, Tensor] = {}
     for name, (weight, bias) in convolutions.items():
         if name == "1_1":
-            scaled = weight.double() / torch.tensor(STD, dtype=torch.float64).view(1, 3, 1, 1)
-            mean = torch.tensor(MEAN, dtype=torch.float64).view(1, 3, 1, 1)
+            scaled = weight.double() / torch.tensor(VGG_STD, dtype=torch.float64).view(1, 3, 1, 1)
+            mean = torch.tensor(VGG_MEAN, dtype=torch.float64).view(1, 3, 1, 1)
             weight, bias = scaled.float(), (bias.double() - (scaled * mean).sum(dim=(1, 2, 3))).float()
         weights |= {f"conv{name}.weight": weight.float(), f"conv{name}.bias": bias.float()}
     return weights

@@ -1,16 +1,9 @@
-"""Pads images to sides that the U-Net can halve four times, and crops its outputs."""
+"""Pads images to sides that the U-Net can halve four times, and crops its outputs; in PyTorch."""
 
 import torch.nn.functional as F
 from torch import Tensor
 
-MULTIPLE = 16
-LEAST = 32
-"""Least padded side. A side of 16 would leave a 1x1 bottleneck, which instance normalisation cannot normalise."""
-
-
-def padded_side(side: int) -> int:
-    """Return the side that an image side is padded to, in pixels."""
-    return max(LEAST, -(-side // MULTIPLE) * MULTIPLE)
+from stencilnet.graphs.padding import padded_side
 
 
 def _pad_axis(x: Tensor, *, axis: int) -> Tensor:

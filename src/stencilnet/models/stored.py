@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from stencilnet.bundle import Bundle, BundleConfig, BundleError, open_bundle, save_bundle
-from stencilnet.bundle.architecture import UNET, VGG, check_arguments
+from stencilnet.bundle.architecture import UNET, VGG, check_arguments, check_weights
 from stencilnet.bundle.format import BACKBONE, CONFIG, sha256_of
 from stencilnet.bundle.schema import HeadTensor
 from stencilnet.bundle.tensors import encode_backbone
@@ -156,18 +156,10 @@ def _check(config: BundleConfig, backbone: nn.Module, shared: Mapping[str, Array
         raise BundleError(root / CONFIG, "another architecture", expected, f"this: {error}", remedy) from error
     own = backbone.state_dict()
     head = {name: own.pop(name) for name in head_names}
-    _compare(specs_of(own), {name: Spec.of(array) for name, array in shared.items()}, root / BACKBONE)
+    check_weights(specs_of(own), {name: Spec.of(array) for name, array in shared.items()}, root / BACKBONE)
     specs = {name: _head_tensor(tensor) for name, tensor in head.items()}
-    _compare(specs, config.head_tensors, root / CONFIG)
+    check_weights(specs, config.head_tensors, root / CONFIG)
     return head
-
-
-def _compare(own: Mapping[str, object], stored: Mapping[str, object], file: Path) -> None:
-    for name in sorted({*own, *stored}):
-        if own.get(name) != stored.get(name):
-            expected, got = f"{own.get(name, 'none')}", f"{stored.get(name, 'none')}"
-            remedy = "Pass the same backbone that the bundle was saved with, as `backbone=`, or an intact bundle."
-            raise BundleError(file, f"the weight `{name}` does not fit the backbone", expected, got, remedy)
 
 
 def _head_tensor(tensor: Tensor) -> HeadTensor:

@@ -3,14 +3,10 @@
 import torch
 from torch import Tensor, nn
 
+from stencilnet.bundle.architecture import VGG_MEAN, VGG_STD, check_vgg_sides
+
 HEAD = "classifier.6"
 """Name of the head: the last fully connected layer."""
-
-LEAST = 32
-"""Least side of an image in pixels: five poolings reduce it to one pixel."""
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Mean and standard deviation of ImageNet's R, G and B in [0, 1], as used to train torchvision's weights."""
 
 
 class VGG16(nn.Module):
@@ -49,13 +45,9 @@ class VGG16(nn.Module):
         Raises:
             ValueError: If a side is smaller.
         """
-        if min(x.shape[-2:]) < LEAST:
-            raise ValueError(
-                f"Expected images of at least {LEAST}x{LEAST} px for VGG16, but got {x.shape[-1]}x{x.shape[-2]} px. "
-                "Use larger ones."
-            )
+        check_vgg_sides(*x.shape[-2:])
         # Plain numbers: a tensor would be a buffer, which is neither trained nor stored.
-        x = torch.stack([(x[:, i] - MEAN[i]) / STD[i] for i in range(3)], dim=1)
+        x = torch.stack([(x[:, i] - VGG_MEAN[i]) / VGG_STD[i] for i in range(3)], dim=1)
         logits: Tensor = self.classifier(torch.flatten(self.avgpool(self.features(x)), 1))
         return logits
 

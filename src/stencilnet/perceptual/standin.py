@@ -31,7 +31,7 @@ _COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.00, -0.05), (0.27, -0.09, 0.03))
 _WHITENING = 0.5
 """0 leaves colours unchanged; 1 whitens them, so that hue weighs as much as brightness and dominates the content."""
 
-Weights = dict[str, tuple[Tensor, Tensor]]
+Filters = dict[str, tuple[Tensor, Tensor]]
 
 
 def encoder_standin(backbone: nn.Module, images: Iterable[Tensor]) -> PerceptualNetwork:
@@ -77,7 +77,7 @@ def random_standin(images: Iterable[Tensor], seed: int = _SEED) -> PerceptualNet
         PerceptualError: If there are no images.
     """
     generator = torch.Generator().manual_seed(seed)
-    weights: Weights = {}
+    weights: Filters = {}
     channels = 3
     for name in _NAMES:
         outputs = _WIDTHS[block_of(name) - 1]
@@ -148,7 +148,7 @@ def _images(images: Iterable[Tensor]) -> list[Tensor]:
     return held
 
 
-def _encoder(backbone: nn.Module) -> Weights:
+def _encoder(backbone: nn.Module) -> Filters:
     state = {name: tensor.detach().float().cpu() for name, tensor in backbone.state_dict().items()}
     missing = [f"conv{n}.{kind}" for n in _NAMES for kind in ("weight", "bias") if f"conv{n}.{kind}" not in state]
     others = [name for name in state if not name.startswith(_OTHERS)]
@@ -162,7 +162,7 @@ def _encoder(backbone: nn.Module) -> Weights:
 
 
 @torch.no_grad()
-def _statistics(weights: Weights, images: Sequence[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
+def _statistics(weights: Filters, images: Sequence[Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
     """Return each filter's mean and variance, as instance normalisation uses them, averaged over the images."""
     sums = {name: (torch.zeros(len(bias)), torch.zeros(len(bias))) for name, (_, bias) in weights.items()}
     for image in images:
@@ -177,7 +177,7 @@ def _statistics(weights: Weights, images: Sequence[Tensor]) -> dict[str, tuple[T
     return {name: (mean / len(images), variance / len(images)) for name, (mean, variance) in sums.items()}
 
 
-def _fold(weights: Weights, statistics: dict[str, tuple[Tensor, Tensor]]) -> Weights:
+def _fold(weights: Filters, statistics: dict[str, tuple[Tensor, Tensor]]) -> Filters:
     folded = {}
     for name, (weight, bias) in weights.items():
         mean, variance = statistics[name]
@@ -197,7 +197,7 @@ def _decorrelation() -> Tensor:
 
 
 @torch.no_grad()
-def _weighed(description: Description, weights: Weights, images: Sequence[Tensor]) -> PerceptualNetwork:
+def _weighed(description: Description, weights: Filters, images: Sequence[Tensor]) -> PerceptualNetwork:
     """Build a stand-in whose `start` is the mean content distance of mid-gray from the photos."""
     network = PerceptualNetwork(description, weights)
     distances = []

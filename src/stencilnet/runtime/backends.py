@@ -1,12 +1,14 @@
 """What runs a bundle's networks. A backend's library is imported only when a bundle is opened with it."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stencilnet.bundle import TaskRecord
 from stencilnet.errors import explained
 from stencilnet.pictures.images import Floats
+from stencilnet.tiles import Layers
 
 if TYPE_CHECKING:
     from torch import nn
@@ -32,6 +34,16 @@ class Backend(Protocol):
     @property
     def precision(self) -> str:
         """The precision in use: ``float32`` or ``bf16``, followed by ``compiled`` if compiled."""
+        ...
+
+    def layers(self, task: str) -> AbstractContextManager[Layers | None]:
+        """Lend the layers of a task's network, for pictures that do not fit; None if it is no U-Net of one column.
+
+        No other function of the backend may be called until they are given back.
+
+        Raises:
+            BundleError, TooLargeError: As for `forward`.
+        """
         ...
 
     def forward(self, image: Floats, task: str, channels: int) -> Floats:

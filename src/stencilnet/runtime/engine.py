@@ -15,6 +15,7 @@ from stencilnet.pictures.images import Floats, Source, name_of
 from stencilnet.plugins import PluginError
 from stencilnet.runtime.answering import Given, Scale, Size, answer, prepare, sizing
 from stencilnet.runtime.backends import PRECISIONS, open_backend
+from stencilnet.runtime.tiling import LEAST_STRIP, Tile, forward
 from stencilnet.text.shortening import listed
 
 if TYPE_CHECKING:
@@ -33,12 +34,15 @@ class Engine:
         precision: One of `PRECISIONS`. On CUDA, ``float32`` follows PyTorch's TF32 settings, which are not changed.
         backbone: For an architecture that the bundle cannot rebuild, see `stencilnet.models.load`.
         active: Number of tasks kept ready to run; 8 by default.
+        tile: ``auto`` runs a picture strip by strip if it does not fit in memory as a whole; the result is the same up
+            to rounding. A number: always, in strips of as many rows, at least 16. ``never``: always as a whole. Only
+            U-Nets of one column can run in strips.
 
     Raises:
         BundleError: If the bundle cannot be opened.
         NotInstalledError: If PyTorch is not installed (`stencilnet.errors`).
         TooLargeError: If the backbone does not fit in the device's memory.
-        ValueError: If `device`, `precision` or `active` is not valid, or this machine has no such device.
+        ValueError: If `device`, `precision`, `active` or `tile` is not valid, or this machine has no such device.
     """
 
     def __init__(
@@ -49,11 +53,17 @@ class Engine:
         *,
         backbone: "nn.Module | None" = None,
         active: int = 8,
+        tile: Tile = "auto",
     ) -> None:
         if precision not in PRECISIONS:
             raise ValueError(f"Expected `precision` to be one of {', '.join(PRECISIONS)}, but got {precision!r}.")
         if active < 1:
             raise ValueError(f"Expected `active` to be at least 1, but got {active}.")
+        if tile not in ("auto", "never") and not (type(tile) is int and tile >= LEAST_STRIP):
+            raise ValueError(
+                f"Expected `tile` to be auto, never or a number of rows of at least {LEAST_STRIP}, but got {tile!r}."
+            )
+        self._tile = tile
         self._path = Path(path)
         self._backend = within_memory(
             lambda: open_backend(self._path, device, precision, backbone=backbone, active=active),
@@ -189,7 +199,7 @@ class Engine:
         return within_memory(lambda: self._output(given, task), _sized("The picture", given))
 
     def _output(self, image: Floats, task: str) -> Floats:
-        return self._backend.forward(image, task, self._task(task).channels)
+        return forward(self._backend, image, task, self._task(task).channels, self._tile)
 
     def sizing(self, task: str, scale: Scale) -> Callable[[Size], Size]:
         """Return the function from a picture's size to the one at which a task sees it (`runtime.answering.sizing`).

@@ -1,0 +1,125 @@
+"""The paper's U-Net, layer by layer over strips of the picture.
+
+Instance norm takes its statistics over the whole picture, so strips cannot be run one after the other through the whole
+network. Each layer is run over all strips before the next. Maps at half resolution and below are kept in memory; those
+at full resolution, which would take most of it, are computed anew from the picture by each layer that needs them.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from stencilnet.pictures.images import Floats
+from stencilnet.tiles.features import Features, Moments, convolved, joined, mapped, pooled, stored
+
+_ENCODER, _DECODER = "2345", "678"
+"""Levels below the picture's size, by the digit in the names of their layers."""
+
+
+class Layers(Protocol):
+    """The layers of one task's U-Net, by the names in their state-dict keys (``conv1_1``, ``up6``, ``head``)."""
+
+    @property
+    def width(self) -> int:
+        """Channels of the first level."""
+        ...
+
+    @property
+    def free(self) -> int | None:
+        """Bytes of memory that are free where the layers run; None if unknown."""
+        ...
+
+    def apply(self, layer: str, x: Floats) -> Floats:
+        """Return a layer's output without any padding.
+
+        Args:
+            layer: The layer's name.
+            x: ``(C, h, w)`` float32.
+
+        Returns:
+            ``(O, h - 2, w - 2)`` of a 3x3 convolution, ``(O, 2h, 2w)`` of a transposed one, ``(O, h, w)`` of the head.
+        """
+        ...
+
+    def weight(self, key: str) -> Floats | None:
+        """Return a norm's scale or shift by its state-dict key; None if the network has none."""
+        ...
+
+
+def run_unet(layers: Layers, picture: Features, rows: int) -> Features:
+    """Run a U-Net.
+
+    Args:
+        layers: Its layers.
+        picture: Three channels; sides are multiples of 16, of at least 32.
+        rows: Rows of a strip at the picture's resolution.
+
+    Returns:
+        The raw output. All statistics are known then; its rows are computed when they are asked for.
+    """
+    return _Walk(layers, rows).output(picture)
+
+
+class _Walk:
+    def __init__(self, layers: Layers, rows: int) -> None:
+        self._layers = layers
+        self._rows = rows
+
+    def output(self, picture: Features) -> Features:
+        first = x = self._computed("1_2", self._computed("1_1", picture))
+        kept: list[tuple[Floats, Features]] = []
+        for level in _ENCODER:
+            array, x = self._kept(f"{level}_1", pooled(x))
+            kept.append(self._kept(f"{level}_2", x, array))
+            x = kept[-1][1]
+        _, x = kept.pop()
+        for level in _DECODER:
+            array, skip = kept.pop()
+            array, x = self._kept(f"{level}_1", joined(skip, x, self._layer(f"up{level}")), array)
+            _, x = self._kept(f"{level}_2", x, array)
+        x = self._computed("9_2", self._computed("9_1", joined(first, x, self._layer("up9"))))
+        return mapped(x, self._layer("head"))
+
+    def _computed(self, name: str, x: Features) -> Features:
+        """Run a convolution, its norm and ReLU; the result is computed anew whenever rows of it are asked for."""
+        raw = convolved(x, self._layer(f"conv{name}"))
+        moments = Moments()
+        for _, _, strip in raw.strips(self._rows):
+            moments.add(strip)
+        return mapped(raw, self._activation(name, moments))
+
+    def _kept(self, name: str, x: Features, into: Floats | None = None) -> tuple[Floats, Features]:
+        """Run a convolution, its norm and ReLU, and keep what the convolution gives.
+
+        Args:
+            name: The layer's number.
+            x: Its input.
+            into: An array to overwrite, of at least as many channels; it may be the one that `x` is read from.
+
+        Returns:
+            The array, and the features.
+        """
+        raw = convolved(x, self._layer(f"conv{name}"))
+        moments = Moments()
+        waiting: list[tuple[int, int, Floats]] = []
+        for top, bottom, strip in raw.strips(self._rows):
+            moments.add(strip)
+            into = np.empty((len(strip), raw.height, raw.width), np.float32) if into is None else into[: len(strip)]
+            _write(waiting, into)  # only now: the strip after a written one needs the row above it, as it was
+            waiting = [(top, bottom, strip)]
+        assert into is not None  # there is no picture without rows
+        _write(waiting, into)
+        return into, mapped(stored(into), self._activation(name, moments))
+
+    def _layer(self, name: str) -> Callable[[Floats], Floats]:
+        return lambda x: self._layers.apply(name, x)
+
+    def _activation(self, name: str, moments: Moments) -> Callable[[Floats], Floats]:
+        scale, shift = (self._layers.weight(f"norm{name}.{part}") for part in ("weight", "bias"))
+        return moments.activate(scale, shift)
+
+
+def _write(strips: list[tuple[int, int, Floats]], into: Floats) -> None:
+    for top, bottom, strip in strips:
+        into[:, top:bottom] = strip

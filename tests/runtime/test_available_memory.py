@@ -1,0 +1,53 @@
+"""The memory that is free for a picture, by the files in which Linux says so."""
+
+from pathlib import Path
+
+import pytest
+
+from stencilnet.memory import available_memory
+
+MACHINE = {"proc/meminfo": "MemTotal: 8000 kB\nMemAvailable:    6000 kB\n"}
+FREE = 6000 * 1024
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, None),
+        (MACHINE, FREE),
+        ({**MACHINE, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/memory.max": "max\n"}, FREE),
+        (
+            {
+                **MACHINE,
+                "proc/self/cgroup": "0::/a/b\n",
+                "sys/fs/cgroup/a/b/memory.max": "max",
+                "sys/fs/cgroup/a/b/memory.current": "100",
+                "sys/fs/cgroup/a/memory.max": "5000",
+                "sys/fs/cgroup/a/memory.current": "4000",
+                "sys/fs/cgroup/a/memory.stat": "anon 9\ninactive_file 500\n",
+            },
+            1500,
+        ),
+        (
+            {  # in a container: the path is the host's
+                **MACHINE,
+                "proc/self/cgroup": "3:cpuset:/\n4:memory:/host/a\n0::/\n",
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "5000",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": "5100",
+            },
+            0,
+        ),
+    ],
+)
+def test_the_least_that_any_limit_leaves(files: dict[str, str], expected: int | None, tmp_path: Path) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert available_memory(tmp_path) == expected
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="Linux says so in files")
+def test_this_machine_has_memory() -> None:
+    found = available_memory()
+    assert found is not None
+    assert 2**20 < found < 2**50
