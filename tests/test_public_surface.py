@@ -50,7 +50,8 @@ def test_commands_and_their_options() -> None:
     assert options["add"] == {"--root", "--only", "--resume", "--set", "--devices"}
     assert options["compare"] == learning | {"--methods"}
     assert options["merge"] == set()
-    assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"}
+    pictures = {"--scale", "--tile", "--keep-metadata"}
+    assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == options["verify"] == {"--json"}
     assert options["analyze"] == {"--out", "--ceiling"}

@@ -97,10 +97,25 @@ def test_one_bad_photo_does_not_stop_the_others(stencil: Stencil, desk: Path) ->
 
 
 def test_photos_that_are_left_out_are_counted_on_stderr(stencil: Stencil, desk: Path) -> None:
-    (desk / "photos" / "broken.jpg").rename(desk / "photos" / "b.heic")
+    (desk / "photos" / "broken.jpg").rename(desk / "photos" / "b.jxl")
     ran = stencil("run", "bundle", "things", "photos", "-o", "out", cwd=desk)
     assert (ran.returncode, ran.stdout) == (0, "out/a.png\n")
-    assert ran.stderr == "photos: 1 file was left out, of formats that are not read: .heic (1)\n"
+    assert ran.stderr == "photos: 1 file was left out, of formats that are not read: .jxl (1)\n"
+
+
+def test_run_at_another_scale_with_metadata(stencil: Stencil, desk: Path) -> None:
+    exif = Image.Exif()
+    exif[0x013B] = "A. Nonymous"
+    Image.open(desk / "photos" / "a.jpg", formats=["JPEG"]).save(desk / "b.png", exif=exif)
+    pixels = []
+    for scale in ("trained", "native", "0.5"):
+        ran = stencil("run", "bundle", "things", "b.png", "-o", "o.avif", "--scale", scale, "--keep-metadata", cwd=desk)
+        assert (ran.returncode, ran.stdout, ran.stderr) == (0, "o.avif\n", "")
+        with Image.open(desk / "o.avif", formats=["AVIF"]) as picture:
+            assert picture.getexif()[0x013B] == "A. Nonymous"
+            pixels.append(picture.tobytes())
+    assert pixels[0] == pixels[1]  # learned without `view.resize`
+    assert pixels[0] != pixels[2]
 
 
 def test_outputs_are_no_inputs_of_a_second_run(stencil: Stencil, desk: Path) -> None:
@@ -132,6 +147,12 @@ def test_damage_is_found(stencil: Stencil, desk: Path) -> None:
     [
         (("run", "bundle", "nobody", "photos/a.jpg", "-o", "o.png"), 1, "things"),
         (("run", "bundle", "things", "nothing.jpg", "-o", "o.png"), 1, "it does not exist"),
+        (
+            ("run", "bundle", "things", "photos/a.jpg", "-o", "o.png", "--scale", "half"),
+            2,
+            "trained, native or a factor",
+        ),
+        (("run", "bundle", "things", "photos/a.jpg", "-o", "o.png", "--scale", "0"), 2, "above 0, but got '0'"),
         (("add", "bundle", "my.yaml", "--set", "tasks.colour.recipe.steps=0"), 2, "tasks.0.recipe.steps: Expected"),
         (("add", "bundle", "my.yaml", "--set", "methods.0.method={kind: finetune}"), 2, "moves the shared weights"),
         (("train", "nowhere.yaml"), 2, "expected a file or a shipped config"),

@@ -4,6 +4,7 @@ import ast
 import os
 import stat
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,17 @@ from PIL import AvifImagePlugin, EpsImagePlugin, Image, features
 
 import stencilnet
 from stencilnet.data.official.files import read_photo
-from stencilnet.pictures.formats import FORMATS, OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out, open_image
+from stencilnet.pictures import images
+from stencilnet.pictures.formats import (
+    FORMATS,
+    OTHER_SUFFIXES,
+    SUFFIXES,
+    format_of,
+    is_supported,
+    left_out,
+    open_image,
+    read_suffixes,
+)
 from stencilnet.pictures.images import ImageError, read_image, upright_rgb
 from stencilnet.pictures.labels import read_labels
 
@@ -27,7 +38,6 @@ OTHERS = {
     "PDF": b"%PDF-1.7\n",
     "PSD (Photoshop)": b"8BPS\0\x01" + b"\0" * 40,
     "JPEG XL": b"\xff\x0a" + b"\0" * 40,
-    "HEIC (HEIF)": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
     "SVG": b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>',
     "a web page or XML": b"<!DOCTYPE html><html>not found</html>",
     "WMF": b"\xd7\xcd\xc6\x9a" + b"\0" * 40,
@@ -123,6 +133,41 @@ def test_other_formats_are_named(tmp_path: Path, name: str) -> None:
     )
 
 
+@pytest.mark.skipif(find_spec("pillow_heif") is not None, reason="HEIC is read here")
+def test_heic_names_the_extra(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(ImageError) as raised:
+        read_image(path)
+    assert str(raised.value) == (
+        f"Cannot read {path}: it is HEIC (HEIF). Run: pip install 'stencilnet[heic]'. Or save it as PNG or JPEG."
+    )
+
+
+def test_heic_is_read_where_its_reader_is_installed(tmp_path: Path) -> None:
+    heif = pytest.importorskip("pillow_heif")
+    path, known = tmp_path / "photo.jpg", set(Image.OPEN)
+    heif.from_pillow(Image.new("RGB", (40, 24), (200, 30, 90))).save(path, format="HEIF")
+    for source in (path, path.read_bytes()):
+        found = np.asarray(images.read_photo(source).rgb).astype(int)
+        assert found.shape == (24, 40, 3)
+        assert np.abs(found - [200, 30, 90]).max() <= 8
+    assert set(Image.OPEN) == known
+    path.write_bytes(path.read_bytes()[:400])
+    with pytest.raises(ImageError, match=r"Cannot read .*photo\.jpg"):
+        read_image(path)
+    assert ".heic" in read_suffixes()
+    assert left_out([Path("a.heic")]) == ""
+
+
+def test_whatever_pillow_writes_is_no_name_of_a_folder() -> None:
+    """A suffix that is neither read nor known would make `-o out.tga` a folder."""
+    Image.init()
+    data = {".bufr", ".grib", ".h5", ".hdf"}  # no pictures: Pillow writes them by other packages
+    written = {suffix for suffix, name in Image.EXTENSION.items() if name in Image.SAVE} - data
+    assert written <= SUFFIXES | OTHER_SUFFIXES
+
+
 Image.init()
 
 
@@ -184,7 +229,7 @@ def test_open_image_is_lazy_and_plain(tmp_path: Path) -> None:
 
 
 def test_left_out_counts_other_pictures_only() -> None:
-    names = ["a.heic", "b.HEIC", "c.psd", "d.jpg", "notes.txt", "e"]
-    assert left_out(map(Path, names)) == ("3 files were left out, of formats that are not read: .heic (2), .psd (1)")
+    names = ["a.jxl", "b.JXL", "c.psd", "d.jpg", "notes.txt", "e"]
+    assert left_out(map(Path, names)) == ("3 files were left out, of formats that are not read: .jxl (2), .psd (1)")
     assert left_out([Path("a.svg")]) == "1 file was left out, of formats that are not read: .svg (1)"
     assert left_out([Path("d.jpg"), Path("notes.txt")]) == ""

@@ -48,16 +48,16 @@ def test_folders_keep_their_structure_and_leave_out_other_files(tmp_path: Path) 
 def test_pictures_of_other_formats_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     photos = tmp_path / "in"
     taken = [picture(photos / name) for name in ("a.jfif", "b.avif", "c.jp2")]
-    for name in ("d.heic", "e.psd", "f.HEIC", "notes.txt", ".g.heic"):
+    for name in ("d.jxl", "e.psd", "f.JXL", "notes.txt", ".g.jxl"):
         (photos / name).write_text("x")
     assert list(plan_outputs([str(photos)], tmp_path / "out")) == taken
     assert [record.getMessage() for record in caplog.records] == [
-        f"{photos}: 3 files were left out, of formats that are not read: .heic (2), .psd (1)"
+        f"{photos}: 3 files were left out, of formats that are not read: .jxl (2), .psd (1)"
     ]
     for file in taken:
         file.unlink()
     with pytest.raises(
-        ValueError, match=r"but found none \(3 files were left out, .* \.heic \(2\), \.psd \(1\)\)\. Corr"
+        ValueError, match=r"but found none \(3 files were left out, .* \.jxl \(2\), \.psd \(1\)\)\. Corr"
     ):
         plan_outputs([str(photos)], tmp_path / "out")
 
@@ -220,7 +220,7 @@ def test_an_interrupted_save_leaves_the_old_picture(
     source, target = picture(tmp_path / "in" / "a.png"), picture(tmp_path / "out" / "a.png")
     before = target.read_bytes()
 
-    def interrupted(image: Image.Image, file: BinaryIO) -> None:
+    def interrupted(image: Image.Image, file: BinaryIO, **_options: object) -> None:
         file.write(b"half")
         raise KeyboardInterrupt
 

@@ -95,7 +95,7 @@ def test_the_others_of_a_batch_are_done(bundle: Path, tmp_path: Path) -> None:
         assert image.tobytes() == engine.run(picture(30), "clean").tobytes()
 
 
-@pytest.mark.parametrize("part", ["task_input", "_save"])
+@pytest.mark.parametrize("part", ["prepare", "_save"])
 def test_memory_that_runs_out_in_reading_or_writing(
     bundle: Path, tmp_path: Path, part: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +109,7 @@ def test_memory_that_runs_out_in_reading_or_writing(
 
     monkeypatch.setattr(files, part, scarce)
     problems = [problem for _, problem in run_files(engine, "clean", plan, drawing=False)]
-    what = {"task_input": "The picture", "_save": "The output"}[part]
+    what = {"prepare": "The picture", "_save": "The output"}[part]
     assert problems == [None, f"{what} does not fit in memory. Make the picture smaller.", None]
 
 
@@ -209,7 +209,21 @@ def test_a_real_shortage_ends_one_picture_and_not_the_batch(tmp_path: Path, back
     (tmp_path / "in").mkdir()
     for name, side in (("a", 24), ("b", 2400), ("c", 24)):
         Image.new("RGB", (side, side), (90, 90, 200)).save(tmp_path / "in" / f"{name}.png")
-    command = [sys.executable, "-c", SCARCE, "run", "bundle", "clean", "in", "-o", "out", "--backend", backend]
+    command = [
+        sys.executable,
+        "-c",
+        SCARCE,
+        "run",
+        "bundle",
+        "clean",
+        "in",
+        "-o",
+        "out",
+        "--backend",
+        backend,
+        "--tile",
+        "never",
+    ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1, done.stderr
     assert done.stdout == "out/a.png\nout/c.png\n"

@@ -14,6 +14,7 @@ from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.pictures.images import Floats, ImageError
 from stencilnet.runtime import Engine, files
+from stencilnet.runtime.answering import Given
 from stencilnet.runtime.files import run_files
 
 COUNT = 20
@@ -75,10 +76,10 @@ def test_the_next_pictures_run_while_one_is_written(
     third, real_save, real_forward = threading.Event(), files._save, Engine.forward
     ran: list[Floats] = []
 
-    def save_late(image: Image.Image, target: Path) -> None:
+    def save_late(image: Image.Image, target: Path, exif: bytes) -> None:
         if target.name == "00.png":
             assert third.wait(timeout=60)
-        real_save(image, target)
+        real_save(image, target, exif)
 
     def forward(self: Engine, image: Floats, task: str) -> Floats:
         ran.append(image)
@@ -94,13 +95,13 @@ def test_the_next_pictures_run_while_one_is_written(
 def test_little_is_read_ahead(engine: Engine, planned: dict[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the network or the reader of the results, the pictures in memory are few."""
     read: list[str] = []
-    real = files.task_input
+    real = files.prepare
 
-    def counted(task: object, source: Path, *, drawing: bool) -> Floats:
+    def counted(task: object, source: Path, *words: object, **options: object) -> Given:
         read.append(source.name)
-        return real(task, source, drawing=drawing)  # type: ignore[arg-type]
+        return real(task, source, *words, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(files, "task_input", counted)
+    monkeypatch.setattr(files, "prepare", counted)
     for place, _ in enumerate(run_files(engine, "clean", planned, drawing=False)):
         # read but not yielded: one in work, those read ahead, those that wait to be written
         assert len(read) - place <= 2 * files._AHEAD + 2

@@ -401,6 +401,22 @@ def test_pictures_are_8_bit_and_of_the_inputs_size(row: Row, task: PictureTask, 
 
 
 @with_pictures
+def test_what_is_resized_as_an_output_is_decided_pixel_by_pixel(row: Row, task: PictureTask) -> None:
+    """The engine resizes such outputs in bands, and makes the input of each band from the photo's rows."""
+    scaling = traits_of(task.kind).scaling
+    assert scaling in ("output", "picture", "native")
+    if scaling == "output":
+        shown = Image.fromarray(photo(37, 53, 1).permute(1, 2, 0).numpy())
+        given, output = task.to_input(shown), raw_output(row, row.batch(37, 53))[0].numpy()
+        whole, rows = task.to_image(output, given), slice(9, 22)
+        band = task.to_input(shown.crop((0, rows.start, 53, rows.stop)))
+        assert np.array_equal(band, given[:, rows])
+        part = task.to_image(output[:, rows], band)
+        assert (part.mode, part.getpalette()) == (whole.mode, whole.getpalette())
+        assert np.array_equal(np.asarray(part), np.asarray(whole)[rows])
+
+
+@with_pictures
 def test_a_perfect_output_looks_like_the_target(row: Row, task: PictureTask) -> None:
     batch = row.batch(37, 53)
     sample = {name: part[0] for name, part in batch.items()}

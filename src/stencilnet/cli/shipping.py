@@ -1,6 +1,7 @@
 """Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze; and on a run: blend."""
 
 from dataclasses import asdict
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,6 +12,7 @@ from stencilnet.cli.streams import say, say_json
 from stencilnet.text.escaping import one_line
 
 if TYPE_CHECKING:
+    from stencilnet.runtime.answering import Scale
     from stencilnet.runtime.tiling import Tile
 
 _bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -21,6 +23,18 @@ _root = click.option(
     help="Where the config's data folders are.  [default: .]",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout and nothing else.")
+
+
+def _scale(_context: click.Context, _option: click.Parameter, text: str) -> "Scale":
+    if text in ("trained", "native"):
+        return cast("Scale", text)
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0
+    if not 0 < factor < inf:
+        raise click.BadParameter(f"expected trained, native or a factor above 0, but got {text!r}.")
+    return factor
 
 
 def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile":
@@ -52,6 +66,18 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     help="auto: the fastest precision with nearly the same results; compiles first, which pays off for many images.",
 )
 @click.option(
+    "--scale",
+    default="trained",
+    show_default=True,
+    metavar="trained|native|FACTOR",
+    callback=_scale,
+    help="Size at which the network sees pictures: the one TASK was learned at, their own, or a factor of that. "
+    "Outputs have the pictures' size.",
+)
+@click.option(
+    "--keep-metadata", is_flag=True, help="Keep description, camera, date, exposure, author and copyright (no GPS)."
+)
+@click.option(
     "--tile",
     callback=_tile,
     metavar="auto|ROWS|never",
@@ -75,6 +101,8 @@ def run(
     kind: str,
     device: str,
     precision: str,
+    scale: "Scale",
+    keep_metadata: bool,
     tile: "Tile",
     backend: str,
 ) -> None:
@@ -90,7 +118,8 @@ def run(
     if engine.backend == "torch":
         use_all_cores()
     failed = 0
-    for source, problem in run_files(engine, task, planned, drawing=kind == "edges"):
+    results = run_files(engine, task, planned, drawing=kind == "edges", scale=scale, metadata=keep_metadata)
+    for source, problem in results:
         if problem is None:
             say(planned[source])
         else:

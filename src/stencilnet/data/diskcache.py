@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 _MAGIC = b"stencilex1"
 _DECODERS = ("pillow", "torch", "torchvision")
 """Packages whose other versions may give other pixels."""
-_PIXELS = 1
+_PIXELS = 2
 """Version of our own reading and resizing: increase it whenever either changes a pixel."""
 _PARTS = ("image", "label", "target")
 

@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from stencilnet.pictures.formats import SUFFIXES, left_out
+from stencilnet.pictures.formats import left_out, read_suffixes
 from stencilnet.pictures.images import read_image, to_array
 from stencilnet.pictures.labels import VOID, read_labels
 from stencilnet.tasks.task import Example
@@ -195,11 +195,12 @@ def list_images(folder: Path) -> dict[str, Path]:
         found = "it is a file" if folder.exists() else "there is no such folder"
         raise FolderError(f"Expected a folder of images at {folder}, but {found}. Correct the path.")
     files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and not _hidden(p, folder)}
-    found_images = {name: files[name] for name in sorted(files) if files[name].suffix.lower() in SUFFIXES}
+    suffixes = read_suffixes()
+    found_images = {name: files[name] for name in sorted(files) if files[name].suffix.lower() in suffixes}
     others = left_out(files.values())
     if not found_images:
         raise FolderError(
-            f"Expected images ({', '.join(sorted(SUFFIXES))}) in the folder {folder}, but got none among its "
+            f"Expected images ({', '.join(sorted(suffixes))}) in the folder {folder}, but got none among its "
             f"{len(files)} files{f' ({others})' if others else ''}. Correct the path or convert the files."
         )
     if others:

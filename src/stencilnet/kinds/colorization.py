@@ -19,7 +19,9 @@ class ColorizationKind:
     """
 
     kind: ClassVar[str] = "colorization"
-    traits: ClassVar[Traits] = Traits(category="gray image colouring", input="gray (Y)", output="CbCr", loss="L2")
+    traits: ClassVar[Traits] = Traits(
+        category="gray image colouring", input="gray (Y)", output="CbCr", loss="L2", scaling="output"
+    )
     learner: ClassVar[str] = "stencilnet.tasks.colorization:Colorization"
 
     @property

@@ -22,7 +22,9 @@ class Edges2PhotoKind:
     """
 
     kind: ClassVar[str] = "edges2photo"
-    traits: ClassVar[Traits] = Traits(category="edge image colouring", input="edges", loss="GAN + L1")
+    traits: ClassVar[Traits] = Traits(
+        category="edge image colouring", input="edges", loss="GAN + L1", scaling="picture"
+    )
     learner: ClassVar[str] = "stencilnet.tasks.edges2photo:Edges2Photo"
 
     edge_sigma: float = 1.4

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -22,6 +22,9 @@ class Traits:
         logits: Whether raw outputs are class logits rather than values.
         damage: Whether tasks may be learned from clean images that `view.damage` damages.
         mirror: Why `view.flip` must not mirror examples, as a clause; empty if it may.
+        scaling: What is resized to the photo's size if the network sees the photo at the scale of training: the raw
+            ``output``, and `to_image` then decides on it and on the full-size input (both must work pixel by pixel),
+            or the ``picture`` that `to_image` makes. By default ``native``, neither: photos keep their own size.
     """
 
     category: str
@@ -31,6 +34,7 @@ class Traits:
     logits: bool = False
     damage: bool = False
     mirror: str = ""
+    scaling: Literal["output", "picture", "native"] = "native"
 
 
 class Kind(Protocol):

@@ -19,7 +19,11 @@ class NormalsKind:
 
     kind: ClassVar[str] = "normals"
     traits: ClassVar[Traits] = Traits(
-        category="surface normals", output="unit vectors", loss="L2", mirror="a mirror would turn them around"
+        category="surface normals",
+        output="unit vectors",
+        loss="L2",
+        mirror="a mirror would turn them around",
+        scaling="output",
     )
     learner: ClassVar[str] = "stencilnet.tasks.normals:Normals"
 

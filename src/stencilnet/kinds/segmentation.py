@@ -26,7 +26,7 @@ class SegmentationKind:
 
     kind: ClassVar[str] = "segmentation"
     traits: ClassVar[Traits] = Traits(
-        category="semantic segmentation", output="class scores", loss="cross-entropy", logits=True
+        category="semantic segmentation", output="class scores", loss="cross-entropy", logits=True, scaling="output"
     )
     learner: ClassVar[str] = "stencilnet.tasks.segmentation:Segmentation"
 

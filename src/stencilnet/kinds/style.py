@@ -21,7 +21,7 @@ class StyleKind:
     """
 
     kind: ClassVar[str] = "style"
-    traits: ClassVar[Traits] = Traits(category="style transfer", loss="content + style")
+    traits: ClassVar[Traits] = Traits(category="style transfer", loss="content + style", scaling="picture")
     learner: ClassVar[str] = "stencilnet.tasks.style:StyleTransfer"
 
     style: str

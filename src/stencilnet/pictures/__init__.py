@@ -1,1 +1,1 @@
-"""Pictures from files to arrays and back: formats, orientation, transparency, bit depth; label maps."""
+"""Files to arrays and back: formats, orientation, colour profiles, transparency, bit depth; label maps."""

@@ -6,8 +6,10 @@ end. Only the formats in `FORMATS` are decoded, whatever a file's name.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
+from typing import BinaryIO
 
 from PIL import Image, ImageFile, features
 
@@ -29,18 +31,22 @@ FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 """Suffixes of pictures that are read, in lower case; matched without regard to case."""
 
-OTHER_SUFFIXES = frozenset(
+_HEIC, _HEIC_SUFFIXES, _HEIC_READER = "HEIC (HEIF)", frozenset({".heic", ".heif", ".hif"}), "pillow_heif"
+
+OTHER_SUFFIXES = _HEIC_SUFFIXES | frozenset(
     {
-        *{".heic", ".heif", ".hif", ".jxl", ".jxr", ".wdp", ".hdp"},
+        *{".jxl", ".jxr", ".wdp", ".hdp"},
         *{".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".orf", ".rw2", ".raf", ".pef"},
         *{".srw", ".rwl", ".3fr", ".fff", ".iiq", ".x3f", ".erf", ".mrw", ".dcr", ".kdc"},
         *{".svg", ".svgz", ".eps", ".epsf", ".ps", ".ai", ".wmf", ".emf", ".cdr"},
         *{".psd", ".psb", ".xcf", ".kra", ".ora", ".exr", ".hdr", ".pfm", ".pam", ".dds", ".tga", ".pcx", ".dcx"},
         *{".dib", ".ico", ".icns", ".cur", ".qoi", ".sgi", ".ras", ".xbm", ".xpm", ".pict", ".pct", ".fpx", ".djvu"},
         *{".fit", ".fits", ".dcm", ".dicom", ".jls", ".jng", ".mng", ".bpg", ".flif"},
+        *{".pdf", ".rgb", ".rgba", ".bw", ".icb", ".vda", ".vst", ".im", ".msp", ".palm", ".blp"},
     }
 )
-"""Suffixes of picture formats that are not read. Listing a folder skips such files and reports how many."""
+"""Suffixes of picture formats that are not read, HEIC's where pillow-heif is missing. Listing a folder skips such files
+and reports how many; they are also no names of folders."""
 
 _CODECS = MappingProxyType({"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"})
 """Formats that a build of Pillow may lack, and the Pillow features that they need."""
@@ -68,8 +74,8 @@ _SIGNATURES = (
     (0, b"\x89HDF", "HDF5"),
     (0, b"FUJIFILMCCD-RAW", "a camera's raw file"),
     (4, b"ftypcrx", "a camera's raw file"),
-    (4, b"ftyphei", "HEIC (HEIF)"),
-    (4, b"ftyphev", "HEIC (HEIF)"),
+    (4, b"ftyphei", _HEIC),
+    (4, b"ftyphev", _HEIC),
     (0, b"\0\0\0\x0cjP  ", "JPEG2000"),
     (0, b"\xff\x4f\xff\x51", "JPEG2000"),
     (8, b"WEBP", "WEBP"),
@@ -77,14 +83,33 @@ _SIGNATURES = (
 """Signatures of formats: offset in the file, bytes, and name (Pillow's if it is one of `FORMATS`)."""
 
 
-def open_image(path: Path) -> ImageFile.ImageFile:
-    """Open a picture with Pillow, with only the decoders of `FORMATS` enabled.
+def open_image(file: Path | BinaryIO) -> ImageFile.ImageFile:
+    """Open a picture with Pillow, with only the decoders of `FORMATS` enabled, and HEIC's where it is installed.
 
     Raises:
         PIL.UnidentifiedImageError: If the file has none of these formats.
         OSError: If it cannot be read. Damaged files can raise almost any exception.
     """
-    return Image.open(path, formats=tuple(FORMATS))
+    head = head_of(file) if isinstance(file, Path) else file.read(_HEAD)
+    if _told_by(head) == _HEIC and find_spec(_HEIC_READER):
+        from pillow_heif import HeifImageFile  # not registered with Pillow: that would concern the whole process
+
+        opened: ImageFile.ImageFile = HeifImageFile(file)
+        return opened
+    return Image.open(file, formats=tuple(FORMATS))
+
+
+def head_of(file: Path | bytes) -> bytes:
+    """Return the first bytes of a file, or of its content."""
+    if isinstance(file, bytes):
+        return file[:_HEAD]
+    with file.open("rb") as opened:
+        return opened.read(_HEAD)
+
+
+def read_suffixes() -> frozenset[str]:
+    """Return the suffixes of pictures that are read here: `SUFFIXES`, and HEIC's where pillow-heif is installed."""
+    return SUFFIXES | _HEIC_SUFFIXES if find_spec(_HEIC_READER) else SUFFIXES
 
 
 def format_of(path: Path) -> str | None:
@@ -98,26 +123,28 @@ def is_supported(name: str) -> bool:
     return name not in _CODECS or bool(features.check(_CODECS[name]))
 
 
-def unread(path: Path) -> str | None:
-    """Return why a file cannot be read, judging by its first bytes; None if they do not explain it.
+def unread(file: Path | bytes) -> str | None:
+    """Return why a file, or its content, cannot be read, judging by its first bytes; None if they do not explain it.
 
-    The text completes a sentence that begins with the file's name and a colon.
+    The text completes a sentence that begins with the file's name and a colon, and ends with the remedy.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD)
-    found = _told_by(head)
+    found = _told_by(head_of(file))
+    if found == _HEIC:
+        if find_spec(_HEIC_READER):
+            return None
+        return f"it is {found}. Run: pip install 'stencilnet[heic]'. Or save it as PNG or JPEG."
     if found is None or (found in FORMATS and is_supported(found)):
         return None
     if found in FORMATS:
-        return f"it is {found}, which this build of Pillow does not read. Install Pillow 11.3 or newer from PyPI"
-    return f"it is {found}, which is not read (only {', '.join(sorted(FORMATS))} are)"
+        return f"it is {found}, which this build of Pillow does not read. Install Pillow 11.3 or newer from PyPI."
+    return f"it is {found}, which is not read (only {', '.join(sorted(FORMATS))} are). Save it as PNG or JPEG."
 
 
 def _told_by(head: bytes) -> str | None:
     found = next((name for place, sign, name in _SIGNATURES if head.startswith(sign, place)), None)
     if found is None and head.startswith(b"ftyp", 4):
         brands = head[8 : int.from_bytes(head[:4])]
-        return "AVIF" if b"avi" in brands else "HEIC (HEIF)" if b"mif1" in brands or b"msf1" in brands else None
+        return "AVIF" if b"avi" in brands else _HEIC if b"mif1" in brands or b"msf1" in brands else None
     if found is None and head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
         return "SVG" if b"<svg" in head else "a web page or XML"
     return found
@@ -128,7 +155,8 @@ def left_out(files: Iterable[Path]) -> str:
 
     For example ``3 files were left out, of formats that are not read: .heic (2), .psd (1)``.
     """
-    counts = Counter(suffix for file in files if (suffix := file.suffix.lower()) in OTHER_SUFFIXES)
+    others = OTHER_SUFFIXES - read_suffixes()
+    counts = Counter(suffix for file in files if (suffix := file.suffix.lower()) in others)
     if not counts:
         return ""
     listed = ", ".join(f"{suffix} ({count})" for suffix, count in sorted(counts.items()))

@@ -1,19 +1,24 @@
-"""Reading and writing pictures: every stored form becomes upright RGB, or raises one clear error.
+"""Reading pictures and making them: every stored form becomes upright sRGB, or raises one clear error.
 
-Embedded colour profiles are ignored; only the first frame of an animation or multi-page file is read.
+Only the first frame of an animation or multi-page file is read. Pixels have 8 bits per channel: 16-bit gray is rounded
+to them, and Pillow reads the upper 8 bits of 16-bit RGB.
 """
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
-from stencilnet.pictures.formats import FORMATS, open_image, unread
+from stencilnet.pictures.colours import in_srgb
+from stencilnet.pictures.formats import FORMATS, head_of, open_image, unread
+from stencilnet.pictures.metadata import kept_exif
 
 R = TypeVar("R")
 
@@ -34,23 +39,73 @@ class ImageError(ValueError):
     """A picture or label file cannot be read correctly; the message names the file, the reason and the remedy."""
 
 
-def read_image(path: Path) -> Image.Image:
-    """Read a picture as upright RGB, with the conversions of `upright_rgb`.
+@runtime_checkable
+class Readable(Protocol):
+    """A file object that is open in binary mode."""
 
-    The size limit is Pillow's own, ``PIL.Image.MAX_IMAGE_PIXELS``.
+    def read(self) -> bytes:
+        """Return the bytes from the current position on."""
+        ...
+
+
+Source: TypeAlias = Image.Image | str | os.PathLike[str] | bytes | Readable | Bytes
+"""A picture: Pillow's, a file's path, a file's bytes, an open file, or an RGB array ``(H, W, 3)`` uint8."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A picture as networks see it, and what its file holds beside that.
+
+    Attributes:
+        rgb: The upright picture of mode RGB, in sRGB; transparency is composited over white.
+        alpha: Its opacity, of mode L; None if it is opaque everywhere.
+        exif: The metadata that may be kept (`stencilnet.pictures.metadata`), as EXIF; empty if not asked for.
+    """
+
+    rgb: Image.Image
+    alpha: Image.Image | None = None
+    exif: bytes = b""
+
+
+def read_photo(source: Source, *, metadata: bool = False) -> Photo:
+    """Read a picture.
+
+    The EXIF orientation is applied; transparency is composited over white; palette, gray, CMYK (without a profile:
+    ``R = (1 - C)(1 - K)``) and 16-bit gray (65535 becomes 255) are converted, and colours from an embedded profile to
+    sRGB. A Pillow picture without an orientation, for example after ``ImageOps.exif_transpose``, counts as upright. The
+    size limit is Pillow's own, ``PIL.Image.MAX_IMAGE_PIXELS``.
 
     Args:
-        path: The picture's file.
+        source: The picture. A Pillow picture is not changed, except that its pixels are loaded from its file if they
+            were not yet; an open file is read from its position to its end, and left open.
+        metadata: Whether to read `Photo.exif`. Default False.
 
     Returns:
-        A picture of mode RGB.
+        The picture. Of a Pillow picture from which nothing has to change, `Photo.rgb` is that picture.
 
     Raises:
-        ImageError: If the file is missing, empty, truncated, too large, or not a picture with a known range of values.
+        ImageError: If a file is missing, empty, truncated, too large, or not a picture with a known range of values,
+            or a Pillow picture of an unsupported format is not loaded yet.
+        TypeError: If `source` is none of these.
+        ValueError: If an array has another shape.
     """
-    with open_checked(path) as opened:
-        upright = guarded(str(path), lambda: turned(opened), path)
-        return _rgb(upright, str(path), _gray_of(opened))
+    if isinstance(source, np.ndarray):
+        return Photo(rgb=_from_array(source))
+    if isinstance(source, Image.Image):
+        return _photo(source, _checked(source), None, metadata)
+    file = _file(source)
+    with open_checked(file) as opened:
+        return _photo(opened, _named(file), file, metadata)
+
+
+def name_of(source: Source) -> str:
+    """Return a file's path, and "The picture" for pictures without one: the subject of a message."""
+    return os.fspath(source) if isinstance(source, str | os.PathLike) else "The picture"
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read a picture's file as upright RGB; conversions and errors are those of `read_photo`."""
+    return read_photo(path).rgb
 
 
 def read_stored(path: Path) -> Image.Image:
@@ -59,40 +114,23 @@ def read_stored(path: Path) -> Image.Image:
     The orientation of a TIFF is still applied, by Pillow.
 
     Raises:
-        ImageError: As `read_image`.
+        ImageError: As `read_photo`.
     """
     with open_checked(path) as opened:
         guarded(str(path), opened.load, path)
-        return _rgb(opened, str(path), _gray_of(opened))
+        return _parts(opened, str(path), _gray_of(opened))[0]
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-    """Convert any Pillow picture to upright RGB, bit-equal to `read_image` of its file.
-
-    The EXIF orientation is applied; transparency is composited over white; palette, gray, CMYK (without a profile:
-    ``R = (1 - C)(1 - K)``) and 16-bit gray (65535 becomes 255) are converted. A picture without an orientation, for
-    example after ``ImageOps.exif_transpose``, counts as upright.
-
-    Args:
-        image: The picture. It is not changed, except that its pixels are loaded from its file if they were not yet.
+    """Convert any Pillow picture to upright RGB, bit-equal to `read_image` of its file; see `read_photo`.
 
     Returns:
         A picture of mode RGB; `image` itself if nothing has to change.
 
     Raises:
-        ImageError: If its pixels cannot be read, are not loaded yet and their format is not supported, or have no
-            known range of values.
+        ImageError: As `read_photo`.
     """
-    what = "the picture"
-    if isinstance(image, ImageFile.ImageFile):
-        what = os.fsdecode(image.filename) or what
-        if image.tile and image.format not in {*FORMATS, "MPO"}:
-            raise ImageError(
-                f"Cannot read {what}: it is {image.format}, which is not read (only {', '.join(sorted(FORMATS))} are). "
-                "If you trust the file, call the picture's load() first."
-            )
-    upright = guarded(what, lambda: turned(image))
-    return _rgb(upright, what, _gray_of(image))
+    return read_photo(image).rgb
 
 
 def to_array(image: Image.Image) -> Bytes:
@@ -144,32 +182,33 @@ def to_picture(array: npt.NDArray[np.floating]) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def open_checked(path: Path) -> ImageFile.ImageFile:
-    """Open a picture file without reading its pixels.
+def open_checked(file: Path | bytes) -> ImageFile.ImageFile:
+    """Open a picture's file, or its bytes, without reading the pixels.
 
     Raises:
         ImageError: If it is not a picture, is too large, or would be misread by Pillow.
     """
-    if not path.is_file():
-        found = "it is not a file" if path.exists() else "there is no such file"
-        raise ImageError(f"Cannot read {path}: {found}. Give the path of a picture.")
-    opened = guarded(str(path), lambda: open_image(path), path)
+    what = _named(file)
+    if isinstance(file, Path) and not file.is_file():
+        found = "it is not a file" if file.exists() else "there is no such file"
+        raise ImageError(f"Cannot read {file}: {found}. Give the path of a picture.")
+    opened = guarded(what, lambda: open_image(file if isinstance(file, Path) else BytesIO(file)), file)
     if Image.MAX_IMAGE_PIXELS is not None and opened.width * opened.height > Image.MAX_IMAGE_PIXELS:
         opened.close()
-        raise _too_large(str(path), f"{opened.width}x{opened.height} pixels")
-    if (problem := guarded(str(path), lambda: _misread(opened, path), path)) is not None:
+        raise _too_large(what, f"{opened.width}x{opened.height} pixels")
+    if (problem := guarded(what, lambda: _misread(opened, file), file)) is not None:
         opened.close()
-        raise ImageError(f"Cannot read {path}: {problem}")
+        raise ImageError(f"Cannot read {what}: {problem}")
     return opened
 
 
-def guarded(what: str, work: Callable[[], R], path: Path | None = None) -> R:
+def guarded(what: str, work: Callable[[], R], file: Path | bytes | None = None) -> R:
     """Run one of Pillow's readers, which raise almost any exception on damaged bytes.
 
     Args:
         what: Name of the picture for messages.
         work: The reader.
-        path: The file, examined for a better message; None if `what` may not be a file.
+        file: The file or its bytes, examined for a better message; None if there may be none.
 
     Raises:
         ImageError: If the reader raises any exception.
@@ -181,18 +220,17 @@ def guarded(what: str, work: Callable[[], R], path: Path | None = None) -> R:
     except MemoryError as error:
         raise _too_large(what, "its pixels do not fit in memory") from error
     except Exception as error:
-        raise ImageError(f"Cannot read {what}: {_why(error, path)}") from error
+        raise ImageError(f"Cannot read {what}: {_why(error, file)}") from error
 
 
-def _misread(opened: ImageFile.ImageFile, path: Path) -> str | None:
+def _misread(opened: ImageFile.ImageFile, file: Path | bytes) -> str | None:
     """Return why Pillow would misread the picture without an error; None if it reads it correctly."""
     if isinstance(opened, TiffImageFile):
         tags = opened.tag_v2
         if _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & 1:
             return "it is a camera's raw file, and only its small preview can be read. Save it as PNG or JPEG."
     if opened.format == "BMP" and opened.tile[0].codec_name == "raw":
-        with path.open("rb") as file:
-            header = file.read(30)
+        header = head_of(file)
         old = int.from_bytes(header[14:18], "little") == 12  # OS/2's header: sides of 2 bytes, not 4
         bits = int.from_bytes(header[24:26] if old else header[28:30], "little")
         # Pillow reads one bit per pixel for two grays and eight for more, whatever the header says.
@@ -201,13 +239,13 @@ def _misread(opened: ImageFile.ImageFile, path: Path) -> str | None:
     return None
 
 
-def _why(error: Exception, path: Path | None) -> str:
+def _why(error: Exception, file: Path | bytes | None) -> str:
     if isinstance(error, OSError) and error.errno is not None:
         return f"{error.strerror}. Check the file's permissions and disk."
-    if path is not None and path.stat().st_size == 0:
+    if file is not None and not head_of(file):
         return "the file is empty (0 bytes). Copy or download it again."
-    if path is not None and (other := unread(path)) is not None:
-        return f"{other}. Save it as PNG or JPEG."
+    if file is not None and (other := unread(file)) is not None:
+        return other
     reason = f"its data cannot be decoded ({error})"
     if isinstance(error, UnidentifiedImageError):
         reason = f"it is none of {', '.join(sorted(FORMATS))}"
@@ -244,25 +282,55 @@ def _gray_of(image: Image.Image) -> _Gray:
     return _Gray(4095 if twelve else 65535, image.tag_v2.get(PHOTOMETRIC_INTERPRETATION, 0) == 0)
 
 
-def _rgb(image: Image.Image, what: str, gray: _Gray) -> Image.Image:
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return image
+def _photo(image: Image.Image, what: str, file: Path | bytes | None, metadata: bool) -> Photo:
+    upright = guarded(what, lambda: turned(image), file)
+    rgb, alpha = _parts(upright, what, _gray_of(image))
+    return Photo(rgb=rgb, alpha=alpha, exif=guarded(what, lambda: kept_exif(image), file) if metadata else b"")
+
+
+def _parts(image: Image.Image, what: str, gray: _Gray) -> tuple[Image.Image, Image.Image | None]:
+    """Return a picture over white in sRGB, and its opacity; None if it is opaque everywhere."""
+    alpha = _alpha(image)
+    plain = in_srgb(_narrow(image, what, gray) if image.mode in WIDE_MODES else _plain(image, what), what)
+    if plain is not image or plain.mode != "RGB":
+        plain = plain.convert("RGB")
+        plain.info.pop("icc_profile", None)
+    if alpha is None:
+        return plain, None
+    canvas = Image.new("RGBA", image.size, "white")
+    plain.putalpha(alpha)
+    canvas.alpha_composite(plain)
+    return canvas.convert("RGB"), alpha
+
+
+def _alpha(image: Image.Image) -> Image.Image | None:
+    if not image.has_transparency_data:
+        return None
     if image.mode in WIDE_MODES:
-        return _narrow(image, what, gray).convert("RGB")
+        clear = np.asarray(image) == image.info["transparency"]
+        alpha = Image.fromarray(np.where(clear, 0, 255).astype(np.uint8))
+    else:
+        alpha = image.convert("RGBA").getchannel("A")
+    return None if alpha.getextrema() == (255, 255) else alpha
+
+
+def _plain(image: Image.Image, what: str) -> Image.Image:
+    """Return a picture of 8 bits as L, RGB or CMYK, without alpha; itself if it is one of these."""
     if image.has_transparency_data:
-        canvas = Image.new("RGBA", image.size, "white")
-        canvas.alpha_composite(image.convert("RGBA"))
-        return canvas.convert("RGB")
+        colours = image.convert("RGBA")
+        return colours.getchannel("R") if image.mode in {"L", "LA", "La"} else colours.convert("RGB")
     if image.mode not in _PLAIN_MODES:
         raise ImageError(
             f"Cannot read {what}: pictures of Pillow mode {image.mode!r} have no known range of values. "
             "Save it as 8-bit RGB or as 8- or 16-bit gray."
         )
-    return image.convert("RGB")
+    if image.mode in {"L", "RGB", "CMYK"}:
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
 
 
 def _narrow(image: Image.Image, what: str, gray: _Gray) -> Image.Image:
-    """Scale gray of more than 8 bits to 8 bits; the value that a PNG declares transparent becomes white."""
+    """Round gray of more than 8 bits to 8 bits."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > gray.largest:
         raise ImageError(
@@ -270,7 +338,45 @@ def _narrow(image: Image.Image, what: str, gray: _Gray) -> Image.Image:
             f"{values.max()}, so the range is unknown. Save it as 8- or 16-bit gray."
         )
     shades = (values * 255 + gray.largest // 2) // gray.largest
-    if gray.white_is_zero:
-        shades = 255 - shades
-    clear = image.info.get("transparency")
-    return Image.fromarray(np.where(values == clear, 255, shades).astype(np.uint8))
+    narrow = Image.fromarray((255 - shades if gray.white_is_zero else shades).astype(np.uint8))
+    narrow.info["icc_profile"] = image.info.get("icc_profile")
+    return narrow
+
+
+def _from_array(array: npt.NDArray[np.generic]) -> Image.Image:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise ValueError(
+            f"Expected an array to be an RGB picture (H, W, 3) of uint8, but got {array.dtype} of shape {array.shape}. "
+            "Convert it, or pass the file."
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _file(source: object) -> Path | bytes:
+    """Return a file's path, or the bytes of what has none."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source)
+    data = source.read() if isinstance(source, Readable) else source
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(
+            "Expected a picture as a path, bytes, a file opened in binary mode, a Pillow picture, or a NumPy array "
+            f"(H, W, 3) of uint8, but got {type(data).__name__}{'' if data is source else ' from reading a file'}."
+        )
+    return bytes(data)
+
+
+def _named(file: Path | bytes) -> str:
+    return str(file) if isinstance(file, Path) else "the picture"
+
+
+def _checked(image: Image.Image) -> str:
+    """Return a Pillow picture's name, after checking that its pixels may be read."""
+    if not isinstance(image, ImageFile.ImageFile):
+        return "the picture"
+    what = os.fsdecode(image.filename) or "the picture"
+    if image.tile and image.format not in {*FORMATS, "MPO"}:
+        raise ImageError(
+            f"Cannot read {what}: it is {image.format}, which is not read (only {', '.join(sorted(FORMATS))} are). "
+            "If you trust the file, call the picture's load() first."
+        )
+    return what

@@ -1,6 +1,6 @@
 """Loads a bundle once and runs any of its tasks on pictures, from any number of threads."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,11 @@ from PIL import Image
 
 from stencilnet.bundle import BundleError, TaskRecord
 from stencilnet.kinds.catalog import kind_from_record
-from stencilnet.kinds.kind import DrawingKind, Kind, LabelKind, PictureKind
+from stencilnet.kinds.kind import Kind, LabelKind, PictureKind
 from stencilnet.memory import within_memory
-from stencilnet.pictures.images import Floats, read_image
+from stencilnet.pictures.images import Floats, Source, name_of
 from stencilnet.plugins import PluginError
+from stencilnet.runtime.answering import Given, Scale, Size, answer, prepare, sizing
 from stencilnet.runtime.backends import BACKENDS, PRECISIONS, open_backend
 from stencilnet.runtime.tiling import LEAST_STRIP, Tile, forward
 from stencilnet.text.shortening import listed
@@ -101,38 +102,46 @@ class Engine:
             raise ValueError(f"Expected `task` to be one of {listed(self.tasks) or 'none'}, but got {task!r}.")
         return self._backend.records[task]
 
-    def run(self, image: Image.Image | str | Path, task: str, *, drawing: bool = False) -> Image.Image:
+    def run(self, image: Source, task: str, *, drawing: bool = False, scale: Scale = "trained") -> Image.Image:
         """Run a task on one picture of any size.
 
         Args:
-            image: A Pillow picture, or a picture's file. Both give the same: a picture is rotated by its EXIF
-                orientation and converted to RGB like a file (`stencilnet.pictures.images.upright_rgb`).
+            image: A picture's path, its bytes, a file that is open in binary mode, a Pillow picture, or an RGB array
+                ``(H, W, 3)`` uint8. All give the same (`stencilnet.pictures.images.read_photo`).
             task: Name of the task.
             drawing: Whether the picture is already an edge drawing, for tasks that otherwise make one from a photo.
+            scale: The size at which the network sees the picture: by default ``trained``, the size that the task was
+                learned at (its `view.resize`, if it had one and its kind allows it; else the picture's own);
+                ``native``, the picture's own size; or a factor of it.
 
         Returns:
-            A picture of the same size, RGB or indexed.
+            A picture of the same size: RGB in sRGB, with the opacity of `image` if that is transparent somewhere
+            (RGBA), or indexed.
 
         Raises:
             BundleError: If the task's files are damaged.
             ImageError: If the file or the picture cannot be read.
             TooLargeError: If the picture does not fit in memory. The engine stays usable: a smaller one may fit.
-            ValueError: If there is no such task, it outputs labels, or it takes no drawing. The errors above are
-                subclasses of ValueError.
+            TypeError: If `image` is no picture.
+            ValueError: If there is no such task, it outputs labels, it takes no drawing, or `scale` is wrong. The
+                errors above, except TypeError, are subclasses of ValueError.
         """
-        made = self.picture_task(task)
-        name = _name(image)
-        given = within_memory(lambda: task_input(made, image, drawing=drawing), name)
-        return within_memory(lambda: made.to_image(self._output(given, task), given), _sized(name, given))
+        made, name = self.picture_task(task), name_of(image)
+        size = self.sizing(task, scale)
+        given = within_memory(lambda: prepare(made, image, size, drawing=drawing), name)
+        return within_memory(lambda: answer(made, self._output(given.input, task), given), _sized_photo(name, given))
 
-    def run_many(self, images: Sequence[Image.Image | str | Path], tasks: Sequence[str]) -> list[Image.Image]:
+    def run_many(
+        self, images: Sequence[Source], tasks: Sequence[str], *, scale: Scale = "trained"
+    ) -> list[Image.Image]:
         """Run a task on each of several pictures, grouped by task, so that each task is switched in once.
 
         Pictures run one by one, so every output equals that of `run`, bit for bit, and memory is that of one picture.
 
         Args:
-            images: Pictures of any size, or their files, as for `run`.
+            images: Pictures of any size, as for `run`.
             tasks: Names of tasks, one per picture.
+            scale: As for `run`.
 
         Returns:
             The pictures, in the order of `images`.
@@ -147,15 +156,15 @@ class Engine:
         for place, task in enumerate(tasks):
             places.setdefault(task, []).append(place)
         for task in places:
-            self.picture_task(task)  # raises before any task runs
-        done = {place: self.run(images[place], task) for task, group in places.items() for place in group}
+            self.sizing(task, scale)  # raises before any task runs
+        done = {place: self.run(images[place], task, scale=scale) for task, group in places.items() for place in group}
         return [done[place] for place in range(len(images))]
 
-    def label(self, image: Image.Image | str | Path, task: str) -> list[tuple[str, float]]:
+    def label(self, image: Source, task: str) -> list[tuple[str, float]]:
         """Label one picture of any size.
 
         Args:
-            image: A picture, or a picture's file, as for `run`.
+            image: A picture, as for `run`.
             task: Name of a classification task.
 
         Returns:
@@ -170,8 +179,8 @@ class Engine:
         made = self._task(task)
         if not isinstance(made, LabelKind):
             raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
-        name = _name(image)
-        given = within_memory(lambda: task_input(made, image, drawing=False), name)
+        name = name_of(image)
+        given = within_memory(lambda: prepare(made, image, sizing(made, {}, "native")).input, name)
         what = _sized(f"The task's input from {name}", given)
         return within_memory(lambda: made.to_label(self._output(given, task)), what, "Free memory, or change device.")
 
@@ -179,7 +188,8 @@ class Engine:
         """Return a task's raw output for one input.
 
         Args:
-            image: ``(3, H, W)`` float32 in [0, 1], as the task's `to_input` makes it.
+            image: ``(3, H, W)`` float32 in [0, 1], as the task's `to_input` makes it. The network sees it as it is, at
+                no other scale.
             task: Name of the task.
 
         Returns:
@@ -200,6 +210,14 @@ class Engine:
 
     def _output(self, image: Floats, task: str) -> Floats:
         return forward(self._backend, image, task, self._task(task).channels, self._tile)
+
+    def sizing(self, task: str, scale: Scale) -> Callable[[Size], Size]:
+        """Return the function from a picture's size to the one at which a task sees it (`runtime.answering.sizing`).
+
+        Raises:
+            BundleError, ValueError: As `picture_task`, or if `scale` is wrong.
+        """
+        return sizing(self.picture_task(task), self.record(task).recipe, scale)
 
     def picture_task(self, task: str) -> PictureKind:
         """Return a task that outputs pictures; its weights are not read.
@@ -222,25 +240,12 @@ class Engine:
         return self._made[name]
 
 
-def task_input(task: Kind, image: Image.Image | str | Path, *, drawing: bool) -> Floats:
-    """Turn a picture, or a picture's file, into a task's input ``(3, H, W)``, float32 in [0, 1].
-
-    Raises:
-        ImageError: If the file or the picture cannot be read.
-        ValueError: If the task takes no drawing.
-    """
-    if drawing and not isinstance(task, DrawingKind):
-        raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
-    picture = image if isinstance(image, Image.Image) else read_image(Path(image))
-    return task.drawing_to_input(picture) if drawing and isinstance(task, DrawingKind) else task.to_input(picture)
-
-
-def _name(image: Image.Image | str | Path) -> str:
-    return "The picture" if isinstance(image, Image.Image) else str(image)
-
-
 def _sized(name: str, image: Floats) -> str:
     return f"{name} ({image.shape[-1]}x{image.shape[-2]} pixels)"
+
+
+def _sized_photo(name: str, given: Given) -> str:
+    return f"{name} ({given.photo.rgb.width}x{given.photo.rgb.height} pixels)"
 
 
 def _task_of(record: TaskRecord, path: Path, name: str) -> Kind:

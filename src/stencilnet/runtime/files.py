@@ -1,10 +1,11 @@
 """Runs tasks from files to files: other threads read and write files while the network runs."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -12,11 +13,15 @@ from stencilnet.kinds.kind import PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.formats import format_of
 from stencilnet.pictures.images import Floats
-from stencilnet.runtime.engine import Engine, task_input
+from stencilnet.runtime.answering import Given, Scale, Size, answer, prepare
+from stencilnet.runtime.engine import Engine
 from stencilnet.storage import replacing
 
 _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
 """Formats that support a palette; in others, pictures are written with the palette's colours."""
+
+_ALPHA = frozenset({"PNG", "TIFF", "WEBP", "AVIF", "JPEG2000"})
+"""Formats that support transparency; in others, pictures are composited over white."""
 
 _THREADS = 3
 """Threads that read and write files, beside the one that computes."""
@@ -26,11 +31,25 @@ _AHEAD = 4
 
 
 def run_files(
-    engine: Engine, task: str, planned: dict[Path, Path], *, drawing: bool
+    engine: Engine,
+    task: str,
+    planned: dict[Path, Path],
+    *,
+    drawing: bool,
+    scale: Scale = "trained",
+    metadata: bool = False,
 ) -> Iterator[tuple[Path, str | None]]:
     """Run one task over files; a bad file, or one that does not fit in memory, does not stop the others.
 
     Other threads read and write files while the network runs. However the run ends, every output is complete or absent.
+
+    Args:
+        engine: The engine.
+        task: Name of the task.
+        planned: The output file of each input file.
+        drawing: Whether the inputs are edge drawings, as for `Engine.run`.
+        scale: As for `Engine.run`.
+        metadata: Whether outputs keep metadata of the inputs (`stencilnet.pictures.metadata`). Default False.
 
     Yields:
         Each input in the order of `planned`, with the error of it or its output, or None.
@@ -38,15 +57,15 @@ def run_files(
     Raises:
         ValueError: If there is no such task, or it does not output pictures; before any file is read.
     """
-    made = engine.picture_task(task)
+    made, size = engine.picture_task(task), engine.sizing(task, scale)
     sources = iter(planned.items())
-    reading: deque[tuple[Path, Path, Future[Floats]]] = deque()
+    reading: deque[tuple[Path, Path, Future[Given]]] = deque()
     writing: deque[tuple[Path, Future[str | None]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stencil-files")
 
     def read_ahead(count: int) -> None:
         for source, target in islice(sources, count):
-            reading.append((source, target, pool.submit(_read, made, source, drawing)))
+            reading.append((source, target, pool.submit(_read, made, source, size, drawing, metadata)))
 
     try:
         read_ahead(_AHEAD)
@@ -55,7 +74,7 @@ def run_files(
             read_ahead(1)
             try:
                 given = read.result()
-                output = engine.forward(given, task)
+                output = engine.forward(given.input, task)
             except (ValueError, OSError) as error:
                 writing.append((source, _settled(str(error))))
             else:
@@ -68,8 +87,8 @@ def run_files(
         pool.shutdown(cancel_futures=True)  # waits for files being written
 
 
-def _read(task: PictureKind, source: Path, drawing: bool) -> Floats:
-    return within_memory(lambda: task_input(task, source, drawing=drawing), "The picture")
+def _read(task: PictureKind, source: Path, size: Callable[[Size], Size], drawing: bool, metadata: bool) -> Given:
+    return within_memory(lambda: prepare(task, source, size, drawing=drawing, metadata=metadata), "The picture")
 
 
 def _result(writing: deque[tuple[Path, Future[str | None]]]) -> tuple[Path, str | None]:
@@ -83,26 +102,29 @@ def _settled(problem: str) -> Future[str | None]:
     return future
 
 
-def _write(task: PictureKind, output: Floats, given: Floats, target: Path) -> str | None:
+def _write(task: PictureKind, output: Floats, given: Given, target: Path) -> str | None:
     """Write one output; return the error's text, or None."""
     try:
-        within_memory(lambda: _save(task.to_image(output, given), target), "The output")
+        within_memory(lambda: _save(answer(task, output, given), target, given.photo.exif), "The output")
     except (ValueError, OSError) as error:
         return str(error)
     return None
 
 
-def _save(image: Image.Image, target: Path) -> None:
+def _save(image: Image.Image, target: Path, exif: bytes) -> None:
     """Write a picture, atomically."""
-    if image.mode == "P" and format_of(target) not in _INDEXED:
+    name = format_of(target)
+    options: dict[str, Any] = {"icc_profile": image.info.get("icc_profile")} | ({"exif": exif} if exif else {})
+    if name == "GIF":
+        options["optimize"] = False  # optimising would renumber the indices
+    if image.mode == "P" and name not in _INDEXED:
         image = image.convert("RGB")
+    if image.mode == "RGBA" and name not in _ALPHA:
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target, sync=False) as file:
-            if format_of(target) == "GIF":
-                image.save(file, optimize=False)  # optimising would renumber the indices
-            else:
-                image.save(file)
+            image.save(file, **options)
     except OSError as error:
         raise ValueError(
             f"Cannot write {target}: {error.strerror or error}. Check the folder's permissions and disk, "

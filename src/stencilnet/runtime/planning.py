@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilnet.pictures.formats import OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out
+from stencilnet.pictures.formats import OTHER_SUFFIXES, SUFFIXES, format_of, is_supported, left_out, read_suffixes
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,8 @@ class _Place:
         if not self.whole and self.root == Path(self.name) and self.root.exists():
             return [(self.root, Path(self.root.name))]
         found = self._in_folder() if self.whole else self._matches()
-        pictures = [file for file in found if not self.whole or file.suffix.lower() in SUFFIXES]
+        suffixes = read_suffixes()
+        pictures = [file for file in found if not self.whole or file.suffix.lower() in suffixes]
         notes = [left_out(found)] if self.whole else []
         if output is not None and _lies_in(output, self.root):
             kept = [file for file in pictures if not _lies_in(file, output)]

@@ -1,0 +1,169 @@
+"""From a picture to a task's input, and from the raw output to the answer: sizes, opacity, colour profile."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+from stencilnet.kinds.catalog import traits_of
+from stencilnet.kinds.kind import DrawingKind, Kind, PictureKind
+from stencilnet.memory import TooLargeError
+from stencilnet.pictures.colours import srgb_profile
+from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo
+
+Scale: TypeAlias = Literal["trained", "native"] | float
+"""Size at which a network sees a picture: the one its task was learned at, the picture's own, or a multiple of that."""
+
+Size: TypeAlias = tuple[int, int]
+"""Width and height in pixels."""
+
+_BAND = 1 << 24
+"""Values of a resized output that are decided at once (64 MiB), to bound memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """A picture made ready for a task.
+
+    Attributes:
+        photo: The picture as it was read.
+        input: The network's input, ``(3, H, W)`` float32 in [0, 1].
+        resized: Whether the network sees the picture at another size than its own.
+    """
+
+    photo: Photo
+    input: Floats
+    resized: bool
+
+
+def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Size], Size]:
+    """Return the function from a picture's size to the size at which a task's network sees it.
+
+    Args:
+        task: The task.
+        recipe: How it was learned (`TaskRecord.recipe`). Its `view.resize` is the trained scale, the length of the
+            shorter side. Without one, and for kinds whose `Traits.scaling` is ``native``, pictures keep their size.
+        scale: ``trained``, ``native``, or a factor above 0.
+
+    Raises:
+        ValueError: If `scale` is none of these, or a factor other than 1 for a kind that runs at the picture's size.
+    """
+    own = traits_of(task.kind).scaling == "native"
+    if scale == "native":
+        return _kept
+    if scale == "trained":
+        side = None if own else _trained_side(recipe)
+        return _kept if side is None else partial(_with_shorter, side)
+    if not isinstance(scale, float | int) or not (isfinite(scale) and scale > 0):
+        raise ValueError(f"Expected `scale` to be trained, native or a factor above 0, but got {scale!r}.")
+    if own and scale != 1:
+        raise ValueError(
+            f"Expected `scale` to be trained or native, since {task.kind} tasks always run at the picture's own size, "
+            f"but got {scale:g}."
+        )
+    return partial(_times, scale)
+
+
+def prepare(
+    task: Kind, source: Source, size: Callable[[Size], Size], *, drawing: bool = False, metadata: bool = False
+) -> Given:
+    """Read a picture and make a task's input of it.
+
+    Args:
+        task: The task.
+        source: The picture.
+        size: The function that `sizing` returns.
+        drawing: Whether the picture is a drawing already, for tasks that otherwise make one. Default False.
+        metadata: Whether to read the metadata that may be kept. Default False.
+
+    Raises:
+        ImageError: If the picture cannot be read.
+        TooLargeError: If the network's picture would have more than ``PIL.Image.MAX_IMAGE_PIXELS``.
+        ValueError: If the task takes no drawing.
+    """
+    if drawing and not isinstance(task, DrawingKind):
+        raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
+    photo = read_photo(source, metadata=metadata)
+    wanted = size(photo.rgb.size)
+    resized = wanted != photo.rgb.size
+    limit = Image.MAX_IMAGE_PIXELS
+    if resized and limit is not None and wanted[0] * wanted[1] > limit:
+        raise TooLargeError(
+            f"{name_of(source)} would have {wanted[0]}x{wanted[1]} pixels for the network (the limit is {limit}). "
+            "Choose a smaller scale, or native."
+        )
+    # As the data's views do, antialiased and bilinear, except that few bytes are rounded otherwise.
+    seen = photo.rgb.resize(wanted, Image.Resampling.BILINEAR) if resized else photo.rgb
+    given = task.drawing_to_input(seen) if drawing and isinstance(task, DrawingKind) else task.to_input(seen)
+    return Given(photo=photo, input=given, resized=resized)
+
+
+def answer(task: PictureKind, output: Floats, given: Given) -> Image.Image:
+    """Return a task's answer at the picture's size, RGB with the picture's opacity and an sRGB profile, or indexed.
+
+    Args:
+        task: The task.
+        output: The raw output ``(C, H, W)`` for ``given.input``.
+        given: The picture.
+    """
+    picture = _at_size(task, output, given)
+    if picture.mode == "RGB":
+        alpha = given.photo.alpha
+        if alpha is not None and alpha.size == picture.size:
+            picture.putalpha(alpha)
+        picture.info["icc_profile"] = srgb_profile()
+    return picture
+
+
+def _at_size(task: PictureKind, output: Floats, given: Given) -> Image.Image:
+    if given.resized and traits_of(task.kind).scaling == "output":
+        return _decided(task, output, given.photo.rgb)
+    picture = task.to_image(output, given.input)
+    if not given.resized:
+        return picture
+    how = Image.Resampling.BICUBIC if picture.mode == "RGB" else Image.Resampling.NEAREST
+    return picture.resize(given.photo.rgb.size, how)
+
+
+def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Image:
+    """Resize a raw output to a photo's size and decide every pixel there, in bands of rows."""
+    (width, height), (channels, low, across) = photo.size, output.shape
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in output]
+    rows = max(1, _BAND // (channels * width))
+    parts = []
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        box = (0, top * low / height, across, bottom * low / height)
+        band = [np.asarray(p.resize((width, bottom - top), Image.Resampling.BILINEAR, box=box)) for p in planes]
+        parts.append(task.to_image(np.stack(band), task.to_input(photo.crop((0, top, width, bottom)))))
+    if len(parts) == 1:
+        return parts[0]
+    whole = parts[0].resize(photo.size, Image.Resampling.NEAREST)  # its mode and palette
+    for place, part in enumerate(parts):
+        whole.paste(part, (0, place * rows))
+    return whole
+
+
+def _trained_side(recipe: Mapping[str, Any]) -> int | None:
+    """Return the shorter side of the pictures that a task was learned on; None if they kept their size."""
+    view = recipe.get("view")
+    side = view.get("resize") if isinstance(view, Mapping) else None
+    return side if isinstance(side, int) and side >= 1 else None
+
+
+def _kept(size: Size) -> Size:
+    return size
+
+
+def _with_shorter(side: float, size: Size) -> Size:
+    """Return a size with a shorter side, rounded as the data's views do."""
+    width, height = (max(1, round(length * side / min(size))) for length in size)
+    return width, height
+
+
+def _times(factor: float, size: Size) -> Size:
+    return _with_shorter(factor * min(size), size)
