@@ -2,10 +2,12 @@
 
 Folders may be nested. Files are sorted by path; hidden files and files without a picture's suffix are skipped, and
 symbolic links to folders are not followed. Pictures of unsupported formats are skipped with a warning that counts them.
+Names are compared in Unicode's normal form NFC, since macOS writes umlauts and accents as two characters (NFD).
 """
 
 import logging
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -184,19 +186,19 @@ def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") ->
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder and its subfolders by their relative paths, sorted.
+    """Return the images of a folder and its subfolders by their relative paths in NFC, sorted.
 
     Pictures of unsupported formats are skipped and counted in a logged warning.
 
     Raises:
-        FolderError: If the folder is missing or has no images.
+        FolderError: If the folder is missing or has no images, or two names look the same (NFC and NFD).
     """
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "there is no such folder"
         raise FolderError(f"Expected a folder of images at {folder}, but {found}. Correct the path.")
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and not _hidden(p, folder)}
-    found_images = {name: files[name] for name in sorted(files) if files[name].suffix.lower() in SUFFIXES}
-    others = left_out(files.values())
+    files = [path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder)]
+    found_images = _by_name(folder, (path for path in files if path.suffix.lower() in SUFFIXES))
+    others = left_out(files)
     if not found_images:
         raise FolderError(
             f"Expected images ({', '.join(sorted(SUFFIXES))}) in the folder {folder}, but got none among its "
@@ -207,21 +209,39 @@ def list_images(folder: Path) -> dict[str, Path]:
     return found_images
 
 
+def normal(name: str) -> str:
+    """Return a file's name in the form in which names are compared: Unicode's NFC."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _by_name(folder: Path, files: Iterable[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in files:
+        name = normal(path.relative_to(folder).as_posix())
+        if name in named:
+            raise FolderError(
+                f"Expected files of different names in the folder {folder}, but two are called {name}: one is written "
+                "in Unicode's form NFC, one in NFD. Rename one of them."
+            )
+        named[name] = path
+    return dict(sorted(named.items()))
+
+
 def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def _by_stem(folder: Path) -> dict[str, str]:
-    """Return the name of each image by its path without suffix."""
-    stems: dict[str, str] = {}
-    for name in list_images(folder):
-        stem = name[: -len(Path(name).suffix)]
+def _by_stem(folder: Path) -> dict[str, tuple[str, Path]]:
+    """Return the name and the file of each image by its path without suffix."""
+    stems: dict[str, tuple[str, Path]] = {}
+    for name, path in list_images(folder).items():
+        stem = name[: -len(path.suffix)]
         if stem in stems:
             raise FolderError(
-                f"Expected files of different names in the folder {folder}, but {stems[stem]} and {name} differ only "
-                "in their suffixes, so the match is ambiguous. Keep one of them in the folder."
+                f"Expected files of different names in the folder {folder}, but {stems[stem][0]} and {name} differ "
+                "only in their suffixes, so the match is ambiguous. Keep one of them in the folder."
             )
-        stems[stem] = name
+        stems[stem] = name, path
     return stems
 
 
@@ -244,7 +264,7 @@ def _match(first: Path, second: Path) -> Matched:
             f"Expected files with the same names (without suffix) in {first} and {second}, but "
             f"{'; '.join(missing)}. Add or remove files until the two folders match."
         )
-    return tuple((ours[stem], first / ours[stem], second / theirs[stem]) for stem in ours)
+    return tuple((*ours[stem], theirs[stem][1]) for stem in ours)
 
 
 def shown(names: Sequence[str]) -> str:
