@@ -33,7 +33,7 @@ Of = TypeVar("Of")
 _SHOWN = 3
 
 _LONGEST = 10_000
-"""Largest number of characters of an error: torch raises a loader process's error again, with its traceback."""
+"""Largest number of characters of an error."""
 
 
 class FolderError(ValueError):
