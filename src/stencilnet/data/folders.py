@@ -53,10 +53,12 @@ class Origin:
     Attributes:
         files: The files that it is made from.
         how: How they are read; it differs between any two ways that give different pixels.
+        halves: Whether the only file holds input and target side by side. Default: false.
     """
 
     files: tuple[Path, ...]
     how: str
+    halves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,7 +183,7 @@ def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") ->
     """
     found = list_images(folder)
     files = tuple(found.items())
-    origin = partial(_origin, tuple((path,) for _, path in files), f"halves, input {input_side}")
+    origin = partial(_origin, tuple((path,) for _, path in files), f"halves, input {input_side}", halves=True)
     return Examples(names=tuple(found), read=partial(_read_halves, files, input_side), origin=origin)
 
 
@@ -272,8 +274,8 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(map(shorten, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
 
 
-def _origin(files: Sequence[Sequence[Path]], how: str, index: int) -> Origin:
-    return Origin(files=tuple(files[index]), how=how)
+def _origin(files: Sequence[Sequence[Path]], how: str, index: int, *, halves: bool = False) -> Origin:
+    return Origin(files=tuple(files[index]), how=how, halves=halves)
 
 
 def _read_image(files: tuple[tuple[str, Path], ...], index: int) -> Example:
@@ -285,7 +287,7 @@ def _read_labelled(files: Matched, form: LabelForm, index: int) -> Example:
     name, image_path, label_path = files[index]
     image = read_image(image_path)
     label = _label(label_path, form)
-    _check_sizes(image_path, image.size, label_path, (label.shape[1], label.shape[0]))
+    check_sizes(image_path, image.size, label_path, (label.shape[1], label.shape[0]))
     return Example(name=name, image=torch.from_numpy(to_array(image)), label=torch.from_numpy(label))
 
 
@@ -302,7 +304,7 @@ def unseen(name: str, *, label: Tensor | None = None, category: int | None = Non
 def _read_pair(files: Matched, index: int) -> Example:
     name, input_path, target_path = files[index]
     image, target = read_image(input_path), read_image(target_path)
-    _check_sizes(input_path, image.size, target_path, target.size)
+    check_sizes(input_path, image.size, target_path, target.size)
     return Example(name=name, image=torch.from_numpy(to_array(image)), target=torch.from_numpy(to_array(target)))
 
 
@@ -310,17 +312,31 @@ def _read_halves(files: tuple[tuple[str, Path], ...], side: Literal["left", "rig
     name, path = files[index]
     both = torch.from_numpy(to_array(read_image(path)))
     width = both.shape[2]
-    if width % 2:
-        raise FolderError(
-            f"Expected {path} to contain two images of one size side by side, but its width of {width} pixels is odd. "
-            "Make both halves equally wide."
-        )
+    check_even(path, width)
     left, right = both[:, :, : width // 2].contiguous(), both[:, :, width // 2 :].contiguous()
     image, target = (left, right) if side == "left" else (right, left)
     return Example(name=name, image=image, target=target)
 
 
-def _check_sizes(first: Path, size: tuple[int, int], second: Path, other: tuple[int, int]) -> None:
+def check_even(path: Path, width: int) -> None:
+    """Check the width of an image that contains two images side by side.
+
+    Raises:
+        FolderError: If it is odd.
+    """
+    if width % 2:
+        raise FolderError(
+            f"Expected {path} to contain two images of one size side by side, but its width of {width} pixels is odd. "
+            "Make both halves equally wide."
+        )
+
+
+def check_sizes(first: Path, size: tuple[int, int], second: Path, other: tuple[int, int]) -> None:
+    """Check that two files of an example have one size, (width, height) in pixels.
+
+    Raises:
+        FolderError: If they differ.
+    """
     if size != other:
         raise FolderError(
             f"Expected {first} and {second} to have one size, but got {size[0]}x{size[1]} and {other[0]}x{other[1]} "
