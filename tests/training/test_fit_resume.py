@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -308,6 +309,20 @@ def test_a_failing_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch) 
     with pytest.raises(OSError, match="No space left"):
         fit(job(tmp_path), masks(backbone), backbone, resume=True)
     assert path.read_bytes() == before
+
+
+def test_a_full_disk_is_an_error_that_names_the_file_and_can_be_resumed(
+    tmp_path: Path, full_disk: Callable[[int], None]
+) -> None:
+    backbone = unet()
+    whole = fit(job(tmp_path / "whole"), masks(backbone), backbone)
+    full_disk(20_000)
+    with pytest.raises(OSError, match="large") as caught:
+        fit(job(tmp_path / "cut"), masks(backbone), backbone)
+    full_disk(10**9)
+    assert caught.value.filename == str(tmp_path / "cut" / "fit-0" / "checkpoint.pt")
+    assert list(tmp_path.rglob(".new-*")) == []
+    assert delta_bytes(fit(job(tmp_path / "cut"), masks(backbone), backbone, resume=True)) == delta_bytes(whole)
 
 
 def test_a_message_about_a_strange_checkpoint_is_short() -> None:

@@ -122,15 +122,21 @@ def save(path: Path, learner: Learner, progress: Progress, fingerprint: Mapping[
         else {"module": dict(critic.module.state_dict()), "optimizer": critic.optimizer.state_dict()},
     }
     record = _common(learner.resolved, progress, fingerprint) | moving
-    with replacing(path) as file:
-        torch.save(record, file)
+    _write(path, record)
 
 
 def save_finished(path: Path, resolved: Resolved, progress: Progress, fingerprint: Mapping[str, Any]) -> None:
     """Write only the selected step: a finished training is not resumed."""
     record = _common(resolved, progress, fingerprint) | {"finished": True}
+    _write(path, record)
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
     with replacing(path) as file:
-        torch.save(record, file)
+        try:
+            torch.save(record, file)
+        except RuntimeError as error:  # PyTorch hides the system's error, such as that of a full disk
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def load(path: Path) -> dict[str, Any]:
