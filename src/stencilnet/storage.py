@@ -104,6 +104,21 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
+def check_writable(folder: Path) -> None:
+    """Check that files can be written to a folder, by writing one and deleting it.
+
+    Raises:
+        OSError: If not, such as on a read-only file system or a full disk.
+    """
+    probe = folder / f"{NEW}{secrets.token_hex(8)}"
+    with naming(folder), probe.open("xb") as file:
+        try:
+            file.write(b"0")
+            file.flush()
+        finally:
+            probe.unlink()
+
+
 def discard_unfinished(folder: Path) -> None:
     """Delete unfinished files that a crash left in a folder; no other process may be writing to it."""
     for path in folder.glob(f"{NEW}*"):

@@ -227,7 +227,7 @@ def _refuse_other(path: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]
     if changed:
         raise CheckpointError(
             f"{path} is a checkpoint of another training: {_some(changed)}. "
-            "Resume with the old config, or train in another folder."
+            f"Undo this to resume it, or delete {path.parent.parent} to start afresh."
         )
 
 
