@@ -39,25 +39,51 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON obj
     show_default=True,
     help="auto: the fastest precision with nearly the same results; compiles first, which pays off for many images.",
 )
-def run(bundle: Path, task: str, inputs: tuple[str, ...], out: Path, kind: str, device: str, precision: str) -> None:
+@click.option("--resume", is_flag=True, help="Skip inputs whose output exists and is not older.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "stop"]),
+    default="skip",
+    show_default=True,
+    help="After a file that cannot be processed: go on with the others, or stop.",
+)
+@click.option("--watch", is_flag=True, help="Process pictures as they arrive in the folder INPUTS, until Ctrl-C.")
+def run(
+    bundle: Path,
+    task: str,
+    inputs: tuple[str, ...],
+    out: Path,
+    kind: str,
+    device: str,
+    precision: str,
+    resume: bool,
+    on_error: str,
+    watch: bool,
+) -> None:
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
+    from functools import partial
+
+    from stencilnet.cli.batch import Batch, watch_folder
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
     from stencilnet.runtime.files import run_files
     from stencilnet.runtime.planning import plan_outputs
 
-    console()
+    screen = console()
     use_all_cores()
-    planned = plan_outputs(inputs, out)
+    if watch and not (len(inputs) == 1 and Path(inputs[0]).is_dir()):
+        raise click.UsageError("--watch takes one folder as INPUTS.")
+    planned = {} if watch else plan_outputs(inputs, out)
     engine = Engine(bundle, device=device, precision=precision)
-    failed = 0
-    for source, problem in run_files(engine, task, planned, drawing=kind == "edges"):
-        if problem is None:
-            say(planned[source])
-        else:
-            failed += 1
-            say(f"stencil: {one_line(str(source))}: {problem}", err=True)
-    if failed:
+    engine.picture_task(task)
+    process = partial(run_files, engine, task, drawing=kind == "edges")
+    batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop")
+    if watch:
+        watch_folder(batch, inputs[0], out)
+    else:
+        batch.run(planned)
+    batch.summarise()
+    if batch.failed:
         raise click.exceptions.Exit(1)
 
 
