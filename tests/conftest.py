@@ -3,6 +3,7 @@
 import copy
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -159,6 +160,17 @@ def compiler() -> None:
     """Skips what needs `torch.compile` where it does not work, which takes seconds to find out."""
     if not can_compile("cpu"):
         pytest.skip("torch.compile does not work here")
+
+
+@pytest.fixture
+def full_disk() -> Iterator[Callable[[int], None]]:
+    """Sets the largest size of a file in bytes: the system refuses a write half-way, as it does on a full disk."""
+    resource = pytest.importorskip("resource", reason="needs a limit on the size of files")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, ignored)
 
 
 @pytest.fixture

@@ -130,3 +130,10 @@ def test_one_module_alone_writes_files() -> None:
         if isinstance(call, ast.Call) and writes(call)
     ]
     assert not elsewhere
+
+
+def test_a_failing_write_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No space left") as caught, replacing(tmp_path / "a.txt"):
+        raise OSError(28, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert list(tmp_path.iterdir()) == []

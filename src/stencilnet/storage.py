@@ -36,7 +36,7 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f"{NEW}{secrets.token_hex(8)}{path.suffix}")
     try:
-        with temporary.open("x+b") as file:  # readable, since Pillow reads back parts of a TIFF
+        with naming(path), temporary.open("x+b") as file:  # readable, since Pillow reads back parts of a TIFF
             yield file
             if sync:
                 file.flush()
@@ -47,6 +47,17 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
         raise
     if sync:
         sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Give a file's name to an error of the block that lacks one, as that of a write to a full disk does."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def write_file(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -93,6 +104,21 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(gone)
 
 
+def check_writable(folder: Path) -> None:
+    """Check that files can be written to a folder, by writing one and deleting it.
+
+    Raises:
+        OSError: If not, such as on a read-only file system or a full disk.
+    """
+    probe = folder / f"{NEW}{secrets.token_hex(8)}"
+    with naming(folder), probe.open("xb") as file:
+        try:
+            file.write(b"0")
+            file.flush()
+        finally:
+            probe.unlink()
+
+
 def discard_unfinished(folder: Path) -> None:
     """Delete unfinished files that a crash left in a folder; no other process may be writing to it."""
     for path in folder.glob(f"{NEW}*"):
@@ -111,7 +137,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write_through(file: Path, data: bytes) -> None:
-    with file.open("xb") as stream:
+    with naming(file), file.open("xb") as stream:
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())

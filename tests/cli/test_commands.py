@@ -1,9 +1,11 @@
 """Verbs, exit codes, and what is said on which stream."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,24 @@ def test_add_run_evaluate_and_remove(stencil: Stencil, desk: Path) -> None:
     assert stencil("remove", "bundle", "colour", cwd=desk).returncode == 0
     assert sn.load(desk / "bundle").tasks == ("things",)
     assert stencil("verify", "bundle", cwd=desk).returncode == 0
+
+
+def test_a_full_disk_is_one_line_and_the_training_goes_on(
+    stencil: Stencil, desk: Path, full_disk: Callable[[int], None]
+) -> None:
+    full_disk(20_000)
+    stopped = stencil("add", "bundle", "my.yaml", cwd=desk)
+    full_disk(10**9)
+    *_, last = stopped.stderr.splitlines()
+    assert stopped.returncode == 1
+    assert re.fullmatch(
+        r"Cannot write .*checkpoint\.pt: File too large\. Free disk space; finished work is saved\. "
+        r"Continue with: stencil add bundle my\.yaml --resume",
+        last,
+    )
+    assert "Traceback" not in stopped.stderr
+    assert list(desk.rglob(".new-*")) == []
+    assert stencil("add", "bundle", "my.yaml", "--resume", cwd=desk).returncode == 0
 
 
 def test_one_bad_photo_does_not_stop_the_others(stencil: Stencil, desk: Path) -> None:

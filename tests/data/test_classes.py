@@ -1,5 +1,6 @@
 """Class folders, against torchvision's ImageFolder; and what is wrong with a folder, in words."""
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,14 @@ def test_pictures_and_numbers_are_those_of_torchvision(folder: Path) -> None:
     example = ours[position]
     assert example.image.shape == (3, 11, 9)
     assert np.array_equal(example.image.permute(1, 2, 0), np.asarray(Image.open(folder / "oak/more/3.png")))
+
+
+def test_names_are_compared_in_one_unicode_form(folder: Path) -> None:
+    (folder / "oak").rename(folder / unicodedata.normalize("NFD", "Äsche"))
+    classes = ClassFoldersSource(folder="trees").classes(folder.parent)
+    assert classes == ("Elm", "ash", "Äsche")
+    check_classes(classes, ("Elm", "ash", unicodedata.normalize("NFD", "Äsche")), folder)
+    assert {example.name: example.category for example in class_folders(folder)}["Äsche/0.png"] == 2
 
 
 def test_a_part_of_every_class_is_held_out(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Damage to clean images: against other libraries, drawn by the generator alone, the same whenever it is evaluated."""
 
+import os
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from stencilnet.config.reading import ConfigError, read_config, to_plain
-from stencilnet.data.damage import HOLE, Blur, Damage, Downscale, Holes, Noise, damaged
+from stencilnet.data.damage import HOLE, Blur, Damage, Downscale, Holes, Noise, damaged, generator_for
 from stencilnet.data.samples import EvaluationSamples, TrainingSamples
 from stencilnet.data.transforms import View
 from stencilnet.tasks.restoration import Restoration
@@ -185,3 +186,8 @@ def test_a_config_spells_it(tmp_path, damage: Damage) -> None:
 def test_a_config_with_wrong_damage_is_refused(tmp_path, task: str, damage: str, message: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         read(tmp_path, task, damage)
+
+
+def test_damage_is_seeded_by_names_that_are_not_utf8() -> None:
+    first, second = (generator_for(os.fsdecode(name)) for name in (b"caf\xe9.jpg", b"caf\xe8.jpg"))
+    assert first.initial_seed() != second.initial_seed()

@@ -1,7 +1,9 @@
 """Own-data folders, on files written here; widening and matching are checked against NumPy and the file system."""
 
+import os
 import pickle
 import re
+import unicodedata
 
 import numpy as np
 import pytest
@@ -111,6 +113,14 @@ class TestImages:
 
     def test_errors_are_value_errors(self):
         assert issubclass(FolderError, ValueError)
+
+    def test_two_files_of_one_name_are_refused(self, tmp_path):
+        for form in ("NFC", "NFD"):
+            save(tmp_path / f"{unicodedata.normalize(form, 'é')}.png", picture(0))
+        if len(list(tmp_path.iterdir())) == 1:
+            pytest.skip("one file on this file system")
+        with pytest.raises(FolderError, match=r"but two are called é\.png: one is written in Unicode's form NFC, one"):
+            images(tmp_path)
 
     def test_list_images_gives_paths(self, tmp_path):
         path = save(tmp_path / "deep/er/a.png", picture(0))
@@ -225,6 +235,14 @@ class TestPairs:
         np.testing.assert_array_equal(as_hwc(example.image), picture(0))
         np.testing.assert_array_equal(as_hwc(example.target), picture(1))
         assert example.label is None
+
+    @pytest.mark.parametrize("stem", ["Müller/é", os.fsdecode(b"caf\xe9")], ids=["normal form", "no UTF-8"])
+    def test_matched_whatever_wrote_the_name(self, tmp_path, stem):
+        save(tmp_path / f"in/{unicodedata.normalize('NFD', stem)}.jfif", picture(0))
+        save(tmp_path / f"out/{unicodedata.normalize('NFC', stem)}.png", picture(1))
+        examples = pairs(tmp_path / "in", tmp_path / "out")
+        assert examples.names == (f"{stem}.jfif",)
+        np.testing.assert_array_equal(as_hwc(examples[0].target), picture(1))
 
     def test_different_sizes(self, tmp_path):
         save(tmp_path / "in/a.png", picture(0))

@@ -159,7 +159,7 @@ def test_counts_are_kept_until_files_change(masks: Path, monkeypatch: pytest.Mon
 def test_labels_are_counted_without_their_photos(masks: Path) -> None:
     write_labelled(masks, "train", [mask(1)] * 8)
     for path in (masks / "train" / "images").iterdir():
-        path.write_bytes(b"no picture")
+        path.write_bytes(path.read_bytes()[:-1000])  # the headers are read, the pixels are not
     assert len(found(masks)) == 1
 
 

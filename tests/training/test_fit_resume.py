@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -232,7 +233,8 @@ def test_another_config_is_refused_by_name(tmp_path: Path, changes, settings, te
         fit(job(tmp_path, **changes), masks(backbone), backbone, resume=True, **settings)
     path = tmp_path / "fit-0" / "checkpoint.pt"
     assert str(caught.value) == (
-        f"{path} is a checkpoint of another training: {text}. Resume with the old config, or train in another folder."
+        f"{path} is a checkpoint of another training: {text}. "
+        f"Undo this to resume it, or delete {tmp_path} to start afresh."
     )
 
 
@@ -310,8 +312,22 @@ def test_a_failing_write_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch) 
     assert path.read_bytes() == before
 
 
+def test_a_full_disk_is_an_error_that_names_the_file_and_can_be_resumed(
+    tmp_path: Path, full_disk: Callable[[int], None]
+) -> None:
+    backbone = unet()
+    whole = fit(job(tmp_path / "whole"), masks(backbone), backbone)
+    full_disk(20_000)
+    with pytest.raises(OSError, match="large") as caught:
+        fit(job(tmp_path / "cut"), masks(backbone), backbone)
+    full_disk(10**9)
+    assert caught.value.filename == str(tmp_path / "cut" / "fit-0" / "checkpoint.pt")
+    assert list(tmp_path.rglob(".new-*")) == []
+    assert delta_bytes(fit(job(tmp_path / "cut"), masks(backbone), backbone, resume=True)) == delta_bytes(whole)
+
+
 def test_a_message_about_a_strange_checkpoint_is_short() -> None:
     fingerprint = {f"key {number}": "v" * 10_000 for number in range(500)} | {"k" * 10**6: 1}
-    with pytest.raises(CheckpointError, match=r"and 491 more\. Resume with the old config") as caught:
+    with pytest.raises(CheckpointError, match=r"and 491 more\. Undo this to resume it") as caught:
         check(Path("checkpoint.pt"), {"fingerprint": fingerprint}, {}, resolve(Settings(device="cpu")))
     assert len(str(caught.value)) < 6000

@@ -2,7 +2,9 @@ from collections import Counter
 
 import pytest
 import torch
+from torch import Tensor
 
+from stencilnet.pictures.images import ImageError
 from stencilnet.training.sampling import PIXELS, Order, batched, permutation, training_loader, validation_loader
 from stencilnet.training.seeds import derived_seed, forked
 
@@ -97,3 +99,20 @@ def test_forked_generators() -> None:
     with pytest.raises(RuntimeError, match="shape"), forked("cpu", 1):
         torch.rand(3).view(2)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+class Torn(Blobs):
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Tensor]:
+        raise ImageError("Cannot read 3.jpg: it is truncated.")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_example_is_one_line_in_any_process(workers: int) -> None:
+    order = Order(seed=3, size=5, batch=2, steps=4)
+    for loader in (
+        training_loader(Torn(5), order, workers=workers, device="cpu"),
+        validation_loader(Torn(5), workers=workers),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(ImageError) as caught:
+            list(loader)
+        assert str(caught.value) == "Cannot read 3.jpg: it is truncated."

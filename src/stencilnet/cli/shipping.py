@@ -93,6 +93,15 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     show_default=True,
     help="ONNX Runtime or PyTorch; auto: ONNX Runtime where it can run BUNDLE.",
 )
+@click.option("--resume", is_flag=True, help="Skip inputs whose output exists and is not older.")
+@click.option(
+    "--on-error",
+    type=click.Choice(["skip", "stop"]),
+    default="skip",
+    show_default=True,
+    help="After a file that cannot be processed: go on with the others, or stop.",
+)
+@click.option("--watch", is_flag=True, help="Process pictures as they arrive in the folder INPUTS, until Ctrl-C.")
 def run(
     bundle: Path,
     task: str,
@@ -105,27 +114,35 @@ def run(
     keep_metadata: bool,
     tile: "Tile",
     backend: str,
+    resume: bool,
+    on_error: str,
+    watch: bool,
 ) -> None:
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
+    from functools import partial
+
+    from stencilnet.cli.batch import Batch, watch_folder
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
     from stencilnet.runtime.files import run_files
     from stencilnet.runtime.planning import plan_outputs
 
-    console()
-    planned = plan_outputs(inputs, out)
+    screen = console()
+    if watch and not (len(inputs) == 1 and Path(inputs[0]).is_dir()):
+        raise click.UsageError("--watch takes one folder as INPUTS.")
+    planned = {} if watch else plan_outputs(inputs, out)
     engine = Engine(bundle, device=device, precision=precision, tile=tile, backend=backend)
     if engine.backend == "torch":
         use_all_cores()
-    failed = 0
-    results = run_files(engine, task, planned, drawing=kind == "edges", scale=scale, metadata=keep_metadata)
-    for source, problem in results:
-        if problem is None:
-            say(planned[source])
-        else:
-            failed += 1
-            say(f"stencil: {one_line(str(source))}: {problem}", err=True)
-    if failed:
+    engine.picture_task(task)
+    process = partial(run_files, engine, task, drawing=kind == "edges", scale=scale, metadata=keep_metadata)
+    batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop")
+    if watch:
+        watch_folder(batch, inputs[0], out)
+    else:
+        batch.run(planned)
+    batch.summarise()
+    if batch.failed:
         raise click.exceptions.Exit(1)
 
 

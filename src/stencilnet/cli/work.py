@@ -1,5 +1,6 @@
 """Connects config, terminal and run for the verbs that train."""
 
+import errno
 import os
 import shlex
 import sys
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from stencilnet.experiment.session import Session
     from stencilnet.training.distributed import Group
     from stencilnet.training.sinks import Sink
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, a used-up quota, and a file larger than the system or the shell allows."""
 
 
 def carry_out(
@@ -145,7 +149,7 @@ def _session(
     methods: tuple[str, ...] = (),
     resume: bool,
 ) -> "Iterator[Session]":
-    """Create the session; when it is interrupted, print the command that continues it."""
+    """Create the session; when it is interrupted or the disk is full, print the command that continues it."""
     from stencilnet.experiment.session import Session
     from stencilnet.training.fit import Interrupted
     from stencilnet.training.progress import ProgressBar
@@ -168,10 +172,15 @@ def _session(
                 command=shlex.join(["stencil", *sys.argv[1:]]),
                 group=group,
             )
-        except (Interrupted, KeyboardInterrupt) as interruption:
+        except (Interrupted, KeyboardInterrupt, OSError) as reason:
+            if isinstance(reason, OSError) and reason.errno not in _FULL:
+                raise
             words = [word for word in sys.argv[1:] if word != "--resume"]
             by_hand = group.size > 1 and not any(word.startswith("--devices") for word in words)
             program = "torchrun ... -m stencilnet" if by_hand else "stencil"
             again = f"{program} {shlex.join([*words, *([] if words[0] == 'demo' else ['--resume'])])}"
-            teller(screen)(f"Interrupted; finished work is saved. Continue with: {again}")
-            raise click.exceptions.Exit(1) from interruption
+            what = "Interrupted"
+            if isinstance(reason, OSError):
+                what = f"Cannot write {reason.filename or 'a file'}: {reason.strerror}. Free disk space"
+            teller(screen)(f"{what}; finished work is saved. Continue with: {again}")
+            raise click.exceptions.Exit(1) from reason

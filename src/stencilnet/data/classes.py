@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-from stencilnet.data.folders import Examples, FolderError, Origin, folder_rule, list_images, shown, unseen
+from stencilnet.data.folders import Examples, FolderError, Origin, folder_rule, list_images, normal, shown, unseen
 from stencilnet.pictures.images import read_image, to_array
 from stencilnet.tasks.task import Example
 from stencilnet.text.fields import check_fields
@@ -44,7 +44,7 @@ class ClassFoldersSource:
 
 
 def class_names(folder: Path) -> tuple[str, ...]:
-    """Return the sorted names of the class folders, without hidden ones.
+    """Return the sorted names of the class folders in NFC, without hidden ones.
 
     Raises:
         FolderError: If the folder is missing or has no subfolder.
@@ -52,7 +52,7 @@ def class_names(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "there is no such folder"
         raise FolderError(f"Expected a folder of class folders at {folder}, but {found}. Correct the path.")
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = sorted({normal(path.name) for path in folder.iterdir() if path.is_dir() and path.name[0] != "."})
     if not names:
         raise FolderError(
             f"Expected the folder {folder} to hold a folder of images for each class, but it holds no folder. "
@@ -103,6 +103,7 @@ def check_classes(found: tuple[str, ...], named: tuple[str, ...], folder: Path) 
     Raises:
         FolderError: If they differ; the error names missing and unknown classes.
     """
+    named = tuple(map(normal, named))
     if found == named:
         return
     missing, extra = sorted(set(named) - set(found)), sorted(set(found) - set(named))

@@ -2,10 +2,12 @@
 
 Folders may be nested. Files are sorted by path; hidden files and files without a picture's suffix are skipped, and
 symbolic links to folders are not followed. Pictures of unsupported formats are skipped with a warning that counts them.
+Names are compared in Unicode's normal form NFC, since macOS writes umlauts and accents as two characters (NFD).
 """
 
 import logging
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +33,7 @@ Of = TypeVar("Of")
 _SHOWN = 3
 
 _LONGEST = 10_000
-"""Largest number of characters of an error: torch raises a loader process's error again, with its traceback."""
+"""Largest number of characters of an error."""
 
 
 class FolderError(ValueError):
@@ -51,10 +53,12 @@ class Origin:
     Attributes:
         files: The files that it is made from.
         how: How they are read; it differs between any two ways that give different pixels.
+        halves: Whether the only file holds input and target side by side. Default: false.
     """
 
     files: tuple[Path, ...]
     how: str
+    halves: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -179,25 +183,25 @@ def side_by_side(folder: Path, input_side: Literal["left", "right"] = "left") ->
     """
     found = list_images(folder)
     files = tuple(found.items())
-    origin = partial(_origin, tuple((path,) for _, path in files), f"halves, input {input_side}")
+    origin = partial(_origin, tuple((path,) for _, path in files), f"halves, input {input_side}", halves=True)
     return Examples(names=tuple(found), read=partial(_read_halves, files, input_side), origin=origin)
 
 
 def list_images(folder: Path) -> dict[str, Path]:
-    """Return the images of a folder and its subfolders by their relative paths, sorted.
+    """Return the images of a folder and its subfolders by their relative paths in NFC, sorted.
 
     Pictures of unsupported formats are skipped and counted in a logged warning.
 
     Raises:
-        FolderError: If the folder is missing or has no images.
+        FolderError: If the folder is missing or has no images, or two names look the same (NFC and NFD).
     """
     if not folder.is_dir():
         found = "it is a file" if folder.exists() else "there is no such folder"
         raise FolderError(f"Expected a folder of images at {folder}, but {found}. Correct the path.")
-    files = {p.relative_to(folder).as_posix(): p for p in folder.rglob("*") if p.is_file() and not _hidden(p, folder)}
+    files = [path for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder)]
     suffixes = read_suffixes()
-    found_images = {name: files[name] for name in sorted(files) if files[name].suffix.lower() in suffixes}
-    others = left_out(files.values())
+    found_images = _by_name(folder, (path for path in files if path.suffix.lower() in suffixes))
+    others = left_out(files)
     if not found_images:
         raise FolderError(
             f"Expected images ({', '.join(sorted(suffixes))}) in the folder {folder}, but got none among its "
@@ -208,21 +212,39 @@ def list_images(folder: Path) -> dict[str, Path]:
     return found_images
 
 
+def normal(name: str) -> str:
+    """Return a file's name in the form in which names are compared: Unicode's NFC."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _by_name(folder: Path, files: Iterable[Path]) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    for path in files:
+        name = normal(path.relative_to(folder).as_posix())
+        if name in named:
+            raise FolderError(
+                f"Expected files of different names in the folder {folder}, but two are called {name}: one is written "
+                "in Unicode's form NFC, one in NFD. Rename one of them."
+            )
+        named[name] = path
+    return dict(sorted(named.items()))
+
+
 def _hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
-def _by_stem(folder: Path) -> dict[str, str]:
-    """Return the name of each image by its path without suffix."""
-    stems: dict[str, str] = {}
-    for name in list_images(folder):
-        stem = name[: -len(Path(name).suffix)]
+def _by_stem(folder: Path) -> dict[str, tuple[str, Path]]:
+    """Return the name and the file of each image by its path without suffix."""
+    stems: dict[str, tuple[str, Path]] = {}
+    for name, path in list_images(folder).items():
+        stem = name[: -len(path.suffix)]
         if stem in stems:
             raise FolderError(
-                f"Expected files of different names in the folder {folder}, but {stems[stem]} and {name} differ only "
-                "in their suffixes, so the match is ambiguous. Keep one of them in the folder."
+                f"Expected files of different names in the folder {folder}, but {stems[stem][0]} and {name} differ "
+                "only in their suffixes, so the match is ambiguous. Keep one of them in the folder."
             )
-        stems[stem] = name
+        stems[stem] = name, path
     return stems
 
 
@@ -245,7 +267,7 @@ def _match(first: Path, second: Path) -> Matched:
             f"Expected files with the same names (without suffix) in {first} and {second}, but "
             f"{'; '.join(missing)}. Add or remove files until the two folders match."
         )
-    return tuple((ours[stem], first / ours[stem], second / theirs[stem]) for stem in ours)
+    return tuple((*ours[stem], theirs[stem][1]) for stem in ours)
 
 
 def shown(names: Sequence[str]) -> str:
@@ -253,8 +275,8 @@ def shown(names: Sequence[str]) -> str:
     return ", ".join(map(shorten, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
 
 
-def _origin(files: Sequence[Sequence[Path]], how: str, index: int) -> Origin:
-    return Origin(files=tuple(files[index]), how=how)
+def _origin(files: Sequence[Sequence[Path]], how: str, index: int, *, halves: bool = False) -> Origin:
+    return Origin(files=tuple(files[index]), how=how, halves=halves)
 
 
 def _read_image(files: tuple[tuple[str, Path], ...], index: int) -> Example:
@@ -266,7 +288,7 @@ def _read_labelled(files: Matched, form: LabelForm, index: int) -> Example:
     name, image_path, label_path = files[index]
     image = read_image(image_path)
     label = _label(label_path, form)
-    _check_sizes(image_path, image.size, label_path, (label.shape[1], label.shape[0]))
+    check_sizes(image_path, image.size, label_path, (label.shape[1], label.shape[0]))
     return Example(name=name, image=torch.from_numpy(to_array(image)), label=torch.from_numpy(label))
 
 
@@ -283,7 +305,7 @@ def unseen(name: str, *, label: Tensor | None = None, category: int | None = Non
 def _read_pair(files: Matched, index: int) -> Example:
     name, input_path, target_path = files[index]
     image, target = read_image(input_path), read_image(target_path)
-    _check_sizes(input_path, image.size, target_path, target.size)
+    check_sizes(input_path, image.size, target_path, target.size)
     return Example(name=name, image=torch.from_numpy(to_array(image)), target=torch.from_numpy(to_array(target)))
 
 
@@ -291,17 +313,31 @@ def _read_halves(files: tuple[tuple[str, Path], ...], side: Literal["left", "rig
     name, path = files[index]
     both = torch.from_numpy(to_array(read_image(path)))
     width = both.shape[2]
-    if width % 2:
-        raise FolderError(
-            f"Expected {path} to contain two images of one size side by side, but its width of {width} pixels is odd. "
-            "Make both halves equally wide."
-        )
+    check_even(path, width)
     left, right = both[:, :, : width // 2].contiguous(), both[:, :, width // 2 :].contiguous()
     image, target = (left, right) if side == "left" else (right, left)
     return Example(name=name, image=image, target=target)
 
 
-def _check_sizes(first: Path, size: tuple[int, int], second: Path, other: tuple[int, int]) -> None:
+def check_even(path: Path, width: int) -> None:
+    """Check the width of an image that contains two images side by side.
+
+    Raises:
+        FolderError: If it is odd.
+    """
+    if width % 2:
+        raise FolderError(
+            f"Expected {path} to contain two images of one size side by side, but its width of {width} pixels is odd. "
+            "Make both halves equally wide."
+        )
+
+
+def check_sizes(first: Path, size: tuple[int, int], second: Path, other: tuple[int, int]) -> None:
+    """Check that two files of an example have one size, (width, height) in pixels.
+
+    Raises:
+        FolderError: If they differ.
+    """
     if size != other:
         raise FolderError(
             f"Expected {first} and {second} to have one size, but got {size[0]}x{size[1]} and {other[0]}x{other[1]} "

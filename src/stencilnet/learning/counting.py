@@ -1,4 +1,4 @@
-"""Counts the classes in a task's data before training, and refuses data that allow no learning or measuring.
+"""Checks a task's data before training: reads all headers, counts the classes, and refuses what cannot be used.
 
 On data with a single class, or without any labelled pixel, a network scores perfectly and has learned nothing.
 """
@@ -17,9 +17,11 @@ import torch
 from stencilnet.config.schema import TaskPlan, sources
 from stencilnet.data.folders import Examples, shown
 from stencilnet.errors import UsageError
+from stencilnet.learning.headers import header_problems
 from stencilnet.learning.opening import TaskData, digest_of
 from stencilnet.storage import write_text
 from stencilnet.tasks.inventory import CountedTask, Inventory
+from stencilnet.tasks.metrics import least_side
 from stencilnet.tasks.task import Example, Task
 from stencilnet.text.strict_json import dumps, loads
 from stencilnet.training.sampling import permutation
@@ -67,7 +69,7 @@ def check_all(
     announce: Callable[[str], None],
     memo: Callable[[str], Path | None] = lambda _: None,
 ) -> None:
-    """Count several tasks' data, and announce the classes that they lack.
+    """Check and count several tasks' data, and announce the classes that they lack.
 
     Args:
         plans: The tasks.
@@ -76,7 +78,7 @@ def check_all(
         memo: Returns the file that caches a task's counts; see `check_data`.
 
     Raises:
-        DataError: If something cannot be learned or measured; the message lists the problems of all tasks.
+        DataError: If something cannot be read, learned or measured; the message lists the problems of all tasks.
     """
     problems: list[str] = []
     for plan in plans:
@@ -92,24 +94,32 @@ def check_all(
 def check_data(
     plan: TaskPlan, data: TaskData, *, memo: Path | None = None, parts: Sequence[str] = tuple(PARTS)
 ) -> tuple[str, ...]:
-    """Count a task's data, and return which of its classes are missing, a sentence per part.
+    """Check and count a task's data, and return which of its classes are missing, a sentence per part.
+
+    The header of every picture is read, and label files are counted; see `stencilnet.learning.headers`.
 
     Args:
         plan: The task.
         data: Its examples.
         memo: A file that caches the counts until the data change.
-        parts: Which of `PARTS` to count.
+        parts: Which of `PARTS` to check.
 
     Raises:
-        DataError: If there is nothing to learn in the training part, nothing to measure in another, or labels are not
-            the task's classes; the message lists all problems.
+        DataError: If a picture's header cannot be read or the picture is too small, there is nothing to learn in the
+            training part, nothing to measure in another, or labels are not the task's classes; the message lists all
+            problems.
     """
-    task = plan.task
+    task, problems = plan.task, []
+    for part in parts:
+        stored = part == "test" and plan.view.test == "whole" and plan.view.resize is None  # else enlarged as needed
+        least = least_side(task.metrics) if stored else 1
+        problems += _unusable(getattr(data, part), f"{plan.name}, {PARTS[part]} part", least)
+    if problems:
+        raise DataError(problems)
     if not isinstance(task, CountedTask):
         return ()
     wanted, kept = task.inventory(), read_memo(memo)
     known: dict[str, Counts] = {}
-    problems: list[str] = []
     for part in parts:
         examples: Examples = getattr(data, part)
         mark = _mark(plan, wanted, part, examples)
@@ -131,12 +141,15 @@ def check_splits(task: Task, name: str, train: Sequence[Example], validation: Se
     """Check examples that come from no config, read until everything wanted is found; return as `check_data` does.
 
     Raises:
-        DataError: If there is nothing to learn, or nothing to select the step by.
+        DataError: If a picture's header cannot be read, there is nothing to learn, or nothing to select the step by.
         ValueError: If labels that were read are not the task's classes.
     """
+    parts = {"train": train, "validation": validation}
+    unusable = [line for part, found in parts.items() for line in _unusable(found, f"{name}, {PARTS[part]} part")]
+    if unusable:
+        raise DataError(unusable)
     if not isinstance(task, CountedTask):
         return ()
-    parts = {"train": train, "validation": validation}
     known = {part: count(task, found, f"{name} {PARTS[part]}", limit=0) for part, found in parts.items()}
     problems, lacking = judged(task.inventory(), known, name)
     if problems:
@@ -201,6 +214,11 @@ def judged(wanted: Inventory, known: Mapping[str, Counts], name: str) -> tuple[t
             held = _none(wanted, missing) + _rest(wanted, counts)
             lacking.append(f"{name}: the {PARTS[part]} part holds {held}. It is {left} on the other classes.")
     return tuple(problems), tuple(lacking)
+
+
+def _unusable(examples: Sequence[Example], label: str, least: int = 1) -> list[str]:
+    found = header_problems(examples, least) if isinstance(examples, Examples) else []
+    return [f"{label}: {problem}" for problem in found]
 
 
 def read_memo(memo: Path | None) -> dict[str, tuple[str, Counts]]:

@@ -1,7 +1,7 @@
 """Runs tasks from files to files: other threads read and write files while the network runs."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -38,7 +38,7 @@ def run_files(
     drawing: bool,
     scale: Scale = "trained",
     metadata: bool = False,
-) -> Iterator[tuple[Path, str | None]]:
+) -> Generator[tuple[Path, str | None]]:
     """Run one task over files; a bad file, or one that does not fit in memory, does not stop the others.
 
     Other threads read and write files while the network runs. However the run ends, every output is complete or absent.

@@ -3,7 +3,7 @@
 import glob
 import itertools
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,17 +12,25 @@ from stencilnet.pictures.formats import OTHER_SUFFIXES, SUFFIXES, format_of, is_
 logger = logging.getLogger(__name__)
 
 
-def plan_outputs(inputs: Iterable[str], output: Path) -> dict[Path, Path]:
+class NoInputError(ValueError):
+    """A folder or pattern without any picture."""
+
+
+def plan_outputs(
+    inputs: Iterable[str], output: Path, *, note: Callable[[str], None] = logger.warning
+) -> dict[Path, Path]:
     """Decide the output file of every input file.
 
     If the output folder lies in an input folder, or where a pattern matches, its files are not inputs: an earlier run
-    has written them. Warnings say how many files are skipped for this, and how many for unsupported formats.
+    has written them. Notes say how many files are skipped for this, and how many for unsupported formats.
 
     Args:
         inputs: Files, folders (all images in them and below, except hidden ones) or glob patterns.
         output: A file, for a single input and a name with an image's suffix; else a folder, which gets PNG files.
+        note: Receives the notes; by default, they are logged as warnings.
 
     Raises:
+        NoInputError: If an input holds no image.
         ValueError: If an input is missing or holds no image, two inputs would write one file, an output would
             overwrite an input or lie among those of an input folder, or the output's format cannot be written, by this
             build of Pillow or at all.
@@ -30,7 +38,7 @@ def plan_outputs(inputs: Iterable[str], output: Path) -> dict[Path, Path]:
     suffix = output.suffix.lower()
     single = suffix in SUFFIXES | OTHER_SUFFIXES and not output.is_dir()
     places = [_Place.of(name) for name in inputs]
-    found = [pair for place in places for pair in place.files(None if single else output)]
+    found = [pair for place in places for pair in place.files(None if single else output, note)]
     if single:
         _check_file(output, len(found))
         planned = [(source, output) for source, _ in found]
@@ -112,11 +120,11 @@ class _Place:
         plain = itertools.takewhile(lambda part: not glob.has_magic(part), path.parts)
         return cls(name=name, root=Path(*plain))
 
-    def files(self, output: Path | None) -> list[tuple[Path, Path]]:
+    def files(self, output: Path | None, note: Callable[[str], None]) -> list[tuple[Path, Path]]:
         """Return the files with their paths in an output folder, without those that lie in it already.
 
         Raises:
-            ValueError: If there are none.
+            NoInputError: If there are none.
         """
         if not self.whole and self.root == Path(self.name) and self.root.exists():
             return [(self.root, Path(self.root.name))]
@@ -131,9 +139,9 @@ class _Place:
         said = "; ".join(filter(None, notes))
         if not pictures:
             place = f"the folder {self.root}" if self.whole else self.name
-            raise ValueError(f"Expected images in {place}, but found none{said and f' ({said})'}. Correct the path.")
+            raise NoInputError(f"Expected images in {place}, but found none{said and f' ({said})'}. Correct the path.")
         if said:
-            logger.warning("%s: %s", self.name, said)
+            note(f"{self.name}: {said}")
         return [(file, file.relative_to(self.root) if self.whole else Path(file.name)) for file in sorted(pictures)]
 
     def _in_folder(self) -> list[Path]:

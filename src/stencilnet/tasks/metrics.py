@@ -3,7 +3,7 @@
 Metrics of pictures are computed per image and averaged over images, so neither batch size nor image size matters.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import compress
 from math import exp
 
@@ -82,6 +82,11 @@ def ssim(prediction: Tensor, truth: Tensor) -> Tensor:
     luminance = (2 * mean_x * mean_y + c1) / (mean_x.square() + mean_y.square() + c1)
     similarity: Tensor = luminance * (2 * covariance + c2) / (variances + c2)
     return similarity.mean(dim=(1, 2, 3))
+
+
+def least_side(metrics: Iterable[Metric]) -> int:
+    """Return the shortest side in pixels of pictures on which metrics can be measured."""
+    return _WINDOW if any(metric.name == SSIM.name for metric in metrics) else 1
 
 
 def _window_means(images: Tensor) -> Tensor:

@@ -122,15 +122,21 @@ def save(path: Path, learner: Learner, progress: Progress, fingerprint: Mapping[
         else {"module": dict(critic.module.state_dict()), "optimizer": critic.optimizer.state_dict()},
     }
     record = _common(learner.resolved, progress, fingerprint) | moving
-    with replacing(path) as file:
-        torch.save(record, file)
+    _write(path, record)
 
 
 def save_finished(path: Path, resolved: Resolved, progress: Progress, fingerprint: Mapping[str, Any]) -> None:
     """Write only the selected step: a finished training is not resumed."""
     record = _common(resolved, progress, fingerprint) | {"finished": True}
+    _write(path, record)
+
+
+def _write(path: Path, record: Mapping[str, Any]) -> None:
     with replacing(path) as file:
-        torch.save(record, file)
+        try:
+            torch.save(record, file)
+        except RuntimeError as error:  # PyTorch hides the system's error, such as that of a full disk
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -221,7 +227,7 @@ def _refuse_other(path: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]
     if changed:
         raise CheckpointError(
             f"{path} is a checkpoint of another training: {_some(changed)}. "
-            "Resume with the old config, or train in another folder."
+            f"Undo this to resume it, or delete {path.parent.parent} to start afresh."
         )
 
 

@@ -103,7 +103,8 @@ class _Fit:
         path = folder / "checkpoint.pt"
         if path.exists() and not self.resume:
             raise CheckpointError(
-                f"{path} holds an earlier training of {job.name}. Resume it (`--resume`), or train in another folder."
+                f"{path} holds an earlier training of {job.name}. Resume it (`--resume`), or delete {job.folder} to "
+                "start afresh."
             )
         record = load(path) if path.exists() else None
         resolved = settled(self.resolved, self.backbone, job, record)

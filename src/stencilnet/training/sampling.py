@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from stencilnet.tasks.task import Sample
 from stencilnet.training.seeds import ORDER, derived_seed
@@ -90,20 +90,78 @@ class Order:
         return self.steps - self.first
 
 
-def training_loader(data: TrainingData, order: Order, *, workers: int, device: str) -> DataLoader[dict[str, Tensor]]:
+@dataclass(frozen=True)
+class _Failure:
+    """An error of a loader process: torch would raise it again with its traceback in the message."""
+
+    kind: type[Exception]
+    message: str
+
+    def error(self) -> Exception:
+        try:
+            return self.kind(self.message)
+        except TypeError:  # its arguments are others
+            return ValueError(self.message)
+
+
+class _Examples(Dataset[Any]):
+    """What a loader process reads: examples, or the failures to read them."""
+
+    def __init__(self, source: TrainingData | ValidationData) -> None:
+        self._source: Any = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return self._source[key]
+        except (ValueError, OSError) as error:  # anything else is a bug, of which torch shows the traceback
+            return _Failure(type(error), str(error))
+
+
+def _collated(samples: list[Any]) -> Any:
+    return next((sample for sample in samples if isinstance(sample, _Failure)), None) or default_collate(samples)
+
+
+class Loader:
+    """Loads samples or batches with torch's loader; an example that cannot be read raises its own error."""
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        for found in self._loader:
+            if isinstance(found, _Failure):
+                raise found.error()
+            yield found
+
+
+def training_loader(data: TrainingData, order: Order, *, workers: int, device: str) -> Loader:
     """Return a loader of the order's batches ``{name: (N, ...)}``, on the CPU."""
-    dataset = cast("Dataset[dict[str, Tensor]]", data)
     # With a generator of its own: otherwise the loader draws its workers' base seed from the global one.
-    return DataLoader(
-        dataset, batch_sampler=order, num_workers=workers, pin_memory=device == "cuda", generator=torch.Generator()
+    return Loader(
+        DataLoader(
+            _Examples(data) if workers else cast("Dataset[Any]", data),
+            batch_sampler=order,
+            num_workers=workers,
+            collate_fn=_collated,
+            pin_memory=device == "cuda",
+            generator=torch.Generator(),
+        )
     )
 
 
-def validation_loader(data: ValidationData, *, workers: int) -> DataLoader[dict[str, Tensor]]:
+def validation_loader(data: ValidationData, *, workers: int) -> Loader:
     """Return a loader of single samples in order; its workers persist between evaluations."""
-    dataset = cast("Dataset[dict[str, Tensor]]", data)
-    return DataLoader(
-        dataset, batch_size=None, num_workers=workers, persistent_workers=workers > 0, generator=torch.Generator()
+    return Loader(
+        DataLoader(
+            _Examples(data) if workers else cast("Dataset[Any]", data),
+            batch_size=None,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),
+        )
     )
 
 

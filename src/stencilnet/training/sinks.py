@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
-from stencilnet.storage import replacing, write_text
+from stencilnet.storage import naming, replacing, write_text
 from stencilnet.text.strict_json import dumps
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def tensorboard_installed() -> bool:
 
 
 def _append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8", newline="") as file:
+    with naming(path), path.open("a", encoding="utf-8", newline="") as file:
         file.write(text)
 
 
