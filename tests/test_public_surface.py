@@ -52,7 +52,8 @@ def test_commands_and_their_options() -> None:
     assert options["merge"] == set()
     assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"}
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
-    assert options["info"] == options["verify"] == {"--json"}
+    assert options["info"] == {"--json"}
+    assert options["verify"] == {"--json", "--runtime"}
     assert options["analyze"] == {"--out", "--ceiling"}
     assert options["blend"] == {"--out", "--root", "--steps"}
     loading = {"--root", "--only", "--workers", "--batches", "--set"}
