@@ -33,7 +33,7 @@ _TILES: dict[str, Tile] = {"strips": 64, "whole": "never"}
 def eight_tasks(setting: Setting) -> Found:
     """Time 64 images over 8 tasks against the same images through one of them."""
     names = [f"task-{number}" for number in range(TASKS)]
-    engine = Engine(_bundle(setting, names), device=setting.device, active=TASKS)
+    engine = Engine(_bundle(setting, names), device=setting.device, active=TASKS, backend="torch")
     images = pictures(IMAGES, setting.size)
     mixed = [names[number % TASKS] for number in range(IMAGES)]
     one = names[:1] * IMAGES
@@ -46,7 +46,7 @@ def eight_tasks(setting: Setting) -> Found:
 def folder(setting: Setting) -> Found:
     """Time a folder of photos, from files to files, against the network alone on as many images in memory."""
     bundle = _bundle(setting, ["task"])
-    engine = Engine(bundle, device=setting.device)
+    engine = Engine(bundle, device=setting.device, backend="torch")
     source = setting.folder / "photos"
     source.mkdir(exist_ok=True)
     for number, picture in enumerate(pictures(FILES, setting.size)):
@@ -89,7 +89,9 @@ def fast_path(setting: Setting) -> Found:
         NotHereError: If `auto` resolves to eager float32 here.
     """
     bundle = _bundle(setting, ["task"])
-    fast, exact = (Engine(bundle, device=setting.device, precision=name) for name in ("auto", "float32"))
+    fast, exact = (
+        Engine(bundle, device=setting.device, precision=name, backend="torch") for name in ("auto", "float32")
+    )
     if fast.precision == exact.precision:
         raise NotHereError("`auto` is eager float32 here: no bfloat16 instructions, and torch.compile does not work")
     (picture,) = pictures(1, setting.size)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import bundles, serving, steps, switching, whole
+from benchmarks import bundles, engines, serving, steps, switching, whole
 from benchmarks.machine import check_repetitions
 from benchmarks.rows import SIZE, WIDTH, BenchRow, Found, NotHereError, Setting, Target
 
@@ -137,6 +137,27 @@ ROWS = (
         against="the same picture as a whole",
         target=Target(most=2.0),
         measure=serving.strips,
+    ),
+    BenchRow(
+        name="onnx",
+        what="inference of one picture by ONNX Runtime",
+        against="eager PyTorch",
+        target=Target(least=1.4),
+        measure=engines.picture,
+    ),
+    BenchRow(
+        name="onnx-process",
+        what="`stencil run` on one photo, the whole process",
+        against="the same with `--backend torch`",
+        target=Target(least=5.0),
+        measure=engines.process,
+    ),
+    BenchRow(
+        name="onnx-switch",
+        what="switch to another task by a new session of ONNX Runtime",
+        against="0.3 s",
+        target=Target(most=1.0),
+        measure=engines.switch,
     ),
     BenchRow(
         name="open",

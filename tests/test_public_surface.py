@@ -53,7 +53,8 @@ def test_commands_and_their_options() -> None:
     pictures = {"--scale", "--tile", "--keep-metadata", "--resume", "--on-error", "--watch"}
     assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
-    assert options["info"] == options["verify"] == {"--json"}
+    assert options["info"] == {"--json"}
+    assert options["verify"] == {"--json", "--runtime"}
     assert options["analyze"] == {"--out", "--ceiling"}
     assert options["blend"] == {"--out", "--root", "--steps"}
     loading = {"--root", "--only", "--workers", "--batches", "--set"}

@@ -227,6 +227,8 @@ def test_a_real_shortage_ends_one_picture_and_not_the_batch(tmp_path: Path, back
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1, done.stderr
     assert done.stdout == "out/a.png\nout/c.png\n"
-    (line,) = done.stderr.splitlines()
+    line, summary = done.stderr.splitlines()
+    assert "1 failed" in summary
     assert line.startswith("stencil: in/b.png: The picture (2400x2400 pixels) does not fit in memory")
-    assert line.endswith(" at once could not be allocated. Make the picture smaller.")
+    asked = "" if backend == "onnx" else " at once could not be allocated"  # ONNX Runtime does not say how much
+    assert line.endswith(f"{asked}. Make the picture smaller.")

@@ -18,8 +18,11 @@ from stencilnet.kinds.catalog import kind_from_record, kinds
 from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.runtime import Engine, TooLargeError
-from stencilnet.runtime.onnx import OnnxBackend, as_memory_error, session_options
+from stencilnet.runtime.onnx import OnnxBackend
 from stencilnet.runtime.parity import LABELS, PIXELS, RAW, compare
+from stencilnet.runtime.sessions import as_memory_error, session_options
+
+from ..command_line import Stencil
 
 GOLDEN = Path(__file__).parents[1] / "bundle" / "golden"
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -166,3 +169,17 @@ def test_a_lack_of_memory_is_pythons_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(OnnxBackend, "_session", lambda *_words: fails("std::bad_alloc"))
     with pytest.raises(TooLargeError, match=r"^The network of task 'clean' does not fit in memory\. Give `Engine` a"):
         Engine(GOLDEN / "v1").forward(image(16, 16), "clean")
+
+
+def test_the_command_compares_and_fails_where_the_promise_is_broken(
+    stencil: Stencil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = stencil("verify", str(GOLDEN / "v1"), "--runtime")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()[1:]
+    assert [line.partition(":")[0] for line in lines] == list(Engine(GOLDEN / "v1").tasks)
+    assert all("(onnx and torch: the same); raw outputs within " in line for line in lines)
+    forward = OnnxBackend.forward
+    monkeypatch.setattr(OnnxBackend, "forward", lambda *words: forward(*words) + np.float32(2 * RAW))
+    broken = stencil("verify", str(GOLDEN / "v1"), "--runtime")
+    assert (broken.returncode, broken.stdout.count("NOT as promised")) == (1, len(lines))

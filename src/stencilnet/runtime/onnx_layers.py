@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 
 import onnxruntime as ort
-from onnx import ModelProto
 
 from stencilnet.delta.spec import Array
 from stencilnet.graphs.layer import layer_graph
 from stencilnet.graphs.writer import IMAGE, OUTPUT
 from stencilnet.memory import available_memory
 from stencilnet.pictures.images import Floats
+from stencilnet.runtime.sessions import as_memory_error, make_session
 
 
 class OnnxLayers:
@@ -19,18 +19,11 @@ class OnnxLayers:
     Args:
         width: Channels of the first level.
         weights: Returns the task's full weights by key.
-        session: Makes a session of a graph with these weights.
     """
 
-    def __init__(
-        self,
-        width: int,
-        weights: Callable[[], Mapping[str, Array]],
-        session: Callable[[ModelProto, Mapping[str, Array]], ort.InferenceSession],
-    ) -> None:
+    def __init__(self, width: int, weights: Callable[[], Mapping[str, Array]]) -> None:
         self._width = width
         self._read = weights
-        self._make = session
         self._session = cache(self._of_layer)
 
     @property
@@ -45,6 +38,9 @@ class OnnxLayers:
 
     def apply(self, layer: str, x: Floats) -> Floats:
         """Return a layer's output without any padding; see `stencilnet.tiles.Layers.apply`."""
+        return as_memory_error(lambda: self._output(layer, x))
+
+    def _output(self, layer: str, x: Floats) -> Floats:
         (output,) = self._session(layer).run([OUTPUT], {IMAGE: x[None]})
         found: Floats = output[0]
         return found
@@ -59,4 +55,4 @@ class OnnxLayers:
 
     def _of_layer(self, layer: str) -> ort.InferenceSession:
         shapes = {key: array.shape for key, array in self._weights.items()}
-        return self._make(layer_graph(layer, shapes), self._weights)
+        return make_session(layer_graph(layer, shapes), self._weights)
