@@ -94,7 +94,7 @@ def open_image(file: Path | BinaryIO) -> ImageFile.ImageFile:
     if _told_by(head) == _HEIC and find_spec(_HEIC_READER):
         from pillow_heif import HeifImageFile  # not registered with Pillow: that would concern the whole process
 
-        opened: ImageFile.ImageFile = HeifImageFile(file)
+        opened: ImageFile.ImageFile = HeifImageFile(file)  # type: ignore[no-untyped-call]
         return opened
     return Image.open(file, formats=tuple(FORMATS))
 
