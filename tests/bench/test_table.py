@@ -34,7 +34,7 @@ HANGS_ON_THE_MACHINE = {"training", "auto"}
 """Rows that need bfloat16 instructions or a compiler."""
 
 
-LONG = {"memory", "auto", "demo"}
+LONG = {"memory", "auto", "demo", "onnx-process"}
 """Rows that compile, train whole runs, or start several processes."""
 
 

@@ -50,7 +50,7 @@ def test_bundles_and_task_folders_are_merged(stencil: Stencil, desk: Path) -> No
         (("merge", "base", "one", "other"), 1, "other/tasks/first/task.json: another backbone's task. Expected one"),
         (("merge", "base", "somebody/bundle"), 1, "somebody/bundle: nothing to merge. Expected a bundle's folder"),
         (("merge", "base"), 2, "Missing argument 'SOURCE...'"),
-        (("train", "demo/tiny", "--ask", "num_cpus=1"), 2, "--ask requires --on ray or --on slurm"),
+        (("train", "demo/tiny", "--ask", "num_cpus=1"), 2, "--ask requires --on processes, ray or slurm"),
         (("compare", "demo/tiny", "--on", "slurm", "--devices", "2"), 2, "--devices requires --on here"),
         pytest.param(
             *(

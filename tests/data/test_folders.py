@@ -78,8 +78,8 @@ class TestImages:
             images(save(tmp_path / "a.png", picture(0)))
 
     def test_empty_folder(self, tmp_path):
-        (tmp_path / "a.heic").touch()
-        left_out = r"\(1 file was left out, of formats that are not read: \.heic \(1\)\)"
+        (tmp_path / "a.exr").touch()
+        left_out = r"\(1 file was left out, of formats that are not read: \.exr \(1\)\)"
         message = r"\.jpg.* in the folder .*, but got none among its 1 files " + left_out + r"\. Correct"
         with pytest.raises(FolderError, match=message):
             images(tmp_path)
@@ -87,14 +87,14 @@ class TestImages:
     def test_pictures_of_other_formats_are_counted(self, tmp_path, caplog):
         for name in ("a.jfif", "b.avif", "c.jp2", "d.jpg"):
             save(tmp_path / name, picture(0))
-        for name in ("e.heic", "deep/f.HEIC", "g.psd", ".h.heic", "notes.txt"):
+        for name in ("e.exr", "deep/f.EXR", "g.psd", ".h.exr", "notes.txt"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).touch()
         assert images(tmp_path).names == ("a.jfif", "b.avif", "c.jp2", "d.jpg")
         assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
             (
                 "WARNING",
-                f"{tmp_path}: 3 files were left out, of formats that are not read: .heic (2), .psd (1). Save them as "
+                f"{tmp_path}: 3 files were left out, of formats that are not read: .exr (2), .psd (1). Save them as "
                 "PNG or JPEG to use them.",
             )
         ]

@@ -199,6 +199,7 @@ def test_processes_give_the_same_bytes(start: Callable[[Experiment], Path], alon
     assert not told  # nothing is done twice
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_told_and_the_run_goes_on(start: Callable[[Experiment], Path], long_alone: Run) -> None:
     experiment = long_alone.experiment
     run = go_on(start(experiment), experiment, only=("things",))

@@ -74,7 +74,7 @@ def test_outputs_below_the_inputs_are_no_inputs(
     assert caplog.records == []
     for target in first.values():
         picture(target)
-    (Path("in/out/late.heic")).write_text("x")
+    (Path("in/out/late.exr")).write_text("x")
     assert plan_outputs([name], Path("in/out")) == first
     extra = 1 if name == "in/**/*" else 0  # a pattern takes files of any name
     assert f"{2 + extra} files were left out, in the output folder in/out" in caplog.text
