@@ -44,7 +44,7 @@ def available_memory(root: Path = Path("/")) -> int | None:
         root: Where ``proc`` and ``sys`` are.
 
     Returns:
-        None where the system does not say: neither has Linux's files.
+        None if the system is not Linux, which says so in files.
     """
     free = [*_of_machine(root), *(limit - used for limit, used in _of_groups(root))]
     return max(0, min(free)) if free else None

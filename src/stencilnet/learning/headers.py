@@ -1,9 +1,9 @@
 """Reads the headers of all pictures before training: an unusable test picture would end the work only after it."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from stencilnet.cores import cores
 from stencilnet.data.folders import Examples, Origin, check_even, check_sizes
 from stencilnet.pictures.images import open_checked
 
@@ -25,7 +25,7 @@ def header_problems(examples: Examples, least: int = 1) -> list[str]:
     if examples.origin is None:
         return []
     origins = map(examples.origin, range(len(examples)))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # files are opened outside Python's lock
+    with ThreadPoolExecutor(cores()) as pool:  # files are opened outside Python's lock
         found = [problem for problem in pool.map(lambda origin: _problem(origin, least), origins) if problem]
     more = len(found) - _SHOWN
     return [*found[:_SHOWN], *([f"So are {more} more of its {len(examples)} examples."] if more > 0 else [])]

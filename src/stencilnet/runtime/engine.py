@@ -37,7 +37,7 @@ class Engine:
         active: Number of tasks kept ready to run; 8 by default.
         tile: ``auto`` runs a picture strip by strip if it does not fit in memory as a whole; the result is the same up
             to rounding. A number: always, in strips of as many rows, at least 16. ``never``: always as a whole. Only
-            U-Nets of one column can run in strips.
+            U-Nets of one column can run in strips, and always in float32.
         backend: One of `BACKENDS`; ``auto`` by default. Outputs of ``onnx`` and ``torch`` differ by less than 1e-3.
 
     Raises:
