@@ -21,11 +21,11 @@ QUOTA, PERIOD = "cpu/x/cpu.cfs_quota_us", "cpu/x/cpu.cfs_period_us"
     ],
 )
 def test_the_quota_of_control_groups(tmp_path: Path, membership: str, files: dict[str, str], expected: int) -> None:
-    (tmp_path / "cgroup").write_text(membership)
-    for name, text in files.items():
+    found = {"proc/self/cgroup": membership} | {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
+    for name, text in found.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    assert quota(tmp_path / "cgroup", tmp_path) == expected
+    assert quota(tmp_path) == expected
 
 
 @pytest.mark.parametrize(("asked", "expected"), [("3", 3), ("4,2", 4), ("", None), ("many", None), ("0", None)])

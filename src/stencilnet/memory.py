@@ -5,11 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-R = TypeVar("R")
+from stencilnet.control_groups import group_folders, text_of
 
-_VERSION_1 = ("memory.limit_in_bytes", "memory.usage_in_bytes")
-_VERSION_2 = ("memory.max", "memory.current")
-"""Files of a control group that hold its limit and its use."""
+R = TypeVar("R")
 
 
 class TooLargeError(ValueError):
@@ -46,42 +44,23 @@ def available_memory(root: Path = Path("/")) -> int | None:
     Returns:
         None if the system is not Linux, which says so in files.
     """
-    free = [*_of_machine(root), *(limit - used for limit, used in _of_groups(root))]
+    free = [*_of_machine(root), *(left for group in group_folders("memory", root) for left in _left_in(group))]
     return max(0, min(free)) if free else None
 
 
 def _of_machine(root: Path) -> Iterator[int]:
-    for line in _lines(root / "proc/meminfo"):
+    for line in text_of(root / "proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):
             yield int(line.split()[1]) * 1024
 
 
-def _of_groups(root: Path) -> Iterator[tuple[int, int]]:
-    """Yield limit and use of each control group that this process is in; caches of files do not count, as they yield.
+def _left_in(group: Path) -> Iterator[int]:
+    """Yield the bytes that a control group's limit leaves, if it has one; caches of files do not count, as they yield.
 
-    In a container, the group's path is often that of the host, and its files are at the top instead.
+    Both versions' files are tried.
     """
-    for line in _lines(root / "proc/self/cgroup"):
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        top = root / "sys/fs/cgroup" / controllers
-        names = _VERSION_1 if controllers else _VERSION_2
-        group = top / path.lstrip("/")
-        for place in dict.fromkeys([group, *group.parents, top]):
-            if place.is_relative_to(top):
-                yield from _limit_and_use(place, *names)
-
-
-def _limit_and_use(group: Path, limit: str, use: str) -> Iterator[tuple[int, int]]:
-    caps, uses = _lines(group / limit), _lines(group / use)
-    if caps and uses and caps[0].isdigit():  # "max" is no limit
-        stat = dict(line.split() for line in _lines(group / "memory.stat"))
-        yield int(caps[0]), int(uses[0]) - int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text().splitlines()
-    except OSError:
-        return []
+    stat = dict(line.split() for line in text_of(group / "memory.stat").splitlines())
+    for limit, use in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+        most, used = text_of(group / limit), text_of(group / use)
+        if most.isdecimal() and used.isdecimal():  # "max" is no limit
+            yield int(most) - int(used) + int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))

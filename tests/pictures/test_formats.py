@@ -4,7 +4,6 @@ import ast
 import os
 import stat
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import AvifImagePlugin, EpsImagePlugin, Image, features
 
 import stencilnet
 from stencilnet.data.official.files import read_photo
-from stencilnet.pictures import images
+from stencilnet.pictures import formats, images
 from stencilnet.pictures.formats import (
     FORMATS,
     OTHER_SUFFIXES,
@@ -133,8 +132,8 @@ def test_other_formats_are_named(tmp_path: Path, name: str) -> None:
     )
 
 
-@pytest.mark.skipif(find_spec("pillow_heif") is not None, reason="HEIC is read here")
-def test_heic_names_the_extra(tmp_path: Path) -> None:
+def test_heic_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with pytest.raises(ImageError) as raised:

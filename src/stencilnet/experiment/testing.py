@@ -1,6 +1,5 @@
 """Tests a state on test data, once for every set of weights, and describes its stage."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from stencilnet.config.schema import Experiment, sources
 from stencilnet.data.official.files import has_replicas
 from stencilnet.data.samples import EvaluationSamples
 from stencilnet.data.sources import ScenesSource, spread
+from stencilnet.delta.digest import weights_digest
 from stencilnet.delta.rounding import parts
 from stencilnet.evaluation.evaluate import evaluate
 from stencilnet.evaluation.protocol import TRIVIAL, Stage
@@ -65,7 +65,7 @@ class Tester:
             done: Results so far. Their metrics are reused for equal weights, which give equal outputs.
         """
         known = {(task, digest): result.metrics[task] for result in done for task, digest in result.digests.items()}
-        digests = {task: weights_digest(net.state.weights(task)) for task in tasks}
+        digests = {task: weights_digest(arrays_of(net.state.weights(task))) for task in tasks}
         metrics = {
             task: known.get((task, digest)) or self.measure(task, self.network(net, task))
             for task, digest in digests.items()
@@ -195,15 +195,6 @@ def _stored(net: MultiTaskNet) -> tuple[str, ...]:
         if net.stored == "float32"
         else (f"The shared weights are stored as {net.stored}; their size is that of this format.",)
     )
-
-
-def weights_digest(weights: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 of a task's effective weights; equal digests mean equal outputs."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def measure_sizes(net: MultiTaskNet, task: str) -> Sizes:

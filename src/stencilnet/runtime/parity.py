@@ -1,6 +1,5 @@
 """Runs a bundle's tasks with all backends that are installed, and compares weights and outputs."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from stencilnet.bundle import TaskRecord
-from stencilnet.delta.spec import Array
+from stencilnet.delta.digest import weights_digest
 from stencilnet.errors import NotInstalledError
 from stencilnet.kinds.catalog import kind_from_record
 from stencilnet.kinds.kind import LabelKind, PictureKind
@@ -72,16 +71,6 @@ def compare(path: Path) -> Iterator[Parity]:
         yield _compared(task, backends, first.records[task])
 
 
-def digest(weights: Mapping[str, Array]) -> str:
-    """Return the SHA-256 of weights with their keys, dtypes and shapes."""
-    found = hashlib.sha256()
-    for key in sorted(weights):
-        array = np.ascontiguousarray(weights[key])
-        found.update(f"{key} {array.dtype.name} {array.shape} ".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
-
-
 def _installed(path: Path) -> dict[str, Backend]:
     found: dict[str, Backend] = {}
     missing: Exception | None = None
@@ -98,7 +87,7 @@ def _installed(path: Path) -> dict[str, Backend]:
 def _compared(task: str, backends: Mapping[str, Backend], record: TaskRecord) -> Parity:
     kind = kind_from_record(record.kind, record.settings)
     given = np.require(kind.to_input(_picture()), np.float32, ["C", "W"])
-    weights = {name: digest(backend.weights(task)) for name, backend in backends.items()}
+    weights = {name: weights_digest(backend.weights(task)) for name, backend in backends.items()}
     outputs = [backend.forward(given, task, record.channels) for backend in backends.values()]
     raw, pixels, labels = 0.0, 0, 1.0
     for one, other in combinations(outputs, 2):
