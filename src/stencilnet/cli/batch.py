@@ -31,14 +31,14 @@ class Batch:
         screen: Where progress is shown.
         resume: Whether to skip inputs whose output exists and is not older.
         stops: Whether the first error ends the run.
-        stop: Called after each file; return True to end.
+        stop: Called after each file; the run ends if it returns True.
     """
 
     process: "Callable[[Planned], Generator[tuple[Path, str | None]]]"
     screen: "Console"
     resume: bool = False
     stops: bool = False
-    stop: Callable[[], bool] = bool
+    stop: Callable[[], bool] = lambda: False
     written: int = 0
     skipped: int = 0
     failed: int = 0
