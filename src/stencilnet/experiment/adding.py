@@ -12,7 +12,7 @@ from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.locking import alone
 from stencilnet.experiment.session import Session, learning
 from stencilnet.learning.counting import check_all
-from stencilnet.learning.learn import Splits, learn_task
+from stencilnet.learning.learn import learn_task
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.styles import bind_style, perceptual_network
 from stencilnet.masks import arrays_of
@@ -87,8 +87,7 @@ def _add(bundle: Path, experiment: Experiment, plan: TaskPlan, data: TaskData, s
         task = bind_style(task, network, session.root)
     folder = session.out / label / plan.name
     config = replace(learning(experiment, plan, session, folder), label=label)
-    splits = Splits(train=data.train, validation=data.validation)
-    net = learn_task(net, task, splits, name=plan.name, method=method, config=config)
+    net = learn_task(net, task, data, name=plan.name, method=method, config=config)
     add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=arrays_of(net.state.shared))
     shutil.rmtree(folder)  # there is nothing left to resume, and the name may be used again
 

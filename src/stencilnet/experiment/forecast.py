@@ -24,7 +24,7 @@ from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.backbones import in_words, make_backbone, start_of
 from stencilnet.learning.counting import check_all
 from stencilnet.learning.joint import Member, joint_job, joint_state
-from stencilnet.learning.learn import Learning, Splits, first_state, fresh_of, job_of, task_seed
+from stencilnet.learning.learn import Learning, first_state, fresh_of, job_of, task_seed
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.learning.styles import bind_style, calibration_image
@@ -289,8 +289,7 @@ class _Forecaster:
 
     def _jointly(self, step: LearnTogether) -> tuple[NetState, Measuring]:
         members = {
-            name: Member(task=self.tasks[name], data=self._splits(name), config=self._config(name))
-            for name in step.tasks
+            name: Member(task=self.tasks[name], data=self.data[name], config=self._config(name)) for name in step.tasks
         }
         fit = self._measuring(joint_job(self.net, step.method, members), step.stage.method)
         return joint_state(self.net, step.method, members, fit), fit
@@ -306,7 +305,7 @@ class _Forecaster:
 
     def _fit(self, step: First | Remember | Retrain | Learn) -> Measuring:
         name, label = step.stage.task, f"{step.stage.method}/{step.stage.task}"
-        splits, config = self._splits(name), self._config(name)
+        splits, config = self.data[name], self._config(name)
         job = job_of(self.tasks[name], splits, label, step.method, config, self._seed(name), Path())
         return self._measuring(job, name)
 
@@ -316,9 +315,6 @@ class _Forecaster:
 
     def _config(self, name: str) -> Learning:
         return learning(self.experiment, self.experiment.plan(name), Session(out=Path(), root=self.root), Path())
-
-    def _splits(self, name: str) -> Splits:
-        return Splits(train=self.data[name].train, validation=self.data[name].validation)
 
     def _row(self, stage: Stage, state: NetState, fit: Measuring, *, stored_whole: bool) -> Training:
         name, cost = stage.task, fit.found[-1].cost

@@ -20,6 +20,7 @@ from stencilnet.delta.rounding import check_stored, seed_number
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.counting import check_splits
+from stencilnet.learning.opening import Splits
 from stencilnet.learning.provenance import provenance
 from stencilnet.masks import NetState
 from stencilnet.methods import (
@@ -35,7 +36,7 @@ from stencilnet.methods import (
     registered,
 )
 from stencilnet.models import MultiTaskNet
-from stencilnet.tasks.task import Example, Recipe, Task
+from stencilnet.tasks.task import Recipe, Task
 from stencilnet.text.strict_json import with_numbers
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.fit import Job, make_fit
@@ -44,19 +45,6 @@ from stencilnet.training.settings import Settings, resolve
 from stencilnet.training.sinks import Sink
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Splits:
-    """A task's examples, opened.
-
-    Attributes:
-        train: Training examples.
-        validation: Examples that select the training step. Never the test examples.
-    """
-
-    train: Sequence[Example]
-    validation: Sequence[Example]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
