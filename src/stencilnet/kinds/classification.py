@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from stencilnet.kinds.kind import Traits, refuse
-from stencilnet.pictures.images import Floats, unit_image, upright_rgb
+from stencilnet.pictures.images import Floats, unit_image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,31 +21,21 @@ class ClassificationKind:
     """
 
     kind: ClassVar[str] = "classification"
-    traits: ClassVar[Traits] = Traits(category="classification", output="class", loss="cross-entropy", logits=True)
+    traits: ClassVar[Traits] = Traits(
+        category="classification",
+        output="class",
+        loss="cross-entropy",
+        logits=True,
+        scaling="label",
+        former=("resize", "crop"),
+    )
     learner: ClassVar[str] = "stencilnet.tasks.classification:Classification"
 
     classes: tuple[str, ...] = ()
     """Names of the K classes in the order of their indices. If empty, a config takes them from `class_folders` data."""
 
-    resize: int | None = 256
-    """Shorter side, in pixels, to which an input photo is resized; none keeps its size. Must equal the view's."""
-
-    crop: int = 224
-    """Side of the centre crop of an input photo, in pixels. Must equal the view's."""
-
     def __post_init__(self) -> None:
-        refuse(
-            self.kind,
-            [
-                *(_class_problems(self.classes) if self.classes else []),
-                *([] if self.crop >= 1 else [f"`crop` should be at least 1 px, got {self.crop}"]),
-                *(
-                    []
-                    if self.resize is None or self.resize >= 1
-                    else [f"`resize` should be at least 1 px or none, got {self.resize}"]
-                ),
-            ],
-        )
+        refuse(self.kind, _class_problems(self.classes) if self.classes else [])
         object.__setattr__(self, "classes", tuple(self.classes))  # JSON knows no tuples
 
     @property
@@ -54,20 +44,12 @@ class ClassificationKind:
         return len(self.classes)
 
     def settings(self) -> dict[str, Any]:
-        """Class names, and how an input photo is resized and cropped."""
-        return {"classes": list(self.classes), "resize": self.resize, "crop": self.crop}
+        """Class names."""
+        return {"classes": list(self.classes)}
 
     def to_input(self, image: Image.Image) -> Floats:
-        """Return the centre of the photo, ``(3, crop, crop)`` in [0, 1], as in a test on centre crops.
-
-        Pillow resizes as the data's views do, antialiased and bilinear, except that few bytes are rounded otherwise.
-        """
-        photo = upright_rgb(image)
-        shorter = max(self.crop, self.resize or min(photo.size))
-        width, height = (max(1, round(side * shorter / min(photo.size))) for side in photo.size)
-        left, top = (width - self.crop) // 2, (height - self.crop) // 2
-        resized = photo.resize((width, height), Image.Resampling.BILINEAR)
-        return unit_image(resized.crop((left, top, left + self.crop, top + self.crop)))
+        """Return the photo itself, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
 
     def to_label(self, output: Floats) -> list[tuple[str, float]]:
         """Return every class with its probability, the most probable first."""

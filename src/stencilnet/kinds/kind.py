@@ -24,7 +24,10 @@ class Traits:
         mirror: Why `view.flip` must not mirror examples, as a clause; empty if it may.
         scaling: What is resized to the photo's size if the network sees the photo at the scale of training: the raw
             ``output``, and `to_image` then decides on it and on the full-size input (both must work pixel by pixel),
-            or the ``picture`` that `to_image` makes. By default ``native``, neither: photos keep their own size.
+            or the ``picture`` that `to_image` makes. ``label``: nothing, since the answer is a label; the network sees
+            photos as a test does, resized and cropped. By default ``native``: photos keep their own size.
+        former: Settings that older bundles hold and that are in the view of a task's recipe now, under the same names.
+            Such a bundle's values have priority.
     """
 
     category: str
@@ -34,7 +37,8 @@ class Traits:
     logits: bool = False
     damage: bool = False
     mirror: str = ""
-    scaling: Literal["output", "picture", "native"] = "native"
+    scaling: Literal["output", "picture", "label", "native"] = "native"
+    former: tuple[str, ...] = ()
 
 
 class Kind(Protocol):

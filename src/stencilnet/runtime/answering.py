@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.kinds.catalog import traits_of
 from stencilnet.kinds.kind import DrawingKind, Kind, PictureKind
 from stencilnet.memory import TooLargeError
@@ -56,7 +57,7 @@ def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Siz
     if scale == "native":
         return _kept
     if scale == "trained":
-        side = None if own else _trained_side(recipe)
+        side = None if own else _length(_view(recipe), "resize")
         return _kept if side is None else partial(_with_shorter, side)
     if not isinstance(scale, float | int) or not (isfinite(scale) and scale > 0):
         raise ValueError(f"Expected `scale` to be trained, native or a factor above 0, but got {scale!r}.")
@@ -68,15 +69,42 @@ def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Siz
     return partial(_times, scale)
 
 
+def label_view(record: TaskRecord) -> tuple[Callable[[Size], Size], int | None]:
+    """Return how a task that gives labels sees a picture: as its test did, by `view.resize`, `view.crop`, `view.test`.
+
+    Args:
+        record: The task's record. Settings of `Traits.former`, which older bundles have, replace its view's values, and
+            always mean a crop. Pictures for kinds whose `Traits.scaling` is not ``label`` keep their size.
+
+    Returns:
+        The function from a picture's size to that at which it is seen, and the side of the centre crop of that; None if
+        it is seen as a whole.
+    """
+    traits = traits_of(record.kind)
+    if traits.scaling != "label":
+        return _kept, None
+    former = {name: record.settings[name] for name in traits.former if name in record.settings}
+    view = {**_view(record.recipe), **former}
+    side, crop = _length(view, "resize"), _length(view, "crop") if former or view.get("test") == "crop" else None
+    return lambda size: _with_shorter(max(crop or 1, side or min(size)), size), crop
+
+
 def prepare(
-    task: Kind, source: Source, size: Callable[[Size], Size], *, drawing: bool = False, metadata: bool = False
+    task: Kind,
+    source: Source,
+    size: Callable[[Size], Size],
+    *,
+    crop: int | None = None,
+    drawing: bool = False,
+    metadata: bool = False,
 ) -> Given:
     """Read a picture and make a task's input of it.
 
     Args:
         task: The task.
         source: The picture.
-        size: The function that `sizing` returns.
+        size: The function that `sizing` returns, or `label_view`.
+        crop: Side of the centre crop that the network sees, at most the shorter side of `size`. Default: all of it.
         drawing: Whether the picture is a drawing already, for tasks that otherwise make one. Default False.
         metadata: Whether to read the metadata that may be kept. Default False.
 
@@ -98,6 +126,9 @@ def prepare(
         )
     # As the data's views do, antialiased and bilinear, except that few bytes are rounded otherwise.
     seen = photo.rgb.resize(wanted, Image.Resampling.BILINEAR) if resized else photo.rgb
+    if crop is not None:
+        left, top = ((side - crop) // 2 for side in wanted)
+        seen = seen.crop((left, top, left + crop, top + crop))
     given = task.drawing_to_input(seen) if drawing and isinstance(task, DrawingKind) else task.to_input(seen)
     return Given(photo=photo, input=given, resized=resized)
 
@@ -148,11 +179,15 @@ def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Ima
     return whole
 
 
-def _trained_side(recipe: Mapping[str, Any]) -> int | None:
-    """Return the shorter side of the pictures that a task was learned on; None if they kept their size."""
+def _view(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
     view = recipe.get("view")
-    side = view.get("resize") if isinstance(view, Mapping) else None
-    return side if isinstance(side, int) and side >= 1 else None
+    return view if isinstance(view, Mapping) else {}
+
+
+def _length(view: Mapping[str, Any], name: str) -> int | None:
+    """Return a length in pixels of a view, which may hold any JSON; None if it has none."""
+    length = view.get(name)
+    return length if isinstance(length, int) and length >= 1 else None
 
 
 def _kept(size: Size) -> Size:

@@ -13,7 +13,7 @@ from stencilnet.kinds.kind import Kind, LabelKind, PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats, Source, name_of
 from stencilnet.plugins import PluginError
-from stencilnet.runtime.answering import Given, Scale, Size, answer, prepare, sizing
+from stencilnet.runtime.answering import Given, Scale, Size, answer, label_view, prepare, sizing
 from stencilnet.runtime.backends import BACKENDS, PRECISIONS, open_backend
 from stencilnet.runtime.tiling import LEAST_STRIP, Tile, forward
 from stencilnet.text.shortening import listed
@@ -161,7 +161,7 @@ class Engine:
         return [done[place] for place in range(len(images))]
 
     def label(self, image: Source, task: str) -> list[tuple[str, float]]:
-        """Label one picture of any size.
+        """Label one picture of any size, which the network sees as it saw the task's test pictures.
 
         Args:
             image: A picture, as for `run`.
@@ -179,8 +179,8 @@ class Engine:
         made = self._task(task)
         if not isinstance(made, LabelKind):
             raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
-        name = name_of(image)
-        given = within_memory(lambda: prepare(made, image, sizing(made, {}, "native")).input, name)
+        name, (size, crop) = name_of(image), label_view(self.record(task))
+        given = within_memory(lambda: prepare(made, image, size, crop=crop).input, name)
         what = _sized(f"The task's input from {name}", given)
         return within_memory(lambda: made.to_label(self._output(given, task)), what, "Free memory, or change device.")
 
