@@ -197,6 +197,9 @@ def test_the_engine_labels_pictures(bundle: Path, tmp_path: Path) -> None:
     assert found == engine.label(Image.new("RGBA", (20, 12), (0, 0, 255, 255)), "colour")
     assert [name for name, _ in found] == ["blue", "red"]
     assert found[0][1] == pytest.approx(1 / (1 + np.exp(-9)))
+    bay = Image.new("RGB", (20, 12), (255, 0, 0))
+    bay.paste((0, 0, 255), (6, 2, 14, 10))
+    assert engine.label(bay, "colour") == found  # the centre alone
 
 
 def test_the_engine_says_which_of_the_two_a_task_gives(bundle: Path, tmp_path: Path) -> None:
