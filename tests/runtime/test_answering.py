@@ -20,7 +20,7 @@ from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.pictures.colours import srgb_profile
 from stencilnet.runtime import Engine, TooLargeError, answering
-from stencilnet.runtime.answering import prepare
+from stencilnet.runtime.answering import Form, prepare
 from stencilnet.runtime.files import run_files
 from stencilnet.tasks.catalog import task_kinds
 
@@ -199,6 +199,40 @@ def test_evaluation_and_run_agree(learned: Engine, tmp_path: Path, name: str, si
     else:
         differences = np.abs(levels(found) - levels(expected))
         assert np.quantile(differences, 0.98) <= (1 if given.resized else 0)
+
+
+def test_gray_maps_have_16_bits_on_request(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    learned, stored = engines
+    depth = raw(learned, "far").clamp(0, 1)[0].numpy()
+    found = learned.run(photo(mode="RGBA"), "far", bits=16)
+    assert (found.mode, found.size) == ("I;16", SIZE)
+    assert np.abs(levels(learned.run(photo(), "far", bits=16)) - 65535 * depth).max() <= 200
+    given = kind_from_record("depth", {}).to_input(photo())
+    exact = 65535 * stored.forward(given, "far")[0].clip(0, 1)
+    assert np.abs(levels(stored.run(photo(), "far", bits=16)) - exact).max() <= 0.51
+    assert len(np.unique(exact.round())) > 256
+
+    photo().save(tmp_path / "a.png")
+    for suffix in (".png", ".tif", ".jp2", ".pgm"):
+        target = tmp_path / f"out{suffix}"
+        done = run_files(stored, "far", {tmp_path / "a.png": target}, drawing=False, form=Form(bits=16))
+        assert list(done) == [(tmp_path / "a.png", None)]
+        with Image.open(target) as written:
+            assert written.mode in {"I;16", "I"}
+            assert np.abs(levels(written) - exact).max() <= 0.51
+
+
+def test_16_bits_are_refused_where_there_are_none(learned: Engine, tmp_path: Path) -> None:
+    refused = r"Expected 8 bits for style tasks, but got 16\. Only gray maps \(depth\) have answers of 16 bits\."
+    with pytest.raises(ValueError, match=refused):
+        learned.run(photo(), "style", bits=16)
+    with pytest.raises(ValueError, match=refused):
+        next(run_files(learned, "style", {}, drawing=False, form=Form(bits=16)))
+    with pytest.raises(ValueError, match="Expected `bits` to be 8 or 16, but got 12"):
+        learned.run(photo(), "far", bits=12)
+    planned = {tmp_path / "none.png": tmp_path / "out.jpg"}
+    with pytest.raises(ValueError, match=r"Cannot write .*out\.jpg with 16 bits\. Choose \.png, \.tif"):
+        next(run_files(learned, "far", planned, drawing=False, form=Form(bits=16)))
 
 
 def test_opacity_is_kept(learned: Engine) -> None:

@@ -93,6 +93,13 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     show_default=True,
     help="ONNX Runtime or PyTorch; auto: ONNX Runtime where it can run BUNDLE.",
 )
+@click.option(
+    "--bits",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="Bits per channel of outputs; 16 for gray maps (depth) as PNG, TIFF, JPEG 2000 or PGM.",
+)
 @click.option("--resume", is_flag=True, help="Skip inputs whose output exists and is not older.")
 @click.option(
     "--on-error",
@@ -114,6 +121,7 @@ def run(
     keep_metadata: bool,
     tile: "Tile",
     backend: str,
+    bits: str,
     resume: bool,
     on_error: str,
     watch: bool,
@@ -124,6 +132,7 @@ def run(
     from stencilnet.cli.batch import Batch, watch_folder
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
+    from stencilnet.runtime.answering import Form
     from stencilnet.runtime.files import run_files
     from stencilnet.runtime.planning import plan_outputs
 
@@ -135,7 +144,15 @@ def run(
     if engine.backend == "torch":
         use_all_cores()
     engine.picture_task(task)
-    process = partial(run_files, engine, task, drawing=kind == "edges", scale=scale, metadata=keep_metadata)
+    process = partial(
+        run_files,
+        engine,
+        task,
+        drawing=kind == "edges",
+        scale=scale,
+        metadata=keep_metadata,
+        form=Form(bits=int(bits)),
+    )
     batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop")
     if watch:
         watch_folder(batch, inputs[0], out)

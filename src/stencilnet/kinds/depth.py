@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 from PIL import Image
 
 from stencilnet.kinds.kind import Traits
+from stencilnet.kinds.ycbcr import thrice
 from stencilnet.pictures.images import Floats, to_picture, unit_image
 
 
@@ -31,6 +31,11 @@ class DepthKind:
         """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
         return unit_image(image)
 
-    def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
-        """Return the map as a gray picture, clamped to [0, 1]."""
-        return to_picture(np.repeat(output, 3, axis=0))
+    def to_map(self, output: Floats, image: Floats) -> Floats:  # noqa: ARG002
+        """Return inverse depth, clamped to [0, 1]."""
+        inverse: Floats = output[0].clip(0, 1)
+        return inverse
+
+    def to_image(self, output: Floats, image: Floats) -> Image.Image:
+        """Return the map as a gray picture of mode RGB."""
+        return to_picture(thrice(self.to_map(output, image)[None]))

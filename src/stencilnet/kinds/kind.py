@@ -87,6 +87,15 @@ class PictureKind(Kind, Protocol):
 
 
 @runtime_checkable
+class MapKind(PictureKind, Protocol):
+    """A kind whose answer is a gray map, which can be given with 16 bits. Check with ``isinstance``."""
+
+    def to_map(self, output: Floats, image: Floats) -> Floats:
+        """Convert one raw output ``(C, H, W)`` and its input ``(3, H, W)`` to the map ``(H, W)``, in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class DrawingKind(PictureKind, Protocol):
     """A kind whose input is a drawing, which `to_input` makes from a photo. Check with ``isinstance``."""
 

@@ -175,11 +175,26 @@ def to_picture(array: npt.NDArray[np.floating]) -> Image.Image:
             f"Expected argument `array` to be one RGB image (3, H, W), but got shape {array.shape}. "
             "Pass the images of a batch one by one."
         )
-    values = array.astype(np.float32, copy=False)
-    if not np.isfinite(values).all():
-        raise ValueError("Expected argument `array` to be finite, but got NaN or infinity. Check the network's output.")
+    values = _finite(array.astype(np.float32, copy=False))
     pixels = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def to_deep_gray(array: Floats) -> Image.Image:
+    """Convert a map ``(H, W)``, floats in [0, 1], to a gray picture of 16 bits (mode ``I;16``).
+
+    Values outside [0, 1] are clamped.
+
+    Raises:
+        ValueError: If a value is not finite.
+    """
+    return Image.fromarray(np.rint(_finite(array).clip(0, 1) * 65535).astype(np.uint16))
+
+
+def _finite(array: Floats) -> Floats:
+    if not np.isfinite(array).all():
+        raise ValueError("Expected argument `array` to be finite, but got NaN or infinity. Check the network's output.")
+    return array
 
 
 def open_checked(file: Path | bytes) -> ImageFile.ImageFile:

@@ -11,16 +11,19 @@ from PIL import Image
 
 from stencilnet.bundle import TaskRecord
 from stencilnet.kinds.catalog import traits_of
-from stencilnet.kinds.kind import DrawingKind, Kind, PictureKind
+from stencilnet.kinds.kind import DrawingKind, Kind, MapKind, PictureKind
 from stencilnet.memory import TooLargeError
 from stencilnet.pictures.colours import srgb_profile
-from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo
+from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo, to_deep_gray
 
 Scale: TypeAlias = Literal["trained", "native"] | float
 """Size at which a network sees a picture: the one its task was learned at, the picture's own, or a multiple of that."""
 
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
+
+Pictured: TypeAlias = Callable[[Floats, Floats], Image.Image]
+"""Makes a picture of a raw output ``(C, H, W)`` and its input ``(3, H, W)``."""
 
 _BAND = 1 << 24
 """Values of a resized output that are decided at once (64 MiB), to bound memory."""
@@ -39,6 +42,35 @@ class Given:
     photo: Photo
     input: Floats
     resized: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """The form in which an answer is given.
+
+    Attributes:
+        bits: Bits per channel, 8 or 16; 16 for tasks whose answer is a gray map (`MapKind`).
+
+    Raises:
+        ValueError: If a value is none of these.
+    """
+
+    bits: int = 8
+
+    def __post_init__(self) -> None:
+        if self.bits not in (8, 16):
+            raise ValueError(f"Expected `bits` to be 8 or 16, but got {self.bits!r}.")
+
+    def check(self, task: Kind) -> None:
+        """Check that a task's answer can have this form.
+
+        Raises:
+            ValueError: If not.
+        """
+        if self.bits == 16 and not isinstance(task, MapKind):
+            raise ValueError(
+                f"Expected 8 bits for {task.kind} tasks, but got 16. Only gray maps (depth) have answers of 16 bits."
+            )
 
 
 def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Size], Size]:
@@ -133,15 +165,18 @@ def prepare(
     return Given(photo=photo, input=given, resized=resized)
 
 
-def answer(task: PictureKind, output: Floats, given: Given) -> Image.Image:
-    """Return a task's answer at the picture's size, RGB with the picture's opacity and an sRGB profile, or indexed.
+def answer(task: PictureKind, output: Floats, given: Given, form: Form) -> Image.Image:
+    """Return a task's answer at the picture's size.
+
+    It is RGB with the picture's opacity and an sRGB profile; indexed; or 16-bit gray (mode ``I;16``).
 
     Args:
         task: The task.
         output: The raw output ``(C, H, W)`` for ``given.input``.
         given: The picture.
+        form: The answer's form, which the task has (`Form.check`).
     """
-    picture = _at_size(task, output, given)
+    picture = _at_size(task, output, given, _pictured(task, form))
     if picture.mode == "RGB":
         alpha = given.photo.alpha
         if alpha is not None and alpha.size == picture.size:
@@ -150,17 +185,25 @@ def answer(task: PictureKind, output: Floats, given: Given) -> Image.Image:
     return picture
 
 
-def _at_size(task: PictureKind, output: Floats, given: Given) -> Image.Image:
+def _pictured(task: PictureKind, form: Form) -> Pictured:
+    """Return the function that makes a task's picture of its raw output and its input."""
+    if form.bits == 16 and isinstance(task, MapKind):
+        deep = task
+        return lambda output, image: to_deep_gray(deep.to_map(output, image))
+    return task.to_image
+
+
+def _at_size(task: PictureKind, output: Floats, given: Given, pictured: Pictured) -> Image.Image:
     if given.resized and traits_of(task.kind).scaling == "output":
-        return _decided(task, output, given.photo.rgb)
-    picture = task.to_image(output, given.input)
+        return _decided(task, output, given.photo.rgb, pictured)
+    picture = pictured(output, given.input)
     if not given.resized:
         return picture
     how = Image.Resampling.BICUBIC if picture.mode == "RGB" else Image.Resampling.NEAREST
     return picture.resize(given.photo.rgb.size, how)
 
 
-def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Image:
+def _decided(task: PictureKind, output: Floats, photo: Image.Image, pictured: Pictured) -> Image.Image:
     """Resize a raw output to a photo's size and decide every pixel there, in bands of rows."""
     (width, height), (channels, low, across) = photo.size, output.shape
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in output]
@@ -170,7 +213,7 @@ def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Ima
         bottom = min(top + rows, height)
         box = (0, top * low / height, across, bottom * low / height)
         band = [np.asarray(p.resize((width, bottom - top), Image.Resampling.BILINEAR, box=box)) for p in planes]
-        parts.append(task.to_image(np.stack(band), task.to_input(photo.crop((0, top, width, bottom)))))
+        parts.append(pictured(np.stack(band), task.to_input(photo.crop((0, top, width, bottom)))))
     if len(parts) == 1:
         return parts[0]
     whole = parts[0].resize(photo.size, Image.Resampling.NEAREST)  # its mode and palette
