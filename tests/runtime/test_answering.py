@@ -27,6 +27,8 @@ from stencilnet.tasks.catalog import task_kinds
 SIDE = 32
 SIZE = 96, 64
 SMALL = 48, 32
+SWAPPED = srgb_profile().replace(b"rXYZ", b"-XYZ").replace(b"gXYZ", b"rXYZ").replace(b"-XYZ", b"gXYZ")
+"""A profile whose red is the green of sRGB, and the reverse."""
 LABELS = {"classes": ["a", "b", "c"]}
 RECORDS = {
     "shapes": TaskRecord(kind="segmentation", channels=3, method="piggyback", settings=LABELS),
@@ -246,6 +248,25 @@ def test_opacity_is_kept(learned: Engine) -> None:
         assert (found.mode, found.size) == ("RGBA", SIZE)
         assert found.getchannel("A").tobytes() == given.getchannel("A").tobytes()
         assert found.info["icc_profile"] == srgb_profile()
+
+
+def test_the_profile_of_the_photo_comes_back_on_request(engines: tuple[Engine, Engine], tmp_path: Path) -> None:
+    given, file, target = photo(mode="RGBA"), tmp_path / "a.png", tmp_path / "out.png"
+    given.save(file, icc_profile=SWAPPED)
+    for engine, task in ((engines[0], "style"), (engines[1], "far")):
+        plain, found = engine.run(file, task), engine.run(file, task, profile="original")
+        assert plain.info["icc_profile"] == srgb_profile()
+        assert found.info["icc_profile"] == SWAPPED
+        assert found.getchannel("A").tobytes() == given.getchannel("A").tobytes()
+        assert np.abs(levels(found)[..., [1, 0, 2]] - levels(plain)[..., :3]).max() <= 2
+        assert (levels(found) != levels(plain)).any() == (task == "style")  # gray is the same in both
+        done = run_files(engine, task, {file: target}, drawing=False, form=Form(profile="original"))
+        assert list(done) == [(file, None)]
+        with Image.open(target) as written:
+            assert (written.info["icc_profile"], written.tobytes()) == (SWAPPED, found.tobytes())
+    assert "icc_profile" not in engines[0].run(file, "shapes", profile="original").info
+    with pytest.raises(ValueError, match="Expected `profile` to be srgb or original, but got 'p3'"):
+        engines[0].run(file, "style", profile="p3")
 
 
 def test_every_form_of_a_picture_runs(learned: Engine, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from stencilnet.cli.streams import say, say_json
 from stencilnet.text.escaping import one_line
 
 if TYPE_CHECKING:
-    from stencilnet.runtime.answering import Scale
+    from stencilnet.runtime.answering import Profile, Scale
     from stencilnet.runtime.tiling import Tile
 
 _bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -100,6 +100,13 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     show_default=True,
     help="Bits per channel of outputs; 16 for gray maps (depth) as PNG, TIFF, JPEG 2000 or PGM.",
 )
+@click.option(
+    "--profile",
+    type=click.Choice(["srgb", "original"]),
+    default="srgb",
+    show_default=True,
+    help="Colour profile of outputs; original: that of the input, if it has one of RGB.",
+)
 @click.option("--resume", is_flag=True, help="Skip inputs whose output exists and is not older.")
 @click.option(
     "--on-error",
@@ -122,6 +129,7 @@ def run(
     tile: "Tile",
     backend: str,
     bits: str,
+    profile: "Profile",
     resume: bool,
     on_error: str,
     watch: bool,
@@ -151,7 +159,7 @@ def run(
         drawing=kind == "edges",
         scale=scale,
         metadata=keep_metadata,
-        form=Form(bits=int(bits)),
+        form=Form(bits=int(bits), profile=profile),
     )
     batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop")
     if watch:

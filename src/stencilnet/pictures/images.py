@@ -59,11 +59,13 @@ class Photo:
     Attributes:
         rgb: The upright picture of mode RGB, in sRGB; transparency is composited over white.
         alpha: Its opacity, of mode L; None if it is opaque everywhere.
+        profile: The colour profile (ICC) that `rgb` was converted from; empty if the picture has none.
         exif: The metadata that may be kept (`stencilnet.pictures.metadata`), as EXIF; empty if not asked for.
     """
 
     rgb: Image.Image
     alpha: Image.Image | None = None
+    profile: bytes = b""
     exif: bytes = b""
 
 
@@ -300,7 +302,8 @@ def _gray_of(image: Image.Image) -> _Gray:
 def _photo(image: Image.Image, what: str, file: Path | bytes | None, metadata: bool) -> Photo:
     upright = guarded(what, lambda: turned(image), file)
     rgb, alpha = _parts(upright, what, _gray_of(image))
-    return Photo(rgb=rgb, alpha=alpha, exif=guarded(what, lambda: kept_exif(image), file) if metadata else b"")
+    exif = guarded(what, lambda: kept_exif(image), file) if metadata else b""
+    return Photo(rgb=rgb, alpha=alpha, profile=bytes(image.info.get("icc_profile") or b""), exif=exif)
 
 
 def _parts(image: Image.Image, what: str, gray: _Gray) -> tuple[Image.Image, Image.Image | None]:

@@ -13,11 +13,14 @@ from stencilnet.bundle import TaskRecord
 from stencilnet.kinds.catalog import traits_of
 from stencilnet.kinds.kind import DrawingKind, Kind, MapKind, PictureKind
 from stencilnet.memory import TooLargeError
-from stencilnet.pictures.colours import srgb_profile
+from stencilnet.pictures.colours import in_profile
 from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo, to_deep_gray
 
 Scale: TypeAlias = Literal["trained", "native"] | float
 """Size at which a network sees a picture: the one its task was learned at, the picture's own, or a multiple of that."""
+
+Profile: TypeAlias = Literal["srgb", "original"]
+"""Colour profile of an answer."""
 
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
@@ -50,14 +53,19 @@ class Form:
 
     Attributes:
         bits: Bits per channel, 8 or 16; 16 for tasks whose answer is a gray map (`MapKind`).
+        profile: Colour profile of pictures in RGB: ``srgb``, or ``original``, the one that the photo had if that is of
+            RGB.
 
     Raises:
         ValueError: If a value is none of these.
     """
 
     bits: int = 8
+    profile: Profile = "srgb"
 
     def __post_init__(self) -> None:
+        if self.profile not in ("srgb", "original"):
+            raise ValueError(f"Expected `profile` to be srgb or original, but got {self.profile!r}.")
         if self.bits not in (8, 16):
             raise ValueError(f"Expected `bits` to be 8 or 16, but got {self.bits!r}.")
 
@@ -165,23 +173,24 @@ def prepare(
     return Given(photo=photo, input=given, resized=resized)
 
 
-def answer(task: PictureKind, output: Floats, given: Given, form: Form) -> Image.Image:
+def answer(task: PictureKind, output: Floats, given: Given, form: Form, what: str) -> Image.Image:
     """Return a task's answer at the picture's size.
 
-    It is RGB with the picture's opacity and an sRGB profile; indexed; or 16-bit gray (mode ``I;16``).
+    It is RGB with a colour profile and the picture's opacity; indexed; or 16-bit gray (mode ``I;16``).
 
     Args:
         task: The task.
         output: The raw output ``(C, H, W)`` for ``given.input``.
         given: The picture.
         form: The answer's form, which the task has (`Form.check`).
+        what: Name of the picture for messages.
     """
     picture = _at_size(task, output, given, _pictured(task, form))
     if picture.mode == "RGB":
+        picture = in_profile(picture, given.photo.profile if form.profile == "original" else b"", what)
         alpha = given.photo.alpha
         if alpha is not None and alpha.size == picture.size:
             picture.putalpha(alpha)
-        picture.info["icc_profile"] = srgb_profile()
     return picture
 
 

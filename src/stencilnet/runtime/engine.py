@@ -13,7 +13,7 @@ from stencilnet.kinds.kind import Kind, LabelKind, PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats, Source, name_of
 from stencilnet.plugins import PluginError
-from stencilnet.runtime.answering import Form, Given, Scale, Size, answer, label_view, prepare, sizing
+from stencilnet.runtime.answering import Form, Given, Profile, Scale, Size, answer, label_view, prepare, sizing
 from stencilnet.runtime.backends import BACKENDS, PRECISIONS, open_backend
 from stencilnet.runtime.tiling import LEAST_STRIP, Tile, forward
 from stencilnet.text.shortening import listed
@@ -103,7 +103,14 @@ class Engine:
         return self._backend.records[task]
 
     def run(
-        self, image: Source, task: str, *, drawing: bool = False, scale: Scale = "trained", bits: int = 8
+        self,
+        image: Source,
+        task: str,
+        *,
+        drawing: bool = False,
+        scale: Scale = "trained",
+        bits: int = 8,
+        profile: Profile = "srgb",
     ) -> Image.Image:
         """Run a task on one picture of any size.
 
@@ -116,25 +123,27 @@ class Engine:
                 learned at (its `view.resize`, if it had one and its kind allows it; else the picture's own);
                 ``native``, the picture's own size; or a factor of it.
             bits: Bits per channel of the answer: 8, the default, or 16 for tasks whose answer is a gray map (depth).
+            profile: The answer's colour profile: ``srgb``, the default, or ``original``, that of `image` if it has one
+                of RGB.
 
         Returns:
-            A picture of the same size: RGB in sRGB, with the opacity of `image` if that is transparent somewhere
-            (RGBA); indexed; or, with 16 bits, gray (``I;16``: 65535 for 1).
+            A picture of the same size: RGB with its colour profile, and with the opacity of `image` if that is
+            transparent somewhere (RGBA); indexed; or, with 16 bits, gray (``I;16``: 65535 for 1).
 
         Raises:
             BundleError: If the task's files are damaged.
             ImageError: If the file or the picture cannot be read.
             TooLargeError: If the picture does not fit in memory. The engine stays usable: a smaller one may fit.
             TypeError: If `image` is no picture.
-            ValueError: If there is no such task, it outputs labels, it takes no drawing, or `scale` or `bits` is
-                wrong. The errors above, except TypeError, are subclasses of ValueError.
+            ValueError: If there is no such task, it outputs labels, it takes no drawing, or `scale`, `bits` or
+                `profile` is wrong. The errors above, except TypeError, are subclasses of ValueError.
         """
-        made, name, form = self.picture_task(task), name_of(image), Form(bits=bits)
+        made, name, form = self.picture_task(task), name_of(image), Form(bits=bits, profile=profile)
         form.check(made)
         size = self.sizing(task, scale)
         given = within_memory(lambda: prepare(made, image, size, drawing=drawing), name)
         what = _sized_photo(name, given)
-        return within_memory(lambda: answer(made, self._output(given.input, task), given, form), what)
+        return within_memory(lambda: answer(made, self._output(given.input, task), given, form, name), what)
 
     def run_many(
         self, images: Sequence[Source], tasks: Sequence[str], *, scale: Scale = "trained"

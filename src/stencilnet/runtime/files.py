@@ -56,7 +56,7 @@ def run_files(
         drawing: Whether the inputs are edge drawings, as for `Engine.run`.
         scale: As for `Engine.run`.
         metadata: Whether outputs keep metadata of the inputs (`stencilnet.pictures.metadata`). Default False.
-        form: The form of the outputs. Default: 8 bits.
+        form: The form of the outputs. Default: 8 bits, in sRGB.
 
     Yields:
         Each input in the order of `planned`, with the error of it or its output, or None.
@@ -89,7 +89,7 @@ def run_files(
             except (ValueError, OSError) as error:
                 writing.append((source, _settled(str(error))))
             else:
-                writing.append((source, pool.submit(_write, made, output, given, form, target)))
+                writing.append((source, pool.submit(_write, made, output, given, form, source, target)))
             while writing and (len(writing) > _AHEAD or writing[0][1].done()):
                 yield _result(writing)
         while writing:
@@ -113,10 +113,11 @@ def _settled(problem: str) -> Future[str | None]:
     return future
 
 
-def _write(task: PictureKind, output: Floats, given: Given, form: Form, target: Path) -> str | None:
+def _write(task: PictureKind, output: Floats, given: Given, form: Form, source: Path, target: Path) -> str | None:
     """Write one output; return the error's text, or None."""
     try:
-        within_memory(lambda: _save(answer(task, output, given, form), target, given.photo.exif), "The output")
+        made = within_memory(lambda: answer(task, output, given, form, str(source)), "The output")
+        within_memory(lambda: _save(made, target, given.photo.exif), "The output")
     except (ValueError, OSError) as error:
         return str(error)
     return None
