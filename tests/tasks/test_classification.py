@@ -129,9 +129,9 @@ def test_a_task_without_a_view_sees_the_whole_photo() -> None:
 
 
 def test_mistakes_in_settings_are_told_at_once() -> None:
-    with pytest.raises(ValueError, match=r"at least 2 classes, got 1; `classes` should have no empty name"):
+    with pytest.raises(ValueError, match=r"at least 2 classes, but got 1; `classes` to have no empty name"):
         Classification(classes=("",))
-    with pytest.raises(ValueError, match=r"no empty name; `classes` should not repeat names, got more than one 'a'"):
+    with pytest.raises(ValueError, match=r"no empty name; `classes` to have no name twice, but got more than one 'a'"):
         Classification(classes=("a", "", "a"))
 
 

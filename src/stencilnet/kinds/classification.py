@@ -1,19 +1,17 @@
 """Image classification: the tasks of the original Piggyback (Mallya et al. 2018; the paper, Fig. 14)."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from PIL import Image
 
-from stencilnet.kinds.kind import Traits, refuse
-from stencilnet.pictures.images import Floats, unit_image
+from stencilnet.kinds.kind import PhotoInput, Traits, class_rules
+from stencilnet.pictures.images import Floats
+from stencilnet.text.fields import check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassificationKind:
+class ClassificationKind(PhotoInput):
     """Assigns a whole image to one of K classes. Its answer is a label, not a picture; see `to_label`.
 
     Raises:
@@ -35,7 +33,8 @@ class ClassificationKind:
     """Names of the K classes in the order of their indices. If empty, a config takes them from `class_folders` data."""
 
     def __post_init__(self) -> None:
-        refuse(self.kind, _class_problems(self.classes) if self.classes else [])
+        if self.classes:
+            check_fields(*class_rules(self.classes), owner="classification's")
         object.__setattr__(self, "classes", tuple(self.classes))  # JSON knows no tuples
 
     @property
@@ -47,22 +46,9 @@ class ClassificationKind:
         """Class names."""
         return {"classes": list(self.classes)}
 
-    def to_input(self, image: Image.Image) -> Floats:
-        """Return the photo itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
-
     def to_label(self, output: Floats) -> list[tuple[str, float]]:
         """Return every class with its probability, the most probable first."""
         shares = np.exp(output - output.max())
         probabilities = shares / shares.sum()
         order = np.argsort(-probabilities, kind="stable")
         return [(self.classes[index], float(probabilities[index])) for index in order]
-
-
-def _class_problems(classes: Sequence[str]) -> list[str]:
-    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
-    return [
-        *([] if len(classes) >= 2 else [f"`classes` should name at least 2 classes, got {len(classes)}"]),
-        *([] if all(classes) else ["`classes` should have no empty name"]),
-        *([f"`classes` should not repeat names, got more than one {', '.join(map(repr, twice))}"] if twice else []),
-    ]

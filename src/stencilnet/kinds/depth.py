@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from stencilnet.kinds.kind import Traits
+from stencilnet.kinds.kind import PhotoInput, Traits
 from stencilnet.kinds.ycbcr import thrice
-from stencilnet.pictures.images import Floats, to_picture, unit_image
+from stencilnet.pictures.images import Floats, to_picture
 
 
 @dataclass(frozen=True, kw_only=True)
-class DepthKind:
+class DepthKind(PhotoInput):
     """Predicts inverse depth as a gray picture (255 is nearest, 0 is infinitely far)."""
 
     kind: ClassVar[str] = "depth"
@@ -26,10 +26,6 @@ class DepthKind:
     def settings(self) -> dict[str, Any]:
         """Return no settings."""
         return {}
-
-    def to_input(self, image: Image.Image) -> Floats:
-        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
 
     def to_map(self, output: Floats, image: Floats) -> Floats:  # noqa: ARG002
         """Return inverse depth, clamped to [0, 1]."""

@@ -1,13 +1,15 @@
 """The interface of a task kind for those who run its tasks: settings, input, answer, and words."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
-from stencilnet.pictures.images import Floats
-from stencilnet.text.shortening import shorten
+from stencilnet.pictures.images import Floats, unit_image
+from stencilnet.text.fields import Rule
+from stencilnet.text.shortening import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +134,25 @@ class DeclaredKind(Kind, Protocol):
     traits: ClassVar[Traits]
 
 
-def refuse(kind: str, problems: Sequence[str]) -> None:
-    """Report all of a task's wrong settings at once.
+class PhotoInput:
+    """The input of a kind whose network sees the photo itself."""
 
-    Raises:
-        ValueError: If there are problems.
+    def to_input(self, image: Image.Image) -> Floats:
+        """Return the photo, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
+
+
+def class_rules(classes: Sequence[str], most: int | None = None) -> list[Rule]:
+    """Return the rules of the setting `classes`, for `check_fields`.
+
+    Args:
+        classes: Names of classes.
+        most: Largest number of classes. Default: no limit.
     """
-    if problems:
-        raise ValueError(
-            f"Expected valid settings for the task kind `{kind}`, but: {shorten('; '.join(problems), 1000)}."
-        )
+    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
+    count = f"2 to {most}" if most else "at least 2"
+    return [
+        ("classes", 2 <= len(classes) <= (most or len(classes)), f"to name {count} classes, but got {len(classes)}"),
+        ("classes", all(classes), "to have no empty name"),
+        ("classes", not twice, f"to have no name twice, but got more than one {listed(map(repr, twice))}"),
+    ]
