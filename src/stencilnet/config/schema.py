@@ -318,22 +318,9 @@ def _network_problems(backbone: Backbone, tasks: tuple[TaskPlan, ...], methods: 
             if plan.method.trains_norms
         ]
     for plan in tasks:
-        if isinstance(plan.task, LabelTask):
-            problems += _view_problems(plan.name, plan.task, plan.view)
+        if isinstance(plan.task, LabelTask) and plan.view.crop < VGG_LEAST:
+            problems.append(f"{plan.name}'s crop to be at least {VGG_LEAST} px for VGG16, but got {plan.view.crop}")
     return problems
-
-
-def _view_problems(name: str, task: LabelTask, view: View) -> list[str]:
-    """Return the settings by which training would crop or resize differently than running a bundle does."""
-    pairs, least = {"crop": (task.crop, view.crop), "resize": (task.resize, view.resize)}, VGG_LEAST
-    return [
-        *(
-            f"{name}'s `task.{key}` to equal its `view.{key}`, but got {a} and {b}"
-            for key, (a, b) in pairs.items()
-            if a != b
-        ),
-        *([] if view.crop >= least else [f"{name}'s crop to be at least {least} px for VGG16, but got {view.crop}"]),
-    ]
 
 
 def order_problems(experiment: Experiment) -> list[str]:
