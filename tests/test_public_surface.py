@@ -50,6 +50,7 @@ def test_commands_and_their_options() -> None:
     assert options["add"] == {"--root", "--only", "--resume", "--set", "--devices"}
     assert options["compare"] == learning | {"--methods"}
     assert options["merge"] == set()
+    assert options["pack"] == {"--out"}
     pictures = {"--scale", "--tile", "--keep-metadata", "--resume", "--on-error", "--watch"}
     assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}

@@ -25,6 +25,9 @@ CARD = "README.md"
 JSON_LIMIT = 1 << 20
 """Largest JSON file in bytes."""
 
+DELTA_LIMIT = 1 << 30
+"""Largest delta in bytes that is read from an archive or a hub; a bundle's own may be larger."""
+
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _RELEASE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -206,7 +206,8 @@ def remove(bundle: Path, task: str) -> None:
 def merge(bundle: Path, sources: tuple[str, ...]) -> None:
     """Copy the tasks of other bundles over the same backbone into BUNDLE, byte for byte.
 
-    A SOURCE is a bundle, or one task's folder (tasks/NAME of a bundle, or a copy), named like the task.
+    A SOURCE is a bundle, one task's folder (tasks/NAME of a bundle, or a copy), named like the task, or one task's
+    archive (`stencil pack`).
     """
     from stencilnet.bundle import merge as join
 
