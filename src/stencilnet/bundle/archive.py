@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from stencilnet.bundle.architecture import read_backbone, reference_of
-from stencilnet.bundle.format import CONFIG, DELTA_LIMIT, JSON_LIMIT, TASK, TASKS, BundleError, check_name
-from stencilnet.bundle.reading import read_config
-from stencilnet.bundle.sources import TaskSource, folder_source, read_whole
+from stencilnet.bundle.format import DELTA_LIMIT, JSON_LIMIT, TASK, BundleError
+from stencilnet.bundle.sources import TaskSource, read_with_columns
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 """Date of every entry, the earliest of the format: the archive's bytes depend on the task alone."""
@@ -31,6 +29,8 @@ _REMEDY = "Do not use this file. Get the task's archive again (`stencil pack` wr
 def pack_task(path: str | Path, name: str) -> bytes:
     """Return a task of a bundle as the bytes of an archive, after checking it; equal tasks give equal bytes.
 
+    The tasks whose columns it runs through come with it.
+
     Args:
         path: The bundle's folder.
         name: The task.
@@ -38,17 +38,13 @@ def pack_task(path: str | Path, name: str) -> bytes:
     Raises:
         BundleError: If there is no such task, or the bundle's config or backbone or the task is damaged.
     """
-    root, config = Path(path), read_config(path)
-    folder = root / TASKS / check_name(name)
-    if not (folder / TASK).exists():
-        raise BundleError(folder, "no such task", "a task's folder", "none", "Check the name (`stencil info`).")
-    task = read_whole(folder_source(folder), config, reference_of(config, read_backbone(root, config), root / CONFIG))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        for file in sorted(task.files, reverse=True):  # the record first: a reader decides by it
-            entry = zipfile.ZipInfo(f"{name}/{file}", _DATE)
-            entry.create_system, entry.external_attr = 3, _FILE << 16  # Unix, on every system
-            archive.writestr(entry, task.files[file])
+        for task in read_with_columns(path, name):
+            for file in sorted(task.files, reverse=True):  # the record first: a reader decides by it
+                entry = zipfile.ZipInfo(f"{task.place.name}/{file}", _DATE)
+                entry.create_system, entry.external_attr = 3, _FILE << 16  # Unix, on every system
+                archive.writestr(entry, task.files[file])
     return packed.getvalue()
 
 

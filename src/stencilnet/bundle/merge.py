@@ -108,7 +108,7 @@ def tasks_of(path: str | Path) -> Iterator[TaskSource]:
             "nothing to merge",
             f"a bundle's folder (with {CONFIG}), or one task's ({TASKS}/<name>, with {TASK}), or its archive (.zip)",
             got,
-            "Check the path. Copy what is elsewhere, such as on a hub, to this machine first.",
+            "Check the path. A repository of a hub is named `hf:OWNER/NAME`.",
         )
 
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stencilnet.bundle.deltas import Reference, parse_delta
+from stencilnet.bundle.architecture import read_backbone, reference_of
+from stencilnet.bundle.deltas import Reference, check_columns, parse_delta
 from stencilnet.bundle.disk import read_file
-from stencilnet.bundle.format import JSON_LIMIT, TASK, check_name, delta_name
-from stencilnet.bundle.records import parse_task
+from stencilnet.bundle.format import CONFIG, JSON_LIMIT, TASK, TASKS, BundleError, check_name, delta_name
+from stencilnet.bundle.reading import read_config
+from stencilnet.bundle.records import delta_hash, parse_task
 from stencilnet.bundle.schema import BundleConfig, TaskFile
 
 
@@ -48,6 +50,30 @@ def folder_source(folder: Path) -> TaskSource:
 
 def _read_file(folder: Path, name: str) -> bytes:
     return read_file(folder, folder / name, JSON_LIMIT if name == TASK else None)
+
+
+def read_with_columns(path: str | Path, name: str) -> list[WholeTask]:
+    """Read and check a task of a bundle, and the tasks whose columns it runs through: what it needs in another bundle.
+
+    Args:
+        path: The bundle's folder.
+        name: The task.
+
+    Returns:
+        The task, then the others by name.
+
+    Raises:
+        BundleError: If there is no such task, or one of them, the bundle's config or its backbone is damaged.
+    """
+    root, config = Path(path), read_config(path)
+    folder = root / TASKS / check_name(name)
+    if not (folder / TASK).exists():
+        raise BundleError(folder, "no such task", "a task's folder", "none", "Check the name (`stencil info`).")
+    reference = reference_of(config, read_backbone(root, config), root / CONFIG)
+    task = read_whole(folder_source(folder), config, reference)
+    check_columns(task.record, folder / TASK, partial(delta_hash, root))
+    others = sorted(task.record.columns)
+    return [task, *(read_whole(folder_source(root / TASKS / other), config, reference) for other in others)]
 
 
 def read_whole(source: TaskSource, config: BundleConfig, reference: Reference) -> WholeTask:
