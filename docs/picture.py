@@ -10,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 import stencilnet as sn
-from stencilnet.analysis.grids import Sheet, contact_sheet
 from stencilnet.config.reading import read_config, to_plain
+from stencilnet.pictures.grids import Sheet, contact_sheet
 from stencilnet.scenes import draw_scene
 
 COLUMNS = {

@@ -11,6 +11,7 @@ PACKAGES = {
     "pycocotools": ("pycocotools", "data"),
     "scipy": ("SciPy", "data"),
     "pillow_heif": ("pillow-heif", "heic"),
+    "huggingface_hub": ("huggingface_hub", "hub"),
     "ray": ("Ray", "ray"),
     "submitit": ("submitit", "slurm"),
 }

@@ -81,12 +81,28 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         OSError: With `errno.EEXIST` or `errno.ENOTEMPTY` if the path is taken.
     """
+    with creating(folder) as temporary:
+        for name, data in files.items():
+            write_through(temporary / name, data)
+
+
+@contextmanager
+def creating(folder: Path) -> Iterator[Path]:
+    """Create a folder under a temporary name and rename it at the end of the block; an exception deletes it instead.
+
+    Args:
+        folder: The folder, which does not exist or is empty; its parent exists.
+
+    Yields:
+        The temporary folder. Its files are written by `write_through`.
+
+    Raises:
+        OSError: With `errno.EEXIST` or `errno.ENOTEMPTY` if the path is taken.
+    """
     temporary = folder.parent / f"{NEW}{folder.name}-{secrets.token_hex(8)}"
     temporary.mkdir()
     try:
-        for name, data in files.items():
-            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            _write_through(temporary / name, data)
+        yield temporary
         for written in (temporary, *temporary.rglob("*/")):
             sync_folder(written)
         os.rename(temporary, folder)
@@ -94,6 +110,15 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     sync_folder(folder.parent)
+
+
+def write_through(file: Path, data: bytes) -> None:
+    """Write a file that does not exist, and the folders that it lies in, and flush its content to disk."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with naming(file), file.open("xb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def remove_folder(folder: Path) -> None:
@@ -134,10 +159,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _write_through(file: Path, data: bytes) -> None:
-    with naming(file), file.open("xb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())

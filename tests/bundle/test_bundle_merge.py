@@ -213,7 +213,7 @@ def test_what_is_no_source_is_told_what_is(
     error = refused(fresh(world, tmp_path, "a"), [tmp_path / source], file_bytes)
     assert error.got.startswith(got)
     assert "a bundle's folder (with config.json), or one task's (tasks/<name>, with task.json)" in error.expected
-    assert "such as on a hub" in error.remedy
+    assert "hf:OWNER/NAME" in error.remedy
 
 
 def test_the_target_has_to_be_a_bundle(world: Path, tmp_path: Path) -> None:

@@ -73,3 +73,13 @@ def test_refusals_are_one_message(
     assert message in done.stderr
     assert done.stdout == ""
     assert sn.load(desk / "base").tasks == ("first",)
+
+
+def test_a_task_is_packed_and_merged(stencil: Stencil, desk: Path) -> None:
+    done = stencil("pack", "one", "one", "-o", "task.zip", cwd=desk)
+    size = (desk / "task.zip").stat().st_size
+    assert (done.returncode, done.stdout) == (0, f"task.zip  {size:,} bytes\n"), done.stderr
+    assert stencil("merge", "base", "task.zip", cwd=desk).stdout == "added   one\n"
+    refused = stencil("merge", "other", "task.zip", cwd=desk)
+    assert refused.returncode == 1
+    assert "task.zip/one/task.json: another backbone's task. Expected one learned over" in refused.stderr

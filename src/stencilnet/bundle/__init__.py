@@ -1,5 +1,6 @@
 """A backbone and its tasks on disk (``docs/format.md``)."""
 
+from stencilnet.bundle.archive import pack_task
 from stencilnet.bundle.deltas import LazyDeltas
 from stencilnet.bundle.editing import add_task, remove_task, replace_task
 from stencilnet.bundle.format import BundleError
@@ -25,6 +26,7 @@ __all__ = [
     "add_task",
     "merge",
     "open_bundle",
+    "pack_task",
     "read_config",
     "read_records",
     "remove_task",

@@ -25,7 +25,15 @@ CARD = "README.md"
 JSON_LIMIT = 1 << 20
 """Largest JSON file in bytes."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+DELTA_LIMIT = 1 << 30
+"""Largest delta in bytes that is read from an archive or a hub; a bundle's own may be larger."""
+
+_TASK_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+_NAME = re.compile(_TASK_NAME)
+_PATH = re.compile(
+    rf"{re.escape(CONFIG)}|{re.escape(BACKBONE)}|"
+    rf"{TASKS}/{_TASK_NAME}/(?:{re.escape(TASK)}|delta-[0-9a-f]{{16}}\.safetensors)"
+)
 _RELEASE = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6}){0,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -85,6 +93,11 @@ def check_name(name: str) -> str:
             "Use another name.",
         )
     return name
+
+
+def is_bundle_file(path: str) -> bool:
+    """Return whether a path inside a bundle's folder, with ``/`` between its parts, is that of a file of the format."""
+    return _PATH.fullmatch(path) is not None
 
 
 def delta_name(sha256: str) -> str:

@@ -60,7 +60,7 @@ class Verification:
         return all(finding.leftover for finding in self.findings)
 
 
-def verify(path: str | Path) -> Verification:
+def verify(path: str | Path, *, backbone: bool = True) -> Verification:
     """Read a whole bundle and check every file against its hash and every delta against the backbone.
 
     Outputs are not compared: their last bits differ between processors. The weights, which determine them, are compared
@@ -68,6 +68,8 @@ def verify(path: str | Path) -> Verification:
 
     Args:
         path: The bundle's folder.
+        backbone: False for tasks that are shared without the backbone's weights (`stencilnet.sharing`): their deltas
+            are then checked against their hashes only. Default True.
 
     Returns:
         Everything found, not only the first.
@@ -76,7 +78,7 @@ def verify(path: str | Path) -> Verification:
     log = _Log()
     config = log.attempt(lambda: read_config(root), root / CONFIG)
     reference = None
-    if config is not None:
+    if config is not None and backbone:
         known = config
         reference = log.attempt(lambda: reference_of(known, read_backbone(root, known), root / CONFIG), root / BACKBONE)
     log.findings += _leftovers(root, (NEW,))

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -46,6 +47,12 @@ class _Lines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print a line, above the progress bar if one is shown."""
         self._tell(self.format(record))
+
+
+def quiet_hub() -> None:
+    """Let huggingface_hub show its progress bars on a terminal only; does nothing if it is not installed."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def use_all_cores() -> None:

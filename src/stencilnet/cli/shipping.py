@@ -231,10 +231,14 @@ def remove(bundle: Path, task: str) -> None:
 def merge(bundle: Path, sources: tuple[str, ...]) -> None:
     """Copy the tasks of other bundles over the same backbone into BUNDLE, byte for byte.
 
-    A SOURCE is a bundle, or one task's folder (tasks/NAME of a bundle, or a copy), named like the task.
+    A SOURCE is a bundle, one task's folder (tasks/NAME of a bundle, or a copy), named like the task, one task's archive
+    (`stencil pack`), or a repository of a hub, hf:OWNER/NAME. Of a repository, /TASK takes one task alone, and
+    @REVISION another state than the latest. A task over another backbone is refused before its weights are downloaded.
     """
-    from stencilnet.bundle import merge as join
+    from stencilnet.cli.console import quiet_hub
+    from stencilnet.sharing import merge as join
 
+    quiet_hub()
     merged = join(bundle, sources)
     for name in merged.added:
         say(f"added   {name}")

@@ -12,7 +12,6 @@ from PIL import Image
 from torch import Tensor
 
 from stencilnet.analysis.drawing import to_svg
-from stencilnet.analysis.grids import Sheet, contact_sheet
 from stencilnet.analysis.sharing import blend_figure, blend_names
 from stencilnet.config.reading import read_config
 from stencilnet.data.sources import spread
@@ -27,6 +26,7 @@ from stencilnet.learning.learn import fresh_of, task_seed
 from stencilnet.masks import RealTask, between
 from stencilnet.methods import Masking
 from stencilnet.models import MultiTaskNet, load
+from stencilnet.pictures.grids import Sheet, contact_sheet
 from stencilnet.pictures.images import read_image, to_picture
 from stencilnet.storage import replacing, write_text
 from stencilnet.tasks.style import STYLE

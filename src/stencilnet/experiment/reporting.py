@@ -6,7 +6,6 @@ from pathlib import Path
 from PIL import Image
 
 from stencilnet.analysis.curves import Curves, joined, read_curves
-from stencilnet.analysis.grids import Sheet, class_legend, contact_sheet
 from stencilnet.analysis.masks import TaskCodes
 from stencilnet.analysis.report import write_report as write_files
 from stencilnet.analysis.sections import ReportInputs, compose
@@ -22,6 +21,7 @@ from stencilnet.experiment.run import Run
 from stencilnet.learning.counting import noted
 from stencilnet.models import load
 from stencilnet.models.vgg16 import layer_names
+from stencilnet.pictures.grids import Sheet, class_legend, contact_sheet
 from stencilnet.tasks.task import LabelMapTask, PictureTask
 
 

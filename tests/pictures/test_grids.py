@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFont
 
-from stencilnet.analysis.grids import Sheet, _short, class_legend, contact_sheet
+from stencilnet.pictures.grids import Sheet, _short, class_legend, contact_sheet
 
 RED, GREEN, VOID = (200, 10, 10), (10, 200, 10), (224, 224, 192)
 
