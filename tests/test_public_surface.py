@@ -54,7 +54,6 @@ def test_commands_and_their_options() -> None:
     assert options["pack"] == {"--out"}
     assert options["push"] == {"--private", "--base-model", "--license", "--sample"}
     assert options["pull"] == {"--out", "--revision"}
-    pictures = {"--scale", "--tile", "--keep-metadata", "--resume", "--on-error", "--watch"}
     assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == {"--json"}
