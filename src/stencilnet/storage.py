@@ -81,12 +81,28 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     Raises:
         OSError: With `errno.EEXIST` or `errno.ENOTEMPTY` if the path is taken.
     """
-    temporary = folder.parent / f"{NEW}{folder.name}-{secrets.token_hex(8)}"
-    temporary.mkdir()
-    try:
+    with creating(folder) as temporary:
         for name, data in files.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             _write_through(temporary / name, data)
+
+
+@contextmanager
+def creating(folder: Path) -> Iterator[Path]:
+    """Open a temporary folder that is renamed to `folder` at the end of the block; an exception deletes it.
+
+    The folder is synced to disk; its files are only if the block does so.
+
+    Args:
+        folder: The folder, which does not exist or is empty, in one that exists.
+
+    Raises:
+        OSError: With `errno.EEXIST` or `errno.ENOTEMPTY` if the path is taken.
+    """
+    temporary = folder.parent / f"{NEW}{folder.name}-{secrets.token_hex(8)}"
+    temporary.mkdir()
+    try:
+        yield temporary
         for written in (temporary, *temporary.rglob("*/")):
             sync_folder(written)
         os.rename(temporary, folder)

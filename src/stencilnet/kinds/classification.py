@@ -21,7 +21,13 @@ class ClassificationKind:
     """
 
     kind: ClassVar[str] = "classification"
-    traits: ClassVar[Traits] = Traits(category="classification", output="class", loss="cross-entropy", logits=True)
+    traits: ClassVar[Traits] = Traits(
+        category="classification",
+        output="class",
+        raw="a logit for each of the classes in `settings`; their softmax is the probabilities",
+        loss="cross-entropy",
+        logits=True,
+    )
     learner: ClassVar[str] = "stencilnet.tasks.classification:Classification"
 
     classes: tuple[str, ...] = ()

@@ -56,7 +56,7 @@ def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Siz
     if scale == "native":
         return _kept
     if scale == "trained":
-        side = None if own else _trained_side(recipe)
+        side = trained_side(task, recipe)
         return _kept if side is None else partial(_with_shorter, side)
     if not isinstance(scale, float | int) or not (isfinite(scale) and scale > 0):
         raise ValueError(f"Expected `scale` to be trained, native or a factor above 0, but got {scale!r}.")
@@ -148,8 +148,10 @@ def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Ima
     return whole
 
 
-def _trained_side(recipe: Mapping[str, Any]) -> int | None:
-    """Return the shorter side of the pictures that a task was learned on; None if they kept their size."""
+def trained_side(task: Kind, recipe: Mapping[str, Any]) -> int | None:
+    """Return the shorter side at which a task's network sees pictures; None if it sees them at their own size."""
+    if traits_of(task.kind).scaling == "native":
+        return None
     view = recipe.get("view")
     side = view.get("resize") if isinstance(view, Mapping) else None
     return side if isinstance(side, int) and side >= 1 else None
