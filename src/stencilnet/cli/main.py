@@ -7,6 +7,7 @@ import click
 
 from stencilnet.cli.bench import bench
 from stencilnet.cli.data import data
+from stencilnet.cli.exporting import export
 from stencilnet.cli.learning import add, compare, config, demo, train
 from stencilnet.cli.sharing import pack, pull, push
 from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
@@ -35,6 +36,7 @@ for verb in (
     pull,
     remove,
     run,
+    export,
     evaluate,
     compare,
     analyze,

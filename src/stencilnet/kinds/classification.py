@@ -22,6 +22,7 @@ class ClassificationKind(PhotoInput):
     traits: ClassVar[Traits] = Traits(
         category="classification",
         output="class",
+        raw="a logit for each of the classes in `settings`; their softmax is the probabilities",
         loss="cross-entropy",
         logits=True,
         scaling="label",

@@ -15,7 +15,13 @@ class DepthKind(PhotoInput):
     """Predicts inverse depth as a gray picture (255 is nearest, 0 is infinitely far)."""
 
     kind: ClassVar[str] = "depth"
-    traits: ClassVar[Traits] = Traits(category="depth", output="1 / distance", loss="L1", scaling="output")
+    traits: ClassVar[Traits] = Traits(
+        category="depth",
+        output="1 / distance",
+        raw="inverse depth, to be clamped to [0, 1]: 1 is nearest, 0 infinitely far",
+        loss="L1",
+        scaling="output",
+    )
     learner: ClassVar[str] = "stencilnet.tasks.depth:Depth"
 
     @property

@@ -24,7 +24,11 @@ class Edges2PhotoKind:
 
     kind: ClassVar[str] = "edges2photo"
     traits: ClassVar[Traits] = Traits(
-        category="edge image colouring", input="edges", loss="GAN + L1", scaling="picture"
+        category="edge image colouring",
+        input="edges",
+        raw="R, G and B before tanh: (tanh + 1) / 2 is in [0, 1]",
+        loss="GAN + L1",
+        scaling="picture",
     )
     learner: ClassVar[str] = "stencilnet.tasks.edges2photo:Edges2Photo"
 

@@ -20,6 +20,8 @@ class Traits:
         category: The kind in words, for tables of tasks such as the paper's Table 1.
         input: The network's input, in words.
         output: The network's output, in words.
+        raw: The values of the raw output, in words that suffice to make the answer from them; for those who run an
+            exported graph by themselves. Default: `output`.
         loss: The loss, in words.
         logits: Whether raw outputs are class logits rather than values.
         damage: Whether tasks may be learned from clean images that `view.damage` damages.
@@ -35,6 +37,7 @@ class Traits:
     category: str
     input: str = "RGB"
     output: str = "RGB"
+    raw: str = ""
     loss: str
     logits: bool = False
     damage: bool = False

@@ -21,6 +21,7 @@ class NormalsKind(PhotoInput):
     traits: ClassVar[Traits] = Traits(
         category="surface normals",
         output="unit vectors",
+        raw="the normal's three coordinates in [-1, 1]; a vector shorter than 0.5 means that there is no surface",
         loss="L2",
         mirror="a mirror would turn them around",
         scaling="output",

@@ -21,7 +21,13 @@ class RestorationKind(PhotoInput):
     """
 
     kind: ClassVar[str] = "restoration"
-    traits: ClassVar[Traits] = Traits(category="restoration", loss="L1 or L2", damage=True)
+    traits: ClassVar[Traits] = Traits(
+        category="restoration",
+        raw="R, G and B, to be clamped to [0, 1]; if `settings` has `residual`, a tenth of it is to be added to the "
+        "input first",
+        loss="L1 or L2",
+        damage=True,
+    )
     learner: ClassVar[str] = "stencilnet.tasks.restoration:Restoration"
 
     residual: bool = False

@@ -27,7 +27,12 @@ class SegmentationKind(PhotoInput):
 
     kind: ClassVar[str] = "segmentation"
     traits: ClassVar[Traits] = Traits(
-        category="semantic segmentation", output="class scores", loss="cross-entropy", logits=True, scaling="output"
+        category="semantic segmentation",
+        output="class scores",
+        raw="a logit for each of the classes in `settings`; the largest is the pixel's class",
+        loss="cross-entropy",
+        logits=True,
+        scaling="output",
     )
     learner: ClassVar[str] = "stencilnet.tasks.segmentation:Segmentation"
 

@@ -22,7 +22,12 @@ class StyleKind(PhotoInput):
     """
 
     kind: ClassVar[str] = "style"
-    traits: ClassVar[Traits] = Traits(category="style transfer", loss="content + style", scaling="picture")
+    traits: ClassVar[Traits] = Traits(
+        category="style transfer",
+        raw="logits of R, G and B: their sigmoid is in [0, 1]",
+        loss="content + style",
+        scaling="picture",
+    )
     learner: ClassVar[str] = "stencilnet.tasks.style:StyleTransfer"
 
     style: str

@@ -35,7 +35,8 @@ from stencilnet.methods import (
     learn_first_head,
     registered,
 )
-from stencilnet.models import MultiTaskNet
+from stencilnet.models import VGG16, MultiTaskNet, UNet
+from stencilnet.models.checking import check_forward
 from stencilnet.tasks.task import Recipe, Task
 from stencilnet.text.strict_json import with_numbers
 from stencilnet.training.distributed import ALONE, Group
@@ -220,8 +221,11 @@ def learn_task(
         config: How to train; needs a folder.
 
     Raises:
-        ValueError: If the network has tasks and the method learns all tasks jointly.
+        ValueError: If the network has tasks and the method learns all tasks jointly; or as `check_forward`.
+        TypeError: If the network returns anything but one tensor.
     """
+    if type(net.backbone) not in (UNet, VGG16):  # those are known to be fit
+        check_forward(net.backbone, net.head, config.view.crop)
     fresh, fit = _work(net, task, data, name, method, config)
     if not net.tasks:
         state = first_state(net, name, fresh, fit, config.backbone, config.stored)

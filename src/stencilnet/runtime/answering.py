@@ -97,7 +97,7 @@ def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Siz
     if scale == "native":
         return _kept
     if scale == "trained":
-        side = None if own else _length(_view(recipe), "resize")
+        side = trained_side(task, recipe)
         return _kept if side is None else partial(_with_shorter, side)
     if not isinstance(scale, float | int) or not (isfinite(scale) and scale > 0):
         raise ValueError(f"Expected `scale` to be trained, native or a factor above 0, but got {scale!r}.")
@@ -229,6 +229,11 @@ def _decided(task: PictureKind, output: Floats, photo: Image.Image, pictured: Pi
     for place, part in enumerate(parts):
         whole.paste(part, (0, place * rows))
     return whole
+
+
+def trained_side(task: Kind, recipe: Mapping[str, Any]) -> int | None:
+    """Return the shorter side at which a task's network sees pictures; None if it sees them at their own size."""
+    return None if traits_of(task.kind).scaling == "native" else _length(_view(recipe), "resize")
 
 
 def _view(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
