@@ -10,6 +10,7 @@ from stencilnet.cli.data import data
 from stencilnet.cli.learning import add, compare, config, demo, train
 from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
 from stencilnet.cli.streams import prepare_streams, say
+from stencilnet.cli.teach import teach
 from stencilnet.cli.verbs import Verbs
 from stencilnet.errors import NotInstalledError, UsageError
 from stencilnet.text.shortening import shorten
@@ -28,6 +29,7 @@ for verb in (
     demo,
     train,
     add,
+    teach,
     merge,
     remove,
     run,
