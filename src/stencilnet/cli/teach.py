@@ -1,5 +1,6 @@
 """The verb teach: a new task from folders, without a config."""
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +88,7 @@ def teach(
     form = _form(pairs, labels, style, restore, photos, classes, threshold)
     request = Request(bundle=bundle, name=name, form=form, minutes=minutes or 5.0, steps=steps, out=out)
     screen = console()
+    logging.getLogger("stencilnet").setLevel(logging.WARNING)  # what matters is said below, in plain words
     use_all_cores()
     tell = teller(screen)
     lesson = prepare(request, tell)

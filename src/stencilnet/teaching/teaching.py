@@ -192,6 +192,7 @@ def teach(lesson: Lesson, session: Session) -> Taught:
     metric = lesson.task.metrics[0]
     trivial = _trivial(lesson)[metric.name]
     (folder / REQUEST).unlink()
+    (folder / lesson.experiment.methods[0].name).rmdir()  # the training's own folder, which is empty now
     facts = summary(request.bundle)
     samples = folder / "samples" / f"step-{record.metrics['step']:06d}.png"
     size = facts["tasks"][name]["bytes"]
