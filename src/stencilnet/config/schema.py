@@ -114,8 +114,9 @@ class Data:
     """Training examples."""
     validation: Source | None = None
     """Examples that select the training step and all settings. Default: the `holdout` part of the training examples."""
-    test: Source
-    """Test examples, used once, for the tables."""
+    test: Source | None = None
+    """Test examples, used once, for the tables. Default: the validation examples, whose numbers are a little too good,
+    since they have selected the training step; results say so."""
     holdout: HoldOut = field(default_factory=HoldOut)
     """Which training examples are held out for validation if `validation` is not given."""
     drop_gray: bool = False

@@ -41,7 +41,7 @@ class TaskData(Splits):
     """A task's examples, opened, those of the test included.
 
     Attributes:
-        test: Test examples, used once.
+        test: Test examples, used once; those for validation if the config names none.
     """
 
     train: Examples
@@ -67,7 +67,8 @@ def open_data(plan: TaskPlan, root: Path, *, memo: Path | None = None, look: boo
         train, validation = split(train, plan.data.holdout)
     else:
         validation = plan.data.validation.open(root)
-    opened = {"train": train, "validation": validation, "test": plan.data.test.open(root)}
+    test = validation if plan.data.test is None else plan.data.test.open(root)
+    opened = {"train": train, "validation": validation, "test": test}
     if plan.data.drop_gray and look:
         known = _read_memo(memo)
         opened = {part: _without_gray(found, f"{plan.name} {part}", known) for part, found in opened.items()}
