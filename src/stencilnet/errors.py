@@ -11,6 +11,8 @@ PACKAGES = {
     "pycocotools": ("pycocotools", "data"),
     "scipy": ("SciPy", "data"),
     "pillow_heif": ("pillow-heif", "heic"),
+    "fastapi": ("FastAPI", "serve"),
+    "uvicorn": ("uvicorn", "serve"),
     "ray": ("Ray", "ray"),
     "submitit": ("submitit", "slurm"),
 }

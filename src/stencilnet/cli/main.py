@@ -8,6 +8,7 @@ import click
 from stencilnet.cli.bench import bench
 from stencilnet.cli.data import data
 from stencilnet.cli.learning import add, compare, config, demo, train
+from stencilnet.cli.serve import serve
 from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
 from stencilnet.cli.streams import prepare_streams, say
 from stencilnet.cli.verbs import Verbs
@@ -31,6 +32,7 @@ for verb in (
     merge,
     remove,
     run,
+    serve,
     evaluate,
     compare,
     analyze,

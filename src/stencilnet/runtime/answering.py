@@ -56,7 +56,7 @@ def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Siz
     if scale == "native":
         return _kept
     if scale == "trained":
-        side = None if own else _trained_side(recipe)
+        side = None if own else trained_side(recipe)
         return _kept if side is None else partial(_with_shorter, side)
     if not isinstance(scale, float | int) or not (isfinite(scale) and scale > 0):
         raise ValueError(f"Expected `scale` to be trained, native or a factor above 0, but got {scale!r}.")
@@ -85,15 +85,43 @@ def prepare(
         TooLargeError: If the network's picture would have more than ``PIL.Image.MAX_IMAGE_PIXELS``.
         ValueError: If the task takes no drawing.
     """
-    if drawing and not isinstance(task, DrawingKind):
-        raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
+    if drawing:
+        check_drawing(task)
     photo = read_photo(source, metadata=metadata)
+    return given_of(task, photo, size, drawing=drawing, name=name_of(source))
+
+
+def check_drawing(task: Kind) -> None:
+    """Check that a task's input can be a drawing.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if not isinstance(task, DrawingKind):
+        raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
+
+
+def given_of(
+    task: Kind, photo: Photo, size: Callable[[Size], Size], *, drawing: bool = False, name: str = "the picture"
+) -> Given:
+    """Make a task's input of a picture that is read already; several tasks may share it.
+
+    Args:
+        task: The task.
+        photo: The picture.
+        size: The function that `sizing` returns.
+        drawing: Whether the picture is a drawing already; the task must take one. Default False.
+        name: The picture's name for messages.
+
+    Raises:
+        TooLargeError: If the network's picture would have more than ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """
     wanted = size(photo.rgb.size)
     resized = wanted != photo.rgb.size
     limit = Image.MAX_IMAGE_PIXELS
     if resized and limit is not None and wanted[0] * wanted[1] > limit:
         raise TooLargeError(
-            f"{name_of(source)} would have {wanted[0]}x{wanted[1]} pixels for the network (the limit is {limit}). "
+            f"{name} would have {wanted[0]}x{wanted[1]} pixels for the network (the limit is {limit}). "
             "Choose a smaller scale, or native."
         )
     # As the data's views do, antialiased and bilinear, except that few bytes are rounded otherwise.
@@ -148,7 +176,7 @@ def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Ima
     return whole
 
 
-def _trained_side(recipe: Mapping[str, Any]) -> int | None:
+def trained_side(recipe: Mapping[str, Any]) -> int | None:
     """Return the shorter side of the pictures that a task was learned on; None if they kept their size."""
     view = recipe.get("view")
     side = view.get("resize") if isinstance(view, Mapping) else None

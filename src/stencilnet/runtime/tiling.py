@@ -27,6 +27,18 @@ LEAST_STRIP, _MOST = 16, 128
 cache."""
 
 
+def check_tile(tile: object) -> None:
+    """Check a value of `Tile`.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if tile not in ("auto", "never") and not (type(tile) is int and tile >= LEAST_STRIP):
+        raise ValueError(
+            f"Expected `tile` to be auto, never or a number of rows of at least {LEAST_STRIP}, but got {tile!r}."
+        )
+
+
 def forward(backend: Backend, image: Floats, task: str, channels: int, tile: Tile = "auto") -> Floats:
     """Return a task's raw output for one input.
 
