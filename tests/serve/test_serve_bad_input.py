@@ -1,5 +1,6 @@
 """Bad requests get the right status and a message that helps; the service goes on."""
 
+import socket
 import struct
 import zlib
 from collections.abc import Iterator
@@ -88,6 +89,13 @@ def test_bytes_are_bounded_whether_their_number_is_stated_or_not(strict: Server)
         assert told(answer, 413, "too_large") == expected
 
 
+def test_a_client_that_waits_to_be_asked_for_its_body_is_not(strict: Server) -> None:
+    with socket.create_connection(("127.0.0.1", strict.client.base_url.port or 0)) as connection:
+        head = f"POST /v1/tasks/colour HTTP/1.1\r\nHost: {strict.url[7:]}\r\nContent-Type: image/png\r\n"
+        connection.sendall(head.encode() + b"Content-Length: 5000000\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(1 << 16).startswith(b"HTTP/1.1 413 ")
+
+
 def test_media_types(server: Server, picture: bytes) -> None:
     for media in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
         answer = server.client.post("/v1/tasks/colour", content=picture, headers={"Content-Type": media})
@@ -127,6 +135,7 @@ def test_all_wrong_parameters_are_told_at_once(server: Server, picture: bytes) -
 def test_other_hosts_and_other_sites_pages_are_refused(server: Server, picture: bytes) -> None:
     rebound = server.client.get("/v1/tasks", headers={"Host": "evil.example"})
     assert "the host localhost or 127.0.0.1, but got 'evil.example'" in told(rebound, 421, "misdirected")
+    assert told(server.client.get("/v1/tasks", headers={"Host": "[::1"}), 421, "misdirected")
     port = server.client.base_url.port
     assert server.client.get("/v1/tasks", headers={"Host": f"localhost:{port}"}).status_code == 200
     for origin in ("https://evil.example", "null", f"http://127.0.0.1:{port + 1}"):
