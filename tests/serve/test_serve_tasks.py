@@ -65,6 +65,7 @@ def test_an_answer_is_the_engines(server, engine: sn.Engine, picture: bytes, tas
     answer = server.client.post(f"/v1/tasks/{task}", content=picture, headers=PNG)
     assert answer.headers["content-type"] == "image/png"
     assert same(opened(answer), engine.run(picture, task))
+    assert float(answer.headers["server-timing"].removeprefix("task;dur=")) > 0
 
 
 def test_a_form_gives_the_same_answer(server, picture: bytes) -> None:
@@ -144,4 +145,5 @@ def test_health_and_metrics(server, picture: bytes) -> None:
     assert found['stencil_request_seconds_count{task="clean"}'] == str(done)
     assert found['stencil_request_seconds_bucket{task="clean",le="+Inf"}'] == str(done)
     assert int(found['stencil_requests_total{task="clean",status="422"}']) >= 1
+    assert int(found['stencil_responses_total{status="422"}']) >= 1
     assert found["stencil_queue_length"] == found["stencil_pictures_running"] == "0"

@@ -8,13 +8,13 @@ from fastapi.responses import Response
 
 from stencilnet.bundle import BundleError
 from stencilnet.serve.answering import ERRORS, accepted, answered, binary
-from stencilnet.serve.archives import ARCHIVES, packed
 from stencilnet.serve.listing import TaskList, list_tasks
 from stencilnet.serve.media import JSON, PICTURES
 from stencilnet.serve.metrics import TEXT
 from stencilnet.serve.problems import HttpError, documented
-from stencilnet.serve.query import Accept, Asked, FormName, TaskName, TaskNames
+from stencilnet.serve.query import Asked, FormName, TaskName, TaskNames
 from stencilnet.serve.receiving import BODY, check_type
+from stencilnet.serve.responses import ARCHIVES, packed, single
 from stencilnet.serve.service import Service
 
 
@@ -71,14 +71,14 @@ def routes(service: Service) -> APIRouter:
             **ERRORS,
         },
     )
-    async def run_task(request: Request, task: TaskName, asked: Asked, accept: Accept = "") -> Response:
+    async def run_task(request: Request, task: TaskName, asked: Asked) -> Response:
         """Run a task on a picture."""
         check_type(request)
         plan = await service.plan((task,), asked)
-        media = accepted(accept, (JSON,) if plan.steps[0].labels else tuple(PICTURES.values()))
+        media = accepted(request, (JSON,) if plan.steps[0].labels else tuple(PICTURES.values()))
         form = next((form for form, known in PICTURES.items() if known == media), asked.form)
         (answer,) = await answered(service, request, replace(plan, options=replace(asked, form=form)))
-        return Response(answer.body, media_type=answer.media)
+        return single(answer)
 
     @router.post(
         "/v1/run",
@@ -86,11 +86,9 @@ def routes(service: Service) -> APIRouter:
         response_class=Response,
         responses={200: {"description": "A file for each task.", "content": binary(ARCHIVES)}, **ERRORS},
     )
-    async def run_tasks(
-        request: Request, tasks: TaskNames, asked: Asked, form: FormName = "png", accept: Accept = ""
-    ) -> Response:
+    async def run_tasks(request: Request, tasks: TaskNames, asked: Asked, form: FormName = "png") -> Response:
         """Run several tasks on a picture, which is decoded once."""
-        media = accepted(accept, ARCHIVES)
+        media = accepted(request, ARCHIVES)
         check_type(request)
         plan = await service.plan(tuple(tasks.split(",")), replace(asked, form=form))
         return packed(await answered(service, request, plan), media)
