@@ -15,8 +15,9 @@ from PIL import Image
 
 from stencilnet.bundle import BundleError, merge, remove_task, verify
 from stencilnet.errors import UsageError
-from stencilnet.sharing import HubError, pull, push, sample_sheet
+from stencilnet.sharing import HubError, pull, push
 from stencilnet.sharing import merge as merge_from
+from stencilnet.sharing.samples import sample_sheet
 
 from .conftest import GOLDEN
 from .hub_server import Hub
