@@ -10,7 +10,7 @@ BF16_TESTS := $(addprefix tests/training/, test_compiling.py test_trainer_settin
 	test_fit_resume.py) tests/runtime/test_engine.py tests/runtime/test_engine_many.py \
 	tests/models/test_acceleration.py tests/experiment/test_learning.py
 
-.PHONY: demo test test-slow test-bf16 test-base lint clean
+.PHONY: demo test test-slow test-bf16 test-base lint reference clean
 
 demo: $(VENV)/ready  ## train six tasks over one frozen network on embedded data; ends with runs/demo/report.html
 	$(BIN)/stencil demo --out runs/demo
@@ -32,6 +32,9 @@ lint: $(VENV)/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+reference: $(VENV)/ready  ## the Python API, from its docstrings: build/reference/index.html
+	$(BIN)/python docs/reference.py build/reference
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

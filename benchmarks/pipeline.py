@@ -14,8 +14,8 @@ from stencilnet.data.sources import spread
 from stencilnet.experiment.forecast import bound_tasks
 from stencilnet.experiment.session import Session, learning
 from stencilnet.learning.backbones import make_backbone
-from stencilnet.learning.learn import Splits, fresh_of, job_of, task_seed
-from stencilnet.learning.opening import TaskData, open_data
+from stencilnet.learning.learn import fresh_of, job_of, task_seed
+from stencilnet.learning.opening import Splits, TaskData, open_data
 from stencilnet.masks import Masks
 from stencilnet.methods import Piggyback
 from stencilnet.models import MultiTaskNet

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from stencilnet.bundle import BundleError
     from stencilnet.data.transforms import View
     from stencilnet.delta import BitMask, DeltaError
-    from stencilnet.learning.learn import Learning, Splits, learn
+    from stencilnet.learning.learn import Learning, learn
+    from stencilnet.learning.opening import Splits
     from stencilnet.methods import (
         EWC,
         Decoder,
@@ -67,7 +68,7 @@ _HOMES = {
     "Scratch": "methods",
     "Segmentation": "tasks.segmentation",
     "Settings": "training.settings",
-    "Splits": "learning.learn",
+    "Splits": "learning.opening",
     "StyleTransfer": "tasks.style",
     "UNet": "models",
     "VGG16": "models",

@@ -161,6 +161,15 @@ def test_the_kappa_map_shows_each_pair_once(results, masks: dict[str, dict[str, 
     assert words(kappa_figure(cards, planted)) == ["1.000"]
 
 
+def test_two_tasks_of_long_titles_leave_room_for_the_map(results, masks: dict[str, dict[str, WeightCodes]]) -> None:
+    cards = [
+        dataclasses.replace(card, title="Gray photographs to colour (BSDS500)") for card in Comparison.of(results).cards
+    ]
+    figure = kappa_figure(cards, similarity("fine", masks))
+    to_svg(figure)  # a layout that cannot be made is a warning, which is an error in tests
+    assert figure.axes[0].get_position().width > 0.3
+
+
 def test_figures_name_what_they_compare(results, masks, changes) -> None:
     cards = Comparison.of(results).cards
     for tasks, title in ((masks, "Cohen's kappa between masks"), (changes, "Cohen's kappa between codes")):

@@ -133,10 +133,11 @@ def test_contradictions_are_refused_with_their_path() -> None:
     labels = told("backbone={kind: vgg16}")
     assert "with backbone vgg16, but `scenes` is segmentation, `things`" in labels
     assert "no method decoder with backbone vgg16, which has no decoder" in labels
-    task = told("tasks.things.task={kind: classification, classes: [a, b], crop: 16}")
+    task = told("tasks.things.task={kind: classification, classes: [a, b]}", "tasks.things.view.crop=16")
     assert "only tasks that give pictures with backbone unet, but `things` is classification" in task
-    assert "things's `task.crop` to equal its `view.crop`, but got 16 and 32" in task
-    assert "things's `task.resize` to equal its `view.resize`, but got 256 and None" in task
+    assert "things's crop to be at least 32 px for VGG16, but got 16" in task
+    own = told("tasks.things.task={kind: classification, classes: [a, b], crop: 16, resize: 256}")
+    assert "tasks.1.task.crop: unknown key. Known here: classes" in own
 
 
 def test_what_is_left_out_is_filled_in() -> None:

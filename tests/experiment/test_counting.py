@@ -187,12 +187,12 @@ def test_a_class_folder_may_lose_its_only_image_to_validation(tmp_path: Path) ->
             save(tmp_path / part / name / f"{index}.png", noise(index, 40, 40, 3))
     data = Data(about="", train=ClassFoldersSource(folder="train"), test=ClassFoldersSource(folder="test"))
     of = TaskPlan(
-        name="pets", title="", task=sn.Classification(classes=("cat", "dog", "eel"), crop=32), data=data,
+        name="pets", title="", task=sn.Classification(classes=("cat", "dog", "eel")), data=data,
     )  # fmt: skip
     assert found(tmp_path, of) == (
         "pets: the training part holds no examples of class `eel`. It is learned on the other classes.",
     )
-    two = replace(of, task=sn.Classification(classes=("cat", "dog"), crop=32))
+    two = replace(of, task=sn.Classification(classes=("cat", "dog")))
     opened = TaskData(
         train=data.train.open(tmp_path).take([0, 1]),
         validation=data.train.open(tmp_path).take([2]),

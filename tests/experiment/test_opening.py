@@ -1,6 +1,7 @@
 """Opening a task's data: photos without colour are left out, and looked for once."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ def test_gray_photos_are_left_out(plan: TaskPlan, tmp_path: Path) -> None:
     data = open_data(plan, tmp_path)
     assert [*data.train.names, *data.validation.names] == [f"{i}.png" for i in (0, 2, 3, 5, 6, 7)]
     assert len(data.test) == 8
+
+
+def test_without_test_data_validation_data_are_measured(plan: TaskPlan, tmp_path: Path) -> None:
+    data = open_data(replace(plan, data=replace(plan.data, test=None)), tmp_path)
+    assert data.test.names == data.validation.names == ("7.png",)
 
 
 def test_names_that_are_not_utf8_are_known_by_their_bytes(plan: TaskPlan, tmp_path: Path) -> None:

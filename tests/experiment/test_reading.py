@@ -113,6 +113,32 @@ def test_a_value_of_the_wrong_kind_is_named(override: str, problem: str, tmp_pat
     assert only.startswith(problem)
 
 
+def test_a_wrong_setting_of_a_kind_is_named(tmp_path: Path) -> None:
+    wrong = [
+        "tasks.0.task={kind: segmentation, classes: [a, a], palette: [[0, 0, 300]], boundary_tolerance: -1}",
+        "tasks.1.task={kind: edges2photo, edge_sigma: -1.0, critic_layers: 9}",
+    ]
+    with pytest.raises(ConfigError) as caught:
+        read_config(write(tmp_path, SMALL), wrong)
+    assert caught.value.problems == (
+        "tasks.0.task.classes: Expected `classes` to have no name twice, but got more than one 'a'.",
+        "tasks.0.task.palette: Expected `palette` to have a colour for each of the 2 classes or to be empty, but got "
+        "1.",
+        "tasks.0.task.palette: Expected `palette` to hold (R, G, B) in 0-255, but got (0, 0, 300).",
+        "tasks.0.task.boundary_tolerance: Expected `boundary_tolerance` to be at least 0 px, but got -1.",
+        "tasks.1.task.edge_sigma: Expected `edge_sigma` to be positive and finite, but got -1.0.",
+        "tasks.1.task.critic_layers: Expected `critic_layers` to be 1 to 3, but got 9.",
+    )
+    for setting, problem in (
+        ("{kind: restoration, distance: l3}", "distance: Expected `distance` to be one of l1, l2, but got 'l3'."),
+        ("{kind: style, style: ''}", "style: Expected `style` to name a style image, but got nothing."),
+        ("{kind: style, style: a, style_size: 3}", "style_size: Expected `style_size` to be at least 32, but got 3."),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            read_config(write(tmp_path, SMALL), [f"tasks.0.task={setting}"])
+        assert caught.value.problems == (f"tasks.0.task.{problem}",)
+
+
 def test_keys_of_several_kinds_are_all_unknown(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read_config(write(tmp_path, SMALL), ["backbone={1: 2, a: 3}"])

@@ -114,6 +114,31 @@ def test_vgg16(size: tuple[int, int]) -> None:
     assert len(np.unique(found)) > 1
 
 
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("size", [(1, 1), (17, 100), (48, 33)])
+def test_unet_of_any_size(norm: Any, size: tuple[int, int]) -> None:
+    net = UNet(width=4, channels=3, norm=norm)
+    weights = drawn(net)
+    images = torch.rand(2, 3, *size)
+    graph = ARCHITECTURES[UNET].graph(shapes(weights), any_size=True)
+    with torch.no_grad():
+        expected = run(net, weights, images).numpy()
+    np.testing.assert_allclose(output_of(graph, weights, {IMAGE: images.numpy()}), expected, atol=NEAR)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [(33, 64), (224, 224), (100, 321)])
+def test_vgg16_of_any_size(size: tuple[int, int]) -> None:
+    net = VGG16(channels=5).eval()
+    weights = dict(net.state_dict())
+    images = torch.rand(2, 3, *size)
+    graph = ARCHITECTURES[VGG].graph(shapes(weights), any_size=True)
+    assert [value.name for value in graph.graph.input] == [IMAGE]
+    found = output_of(graph, weights, {IMAGE: images.numpy()})
+    with torch.no_grad():
+        np.testing.assert_allclose(found, net(images).numpy(), atol=NEAR)
+
+
 def test_a_picture_that_is_too_small_for_a_vgg16_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^Expected images of at least 32x32 px for VGG16, but got 31x40 px\. Use"):
         ARCHITECTURES[VGG].inputs(np.zeros((3, 40, 31), np.float32))

@@ -170,7 +170,7 @@ def test_unknown_and_missing_settings_are_reported_at_once() -> None:
 
 
 def test_wrong_settings_are_the_kinds_own_error() -> None:
-    with pytest.raises(ValueError, match="2 to 255 classes, got 1"):
+    with pytest.raises(ValueError, match="2 to 255 classes, but got 1"):
         kind_from_record("segmentation", {"classes": ["a"]})
 
 

@@ -95,7 +95,7 @@ def small(weights: Path) -> Experiment:
     tasks = [
         dataclasses.replace(
             plan,
-            task=Classification(resize=32, crop=32),
+            task=Classification(),
             view=dataclasses.replace(plan.view, resize=32, crop=32),
             recipe=dataclasses.replace(plan.recipe, steps=1, batch=2),
         )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stencilnet.pictures.colours import srgb_profile
+from stencilnet.pictures.colours import in_profile, srgb_profile
 from stencilnet.pictures.images import read_image, upright_rgb
 
 D50 = (0.9642, 1.0, 0.8249)
@@ -61,6 +61,34 @@ def test_display_p3_becomes_srgb(tmp_path: Path, name: str) -> None:
     with Image.open(tmp_path / name) as opened:
         assert upright_rgb(opened).tobytes() == found.tobytes()
     assert upright_rgb(found) is found
+
+
+def test_srgb_becomes_display_p3_again() -> None:
+    stored = Image.fromarray(np.random.default_rng(0).integers(60, 200, (9, 9, 3), dtype=np.uint8))
+    stored.info["icc_profile"] = DISPLAY_P3
+    srgb = upright_rgb(stored)
+    again = in_profile(srgb.copy(), DISPLAY_P3, "a")
+    assert again.info["icc_profile"] == DISPLAY_P3
+    off = np.abs(np.asarray(again).astype(int) - np.asarray(stored))
+    inside = ((np.asarray(srgb) > 0) & (np.asarray(srgb) < 255)).all(axis=-1)
+    assert inside.mean() > 0.5
+    assert off[inside].max() <= 2  # rounded twice
+    assert np.abs(np.asarray(srgb).astype(int) - np.asarray(stored)).max() > 9
+
+
+def test_what_no_picture_of_rgb_can_have_is_srgb(caplog: pytest.LogCaptureFixture) -> None:
+    given = Image.new("RGB", (2, 2), (9, 99, 200))
+    for other in (b"", LINEAR_GRAY, srgb_profile()):
+        found = in_profile(given.copy(), other, "a")
+        assert (found.tobytes(), found.info["icc_profile"]) == (given.tobytes(), srgb_profile())
+    assert not caplog.records
+    for unusable in (b"no profile", profile(b"Lab ", {b"wtpt": xyz(D50)})):
+        found = in_profile(given.copy(), unusable, f"{len(unusable)}.png")
+        assert (found.tobytes(), found.info["icc_profile"]) == (given.tobytes(), srgb_profile())
+        (told,) = caplog.messages
+        assert told.startswith(f"{len(unusable)}.png: its colour profile cannot be used (")
+        assert told.endswith("). The output is in sRGB.")
+        caplog.clear()
 
 
 def test_transparency_is_put_over_white_in_srgb(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """Classification: numbers against NumPy, what a user's photo becomes, and the words of its errors."""
 
+from dataclasses import asdict
 from math import log
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,9 +15,11 @@ import stencilnet as sn
 from stencilnet.bundle import TaskRecord
 from stencilnet.data.transforms import View, evaluation_view
 from stencilnet.delta import Replace, TaskDelta
+from stencilnet.kinds.catalog import kind_from_record
 from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, save
 from stencilnet.runtime import Engine
+from stencilnet.runtime.answering import label_view, prepare
 from stencilnet.runtime.files import run_files
 from stencilnet.tasks.classification import Classification
 from stencilnet.tasks.task import Example
@@ -85,24 +89,49 @@ def test_labels_are_sorted_and_add_up_to_one() -> None:
     assert [share for _, share in found] == pytest.approx([5 / 8, 2 / 8, 1 / 8])
 
 
+def record(view: View | None, **former: object) -> TaskRecord:
+    task = Classification(classes=TREES)
+    settings, recipe = {**task.settings(), **former}, {} if view is None else {"view": asdict(view)}
+    return TaskRecord(kind=task.kind, channels=len(TREES), method="backbone", settings=settings, recipe=recipe)
+
+
+def levels_seen(record: TaskRecord, pixels: np.ndarray) -> np.ndarray:
+    task, (size, crop) = kind_from_record(record.kind, record.settings), label_view(record)
+    return 255 * prepare(task, Image.fromarray(pixels), size, crop=crop).input
+
+
+@pytest.mark.parametrize("test", ["whole", "crop"])
 @pytest.mark.parametrize(("resize", "crop"), [(40, 32), (None, 32), (None, 64), (24, 32), (32, 32)])
 @pytest.mark.parametrize("size", [(45, 70), (70, 45), (32, 32), (33, 40)])
-def test_a_photo_is_seen_as_a_test_by_centre_crops_sees_it(
-    resize: int | None, crop: int, size: tuple[int, int]
+def test_a_photo_is_seen_as_a_test_sees_it(
+    test: Literal["whole", "crop"], resize: int | None, crop: int, size: tuple[int, int]
 ) -> None:
-    task = Classification(classes=TREES, resize=resize, crop=crop)
+    task, view = Classification(classes=TREES), View(resize=resize, crop=crop, test=test)
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     example = Example(name="x", image=torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), category=0)
-    tested = evaluation_view(example, View(resize=resize, crop=crop), whole=False)
-    levels = 255 * (task.to_input(Image.fromarray(pixels)) - task.prepare(task.sample(tested))["input"].numpy())
-    assert np.abs(levels).max() < 1.01  # Pillow and PyTorch round some resized bytes otherwise
-    assert (np.abs(levels) > 0.5).mean() < 0.05
+    tested = task.prepare(task.sample(evaluation_view(example, view, whole=test == "whole")))["input"].numpy()
+    seen = levels_seen(record(view), pixels)
+    assert seen.shape == tested.shape
+    off = np.abs(seen - 255 * tested)
+    assert off.max() < 1.01  # Pillow and PyTorch round some resized bytes otherwise
+    assert (off > 0.5).mean() < 0.05
+    # Older bundles say it in the kind's settings, and always mean a crop.
+    former = levels_seen(record(None, resize=resize, crop=crop), pixels)
+    other = levels_seen(record(View(resize=9, crop=8, test="whole"), resize=resize, crop=crop), pixels)
+    assert np.array_equal(former, other)
+    assert former.shape == (3, crop, crop)
+    assert test == "whole" or np.array_equal(former, seen)
+
+
+def test_a_task_without_a_view_sees_the_whole_photo() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (45, 70, 3), dtype=np.uint8)
+    assert np.array_equal(levels_seen(record(None), pixels).round(), pixels.transpose(2, 0, 1))
 
 
 def test_mistakes_in_settings_are_told_at_once() -> None:
-    with pytest.raises(ValueError, match=r"at least 2 classes, got 1; `crop` should be at least 1 px, got 0; `resize`"):
-        Classification(classes=("a",), crop=0, resize=0)
-    with pytest.raises(ValueError, match=r"no empty name; `classes` should not repeat names, got more than one 'a'"):
+    with pytest.raises(ValueError, match=r"at least 2 classes, but got 1; `classes` to have no empty name"):
+        Classification(classes=("",))
+    with pytest.raises(ValueError, match=r"no empty name; `classes` to have no name twice, but got more than one 'a'"):
         Classification(classes=("a", "", "a"))
 
 
@@ -151,7 +180,7 @@ def bundle(tmp_path: Path) -> Path:
                 {"head.weight": Replace(array_of(weight)), "head.bias": Replace(array_of(torch.zeros(len(weight))))}
             ),
         )
-    settings = Classification(classes=("red", "blue"), crop=8, resize=None).settings()
+    settings = {"classes": ["red", "blue"], "resize": None, "crop": 8}  # as in older bundles
     records = {
         "colour": TaskRecord(kind="classification", channels=2, method="backbone", settings=settings),
         "paint": TaskRecord(kind="restoration", channels=3, method="piggyback"),
@@ -168,6 +197,9 @@ def test_the_engine_labels_pictures(bundle: Path, tmp_path: Path) -> None:
     assert found == engine.label(Image.new("RGBA", (20, 12), (0, 0, 255, 255)), "colour")
     assert [name for name, _ in found] == ["blue", "red"]
     assert found[0][1] == pytest.approx(1 / (1 + np.exp(-9)))
+    bay = Image.new("RGB", (20, 12), (255, 0, 0))
+    bay.paste((0, 0, 255), (6, 2, 14, 10))
+    assert engine.label(bay, "colour") == found  # the centre alone
 
 
 def test_the_engine_says_which_of_the_two_a_task_gives(bundle: Path, tmp_path: Path) -> None:
@@ -196,7 +228,7 @@ def test_training_learns_the_classes_and_draws_no_sheets(tmp_path: Path) -> None
     config = sn.Learning(
         view=View(crop=8), recipe=sn.Recipe(steps=60, batch=6, lr=0.1), folder=tmp_path, trainer=sn.Settings(samples=4)
     )
-    task = Classification(classes=("red", "blue"), crop=8, resize=None)
+    task = Classification(classes=("red", "blue"))
     data = sn.Splits(train=examples[:8], validation=examples[8:])
     net = sn.learn(sn.MultiTaskNet(Mean(), decoder=()), task, data, name="colour", config=config)
     assert net.records["colour"].metrics["scores"] == {"accuracy": 100.0, "class_accuracy": 100.0}

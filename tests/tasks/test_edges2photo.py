@@ -186,11 +186,11 @@ def test_baseline_is_the_mean_colour_of_all_pixels() -> None:
 
 
 def test_all_wrong_settings_are_reported_at_once() -> None:
-    with pytest.raises(ValueError, match="settings for the task kind `edges2photo`") as caught:
+    with pytest.raises(ValueError, match=r"^Expected edges2photo's `edge_sigma` to be positive and finite") as caught:
         Edges2Photo(
             l1_weight=-1.0, critic_layers=5, critic_width=0, edge_sigma=float("inf"), edge_low=0.3, edge_high=0.2
         )
-    for part in ("finite", "`l1_weight`", "1-3, got 5", "`critic_width`", "not above `edge_high`, got 0.3 and 0.2"):
+    for part in ("`l1_weight`", "1 to 3, but got 5", "`critic_width`", "not below `edge_low` (0.3), but got 0.2"):
         assert part in str(caught.value)
 
 

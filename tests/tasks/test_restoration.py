@@ -29,7 +29,7 @@ def test_loss_is_the_distance(distance: str) -> None:
 
 
 def test_unknown_distance_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"`restoration`, .* one of \('l1', 'l2'\), got 'huber'"):
+    with pytest.raises(ValueError, match=r"^Expected restoration's `distance` to be one of l1, l2, but got 'huber'\."):
         Restoration(distance="huber")
 
 

@@ -112,7 +112,7 @@ def test_pictures_hold_indices_and_show_colours(palette: tuple[tuple[int, int, i
 
 
 def test_all_wrong_settings_are_reported_at_once() -> None:
-    with pytest.raises(ValueError, match="settings for the task kind `segmentation`") as caught:
+    with pytest.raises(ValueError, match=r"^Expected segmentation's `classes` to have no empty") as caught:
         Segmentation(
             classes=("cat", "", "cat"),
             palette=((0, 0, 300), (0, 0, 0)),
@@ -123,15 +123,15 @@ def test_all_wrong_settings_are_reported_at_once() -> None:
     for part in (
         "no empty name",
         "got more than one 'cat'",
-        "a colour for each of the 3 classes or be empty, got 2",
-        "(R, G, B) in 0-255, got (0, 0, 300)",
-        "a weight for each of the 3 classes or be empty, got 1",
-        "finite, not negative and not all zero, got (-1.0,)",
-        "at least 0 px, got -2",
-        "two classes (not boundary, boundary), got 3",
+        "a colour for each of the 3 classes or to be empty, but got 2",
+        "(R, G, B) in 0-255, but got (0, 0, 300)",
+        "a weight for each of the 3 classes or to be empty, but got 1",
+        "finite, not negative and not all zero, but got (-1.0,)",
+        "at least 0 px, but got -2",
+        "two classes (not boundary, boundary), but there are 3",
     ):
         assert part in message
-    with pytest.raises(ValueError, match="2 to 255 classes, got 256"):
+    with pytest.raises(ValueError, match="2 to 255 classes, but got 256"):
         Segmentation(classes=tuple(map(str, range(256))))
 
 

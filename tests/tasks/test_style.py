@@ -296,14 +296,13 @@ def test_the_losses_on_a_gpu_are_the_cpus(network: PerceptualNetwork, photos: Te
 
 
 def test_wrong_settings_are_reported_at_once() -> None:
-    with pytest.raises(ValueError, match=r"`style` should name") as caught:
+    with pytest.raises(ValueError, match=r"^Expected style's `style` to name") as caught:
         StyleTransfer(style="", style_size=8, preset="jonson", content_weight=0.0, style_weight=math.nan)
     text = str(caught.value)
-    assert "task kind `style`" in text
-    assert "`style_size` should be at least 32, got 8" in text
-    assert "`preset` should be one of ('johnson', 'gatys'), got 'jonson'" in text
-    assert "`content_weight` should be positive, got 0.0" in text
-    assert "`style_weight` should be positive, got nan" in text
+    assert "`style_size` to be at least 32, but got 8" in text
+    assert "`preset` to be one of johnson, gatys, but got 'jonson'" in text
+    assert "`content_weight` to be above 0, but got 0.0" in text
+    assert "`style_weight` to be above 0, but got nan" in text
 
 
 def test_wrong_networks_and_style_images_are_refused(network: PerceptualNetwork, style_image: Tensor) -> None:

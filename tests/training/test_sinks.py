@@ -77,13 +77,14 @@ def test_plain_lines_off_a_terminal() -> None:
     for step in range(3, 11):
         now[0] += 20
         bar.log(step, {"loss": 1 / step} | ({"validation/mIoU": 12.345} if step == 5 else {}))
+    bar.log(10, {"validation/mIoU": 23.45})  # validation after the last step
     bar.end()
     assert text.getvalue().splitlines() == [
         "piggyback/gogh: 10 steps, from step 2",
         "piggyback/gogh: step 4/10, loss 0.25, 0:02:00 left",
         "piggyback/gogh: step 6/10, loss 0.1667, mIoU 12.35, 0:01:20 left",
         "piggyback/gogh: step 8/10, loss 0.125, mIoU 12.35, 0:00:40 left",
-        "piggyback/gogh: step 10/10, loss 0.1, mIoU 12.35",
+        "piggyback/gogh: step 10/10, loss 0.1, mIoU 23.45",
     ]
 
 

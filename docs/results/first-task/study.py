@@ -28,7 +28,7 @@ from stencilnet.data.samples import EvaluationSamples
 from stencilnet.evaluation.evaluate import evaluate
 from stencilnet.experiment.session import Session, learning
 from stencilnet.learning.backbones import make_backbone
-from stencilnet.learning.learn import Splits, learn
+from stencilnet.learning.learn import learn
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.learning.styles import bind_tasks
@@ -105,11 +105,6 @@ class Study:
             self._opened[name] = open_data(self.plan(name), self.root)
         return self._opened[name]
 
-    def splits(self, name: str) -> Splits:
-        """Return what a task is learned from and selected on."""
-        opened = self.data(name)
-        return Splits(train=opened.train, validation=opened.validation)
-
     def backbone(self, name: str) -> Path:
         """Return the bundle of a backbone, trained if it is not there. Its own task goes by the name `first`."""
         bundle = self.out / f"backbone-{name}"
@@ -120,7 +115,7 @@ class Study:
             how = learning(self.experiment, plan, self.session, self.out / f"training-{name}")
             how = replace(how, resume=True, backbone="frozen" if name == "random" else "fresh")
             empty = make_backbone(self.experiment.backbone, self.seed)
-            save(learn(empty, plan.task, self.splits(plan.name), name="first", config=how), bundle)
+            save(learn(empty, plan.task, self.data(plan.name), name="first", config=how), bundle)
         return bundle
 
     @property
@@ -145,7 +140,7 @@ class Study:
             folder = self.out / "trainings" / f"{backbone}.{method}.{name}"
             how = replace(learning(self.experiment, plan, self.session, folder), resume=True)
             net = load(self.backbone("streets" if method == "scratch" else backbone))
-            net = learn(net, task, self.splits(name), name=name, method=METHODS[method], config=how)
+            net = learn(net, task, self.data(name), name=name, method=METHODS[method], config=how)
             scores, step = net.records[name].metrics["scores"], net.records[name].metrics["step"]
         facts = provenance(resolve(self.experiment.trainer).device)
         headline = task.metrics[0]

@@ -37,7 +37,7 @@ from stencilnet.config.schema import Experiment
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.testing import Tester
 from stencilnet.learning.backbones import make_backbone
-from stencilnet.learning.learn import Splits, learn
+from stencilnet.learning.learn import learn
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.learning.styles import bind_tasks
@@ -164,12 +164,6 @@ def data(setting: str, name: str, root: Path) -> TaskData:
     return open_data(base(setting).plan(name), root)
 
 
-def splits(setting: str, name: str, root: Path) -> Splits:
-    """Return what a task is trained on and its step selected by."""
-    opened = data(setting, name, root)
-    return Splits(train=opened.train, validation=opened.validation)
-
-
 def backbone_of(setting: str, root: Path, out: Path) -> None:
     """Train the first task, and make what style losses look through, once for all cells."""
     torch.set_num_threads(1)
@@ -185,7 +179,7 @@ def backbone_of(setting: str, root: Path, out: Path) -> None:
             learn(
                 empty,
                 plan.task,
-                splits(setting, plan.name, root),
+                data(setting, plan.name, root),
                 name=plan.name,
                 config=how,
             ),
@@ -218,7 +212,7 @@ def learned(cell: Cell, root: Path, out: Path) -> dict[str, Any]:
     net = learn(
         start,
         task,
-        splits(cell.setting, cell.task, root),
+        data(cell.setting, cell.task, root),
         name=cell.task,
         method=cell.method,
         config=how,

@@ -22,7 +22,7 @@ from stencilnet.config.reading import read_config, to_plain
 from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.testing import Tester
-from stencilnet.learning.learn import Splits, adopt, learn
+from stencilnet.learning.learn import adopt, learn
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.methods import EWC, Finetune, Method, PackNet, Rehearsal
@@ -92,8 +92,7 @@ class Study:
         plan, data = experiment().plan(name), self._data(name)
         folder = self._out / arm.replace(", ", "-") / name
         config = learning(experiment(), plan, Session(out=self._out, root=self._root), folder)
-        splits = Splits(train=data.train, validation=data.validation)
-        return {"task": plan.task, "data": splits, "name": name, "config": replace(config, resume=True)}
+        return {"task": plan.task, "data": data, "name": name, "config": replace(config, resume=True)}
 
     def _validation(self, name: str) -> TaskData:
         return replace(self._data(name), test=self._data(name).validation)

@@ -220,7 +220,7 @@ def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
     values = [value for pair, value in similarity.kappa.items() if pair[0] != similarity.tasks[0]]
     limit = max([0.05, *(abs(value) for value in values)])
     with styled():
-        figure = Figure(figsize=(2.6 + 1.0 * size, 1.5 + 0.5 * size), layout="constrained")
+        figure = Figure(figsize=(3.2 + 1.0 * size, 1.7 + 0.5 * size), layout="constrained")
         axes = figure.add_subplot()
         for line, below in enumerate(shown[1:]):
             for place, above in enumerate(shown[: line + 1]):
@@ -229,8 +229,9 @@ def kappa_figure(cards: Sequence[TaskCard], similarity: Similarity) -> Figure:
                 cell(axes, place, line, colour, f"{value:.3f}".replace("-", "−"))
         grid_of_cells(axes, size, size)
         axes.set_xticks(range(size), ["\n".join([f"Task {card.number}", *wrap(card.title, 13)]) for card in shown[:-1]])
-        axes.set_yticks(range(size), [f"Task {card.number} · {card.title}" for card in shown[1:]])
-        axes.set_title(f"Cohen's kappa between {wording_of(similarity.kind).several}", pad=8)
+        axes.set_yticks(range(size), ["\n".join(wrap(f"Task {card.number} · {card.title}", 22)) for card in shown[1:]])
+        title = f"Cohen's kappa between {wording_of(similarity.kind).several}"
+        axes.set_title("\n".join(wrap(title, 16 + 12 * size)), pad=8)
         colour_bar(figure, axes, limit, (f"−{limit:.2f}", "0: chance", f"{limit:.2f}"))
     return figure
 

@@ -7,10 +7,12 @@ import click
 
 from stencilnet.cli.bench import bench
 from stencilnet.cli.data import data
+from stencilnet.cli.exporting import export
 from stencilnet.cli.learning import add, compare, config, demo, train
 from stencilnet.cli.sharing import pack, pull, push
 from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
 from stencilnet.cli.streams import prepare_streams, say
+from stencilnet.cli.teach import teach
 from stencilnet.cli.verbs import Verbs
 from stencilnet.errors import NotInstalledError, UsageError
 from stencilnet.text.shortening import shorten
@@ -29,12 +31,14 @@ for verb in (
     demo,
     train,
     add,
+    teach,
     merge,
     pack,
     push,
     pull,
     remove,
     run,
+    export,
     evaluate,
     compare,
     analyze,

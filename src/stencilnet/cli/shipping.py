@@ -12,7 +12,7 @@ from stencilnet.cli.streams import say, say_json
 from stencilnet.text.escaping import one_line
 
 if TYPE_CHECKING:
-    from stencilnet.runtime.answering import Scale
+    from stencilnet.runtime.answering import Profile, Scale
     from stencilnet.runtime.tiling import Tile
 
 _bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
@@ -93,6 +93,20 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     show_default=True,
     help="ONNX Runtime or PyTorch; auto: ONNX Runtime where it can run BUNDLE.",
 )
+@click.option(
+    "--bits",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="Bits per channel of outputs; 16 for gray maps (depth) as PNG, TIFF, JPEG 2000 or PGM.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(["srgb", "original"]),
+    default="srgb",
+    show_default=True,
+    help="Colour profile of outputs; original: that of the input, if it has one of RGB.",
+)
 @click.option("--resume", is_flag=True, help="Skip inputs whose output exists and is not older.")
 @click.option(
     "--on-error",
@@ -114,6 +128,8 @@ def run(
     keep_metadata: bool,
     tile: "Tile",
     backend: str,
+    bits: str,
+    profile: "Profile",
     resume: bool,
     on_error: str,
     watch: bool,
@@ -124,6 +140,7 @@ def run(
     from stencilnet.cli.batch import Batch, watch_folder
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
+    from stencilnet.runtime.answering import Form
     from stencilnet.runtime.files import run_files
     from stencilnet.runtime.planning import plan_outputs
 
@@ -135,7 +152,15 @@ def run(
     if engine.backend == "torch":
         use_all_cores()
     engine.picture_task(task)
-    process = partial(run_files, engine, task, drawing=kind == "edges", scale=scale, metadata=keep_metadata)
+    process = partial(
+        run_files,
+        engine,
+        task,
+        drawing=kind == "edges",
+        scale=scale,
+        metadata=keep_metadata,
+        form=Form(bits=int(bits), profile=profile),
+    )
     batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop")
     if watch:
         watch_folder(batch, inputs[0], out)

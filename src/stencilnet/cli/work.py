@@ -72,7 +72,7 @@ def carry_out(
         return
     folder = out or Path("runs") / Path(source).stem
     failures: dict[str, str] = {}
-    with _session(screen, folder, root, group, only=only, methods=chosen, resume=resume) as session:
+    with training_session(screen, folder, root, group, only=only, methods=chosen, resume=resume) as session:
         run = Run(experiment, session)
         if ask is None:
             run.compare()
@@ -133,13 +133,13 @@ def add_to(
     check_devices(source, experiment, group, only)
     check_paths(source, experiment, root, backbone=False)
     folder = bundle.resolve().with_name(f"{bundle.resolve().name}.training")
-    with _session(screen, folder, root, group, only=only, resume=resume) as session:
+    with training_session(screen, folder, root, group, only=only, resume=resume) as session:
         added = add_tasks(bundle, experiment, session)
     say(f"added   {', '.join(added) or 'nothing: the bundle has all of these tasks'}")
 
 
 @contextmanager
-def _session(
+def training_session(
     screen: "Console",
     out: Path,
     root: Path,
@@ -178,7 +178,7 @@ def _session(
             words = [word for word in sys.argv[1:] if word != "--resume"]
             by_hand = group.size > 1 and not any(word.startswith("--devices") for word in words)
             program = "torchrun ... -m stencilnet" if by_hand else "stencil"
-            again = f"{program} {shlex.join([*words, *([] if words[0] == 'demo' else ['--resume'])])}"
+            again = f"{program} {shlex.join([*words, *([] if words[0] in ('demo', 'teach') else ['--resume'])])}"
             what = "Interrupted"
             if isinstance(reason, OSError):
                 what = f"Cannot write {reason.filename or 'a file'}: {reason.strerror}. Free disk space"

@@ -55,6 +55,19 @@ def read_config(source: str, overrides: Iterable[str] = ()) -> Experiment:
     raw = _read_yaml(source)
     for override in overrides:
         _lay_over(raw, override, source)
+    return from_plain(raw, source)
+
+
+def from_plain(raw: dict[str, Any], source: str) -> Experiment:
+    """Return the config that plain YAML/JSON data describe; settings that are missing have their defaults.
+
+    Args:
+        raw: The data; defaults of recipes are filled in.
+        source: Its name in messages.
+
+    Raises:
+        ConfigError: If it has mistakes; the message lists all of them.
+    """
     _fill_recipes(raw)
     try:
         return structured(raw, Experiment, make_converter())

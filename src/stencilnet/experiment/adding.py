@@ -4,7 +4,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from stencilnet.bundle import add_task, task_names
+from stencilnet.bundle import TaskRecord, add_task, task_names
 from stencilnet.bundle.format import TASKS
 from stencilnet.config.classes import with_classes
 from stencilnet.config.schema import Experiment, TaskPlan
@@ -12,12 +12,12 @@ from stencilnet.experiment.folder import RunError
 from stencilnet.experiment.locking import alone
 from stencilnet.experiment.session import Session, learning
 from stencilnet.learning.counting import check_all
-from stencilnet.learning.learn import Splits, learn_task
+from stencilnet.learning.learn import learn_task
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.styles import bind_style, perceptual_network
 from stencilnet.masks import arrays_of
-from stencilnet.methods import JointMethod
-from stencilnet.models import load
+from stencilnet.methods import AnyMethod, JointMethod
+from stencilnet.models import MultiTaskNet, load
 from stencilnet.storage import check_writable
 from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Task
@@ -42,7 +42,26 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
         DataError: If there is nothing to learn or to measure in a task's data. Nothing has been trained.
     """
     experiment = with_classes(experiment, session.root)
-    method = experiment.methods[0].method
+    check_bundle(bundle, experiment.methods[0].method)
+    wanted = []
+    for plan in experiment.tasks:
+        if session.only and plan.name not in session.only:
+            continue
+        if _is_new(plan.name, bundle, session):
+            wanted.append(plan)
+    opened = {plan.name: open_data(plan, session.root) for plan in wanted}
+    check_all(wanted, opened.__getitem__, session.announce)
+    return tuple(
+        plan.name for plan in wanted if add_opened(bundle, experiment, plan, opened[plan.name], session) is not None
+    )
+
+
+def check_bundle(bundle: Path, method: AnyMethod) -> MultiTaskNet:
+    """Check that a method can add tasks to a bundle, and return the bundle's network.
+
+    Raises:
+        RunError: As `add_tasks`.
+    """
     if method.moves_shared:
         raise RunError(
             f"{method.name} moves the shared weights, which would change the tasks in {bundle}. "
@@ -53,44 +72,59 @@ def add_tasks(bundle: Path, experiment: Experiment, session: Session) -> tuple[s
             f"{method.name} learns all tasks at once, from the start, and cannot add tasks to {bundle}. "
             "Add by another method (piggyback, decoder, scratch), or train a new bundle."
         )
-    if not load(bundle).tasks:  # this reads and checks every record before anything is trained
+    net = load(bundle)  # this reads and checks every record before anything is trained
+    if not net.tasks:
         raise RunError(f"{bundle} has no task, so its backbone may be untrained. Use `stencil train`.")
     _check_writable(bundle)
-    wanted = []
-    for plan in experiment.tasks:
-        if session.only and plan.name not in session.only:
-            continue
-        if _is_new(plan.name, bundle, session):
-            wanted.append(plan)
-    opened = {plan.name: open_data(plan, session.root) for plan in wanted}
-    check_all(wanted, opened.__getitem__, session.announce)
-    session.out.mkdir(exist_ok=True)
-    added = []
-    for plan in wanted:
-        with alone(session.out / f".{plan.name}.lock", session.stop, session.announce):
-            if _is_new(plan.name, bundle, session):  # another process may have added it meanwhile
-                _add(bundle, experiment, plan, opened[plan.name], session)
-                added.append(plan.name)
-    return tuple(added)
+    return net
 
 
-def _add(bundle: Path, experiment: Experiment, plan: TaskPlan, data: TaskData, session: Session) -> None:
-    """Learn one task and add it."""
-    method, label = experiment.methods[0].method, experiment.methods[0].name
-    session.announce(f"{label}: {plan.name}")
-    net = load(bundle)
+def add_opened(
+    bundle: Path, experiment: Experiment, plan: TaskPlan, data: TaskData, session: Session, task: Task | None = None
+) -> TaskRecord | None:
+    """Learn one task whose data have been opened and checked, and add it.
+
+    Args:
+        bundle: The bundle; `check_bundle` has accepted it.
+        experiment: The config.
+        plan: The task.
+        data: Its data.
+        session: As for `add_tasks`.
+        task: The task as `bound_task` returns it; bound here if it is not given.
+
+    Returns:
+        What the bundle records of the task; None if the bundle has a task of this name by now.
+    """
+    session.out.mkdir(parents=True, exist_ok=True)
+    with alone(session.out / f".{plan.name}.lock", session.stop, session.announce):
+        if not _is_new(plan.name, bundle, session):  # another process may have added it meanwhile
+            return None
+        method, label = experiment.methods[0].method, experiment.methods[0].name
+        session.announce(f"{label}: {plan.name}")
+        net = load(bundle)
+        folder = session.out / label / plan.name
+        net = learn_task(
+            net,
+            task or bound_task(experiment, plan, net, session.root),
+            data,
+            name=plan.name,
+            method=method,
+            config=replace(learning(experiment, plan, session, folder), label=label),
+        )
+        record = net.records[plan.name]
+        add_task(bundle, plan.name, record, net.deltas[plan.name], shared=arrays_of(net.state.shared))
+        shutil.rmtree(folder)  # there is nothing left to resume, and the name may be used again
+        return record
+
+
+def bound_task(experiment: Experiment, plan: TaskPlan, net: MultiTaskNet, root: Path) -> Task:
+    """Return a config's task; a style task is bound to its painting and to the perceptual network of its losses."""
     task: Task = plan.task
-    if isinstance(task, PerceptualTask):
-        # The same images as in `stencil evaluate`, for the same network.
-        images = open_data(experiment.tasks[0], session.root).train
-        network = perceptual_network(experiment.perceptual, net.backbone, images, [task], session.root)
-        task = bind_style(task, network, session.root)
-    folder = session.out / label / plan.name
-    config = replace(learning(experiment, plan, session, folder), label=label)
-    splits = Splits(train=data.train, validation=data.validation)
-    net = learn_task(net, task, splits, name=plan.name, method=method, config=config)
-    add_task(bundle, plan.name, net.records[plan.name], net.deltas[plan.name], shared=arrays_of(net.state.shared))
-    shutil.rmtree(folder)  # there is nothing left to resume, and the name may be used again
+    if not isinstance(task, PerceptualTask):
+        return task
+    # The same images as in `stencil evaluate`, for the same network.
+    images = open_data(experiment.tasks[0], root).train
+    return bind_style(task, perceptual_network(experiment.perceptual, net.backbone, images, [task], root), root)
 
 
 def _is_new(name: str, bundle: Path, session: Session) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from stencilnet.config.classes import with_classes
 from stencilnet.config.schema import Experiment
 from stencilnet.experiment.session import Session
-from stencilnet.experiment.testing import Tester
+from stencilnet.experiment.testing import UNTESTED, Tester
 from stencilnet.learning.counting import check_data
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.styles import bind_tasks
@@ -61,6 +61,8 @@ def evaluate_bundle(
                 f"as in {bundle}, but the config's task is {task.kind} with {task.channels}."
             )
         session.announce(f"evaluate: {plan.name}")
+        if plan.data.test is None:
+            session.announce(f"{plan.name}: {UNTESTED}")
         for line in check_data(plan, data(plan.name), parts=("test",)):
             session.announce(line)
         measured[plan.name] = {

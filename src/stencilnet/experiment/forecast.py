@@ -1,7 +1,6 @@
 """Estimates what a run would do and cost: goes through its steps, but measures a few optimiser steps per training."""
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +10,12 @@ from stencilnet.config.classes import with_classes
 from stencilnet.config.downloads import without_downloads
 from stencilnet.config.schema import Experiment
 from stencilnet.data.folders import Examples
-from stencilnet.data.samples import CACHE_BYTES, bytes_of
+from stencilnet.data.samples import bytes_of
 from stencilnet.data.sources import spread
 from stencilnet.data.transforms import resized
 from stencilnet.evaluation.protocol import BACKBONE, Stage
 from stencilnet.evaluation.results import Sizes
+from stencilnet.experiment.costing import Part, loading_seconds, overlapped, training_seconds, validating_seconds
 from stencilnet.experiment.measuring import CountingProbe, Measuring, silenced, untouched
 from stencilnet.experiment.session import Session, learning
 from stencilnet.experiment.testing import measure_sizes
@@ -24,7 +24,7 @@ from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.backbones import in_words, make_backbone, start_of
 from stencilnet.learning.counting import check_all
 from stencilnet.learning.joint import Member, joint_job, joint_state
-from stencilnet.learning.learn import Learning, Splits, first_state, fresh_of, job_of, task_seed
+from stencilnet.learning.learn import Learning, first_state, fresh_of, job_of, task_seed
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.learning.styles import bind_style, calibration_image
@@ -279,18 +279,17 @@ class _Forecaster:
         if stage.index > 0:
             return replace(row, steps=0, stored=0, training=0.0, checking=testing)
         seen = found.steps * row.batch
-        loading = sum(self._loading(name, self.data[name].train, seen, found.cost) for name in step.tasks)
+        loading = sum(loading_seconds(found.cost, self._part(n, self.data[n].train), seen) for n in step.tasks)
         validated = sum(len(self.data[name].validation) for name in step.tasks)  # once, at the end
         return replace(
             row,
-            training=self._with_loading(found.steps * found.cost.seconds, loading),
+            training=overlapped(found.steps * found.cost.seconds, loading, self._workers),
             checking=validated * found.cost.scoring / len(step.tasks) + testing,
         )
 
     def _jointly(self, step: LearnTogether) -> tuple[NetState, Measuring]:
         members = {
-            name: Member(task=self.tasks[name], data=self._splits(name), config=self._config(name))
-            for name in step.tasks
+            name: Member(task=self.tasks[name], data=self.data[name], config=self._config(name)) for name in step.tasks
         }
         fit = self._measuring(joint_job(self.net, step.method, members), step.stage.method)
         return joint_state(self.net, step.method, members, fit), fit
@@ -306,7 +305,7 @@ class _Forecaster:
 
     def _fit(self, step: First | Remember | Retrain | Learn) -> Measuring:
         name, label = step.stage.task, f"{step.stage.method}/{step.stage.task}"
-        splits, config = self._splits(name), self._config(name)
+        splits, config = self.data[name], self._config(name)
         job = job_of(self.tasks[name], splits, label, step.method, config, self._seed(name), Path())
         return self._measuring(job, name)
 
@@ -316,9 +315,6 @@ class _Forecaster:
 
     def _config(self, name: str) -> Learning:
         return learning(self.experiment, self.experiment.plan(name), Session(out=Path(), root=self.root), Path())
-
-    def _splits(self, name: str) -> Splits:
-        return Splits(train=self.data[name].train, validation=self.data[name].validation)
 
     def _row(self, stage: Stage, state: NetState, fit: Measuring, *, stored_whole: bool) -> Training:
         name, cost = stage.task, fit.found[-1].cost
@@ -342,13 +338,12 @@ class _Forecaster:
         )
 
     def _training(self, name: str, cost: StepCost, recipe: Recipe) -> float:
-        loading = self._loading(name, self.data[name].train, recipe.steps * recipe.batch, cost)
-        return self._with_loading(recipe.steps * cost.seconds, loading)
+        part = self._part(name, self.data[name].train)
+        return training_seconds(cost, part, steps=recipe.steps, batch=recipe.batch, workers=self._workers)
 
     def _validating(self, name: str, cost: StepCost, recipe: Recipe) -> float:
-        validation = self.data[name].validation
-        count = math.ceil(recipe.steps / self.resolved.settings.evaluate_every) * len(validation)
-        return self._with_loading(count * cost.scoring, self._loading(name, validation, count, cost))
+        part, every = self._part(name, self.data[name].validation), self.resolved.settings.evaluate_every
+        return validating_seconds(cost, part, steps=recipe.steps, every=every, workers=self._workers)
 
     def _testing(self, stage: Stage, state: NetState, cost: StepCost) -> float:
         """Return the seconds of the test: of all tasks if the shared weights have moved, else of the new one."""
@@ -357,20 +352,14 @@ class _Forecaster:
             for name in (state.deltas if stage.moves_shared else (stage.task,))
         )
 
-    def _with_loading(self, seconds: float, loading: float) -> float:
-        """Return the total seconds: workers load while the device computes; without workers it waits."""
-        workers = self.resolved.settings.workers
-        return max(seconds, loading / workers) if workers else seconds + loading
+    def _part(self, name: str, examples: Examples) -> Part:
+        """Return the size of examples; the bytes of one are measured on the first of the training part."""
+        first = resized(self.data[name].train[0], self.experiment.plan(name).view)
+        return Part(examples=len(examples), bytes=bytes_of(first))
 
-    def _loading(self, name: str, examples: Examples, count: int, cost: StepCost) -> float:
-        """Return the seconds in which one process loads `count` images, with those cached after the first epoch."""
-        kept = min(1.0, CACHE_BYTES / max(1, len(examples) * self._bytes(name)))
-        again = kept * max(0, count - len(examples))
-        return (count - again) * cost.loading + again * cost.augmenting
-
-    def _bytes(self, name: str) -> int:
-        """Return the bytes of a cached example, measured on the first one."""
-        return bytes_of(resized(self.data[name].train[0], self.experiment.plan(name).view))
+    @property
+    def _workers(self) -> int:
+        return self.resolved.settings.workers
 
     def _area(self, name: str) -> float:
         """Return the pixels of a test image relative to those of the crop, measured on the first one."""

@@ -44,6 +44,7 @@ class Measuring:
         resolved: Device and precision.
         costs: Earlier measurements by kind of training, which are reused and extended.
         say: Called with a message before each measurement.
+        patience: Time limit of a measurement in seconds; see `time_steps`. Default: 2.
         found: The trainings so far.
     """
 
@@ -53,6 +54,7 @@ class Measuring:
     resolved: Resolved
     costs: dict[object, StepCost]
     say: Callable[[str], None]
+    patience: float = 2.0
     found: list[MeasuredTraining] = field(default_factory=list)
 
     def __call__(self, trainable: T, *, penalty: Penalty | None = None, share: float = 1.0, lr_scale: float = 1.0) -> T:
@@ -61,7 +63,9 @@ class Measuring:
         key = (self.key, type(trainable).__name__, repr(shapes), None if penalty is None else penalty.name)
         if key not in self.costs:
             self.say(f"measuring {self.job.name}")
-            self.costs[key] = time_steps(self.net.backbone, trainable, self.job, self.resolved, penalty=penalty)
+            self.costs[key] = time_steps(
+                self.net.backbone, trainable, self.job, self.resolved, penalty=penalty, patience=self.patience
+            )
         steps = scaled(self.job, share, lr_scale).recipe.steps
         self.found.append(MeasuredTraining(cost=self.costs[key], steps=steps))
         return trainable

@@ -21,7 +21,7 @@ from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.backbones import make_backbone
 from stencilnet.learning.counting import DataError, check_all
 from stencilnet.learning.joint import Member, learn_jointly
-from stencilnet.learning.learn import Learning, Splits, adopt, learn_task
+from stencilnet.learning.learn import Learning, adopt, learn_task
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.styles import bind_tasks
 from stencilnet.masks import arrays_of
@@ -227,7 +227,7 @@ class Run:
     def _adopted(self, step: Remember | Retrain) -> MultiTaskNet:
         """Return the network after what a method does with the first task; see `stencilnet.learning.learn.adopt`."""
         label, name = step.stage.method, step.stage.task
-        task, splits = self.experiment.plan(name).task, self._splits(name)
+        task, splits = self.experiment.plan(name).task, self.data(name)
         config = self._learning(label, name)
         return adopt(load(self.folder.backbone), task, splits, name=name, method=step.method, config=config)
 
@@ -235,7 +235,7 @@ class Run:
         label, name = step.stage.method, step.stage.task
         task = self.tasks[name] if net.tasks else self.experiment.plan(name).task
         config = self._learning(label, name)
-        return learn_task(net, task, self._splits(name), name=name, method=step.method, config=config)
+        return learn_task(net, task, self.data(name), name=name, method=step.method, config=config)
 
     def _joint(self, step: LearnTogether) -> MultiTaskNet:
         """Train all tasks jointly from the initial backbone and return the network."""
@@ -243,16 +243,12 @@ class Run:
         members = {
             name: Member(
                 task=self.tasks[name],
-                data=self._splits(name),
+                data=self.data(name),
                 config=replace(self._learning(step.stage.method, name), folder=folder),
             )
             for name in step.tasks
         }
         return learn_jointly(make_backbone(self.experiment.backbone, self.experiment.seed), step.method, members)
-
-    def _splits(self, name: str) -> Splits:
-        data = self.data(name)
-        return Splits(train=data.train, validation=data.validation)
 
     def _learning(self, label: str, name: str) -> Learning:
         with self._alone("resolved"):

@@ -31,6 +31,9 @@ from stencilnet.tasks.perceptual_task import PerceptualTask
 from stencilnet.tasks.task import Predictor, Sample, Task
 from stencilnet.training.settings import resolve
 
+UNTESTED = "Measured on the validation data, which selected the training step: the config has no test data."
+"""The note of results without test data."""
+
 _BATCH = 16
 """Maximum number of test examples per forward pass; fewer if they are larger than 256x256 pixels, see
 `stencilnet.training.sampling.PIXELS`."""
@@ -173,7 +176,10 @@ class Tester:
     def _notes(self, name: str) -> tuple[str, ...]:
         task = self.tasks[name]
         bound_to = task.bound_to if isinstance(task, PerceptualTask) else None
-        return () if bound_to is None else (f"Perceptual network of style losses: {bound_to}.",)
+        return (
+            *(() if bound_to is None else (f"Perceptual network of style losses: {bound_to}.",)),
+            *((UNTESTED,) if self.experiment.plan(name).data.test is None else ()),
+        )
 
     def _origin(self, trained: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the provenance of a result: this machine, and the one that trained the task if it is another."""

@@ -6,6 +6,7 @@ from typing import Any
 from onnx import ModelProto
 
 from stencilnet.delta import lateral_of, split_columns
+from stencilnet.graphs.any_size import cropped, padded
 from stencilnet.graphs.writer import IMAGE, Shapes, Writer
 
 _ENCODER, _DECODER = "2345", "6789"
@@ -40,23 +41,26 @@ def unet_shapes(arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return shapes | {"head.weight": (1, given, 1, 1), "head.bias": (1,)}
 
 
-def unet_graph(shapes: Shapes) -> ModelProto:
+def unet_graph(shapes: Shapes, any_size: bool = False) -> ModelProto:
     """Return the graph of a task that runs through a U-Net.
-
-    Sides of the picture are multiples of 16, of at least 32: pad it before, and crop the output (`graphs.padding`).
 
     Args:
         shapes: Shapes of the task's full weights by key, with the columns that it needs (`delta.columns`).
+        any_size: Whether the graph takes pictures of any size. By default, sides are multiples of 16, of at least 32:
+            pad the picture before, and crop the output (`graphs.padding`).
 
     Returns:
         A graph ``(N, 3, H, W) -> (N, C, H, W)`` whose initializers have these keys and no data.
     """
     writer = Writer(shapes)
     levels: dict[str, dict[str, str]] = {}
+    image = padded(writer, IMAGE) if any_size else IMAGE
     output = ""
     for column, names in split_columns({key: key for key in shapes}).items():
         run = _Column(writer, names, levels)
-        output, levels[column] = run.output(), run.levels
+        output, levels[column] = run.output(image), run.levels
+    if any_size:
+        output = cropped(writer, output, IMAGE)
     return writer.model(output, ["batch", writer.channels("head.weight"), "height", "width"])
 
 
@@ -79,10 +83,10 @@ class _Column:
         self._adapters = [(found, name) for key, name in names.items() if (found := lateral_of(key)) is not None]
         self.levels: dict[str, str] = {}
 
-    def output(self) -> str:
+    def output(self, image: str) -> str:
         """Write all layers and return the name of the raw output."""
         add = self._writer.add
-        skips = [self._block("1_2", self._block("1_1", IMAGE))]
+        skips = [self._block("1_2", self._block("1_1", image))]
         for level in _ENCODER:
             skips.append(self._level(level, add("MaxPool", [skips[-1]], kernel_shape=[2, 2], strides=[2, 2])))
         x = skips.pop()

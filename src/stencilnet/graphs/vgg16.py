@@ -7,6 +7,7 @@ import numpy as np
 from onnx import ModelProto
 
 from stencilnet.bundle.architecture import VGG_MEAN, VGG_STD, check_vgg_sides
+from stencilnet.graphs.any_size import averaging
 from stencilnet.graphs.writer import IMAGE, Shapes, Writer
 from stencilnet.pictures.images import Floats
 
@@ -39,15 +40,15 @@ def vgg16_shapes(_arguments: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def vgg16_graph(shapes: Shapes) -> ModelProto:
+def vgg16_graph(shapes: Shapes, any_size: bool = False) -> ModelProto:
     """Return the graph of a task that runs through a VGG16.
 
     Args:
         shapes: Shapes of the task's full weights by key.
+        any_size: Whether the picture is the graph's only input. By default, `vgg16_inputs` makes the others.
 
     Returns:
-        A graph ``(N, 3, H, W) -> (N, C)`` whose initializers have these keys and no data; `vgg16_inputs` makes its
-        inputs.
+        A graph ``(N, 3, H, W) -> (N, C)`` whose initializers have these keys and no data.
     """
     writer = Writer(shapes)
     shifted = writer.add("Sub", [IMAGE, writer.constant("mean", VGG_MEAN, [1, 3, 1, 1])])
@@ -60,7 +61,11 @@ def vgg16_graph(shapes: Shapes) -> ModelProto:
             place += 2
         x = writer.add("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
         place += 1
-    rows, columns = writer.input(ROWS, (_CELLS, "cells_high")), writer.input(COLUMNS, ("cells_wide", _CELLS))
+    if any_size:
+        rows = averaging(writer, x, 2, _CELLS)
+        columns = writer.add("Transpose", [averaging(writer, x, 3, _CELLS)])
+    else:
+        rows, columns = writer.input(ROWS, (_CELLS, "cells_high")), writer.input(COLUMNS, ("cells_wide", _CELLS))
     x = writer.add("Flatten", [writer.add("MatMul", [writer.add("MatMul", [rows, x]), columns])])
     *hidden, head = _DENSE
     for layer in hidden:

@@ -51,6 +51,11 @@ class Writer:
         self._constants[name] = helper.make_tensor(name, TensorProto.FLOAT, list(shape), list(values))
         return name
 
+    def integers(self, name: str, values: Sequence[int], shape: Sequence[int]) -> str:
+        """Add an int64 constant and return its name, which always stands for the same values."""
+        self._constants[name] = helper.make_tensor(name, TensorProto.INT64, list(shape), list(values))
+        return name
+
     def conv(self, x: str, names: Sequence[str], padding: int = 0) -> str:
         """Add a convolution of stride 1 with a weight and perhaps a bias, padded by zeros on all sides."""
         return self.add("Conv", [x, *map(self.weight, names)], pads=[padding] * 4)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from stencilnet.models import UNet
 from stencilnet.models.acceleration import can_compile, has_fast_bf16
+from stencilnet.models.checking import checked_output
 from stencilnet.models.columns import Columns
 from stencilnet.models.padding import crop, pad
 
@@ -59,8 +60,7 @@ class Forward:
 
 
 def _run(module: nn.Module, images: Tensor) -> Tensor:
-    output: Tensor = module(images)
-    return output
+    return checked_output(module, module(images))
 
 
 def _compile(channels: int) -> Callable[[nn.Module, Tensor], Tensor]:

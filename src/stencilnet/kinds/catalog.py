@@ -71,7 +71,7 @@ def kind_from_record(kind: str, settings: Mapping[str, Any]) -> Kind:
 
     Args:
         kind: A key of `kinds()`.
-        settings: Fields of the kind; omitted fields keep their defaults.
+        settings: Fields of the kind; omitted fields keep their defaults. `Traits.former` ones are ignored.
 
     Raises:
         PluginError: If an installed package registers a kind that cannot be used.
@@ -83,6 +83,7 @@ def kind_from_record(kind: str, settings: Mapping[str, Any]) -> Kind:
             "Install a newer version, or the package that defines it."
         )
     build: Callable[..., Kind] = kinds()[kind]
+    settings = {name: value for name, value in settings.items() if name not in kinds()[kind].traits.former}
     fields = signature(build).parameters
     unknown = sorted(set(settings) - set(fields))
     missing = [name for name, field in fields.items() if field.default is Parameter.empty and name not in settings]

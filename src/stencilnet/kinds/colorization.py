@@ -20,7 +20,12 @@ class ColorizationKind:
 
     kind: ClassVar[str] = "colorization"
     traits: ClassVar[Traits] = Traits(
-        category="gray image colouring", input="gray (Y)", output="CbCr", loss="L2", scaling="output"
+        category="gray image colouring",
+        input="gray (Y)",
+        output="CbCr",
+        raw="(Cb - 128) / 128 and (Cr - 128) / 128 of full-range BT.601, to be joined with the input's Y",
+        loss="L2",
+        scaling="output",
     )
     learner: ClassVar[str] = "stencilnet.tasks.colorization:Colorization"
 

@@ -1,16 +1,17 @@
 """Edge drawings to photos (the paper, Task 6; pix2pix, Isola et al. 2017)."""
 
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
 from stencilnet.kinds.edges import find_edges
-from stencilnet.kinds.kind import Traits, refuse
+from stencilnet.kinds.kind import Traits
 from stencilnet.kinds.ycbcr import luma, thrice
 from stencilnet.pictures.images import Floats, to_picture, unit_image
+from stencilnet.text.fields import Rule, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,11 @@ class Edges2PhotoKind:
 
     kind: ClassVar[str] = "edges2photo"
     traits: ClassVar[Traits] = Traits(
-        category="edge image colouring", input="edges", loss="GAN + L1", scaling="picture"
+        category="edge image colouring",
+        input="edges",
+        raw="R, G and B before tanh: (tanh + 1) / 2 is in [0, 1]",
+        loss="GAN + L1",
+        scaling="picture",
     )
     learner: ClassVar[str] = "stencilnet.tasks.edges2photo:Edges2Photo"
 
@@ -37,20 +42,14 @@ class Edges2PhotoKind:
     """Upper hysteresis threshold of edge detection, as a contrast from 0 to 1."""
 
     def __post_init__(self) -> None:
-        refuse(self.kind, self._problems())
+        check_fields(*self._rules(), owner="edges2photo's")
 
-    def _problems(self) -> list[str]:
-        numbers = (self.edge_sigma, self.edge_low, self.edge_high)
+    def _rules(self) -> list[Rule]:
+        sigma, low, high = self.edge_sigma, self.edge_low, self.edge_high
         return [
-            *([] if all(map(isfinite, numbers)) else [f"all numbers should be finite, got {numbers}"]),
-            *([] if self.edge_sigma > 0 else [f"`edge_sigma` should be positive, got {self.edge_sigma}"]),
-            *(
-                []
-                if 0 < self.edge_low <= self.edge_high
-                else [
-                    f"`edge_low` should be positive and not above `edge_high`, got {self.edge_low} and {self.edge_high}"
-                ]
-            ),
+            ("edge_sigma", 0 < sigma < inf, f"to be positive and finite, but got {sigma}"),
+            ("edge_low", 0 < low < inf, f"to be positive and finite, but got {low}"),
+            ("edge_high", low <= high < inf, f"to be finite and not below `edge_low` ({low}), but got {high}"),
         ]
 
     @property

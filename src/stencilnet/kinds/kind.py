@@ -1,13 +1,15 @@
 """The interface of a task kind for those who run its tasks: settings, input, answer, and words."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from PIL import Image
 
-from stencilnet.pictures.images import Floats
-from stencilnet.text.shortening import shorten
+from stencilnet.pictures.images import Floats, unit_image
+from stencilnet.text.fields import Rule
+from stencilnet.text.shortening import listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,23 +20,30 @@ class Traits:
         category: The kind in words, for tables of tasks such as the paper's Table 1.
         input: The network's input, in words.
         output: The network's output, in words.
+        raw: The values of the raw output, in words that suffice to make the answer from them; for those who run an
+            exported graph by themselves. Default: `output`.
         loss: The loss, in words.
         logits: Whether raw outputs are class logits rather than values.
         damage: Whether tasks may be learned from clean images that `view.damage` damages.
         mirror: Why `view.flip` must not mirror examples, as a clause; empty if it may.
         scaling: What is resized to the photo's size if the network sees the photo at the scale of training: the raw
             ``output``, and `to_image` then decides on it and on the full-size input (both must work pixel by pixel),
-            or the ``picture`` that `to_image` makes. By default ``native``, neither: photos keep their own size.
+            or the ``picture`` that `to_image` makes. ``label``: nothing, since the answer is a label; the network sees
+            photos as a test does, resized and cropped. By default ``native``: photos keep their own size.
+        former: Settings that older bundles hold and that are in the view of a task's recipe now, under the same names.
+            Such a bundle's values have priority.
     """
 
     category: str
     input: str = "RGB"
     output: str = "RGB"
+    raw: str = ""
     loss: str
     logits: bool = False
     damage: bool = False
     mirror: str = ""
-    scaling: Literal["output", "picture", "native"] = "native"
+    scaling: Literal["output", "picture", "label", "native"] = "native"
+    former: tuple[str, ...] = ()
 
 
 class Kind(Protocol):
@@ -83,6 +92,15 @@ class PictureKind(Kind, Protocol):
 
 
 @runtime_checkable
+class MapKind(PictureKind, Protocol):
+    """A kind whose answer is a gray map, which can be given with 16 bits. Check with ``isinstance``."""
+
+    def to_map(self, output: Floats, image: Floats) -> Floats:
+        """Convert one raw output ``(C, H, W)`` and its input ``(3, H, W)`` to the map ``(H, W)``, in [0, 1]."""
+        ...
+
+
+@runtime_checkable
 class DrawingKind(PictureKind, Protocol):
     """A kind whose input is a drawing, which `to_input` makes from a photo. Check with ``isinstance``."""
 
@@ -119,13 +137,25 @@ class DeclaredKind(Kind, Protocol):
     traits: ClassVar[Traits]
 
 
-def refuse(kind: str, problems: Sequence[str]) -> None:
-    """Report all of a task's wrong settings at once.
+class PhotoInput:
+    """The input of a kind whose network sees the photo itself."""
 
-    Raises:
-        ValueError: If there are problems.
+    def to_input(self, image: Image.Image) -> Floats:
+        """Return the photo, ``(3, H, W)`` in [0, 1]."""
+        return unit_image(image)
+
+
+def class_rules(classes: Sequence[str], most: int | None = None) -> list[Rule]:
+    """Return the rules of the setting `classes`, for `check_fields`.
+
+    Args:
+        classes: Names of classes.
+        most: Largest number of classes. Default: no limit.
     """
-    if problems:
-        raise ValueError(
-            f"Expected valid settings for the task kind `{kind}`, but: {shorten('; '.join(problems), 1000)}."
-        )
+    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
+    count = f"2 to {most}" if most else "at least 2"
+    return [
+        ("classes", 2 <= len(classes) <= (most or len(classes)), f"to name {count} classes, but got {len(classes)}"),
+        ("classes", all(classes), "to have no empty name"),
+        ("classes", not twice, f"to have no name twice, but got more than one {listed(map(repr, twice))}"),
+    ]

@@ -6,21 +6,22 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from stencilnet.kinds.kind import Traits
-from stencilnet.pictures.images import Floats, to_picture, unit_image
+from stencilnet.kinds.kind import PhotoInput, Traits
+from stencilnet.pictures.images import Floats, to_picture
 
 SHORTEST = 0.5
 """Vectors shorter than this mean that there is no surface."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormalsKind:
+class NormalsKind(PhotoInput):
     """Predicts unit vectors n, shown as colours ``255 * (n + 1) / 2``; gray 128 means that there is no surface."""
 
     kind: ClassVar[str] = "normals"
     traits: ClassVar[Traits] = Traits(
         category="surface normals",
         output="unit vectors",
+        raw="the normal's three coordinates in [-1, 1]; a vector shorter than 0.5 means that there is no surface",
         loss="L2",
         mirror="a mirror would turn them around",
         scaling="output",
@@ -35,10 +36,6 @@ class NormalsKind:
     def settings(self) -> dict[str, Any]:
         """Return no settings."""
         return {}
-
-    def to_input(self, image: Image.Image) -> Floats:
-        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
 
     def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
         """Return the normals as colours; gray where the output vector is too short."""

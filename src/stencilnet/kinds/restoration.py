@@ -5,15 +5,15 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
-from stencilnet.kinds.kind import Traits
-from stencilnet.pictures.images import Floats, to_picture, unit_image
+from stencilnet.kinds.kind import PhotoInput, Traits
+from stencilnet.pictures.images import Floats, to_picture
 
 TENTH = 0.1
 """Change of R, G or B in [0, 1] for a residual output of 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RestorationKind:
+class RestorationKind(PhotoInput):
     """Predicts an image from another.
 
     The output is linear, so that it can be exactly black or white; only pictures and metrics clamp it. Not in the
@@ -21,7 +21,13 @@ class RestorationKind:
     """
 
     kind: ClassVar[str] = "restoration"
-    traits: ClassVar[Traits] = Traits(category="restoration", loss="L1 or L2", damage=True)
+    traits: ClassVar[Traits] = Traits(
+        category="restoration",
+        raw="R, G and B, to be clamped to [0, 1]; if `settings` has `residual`, a tenth of it is to be added to the "
+        "input first",
+        loss="L1 or L2",
+        damage=True,
+    )
     learner: ClassVar[str] = "stencilnet.tasks.restoration:Restoration"
 
     residual: bool = False
@@ -39,10 +45,6 @@ class RestorationKind:
     def settings(self) -> dict[str, Any]:
         """Whether outputs are residuals; inputs and outputs do not depend on the loss."""
         return {"residual": True} if self.residual else {}
-
-    def to_input(self, image: Image.Image) -> Floats:
-        """Return the picture itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
 
     def to_image(self, output: Floats, image: Floats) -> Image.Image:
         """Return the restored picture, clamped to [0, 1]."""

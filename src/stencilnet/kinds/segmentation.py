@@ -1,6 +1,5 @@
 """Semantic segmentation: predicts class logits for each pixel of an RGB image (the paper, Tasks 1 and 2)."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,15 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from stencilnet.kinds.kind import Traits, refuse
-from stencilnet.pictures.images import Floats, unit_image
+from stencilnet.kinds.kind import PhotoInput, Traits, class_rules
+from stencilnet.pictures.images import Floats
 from stencilnet.pictures.labels import VOID
+from stencilnet.text.fields import Rule, check_fields
+from stencilnet.text.shortening import listed
 
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SegmentationKind:
+class SegmentationKind(PhotoInput):
     """Assigns a class to every pixel.
 
     Raises:
@@ -26,7 +27,12 @@ class SegmentationKind:
 
     kind: ClassVar[str] = "segmentation"
     traits: ClassVar[Traits] = Traits(
-        category="semantic segmentation", output="class scores", loss="cross-entropy", logits=True, scaling="output"
+        category="semantic segmentation",
+        output="class scores",
+        raw="a logit for each of the classes in `settings`; the largest is the pixel's class",
+        loss="cross-entropy",
+        logits=True,
+        scaling="output",
     )
     learner: ClassVar[str] = "stencilnet.tasks.segmentation:Segmentation"
 
@@ -37,13 +43,13 @@ class SegmentationKind:
     """Colour of each class in pictures, (R, G, B) in 0-255; if empty, PASCAL VOC's colour map."""
 
     def __post_init__(self) -> None:
-        refuse(self.kind, self._problems())
+        check_fields(*self._rules(), owner="segmentation's")
         # JSON has no tuples.
         object.__setattr__(self, "classes", tuple(self.classes))
         object.__setattr__(self, "palette", tuple((red, green, blue) for red, green, blue in self.palette))
 
-    def _problems(self) -> list[str]:
-        return [*_class_problems(self.classes), *_palette_problems(self.palette, len(self.classes))]
+    def _rules(self) -> list[Rule]:
+        return [*class_rules(self.classes, VOID), *_palette_rules(self.palette, len(self.classes))]
 
     @property
     def channels(self) -> int:
@@ -53,10 +59,6 @@ class SegmentationKind:
     def settings(self) -> dict[str, Any]:
         """Classes and their colours."""
         return {"classes": list(self.classes), "palette": [list(colour) for colour in self._colours()]}
-
-    def to_input(self, image: Image.Image) -> Floats:
-        """Return the photo itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
 
     def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
         """Return the most probable classes as an indexed picture: class indices with the palette of the colours."""
@@ -81,25 +83,10 @@ def voc_colour(index: int) -> Colour:
     return levels[0], levels[1], levels[2]
 
 
-def _class_problems(classes: Sequence[str]) -> list[str]:
-    problems = []
-    if not 2 <= len(classes) <= VOID:
-        problems.append(f"`classes` should name 2 to {VOID} classes, got {len(classes)}")
-    if not all(classes):
-        problems.append("`classes` should have no empty name")
-    twice = sorted(name for name, count in Counter(classes).items() if count > 1)
-    if twice:
-        problems.append(f"`classes` should not repeat names, got more than one {', '.join(map(repr, twice))}")
-    return problems
-
-
-def _palette_problems(palette: Sequence[Colour], classes: int) -> list[str]:
-    problems = []
-    if palette and len(palette) != classes:
-        problems.append(
-            f"`palette` should have a colour for each of the {classes} classes or be empty, got {len(palette)}"
-        )
+def _palette_rules(palette: Sequence[Colour], classes: int) -> list[Rule]:
+    one_each = f"to have a colour for each of the {classes} classes or to be empty, but got {len(palette)}"
     wrong = [colour for colour in palette if len(colour) != 3 or not all(0 <= level <= 255 for level in colour)]
-    if wrong:
-        problems.append(f"`palette` should hold (R, G, B) in 0-255, got {', '.join(map(str, wrong))}")
-    return problems
+    return [
+        ("palette", len(palette) in (0, classes), one_each),
+        ("palette", not wrong, f"to hold (R, G, B) in 0-255, but got {listed(map(str, wrong))}"),
+    ]

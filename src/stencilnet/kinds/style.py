@@ -6,12 +6,13 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from stencilnet.kinds.kind import Traits, refuse
-from stencilnet.pictures.images import Floats, to_picture, unit_image
+from stencilnet.kinds.kind import PhotoInput, Traits
+from stencilnet.pictures.images import Floats, to_picture
+from stencilnet.text.fields import Rule, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
-class StyleKind:
+class StyleKind(PhotoInput):
     """Repaints photos in one style (the paper, Table 1, Tasks 4 and 5). A sigmoid of the output is RGB.
 
     Running a task needs none of the settings; they document its style.
@@ -21,7 +22,12 @@ class StyleKind:
     """
 
     kind: ClassVar[str] = "style"
-    traits: ClassVar[Traits] = Traits(category="style transfer", loss="content + style", scaling="picture")
+    traits: ClassVar[Traits] = Traits(
+        category="style transfer",
+        raw="logits of R, G and B: their sigmoid is in [0, 1]",
+        loss="content + style",
+        scaling="picture",
+    )
     learner: ClassVar[str] = "stencilnet.tasks.style:StyleTransfer"
 
     style: str
@@ -39,18 +45,14 @@ class StyleKind:
     of neighbouring pixels in [0, 1]. No metric includes it. Without it, short trainings leave fine lines."""
 
     def __post_init__(self) -> None:
-        refuse(self.kind, self._problems())
+        check_fields(*self._rules(), owner="style's")
 
-    def _problems(self) -> list[str]:
-        positive = {"content_weight": self.content_weight, "style_weight": self.style_weight}
+    def _rules(self) -> list[Rule]:
+        weights = {"content_weight": self.content_weight, "style_weight": self.style_weight}
         return [
-            *([] if self.style else ["`style` should name a style image, got nothing"]),
-            *([] if self.smoothness >= 0 else [f"`smoothness` should not be negative, got {self.smoothness}"]),
-            *(
-                f"`{name}` should be positive, got {value}"
-                for name, value in positive.items()
-                if value is not None and not value > 0
-            ),
+            ("style", bool(self.style), "to name a style image, but got nothing"),
+            ("smoothness", self.smoothness >= 0, f"to be at least 0, but got {self.smoothness}"),
+            *((name, value is None or value > 0, f"to be above 0, but got {value}") for name, value in weights.items()),
         ]
 
     @property
@@ -68,10 +70,6 @@ class StyleKind:
             "style_weight": self.style_weight,
             "smoothness": self.smoothness,
         }
-
-    def to_input(self, image: Image.Image) -> Floats:
-        """Return the photo itself, ``(3, H, W)`` in [0, 1]."""
-        return unit_image(image)
 
     def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
         """Return the repainted photo."""

@@ -10,12 +10,12 @@ from stencilnet.bundle import TaskRecord
 from stencilnet.data.together import EvaluationTogether, TrainingTogether
 from stencilnet.learning.learn import (
     Learning,
-    Splits,
     evaluation_samples,
     selected_of,
     task_seed,
     training_samples,
 )
+from stencilnet.learning.opening import Splits
 from stencilnet.learning.provenance import provenance
 from stencilnet.masks import NetState
 from stencilnet.methods import Fit, Fresh, JointMethod

@@ -20,6 +20,7 @@ from stencilnet.delta.rounding import check_stored, seed_number
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.kinds.catalog import traits_of
 from stencilnet.learning.counting import check_splits
+from stencilnet.learning.opening import Splits
 from stencilnet.learning.provenance import provenance
 from stencilnet.masks import NetState
 from stencilnet.methods import (
@@ -34,8 +35,9 @@ from stencilnet.methods import (
     learn_first_head,
     registered,
 )
-from stencilnet.models import MultiTaskNet
-from stencilnet.tasks.task import Example, Recipe, Task
+from stencilnet.models import VGG16, MultiTaskNet, UNet
+from stencilnet.models.checking import check_forward
+from stencilnet.tasks.task import Recipe, Task
 from stencilnet.text.strict_json import with_numbers
 from stencilnet.training.distributed import ALONE, Group
 from stencilnet.training.fit import Job, make_fit
@@ -44,19 +46,6 @@ from stencilnet.training.settings import Settings, resolve
 from stencilnet.training.sinks import Sink
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Splits:
-    """A task's examples, opened.
-
-    Attributes:
-        train: Training examples.
-        validation: Examples that select the training step. Never the test examples.
-    """
-
-    train: Sequence[Example]
-    validation: Sequence[Example]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -232,8 +221,11 @@ def learn_task(
         config: How to train; needs a folder.
 
     Raises:
-        ValueError: If the network has tasks and the method learns all tasks jointly.
+        ValueError: If the network has tasks and the method learns all tasks jointly; or as `check_forward`.
+        TypeError: If the network returns anything but one tensor.
     """
+    if type(net.backbone) not in (UNet, VGG16):  # those are known to be fit
+        check_forward(net.backbone, net.head, config.view.crop)
     fresh, fit = _work(net, task, data, name, method, config)
     if not net.tasks:
         state = first_state(net, name, fresh, fit, config.backbone, config.stored)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from stencilnet.data.folders import Examples
 from stencilnet.data.sources import split
 from stencilnet.storage import write_text
 from stencilnet.tasks.colorization import is_gray
+from stencilnet.tasks.task import Example
 from stencilnet.text.strict_json import dumps, loads
 
 logger = logging.getLogger(__name__)
@@ -23,13 +24,24 @@ _TOLD_EVERY = 10_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class TaskData:
+class Splits:
     """A task's examples, opened.
 
     Attributes:
         train: Training examples.
-        validation: Examples that select the training step and the settings.
-        test: Test examples, used once.
+        validation: Examples that select the training step. Never the test examples.
+    """
+
+    train: Sequence[Example]
+    validation: Sequence[Example]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaskData(Splits):
+    """A task's examples, opened, those of the test included.
+
+    Attributes:
+        test: Test examples, used once; those for validation if the config names none.
     """
 
     train: Examples
@@ -55,7 +67,8 @@ def open_data(plan: TaskPlan, root: Path, *, memo: Path | None = None, look: boo
         train, validation = split(train, plan.data.holdout)
     else:
         validation = plan.data.validation.open(root)
-    opened = {"train": train, "validation": validation, "test": plan.data.test.open(root)}
+    test = validation if plan.data.test is None else plan.data.test.open(root)
+    opened = {"train": train, "validation": validation, "test": test}
     if plan.data.drop_gray and look:
         known = _read_memo(memo)
         opened = {part: _without_gray(found, f"{plan.name} {part}", known) for part, found in opened.items()}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from stencilnet.delta import lateral_of, split_columns
+from stencilnet.models.checking import checked_output
 
 Tap = Callable[[str, Tensor, Tensor], Tensor]
 """Called by a backbone at each of its levels with the layer's name, input and output; the backbone continues with the
@@ -25,11 +26,13 @@ def run(backbone: nn.Module, weights: Mapping[str, Tensor], images: Tensor) -> T
         backbone: The network of every column. Columns with adapters need one that has levels, such as the U-Net.
         weights: A task's full weights (`NetState.weights`).
         images: The images.
+
+    Raises:
+        TypeError: If the network returns anything but one tensor.
     """
     columns = split_columns(weights)
     if len(columns) == 1:
-        output: Tensor = functional_call(backbone, dict(weights), (images,))
-        return output
+        return checked_output(backbone, functional_call(backbone, dict(weights), (images,)))
     places = {task: place for place, task in enumerate(columns)}
     runs: list[ColumnFunction] = []
     adapters: list[Adapters] = []

@@ -8,6 +8,7 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
+from stencilnet.models.checking import check_tensors
 from stencilnet.models.unet import UNet
 
 _MASKABLE = (
@@ -57,11 +58,12 @@ def layout_of(backbone: nn.Module, head: str, decoder: Iterable[str]) -> Layout:
         decoder: Prefixes of the decoder's keys; may be empty.
 
     Raises:
-        ValueError: If there is no such head, a decoder prefix matches nothing, or two names share one parameter.
-        TypeError: If the head is not one convolution or linear layer, or `decoder` is one string.
+        ValueError: If there is no such head, a decoder prefix matches nothing, or two names share a parameter or
+            memory.
+        TypeError: If the head is not one convolution or linear layer, `decoder` is one string, or a layer is quantised.
     """
     _head_module(backbone, head)
-    _refuse_tied(backbone)
+    check_tensors(backbone)
     if isinstance(decoder, str):
         raise TypeError(
             f"Expected `decoder` to be several prefixes, but got the string {decoder!r}. Write ({decoder!r},)."
@@ -132,17 +134,6 @@ def fresh_weights(backbone: nn.Module, head: str, seed: int) -> dict[str, Tensor
                 )
             reset()
     return {name: tensor for name, tensor in fresh.state_dict().items() if not name.startswith(f"{head}.")}
-
-
-def _refuse_tied(backbone: nn.Module) -> None:
-    names: dict[int, str] = {}
-    for name, parameter in backbone.named_parameters(remove_duplicate=False):
-        other = names.setdefault(id(parameter), name)
-        if other != name:
-            raise ValueError(
-                f"Expected every parameter of {type(backbone).__name__} to have one name, but `{other}` and `{name}` "
-                "are the same. Deltas need unique names: untie them."
-            )
 
 
 def _head_module(backbone: nn.Module, head: str) -> nn.Conv2d | nn.Linear:

@@ -1,4 +1,4 @@
-"""Colour profiles: pictures are converted to sRGB, in which networks see them and outputs are written."""
+"""Colour profiles: pictures are converted to sRGB, in which networks see them, and back on request."""
 
 import logging
 from collections.abc import Callable
@@ -48,8 +48,50 @@ def in_srgb(image: Image.Image, what: str) -> Image.Image:
             raise ValueError(f"it is for pictures of mode {mode}, and this one is {image.mode}")
         return convert(image)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        _warn(what, str(error))
+        _warn(what, str(error), "Its colours are taken for sRGB")
         return image
+
+
+def in_profile(image: Image.Image, profile: bytes, what: str) -> Image.Image:
+    """Return a picture converted from sRGB to a colour profile, which it carries then.
+
+    It carries the profile of sRGB if the other is empty, is not of RGB, or cannot be used, such as a scanner's; the
+    latter with a warning once for each picture's name.
+
+    Args:
+        image: A picture of mode RGB, in sRGB. It may be changed.
+        profile: An ICC profile, or nothing.
+        what: Name of the picture for messages.
+    """
+    try:
+        back = _way_back(profile) if profile else None
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+        _warn(what, str(error), "The output is in sRGB")
+        back = None
+    if back is not None:
+        image = back(image)
+    image.info["icc_profile"] = srgb_profile() if back is None else profile
+    return image
+
+
+@lru_cache(maxsize=16)
+def _way_back(profile: bytes) -> _Convert | None:
+    """Return the function that converts a picture from sRGB to a profile of RGB; None if the profile is another one.
+
+    Raises:
+        PyCMSError, OSError, TypeError: If the profile is damaged, or only converts from it.
+        ValueError: If it is for another colour space than `_MODES` has.
+    """
+    mode, convert = _converter(profile)
+    if mode != "RGB":
+        return None
+    opened = ImageCms.ImageCmsProfile(BytesIO(profile))
+    transform = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), opened, "RGB", "RGB")
+    return (lambda image: image) if convert is _same else transform.apply
+
+
+def _same(image: Image.Image) -> Image.Image:
+    return image
 
 
 @lru_cache(maxsize=16)
@@ -72,7 +114,7 @@ def _converter(profile: bytes) -> tuple[str, _Convert]:
         levels = transform.apply(Image.fromarray(np.arange(256, dtype=np.uint8)[None])).getchannel("G").tobytes()
         return mode, lambda image: image.point(levels)
     if mode == "RGB" and _changes_little(transform):
-        return mode, lambda image: image
+        return mode, _same
     return mode, lambda image: transform.apply(image.convert(mode))
 
 
@@ -84,5 +126,5 @@ def _changes_little(transform: ImageCms.ImageCmsTransform) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _warn(what: str, reason: str) -> None:
-    logger.warning("%s: its colour profile cannot be used (%s). Its colours are taken for sRGB.", what, reason.strip())
+def _warn(what: str, reason: str, instead: str) -> None:
+    logger.warning("%s: its colour profile cannot be used (%s). %s.", what, reason.strip(), instead)

@@ -59,11 +59,13 @@ class Photo:
     Attributes:
         rgb: The upright picture of mode RGB, in sRGB; transparency is composited over white.
         alpha: Its opacity, of mode L; None if it is opaque everywhere.
+        profile: The colour profile (ICC) that `rgb` was converted from; empty if the picture has none.
         exif: The metadata that may be kept (`stencilnet.pictures.metadata`), as EXIF; empty if not asked for.
     """
 
     rgb: Image.Image
     alpha: Image.Image | None = None
+    profile: bytes = b""
     exif: bytes = b""
 
 
@@ -175,11 +177,26 @@ def to_picture(array: npt.NDArray[np.floating]) -> Image.Image:
             f"Expected argument `array` to be one RGB image (3, H, W), but got shape {array.shape}. "
             "Pass the images of a batch one by one."
         )
-    values = array.astype(np.float32, copy=False)
-    if not np.isfinite(values).all():
-        raise ValueError("Expected argument `array` to be finite, but got NaN or infinity. Check the network's output.")
+    values = _finite(array.astype(np.float32, copy=False))
     pixels = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def to_deep_gray(array: Floats) -> Image.Image:
+    """Convert a map ``(H, W)``, floats in [0, 1], to a gray picture of 16 bits (mode ``I;16``).
+
+    Values outside [0, 1] are clamped.
+
+    Raises:
+        ValueError: If a value is not finite.
+    """
+    return Image.fromarray(np.rint(_finite(array).clip(0, 1) * 65535).astype(np.uint16))
+
+
+def _finite(array: Floats) -> Floats:
+    if not np.isfinite(array).all():
+        raise ValueError("Expected argument `array` to be finite, but got NaN or infinity. Check the network's output.")
+    return array
 
 
 def open_checked(file: Path | bytes) -> ImageFile.ImageFile:
@@ -285,7 +302,8 @@ def _gray_of(image: Image.Image) -> _Gray:
 def _photo(image: Image.Image, what: str, file: Path | bytes | None, metadata: bool) -> Photo:
     upright = guarded(what, lambda: turned(image), file)
     rgb, alpha = _parts(upright, what, _gray_of(image))
-    return Photo(rgb=rgb, alpha=alpha, exif=guarded(what, lambda: kept_exif(image), file) if metadata else b"")
+    exif = guarded(what, lambda: kept_exif(image), file) if metadata else b""
+    return Photo(rgb=rgb, alpha=alpha, profile=bytes(image.info.get("icc_profile") or b""), exif=exif)
 
 
 def _parts(image: Image.Image, what: str, gray: _Gray) -> tuple[Image.Image, Image.Image | None]:

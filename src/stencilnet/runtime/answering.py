@@ -9,17 +9,24 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.kinds.catalog import traits_of
-from stencilnet.kinds.kind import DrawingKind, Kind, PictureKind
+from stencilnet.kinds.kind import DrawingKind, Kind, MapKind, PictureKind
 from stencilnet.memory import TooLargeError
-from stencilnet.pictures.colours import srgb_profile
-from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo
+from stencilnet.pictures.colours import in_profile
+from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo, to_deep_gray
 
 Scale: TypeAlias = Literal["trained", "native"] | float
 """Size at which a network sees a picture: the one its task was learned at, the picture's own, or a multiple of that."""
 
+Profile: TypeAlias = Literal["srgb", "original"]
+"""Colour profile of an answer."""
+
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
+
+Pictured: TypeAlias = Callable[[Floats, Floats], Image.Image]
+"""Makes a picture of a raw output ``(C, H, W)`` and its input ``(3, H, W)``."""
 
 _BAND = 1 << 24
 """Values of a resized output that are decided at once (64 MiB), to bound memory."""
@@ -40,6 +47,40 @@ class Given:
     resized: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """The form in which an answer is given.
+
+    Attributes:
+        bits: Bits per channel, 8 or 16; 16 for tasks whose answer is a gray map (`MapKind`).
+        profile: Colour profile of pictures in RGB: ``srgb``, or ``original``, the one that the photo had if that is of
+            RGB.
+
+    Raises:
+        ValueError: If a value is none of these.
+    """
+
+    bits: int = 8
+    profile: Profile = "srgb"
+
+    def __post_init__(self) -> None:
+        if self.profile not in ("srgb", "original"):
+            raise ValueError(f"Expected `profile` to be srgb or original, but got {self.profile!r}.")
+        if self.bits not in (8, 16):
+            raise ValueError(f"Expected `bits` to be 8 or 16, but got {self.bits!r}.")
+
+    def check(self, task: Kind) -> None:
+        """Check that a task's answer can have this form.
+
+        Raises:
+            ValueError: If not.
+        """
+        if self.bits == 16 and not isinstance(task, MapKind):
+            raise ValueError(
+                f"Expected 8 bits for {task.kind} tasks, but got 16. Only gray maps (depth) have answers of 16 bits."
+            )
+
+
 def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Size], Size]:
     """Return the function from a picture's size to the size at which a task's network sees it.
 
@@ -56,7 +97,7 @@ def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Siz
     if scale == "native":
         return _kept
     if scale == "trained":
-        side = None if own else _trained_side(recipe)
+        side = trained_side(task, recipe)
         return _kept if side is None else partial(_with_shorter, side)
     if not isinstance(scale, float | int) or not (isfinite(scale) and scale > 0):
         raise ValueError(f"Expected `scale` to be trained, native or a factor above 0, but got {scale!r}.")
@@ -68,15 +109,42 @@ def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Siz
     return partial(_times, scale)
 
 
+def label_view(record: TaskRecord) -> tuple[Callable[[Size], Size], int | None]:
+    """Return how a task that gives labels sees a picture: as its test did, by `view.resize`, `view.crop`, `view.test`.
+
+    Args:
+        record: The task's record. Settings of `Traits.former`, which older bundles have, replace its view's values, and
+            always mean a crop. Pictures for kinds whose `Traits.scaling` is not ``label`` keep their size.
+
+    Returns:
+        The function from a picture's size to that at which it is seen, and the side of the centre crop of that; None if
+        it is seen as a whole.
+    """
+    traits = traits_of(record.kind)
+    if traits.scaling != "label":
+        return _kept, None
+    former = {name: record.settings[name] for name in traits.former if name in record.settings}
+    view = {**_view(record.recipe), **former}
+    side, crop = _length(view, "resize"), _length(view, "crop") if former or view.get("test") == "crop" else None
+    return lambda size: _with_shorter(max(crop or 1, side or min(size)), size), crop
+
+
 def prepare(
-    task: Kind, source: Source, size: Callable[[Size], Size], *, drawing: bool = False, metadata: bool = False
+    task: Kind,
+    source: Source,
+    size: Callable[[Size], Size],
+    *,
+    crop: int | None = None,
+    drawing: bool = False,
+    metadata: bool = False,
 ) -> Given:
     """Read a picture and make a task's input of it.
 
     Args:
         task: The task.
         source: The picture.
-        size: The function that `sizing` returns.
+        size: The function that `sizing` returns, or `label_view`.
+        crop: Side of the centre crop that the network sees, at most the shorter side of `size`. Default: all of it.
         drawing: Whether the picture is a drawing already, for tasks that otherwise make one. Default False.
         metadata: Whether to read the metadata that may be kept. Default False.
 
@@ -98,38 +166,53 @@ def prepare(
         )
     # As the data's views do, antialiased and bilinear, except that few bytes are rounded otherwise.
     seen = photo.rgb.resize(wanted, Image.Resampling.BILINEAR) if resized else photo.rgb
+    if crop is not None:
+        left, top = ((side - crop) // 2 for side in wanted)
+        seen = seen.crop((left, top, left + crop, top + crop))
     given = task.drawing_to_input(seen) if drawing and isinstance(task, DrawingKind) else task.to_input(seen)
     return Given(photo=photo, input=given, resized=resized)
 
 
-def answer(task: PictureKind, output: Floats, given: Given) -> Image.Image:
-    """Return a task's answer at the picture's size, RGB with the picture's opacity and an sRGB profile, or indexed.
+def answer(task: PictureKind, output: Floats, given: Given, form: Form, what: str) -> Image.Image:
+    """Return a task's answer at the picture's size.
+
+    It is RGB with a colour profile and the picture's opacity; indexed; or 16-bit gray (mode ``I;16``).
 
     Args:
         task: The task.
         output: The raw output ``(C, H, W)`` for ``given.input``.
         given: The picture.
+        form: The answer's form, which the task has (`Form.check`).
+        what: Name of the picture for messages.
     """
-    picture = _at_size(task, output, given)
+    picture = _at_size(task, output, given, _pictured(task, form))
     if picture.mode == "RGB":
+        picture = in_profile(picture, given.photo.profile if form.profile == "original" else b"", what)
         alpha = given.photo.alpha
         if alpha is not None and alpha.size == picture.size:
             picture.putalpha(alpha)
-        picture.info["icc_profile"] = srgb_profile()
     return picture
 
 
-def _at_size(task: PictureKind, output: Floats, given: Given) -> Image.Image:
+def _pictured(task: PictureKind, form: Form) -> Pictured:
+    """Return the function that makes a task's picture of its raw output and its input."""
+    if form.bits == 16 and isinstance(task, MapKind):
+        deep = task
+        return lambda output, image: to_deep_gray(deep.to_map(output, image))
+    return task.to_image
+
+
+def _at_size(task: PictureKind, output: Floats, given: Given, pictured: Pictured) -> Image.Image:
     if given.resized and traits_of(task.kind).scaling == "output":
-        return _decided(task, output, given.photo.rgb)
-    picture = task.to_image(output, given.input)
+        return _decided(task, output, given.photo.rgb, pictured)
+    picture = pictured(output, given.input)
     if not given.resized:
         return picture
     how = Image.Resampling.BICUBIC if picture.mode == "RGB" else Image.Resampling.NEAREST
     return picture.resize(given.photo.rgb.size, how)
 
 
-def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Image:
+def _decided(task: PictureKind, output: Floats, photo: Image.Image, pictured: Pictured) -> Image.Image:
     """Resize a raw output to a photo's size and decide every pixel there, in bands of rows."""
     (width, height), (channels, low, across) = photo.size, output.shape
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in output]
@@ -139,7 +222,7 @@ def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Ima
         bottom = min(top + rows, height)
         box = (0, top * low / height, across, bottom * low / height)
         band = [np.asarray(p.resize((width, bottom - top), Image.Resampling.BILINEAR, box=box)) for p in planes]
-        parts.append(task.to_image(np.stack(band), task.to_input(photo.crop((0, top, width, bottom)))))
+        parts.append(pictured(np.stack(band), task.to_input(photo.crop((0, top, width, bottom)))))
     if len(parts) == 1:
         return parts[0]
     whole = parts[0].resize(photo.size, Image.Resampling.NEAREST)  # its mode and palette
@@ -148,11 +231,20 @@ def _decided(task: PictureKind, output: Floats, photo: Image.Image) -> Image.Ima
     return whole
 
 
-def _trained_side(recipe: Mapping[str, Any]) -> int | None:
-    """Return the shorter side of the pictures that a task was learned on; None if they kept their size."""
+def trained_side(task: Kind, recipe: Mapping[str, Any]) -> int | None:
+    """Return the shorter side at which a task's network sees pictures; None if it sees them at their own size."""
+    return None if traits_of(task.kind).scaling == "native" else _length(_view(recipe), "resize")
+
+
+def _view(recipe: Mapping[str, Any]) -> Mapping[str, Any]:
     view = recipe.get("view")
-    side = view.get("resize") if isinstance(view, Mapping) else None
-    return side if isinstance(side, int) and side >= 1 else None
+    return view if isinstance(view, Mapping) else {}
+
+
+def _length(view: Mapping[str, Any], name: str) -> int | None:
+    """Return a length in pixels of a view, which may hold any JSON; None if it has none."""
+    length = view.get(name)
+    return length if isinstance(length, int) and length >= 1 else None
 
 
 def _kept(size: Size) -> Size:

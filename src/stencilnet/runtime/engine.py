@@ -13,7 +13,7 @@ from stencilnet.kinds.kind import Kind, LabelKind, PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats, Source, name_of
 from stencilnet.plugins import PluginError
-from stencilnet.runtime.answering import Given, Scale, Size, answer, prepare, sizing
+from stencilnet.runtime.answering import Form, Given, Profile, Scale, Size, answer, label_view, prepare, sizing
 from stencilnet.runtime.backends import BACKENDS, PRECISIONS, open_backend
 from stencilnet.runtime.tiling import LEAST_STRIP, Tile, forward
 from stencilnet.text.shortening import listed
@@ -102,7 +102,16 @@ class Engine:
             raise ValueError(f"Expected `task` to be one of {listed(self.tasks) or 'none'}, but got {task!r}.")
         return self._backend.records[task]
 
-    def run(self, image: Source, task: str, *, drawing: bool = False, scale: Scale = "trained") -> Image.Image:
+    def run(
+        self,
+        image: Source,
+        task: str,
+        *,
+        drawing: bool = False,
+        scale: Scale = "trained",
+        bits: int = 8,
+        profile: Profile = "srgb",
+    ) -> Image.Image:
         """Run a task on one picture of any size.
 
         Args:
@@ -113,23 +122,28 @@ class Engine:
             scale: The size at which the network sees the picture: by default ``trained``, the size that the task was
                 learned at (its `view.resize`, if it had one and its kind allows it; else the picture's own);
                 ``native``, the picture's own size; or a factor of it.
+            bits: Bits per channel of the answer: 8, the default, or 16 for tasks whose answer is a gray map (depth).
+            profile: The answer's colour profile: ``srgb``, the default, or ``original``, that of `image` if it has one
+                of RGB.
 
         Returns:
-            A picture of the same size: RGB in sRGB, with the opacity of `image` if that is transparent somewhere
-            (RGBA), or indexed.
+            A picture of the same size: RGB with its colour profile, and with the opacity of `image` if that is
+            transparent somewhere (RGBA); indexed; or, with 16 bits, gray (``I;16``: 65535 for 1).
 
         Raises:
             BundleError: If the task's files are damaged.
             ImageError: If the file or the picture cannot be read.
             TooLargeError: If the picture does not fit in memory. The engine stays usable: a smaller one may fit.
             TypeError: If `image` is no picture.
-            ValueError: If there is no such task, it outputs labels, it takes no drawing, or `scale` is wrong. The
-                errors above, except TypeError, are subclasses of ValueError.
+            ValueError: If there is no such task, it outputs labels, it takes no drawing, or `scale`, `bits` or
+                `profile` is wrong. The errors above, except TypeError, are subclasses of ValueError.
         """
-        made, name = self.picture_task(task), name_of(image)
+        made, name, form = self.picture_task(task), name_of(image), Form(bits=bits, profile=profile)
+        form.check(made)
         size = self.sizing(task, scale)
         given = within_memory(lambda: prepare(made, image, size, drawing=drawing), name)
-        return within_memory(lambda: answer(made, self._output(given.input, task), given), _sized_photo(name, given))
+        what = _sized_photo(name, given)
+        return within_memory(lambda: answer(made, self._output(given.input, task), given, form, name), what)
 
     def run_many(
         self, images: Sequence[Source], tasks: Sequence[str], *, scale: Scale = "trained"
@@ -161,7 +175,7 @@ class Engine:
         return [done[place] for place in range(len(images))]
 
     def label(self, image: Source, task: str) -> list[tuple[str, float]]:
-        """Label one picture of any size.
+        """Label one picture of any size, which the network sees as it saw the task's test pictures.
 
         Args:
             image: A picture, as for `run`.
@@ -179,8 +193,8 @@ class Engine:
         made = self._task(task)
         if not isinstance(made, LabelKind):
             raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
-        name = name_of(image)
-        given = within_memory(lambda: prepare(made, image, sizing(made, {}, "native")).input, name)
+        name, (size, crop) = name_of(image), label_view(self.record(task))
+        given = within_memory(lambda: prepare(made, image, size, crop=crop).input, name)
         what = _sized(f"The task's input from {name}", given)
         return within_memory(lambda: made.to_label(self._output(given, task)), what, "Free memory, or change device.")
 

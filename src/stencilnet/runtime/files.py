@@ -13,7 +13,7 @@ from stencilnet.kinds.kind import PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.formats import format_of
 from stencilnet.pictures.images import Floats
-from stencilnet.runtime.answering import Given, Scale, Size, answer, prepare
+from stencilnet.runtime.answering import Form, Given, Scale, Size, answer, prepare
 from stencilnet.runtime.engine import Engine
 from stencilnet.storage import replacing
 
@@ -22,6 +22,11 @@ _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
 
 _ALPHA = frozenset({"PNG", "TIFF", "WEBP", "AVIF", "JPEG2000"})
 """Formats that support transparency; in others, pictures are composited over white."""
+
+_DEEP = frozenset({"PNG", "TIFF", "JPEG2000", "PPM"})
+"""Formats that support gray of 16 bits."""
+
+_PLAIN = Form()
 
 _THREADS = 3
 """Threads that read and write files, beside the one that computes."""
@@ -38,6 +43,7 @@ def run_files(
     drawing: bool,
     scale: Scale = "trained",
     metadata: bool = False,
+    form: Form = _PLAIN,
 ) -> Generator[tuple[Path, str | None]]:
     """Run one task over files; a bad file, or one that does not fit in memory, does not stop the others.
 
@@ -50,14 +56,19 @@ def run_files(
         drawing: Whether the inputs are edge drawings, as for `Engine.run`.
         scale: As for `Engine.run`.
         metadata: Whether outputs keep metadata of the inputs (`stencilnet.pictures.metadata`). Default False.
+        form: The form of the outputs. Default: 8 bits, in sRGB.
 
     Yields:
         Each input in the order of `planned`, with the error of it or its output, or None.
 
     Raises:
-        ValueError: If there is no such task, or it does not output pictures; before any file is read.
+        ValueError: If there is no such task, it does not output pictures, or they or their files cannot have the form;
+            before any file is read.
     """
     made, size = engine.picture_task(task), engine.sizing(task, scale)
+    form.check(made)
+    if form.bits == 16 and (shallow := [target for target in planned.values() if format_of(target) not in _DEEP]):
+        raise ValueError(f"Cannot write {shallow[0]} with 16 bits. Choose .png, .tif, .jp2 or .pgm for -o.")
     sources = iter(planned.items())
     reading: deque[tuple[Path, Path, Future[Given]]] = deque()
     writing: deque[tuple[Path, Future[str | None]]] = deque()
@@ -78,7 +89,7 @@ def run_files(
             except (ValueError, OSError) as error:
                 writing.append((source, _settled(str(error))))
             else:
-                writing.append((source, pool.submit(_write, made, output, given, target)))
+                writing.append((source, pool.submit(_write, made, output, given, form, source, target)))
             while writing and (len(writing) > _AHEAD or writing[0][1].done()):
                 yield _result(writing)
         while writing:
@@ -102,10 +113,11 @@ def _settled(problem: str) -> Future[str | None]:
     return future
 
 
-def _write(task: PictureKind, output: Floats, given: Given, target: Path) -> str | None:
+def _write(task: PictureKind, output: Floats, given: Given, form: Form, source: Path, target: Path) -> str | None:
     """Write one output; return the error's text, or None."""
     try:
-        within_memory(lambda: _save(answer(task, output, given), target, given.photo.exif), "The output")
+        made = within_memory(lambda: answer(task, output, given, form, str(source)), "The output")
+        within_memory(lambda: _save(made, target, given.photo.exif), "The output")
     except (ValueError, OSError) as error:
         return str(error)
     return None

@@ -7,14 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from stencilnet.bundle import TaskRecord, open_bundle
-from stencilnet.bundle.architecture import UNET, check_arguments, check_weights
-from stencilnet.bundle.format import BACKBONE, CONFIG
-from stencilnet.bundle.schema import HeadTensor
-from stencilnet.delta import DeltaError, Spec
-from stencilnet.delta.delta import with_columns
+from stencilnet.bundle import TaskRecord
+from stencilnet.bundle.architecture import UNET
 from stencilnet.delta.spec import Array
-from stencilnet.graphs.architectures import ARCHITECTURES
+from stencilnet.graphs.bundled import BundleGraphs
 from stencilnet.graphs.writer import OUTPUT
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats
@@ -40,15 +36,8 @@ class OnnxBackend:
     """
 
     def __init__(self, path: Path, *, active: int) -> None:
-        self._bundle = open_bundle(path)
-        config, shared = self._bundle.config, self._bundle.shared
-        check_arguments(config, path / CONFIG)
-        self._network = ARCHITECTURES[config.architecture]
-        specs = {key: Spec("float32", shape) for key, shape in self._network.shapes(config.arguments or {}).items()}
-        head = {key: specs.pop(key) for key in list(specs) if key.startswith(self._network.head)}
-        check_weights(specs, {key: Spec.of(array) for key, array in shared.items()}, path / BACKBONE)
-        heads = {key: HeadTensor(dtype=spec.dtype, shape=spec.shape[1:]) for key, spec in head.items()}
-        check_weights(heads, config.head_tensors, path / CONFIG)
+        self._graphs = BundleGraphs(path)
+        self._bundle, self._network = self._graphs.bundle, self._graphs.network
         self._slots = Slots(self._make, active)
 
     name = "onnx"
@@ -70,12 +59,7 @@ class OnnxBackend:
 
     def weights(self, task: str) -> Mapping[str, Array]:
         """Return a task's full weights by key; see `stencilnet.runtime.backends.Backend.weights`."""
-        if self._bundle.deltas[task].needs and not self._network.columns:
-            raise DeltaError(
-                f"Expected a U-Net for `{task}`, whose adapters are at its levels, but got "
-                f"{self._bundle.config.architecture}. Is it another backbone's task?"
-            )
-        return with_columns(task, self._bundle.deltas, lambda delta: delta.apply(self._bundle.shared))
+        return self._graphs.weights(task)
 
     @contextmanager
     def layers(self, task: str) -> Iterator[Layers | None]:
@@ -105,4 +89,4 @@ class OnnxBackend:
 
     def _session(self, task: str) -> ort.InferenceSession:
         weights = self.weights(task)
-        return make_session(self._network.graph({key: array.shape for key, array in weights.items()}), weights)
+        return make_session(self._graphs.graph(weights), weights)

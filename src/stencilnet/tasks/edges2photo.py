@@ -17,6 +17,7 @@ from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import MSE, SSIM, MeanOverImages, mse, ssim
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
 from stencilnet.tasks.ycbcr import luma, thrice
+from stencilnet.text.fields import Rule
 
 _NEARLY_ONE = 1 - 1e-6
 """tanh reaches its ends only at infinity."""
@@ -42,16 +43,13 @@ class Edges2Photo(Edges2PhotoKind):
     critic_width: int = 64
     """Channels of the critic's first layer; 64 in the original."""
 
-    def _problems(self) -> list[str]:
+    def _rules(self) -> list[Rule]:
+        least, most = min(FIELDS), max(FIELDS)
         return [
-            *super()._problems(),
-            *(
-                []
-                if 0 <= self.l1_weight < inf
-                else [f"`l1_weight` should be finite and not negative, got {self.l1_weight}"]
-            ),
-            *([] if self.critic_layers in FIELDS else [f"`critic_layers` should be 1-3, got {self.critic_layers}"]),
-            *([] if self.critic_width >= 1 else [f"`critic_width` should be at least 1, got {self.critic_width}"]),
+            *super()._rules(),
+            ("l1_weight", 0 <= self.l1_weight < inf, f"to be finite and at least 0, but got {self.l1_weight}"),
+            ("critic_layers", self.critic_layers in FIELDS, f"to be {least} to {most}, but got {self.critic_layers}"),
+            ("critic_width", self.critic_width >= 1, f"to be at least 1, but got {self.critic_width}"),
         ]
 
     @property

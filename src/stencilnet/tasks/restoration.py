@@ -8,13 +8,13 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from stencilnet.kinds.kind import refuse
 from stencilnet.kinds.restoration import TENTH, RestorationKind
 from stencilnet.pictures.images import to_picture
 from stencilnet.tasks.checks import photo_of, target_of, unit
 from stencilnet.tasks.metrics import MSE, PSNR, SSIM, MeanOverImages, mse, psnr, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
+from stencilnet.text.fields import check_fields
 
 DISTANCES = ("l1", "l2")
 
@@ -34,9 +34,10 @@ class Restoration(RestorationKind, Plain):
     """The loss: ``l1`` (mean absolute error, sharper) or ``l2`` (mean squared error, highest PSNR)."""
 
     def __post_init__(self) -> None:
-        refuse(
-            self.kind,
-            [] if self.distance in DISTANCES else [f"`distance` should be one of {DISTANCES}, got {self.distance!r}"],
+        known = self.distance in DISTANCES
+        check_fields(
+            ("distance", known, f"to be one of {', '.join(DISTANCES)}, but got {self.distance!r}"),
+            owner="restoration's",
         )
 
     @property

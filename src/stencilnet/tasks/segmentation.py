@@ -16,6 +16,7 @@ from stencilnet.tasks.inventory import Inventory
 from stencilnet.tasks.metrics import BoundaryF1, Confusion
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Sample
+from stencilnet.text.fields import Rule
 
 _BOUNDARY = 1
 """Index of the boundary class in a boundary task."""
@@ -40,11 +41,11 @@ class Segmentation(SegmentationKind, Plain):
         super().__post_init__()
         object.__setattr__(self, "class_weights", tuple(self.class_weights))  # JSON has no tuples
 
-    def _problems(self) -> list[str]:
+    def _rules(self) -> list[Rule]:
         return [
-            *super()._problems(),
-            *_weight_problems(self.class_weights, len(self.classes)),
-            *_tolerance_problems(self.boundary_tolerance, len(self.classes)),
+            *super()._rules(),
+            *_weight_rules(self.class_weights, len(self.classes)),
+            *_tolerance_rules(self.boundary_tolerance, len(self.classes)),
         ]
 
     @property
@@ -196,23 +197,18 @@ def _constant(logits: Tensor) -> Callable[[Sample], Tensor]:
     return predict
 
 
-def _weight_problems(weights: Sequence[float], classes: int) -> list[str]:
-    problems = []
-    if weights and len(weights) != classes:
-        problems.append(
-            f"`class_weights` should have a weight for each of the {classes} classes or be empty, got {len(weights)}"
-        )
-    if weights and not (all(isfinite(weight) and weight >= 0 for weight in weights) and any(weights)):
-        problems.append(f"`class_weights` should be finite, not negative and not all zero, got {tuple(weights)}")
-    return problems
+def _weight_rules(weights: Sequence[float], classes: int) -> list[Rule]:
+    one_each = f"to have a weight for each of the {classes} classes or to be empty, but got {len(weights)}"
+    usable = not weights or (all(isfinite(weight) and weight >= 0 for weight in weights) and any(weights))
+    return [
+        ("class_weights", len(weights) in (0, classes), one_each),
+        ("class_weights", usable, f"to be finite, not negative and not all zero, but got {tuple(weights)}"),
+    ]
 
 
-def _tolerance_problems(tolerance: int | None, classes: int) -> list[str]:
-    if tolerance is None:
-        return []
-    problems = []
-    if tolerance < 0:
-        problems.append(f"`boundary_tolerance` should be at least 0 px, got {tolerance}")
-    if classes != 2:
-        problems.append(f"`boundary_tolerance` needs two classes (not boundary, boundary), got {classes}; leave it out")
-    return problems
+def _tolerance_rules(tolerance: int | None, classes: int) -> list[Rule]:
+    two = f"to be left out but for two classes (not boundary, boundary), but there are {classes}"
+    return [
+        ("boundary_tolerance", tolerance is None or tolerance >= 0, f"to be at least 0 px, but got {tolerance}"),
+        ("boundary_tolerance", tolerance is None or classes == 2, two),
+    ]

@@ -14,6 +14,7 @@ from stencilnet.tasks.checks import photo_of, unit
 from stencilnet.tasks.metrics import SSIM, MeanOverImages, ssim
 from stencilnet.tasks.plain import Plain
 from stencilnet.tasks.task import Example, Metric, Predictor, Recipe, Sample
+from stencilnet.text.fields import Rule
 
 TOTAL, CONTENT, STYLE = "total_loss", "content_loss", "style_loss"
 _LEAST_SHARE = 1e-4
@@ -34,15 +35,12 @@ class StyleTransfer(StyleKind, Plain):
     criterion: Criterion | None = field(default=None, init=False, repr=False, compare=False)
     """Set by `bind`; not a setting."""
 
-    def _problems(self) -> list[str]:
+    def _rules(self) -> list[Rule]:
+        size, presets = self.style_size, ", ".join(PRESETS)
         return [
-            *super()._problems(),
-            *(
-                []
-                if self.style_size >= LEAST_STYLE
-                else [f"`style_size` should be at least {LEAST_STYLE}, got {self.style_size}"]
-            ),
-            *([] if self.preset in PRESETS else [f"`preset` should be one of {tuple(PRESETS)}, got {self.preset!r}"]),
+            *super()._rules(),
+            ("style_size", size >= LEAST_STYLE, f"to be at least {LEAST_STYLE}, but got {size}"),
+            ("preset", self.preset in PRESETS, f"to be one of {presets}, but got {self.preset!r}"),
         ]
 
     def bind(self, perceptual: PerceptualNetwork, style_image: Tensor) -> "StyleTransfer":

@@ -190,19 +190,8 @@ class LabelMapTask(PictureTask, Protocol):
 class LabelTask(Task, LabelKind, Protocol):
     """A task whose output is a label of the whole image, not a picture. Check with ``isinstance``.
 
-    Its backbone is a classifier (VGG16). Its `to_input` resizes and crops a photo as the view of its data does, so both
-    must have the same `resize` and `crop`. Its `classes` may be empty: a config takes them from its data.
+    Its backbone is a classifier (VGG16). Its `classes` may be empty: a config takes them from its data.
     """
-
-    @property
-    def resize(self) -> int | None:
-        """Shorter side to which a photo is resized, in pixels; None keeps its size."""
-        ...
-
-    @property
-    def crop(self) -> int:
-        """Side of the centre crop of a photo, in pixels."""
-        ...
 
     def with_classes(self, classes: tuple[str, ...]) -> "LabelTask":
         """Return this task with other class names."""

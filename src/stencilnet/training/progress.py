@@ -26,6 +26,7 @@ class ProgressBar:
         self._clock = clock
         self._run: TrainingInfo | None = None
         self._latest: dict[str, float] = {}
+        self._step = 0
         self._started = self._spoke = 0.0
         self._bar: tuple[Progress, TaskID] | None = None
 
@@ -33,6 +34,7 @@ class ProgressBar:
         """Show the training's name and first step."""
         self._run = run
         self._latest = {}
+        self._step = run.first
         self._started = self._spoke = self._clock()
         if not self._console.is_terminal:
             begin = f"from step {run.first}" if run.first else "from the start"
@@ -56,19 +58,26 @@ class ProgressBar:
         if self._bar is not None:
             bar, task = self._bar
             bar.update(task, completed=step, values=self._shown())
-        elif self._clock() - self._spoke >= self._every or step == self._run.steps:
-            self._spoke = self._clock()
-            parts = [f"step {step}/{self._run.steps}", self._shown(), self._left(step)]
-            self._print(f"{self._run.name}: " + ", ".join(filter(None, parts)))
+        elif self._clock() - self._spoke >= self._every and step < self._run.steps:
+            self._tell(step)
+        self._step = step
 
     def picture(self, step: int, sheet: Image.Image) -> None:
         """Ignore the picture: it is stored as a file."""
 
     def end(self) -> None:
-        """Stop the bar and leave it visible."""
+        """Stop the bar and leave it visible; off a terminal, print the last step with all of its values."""
         if self._bar is not None:
             self._bar[0].stop()
             self._bar = None
+        elif self._run is not None and self._step == self._run.steps:
+            self._tell(self._step)
+
+    def _tell(self, step: int) -> None:
+        assert self._run is not None, "start comes first"
+        self._spoke = self._clock()
+        parts = [f"step {step}/{self._run.steps}", self._shown(), self._left(step)]
+        self._print(f"{self._run.name}: " + ", ".join(filter(None, parts)))
 
     def _shown(self) -> str:
         assert self._run is not None, "start comes first"
