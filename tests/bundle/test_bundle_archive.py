@@ -202,6 +202,15 @@ def test_what_is_no_task_is_told_what_is(files: Content, what: str, bundle: Path
     assert refused(bundle, zipped(tmp_path / "task.zip", files)).what == what
 
 
+@pytest.mark.parametrize("place", range(-10, -2))
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_a_directory_that_points_nowhere_is_damage(place: int, value: int, packed: Path, bundle: Path) -> None:
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[:place] + bytes([value]) + whole[place:][1:])
+    if packed.read_bytes() != whole:
+        assert refused(bundle, packed).what in ("a damaged archive", "no task's archive", "missing")
+
+
 @settings(max_examples=200, deadline=None)
 @given(place=st.integers(0, 6100), value=st.integers(0, 255), cut=st.booleans())
 def test_any_damage_is_one_clear_error_or_none(place: int, value: int, cut: bool, tmp_path_factory) -> None:  # type: ignore[no-untyped-def]
