@@ -12,8 +12,8 @@ import pytest
 from stencilnet.errors import PACKAGES, NotInstalledError, explained
 
 ROOT = Path(__file__).parents[1]
-COME_ALONG = {"triton", "markupsafe"}
-"""What PyTorch and Jinja2 install."""
+COME_ALONG = {"triton", "markupsafe", "starlette"}
+"""What PyTorch, Jinja2 and FastAPI install."""
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
 

@@ -12,6 +12,8 @@ PACKAGES = {
     "scipy": ("SciPy", "data"),
     "pillow_heif": ("pillow-heif", "heic"),
     "huggingface_hub": ("huggingface_hub", "hub"),
+    "fastapi": ("FastAPI", "serve"),
+    "uvicorn": ("uvicorn", "serve"),
     "ray": ("Ray", "ray"),
     "submitit": ("submitit", "slurm"),
 }

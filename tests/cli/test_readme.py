@@ -25,8 +25,9 @@ TINY = {
     "stencil compare paper/compare --root replicas --dry-run": (
         "stencil compare paper/compare --root replicas --dry-run --methods piggyback --set backbone.width=2"
     ),
+    "stencil serve runs/demo/bundle": "stencil serve runs/demo/bundle --help",
 }
-"""The only lines that are not run as they stand: their work is minutes long."""
+"""The only lines that are not run as they stand: their work is minutes long, or ends at Ctrl-C (`tests/serve`)."""
 
 
 def lines() -> list[str]:

@@ -11,7 +11,7 @@ from stencilnet.config.reading import from_plain
 from stencilnet.data.sources import HoldOut, split_names
 from stencilnet.teaching.choosing import HELD_MOST, LEAST_STEPS, choose, held_share, steps_within, with_steps
 from stencilnet.teaching.looking import FolderFacts
-from stencilnet.teaching.request import Form, Labels, Pairs, Request, Restore, Style, TeachError
+from stencilnet.teaching.request import Labels, LessonForm, Pairs, Request, Restore, Style, TeachError
 
 PAIRS = Pairs(before=Path("/d/in"), after=Path("/d/out"))
 LABELS = Labels(images=Path("/d/photos"), labels=Path("/d/labels"))
@@ -20,14 +20,14 @@ NOISE = Restore(damage="noise", photos=Path("/d/photos"))
 FOUND = FolderFacts(count=100, shorter=320, size=(480, 320), difference=10, spread=50, values={0: 60, 1: 30, 2: 10})
 
 
-def chosen(form: Form, found: FolderFacts = FOUND, crop: int = 96) -> dict[str, Any]:
+def chosen(form: LessonForm, found: FolderFacts = FOUND, crop: int = 96) -> dict[str, Any]:
     config = choose(Request(bundle=Path("b"), name="new", form=form), found, crop)
     (task,) = config["tasks"]
     return dict(task)
 
 
 @pytest.mark.parametrize("form", [PAIRS, LABELS, STYLE, NOISE], ids=lambda form: form.form)
-def test_every_config_is_one_that_can_be_read(form: Form) -> None:
+def test_every_config_is_one_that_can_be_read(form: LessonForm) -> None:
     config = with_steps(choose(Request(bundle=Path("b"), name="new", form=form), FOUND, 96), 100, workers=2)
     read = from_plain(yaml.safe_load(yaml.safe_dump(config)), "teach.yaml")
     plan = read.tasks[0]
@@ -55,7 +55,7 @@ def test_every_config_is_one_that_can_be_read(form: Form) -> None:
     ],
 )  # fmt: skip
 def test_kind_and_source_fit_the_folders(
-    form: Form, found: dict[str, Any], task: dict[str, Any], train: dict[str, Any] | None
+    form: LessonForm, found: dict[str, Any], task: dict[str, Any], train: dict[str, Any] | None
 ) -> None:
     plan = chosen(form, replace(FOUND, **found))
     assert plan["task"] == plan["task"] | task
@@ -77,7 +77,7 @@ def test_kind_and_source_fit_the_folders(
         (STYLE, 4000, 256, {"crop": 256, "resize": 512}),
     ],
 )
-def test_the_view_fits_pictures_and_backbone(form: Form, shorter: int, crop: int, view: dict[str, Any]) -> None:
+def test_the_view_fits_pictures_and_backbone(form: LessonForm, shorter: int, crop: int, view: dict[str, Any]) -> None:
     assert chosen(form, replace(FOUND, shorter=shorter), crop)["view"] == view
 
 
@@ -92,7 +92,7 @@ def test_the_view_fits_pictures_and_backbone(form: Form, shorter: int, crop: int
         (replace(LABELS, classes=("a", "b", "c"), threshold=9), {0: 1, 1: 1}, "--classes names 3"),
     ],
 )
-def test_labels_that_are_none_are_refused(form: Form, values: dict[int, int], message: str) -> None:
+def test_labels_that_are_none_are_refused(form: LessonForm, values: dict[int, int], message: str) -> None:
     with pytest.raises(TeachError, match=f"(?i){message}"):
         chosen(form, replace(FOUND, values=values))
 

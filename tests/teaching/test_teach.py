@@ -17,7 +17,7 @@ import stencilnet as sn
 from stencilnet.bundle import read_records, task_names
 from stencilnet.experiment.session import Session
 from stencilnet.scenes import Scenes, draw_scene
-from stencilnet.teaching.request import Form, Labels, Pairs, Request, Restore, Style
+from stencilnet.teaching.request import Labels, LessonForm, Pairs, Request, Restore, Style
 from stencilnet.teaching.teaching import prepare, teach
 from stencilnet.training.fit import Interrupted
 
@@ -68,7 +68,7 @@ def task_of(bundle: Path, name: str) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("provenance", "sha256")}
 
 
-FORMS: dict[tuple[str, ...], Callable[[Path], Form]] = {
+FORMS: dict[tuple[str, ...], Callable[[Path], LessonForm]] = {
     PAIRS: lambda desk: Pairs(before=desk / "before", after=desk / "photos"),
     NOISE: lambda desk: Restore(damage="noise", photos=desk / "photos"),
     ("--labels", "photos", "labels"): lambda desk: Labels(images=desk / "photos", labels=desk / "labels"),

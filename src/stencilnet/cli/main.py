@@ -9,6 +9,7 @@ from stencilnet.cli.bench import bench
 from stencilnet.cli.data import data
 from stencilnet.cli.exporting import export
 from stencilnet.cli.learning import add, compare, config, demo, train
+from stencilnet.cli.serve import serve
 from stencilnet.cli.sharing import pack, pull, push
 from stencilnet.cli.shipping import analyze, blend, evaluate, info, merge, remove, run, verify
 from stencilnet.cli.streams import prepare_streams, say
@@ -39,6 +40,7 @@ for verb in (
     remove,
     run,
     export,
+    serve,
     evaluate,
     compare,
     analyze,

@@ -9,7 +9,7 @@ import click
 from stencilnet.cli.streams import is_written_whole, say, say_json
 
 if TYPE_CHECKING:
-    from stencilnet.teaching.request import Form
+    from stencilnet.teaching.request import LessonForm
 
 _folder = click.Path(path_type=Path, file_okay=False, exists=True)
 
@@ -114,7 +114,7 @@ def _form(
     photos: Path | None,
     classes: str | None,
     threshold: int | None,
-) -> "Form":
+) -> "LessonForm":
     """Return what to learn from; exactly one form must have been given, with what belongs to it."""
     from stencilnet.teaching.request import Labels, Pairs, Restore, Style
 

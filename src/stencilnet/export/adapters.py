@@ -16,7 +16,7 @@ from stencilnet.delta import Quantized, Select, TaskDelta
 from stencilnet.delta.spec import Array
 from stencilnet.export.describing import described, with_metadata
 from stencilnet.export.filling import filled
-from stencilnet.export.forms import BITS, CODES, STEP, Form, whole_name, with_forms
+from stencilnet.export.forms import BITS, CODES, STEP, WeightForm, whole_name, with_forms
 from stencilnet.graphs.bundled import BundleGraphs
 from stencilnet.storage import creating, write_file
 
@@ -68,7 +68,7 @@ def export_adapters(path: str | Path, out: str | Path, tasks: Iterable[str] | No
     return (out / BACKBONE, *(out / adapter_name(name) for name in names))
 
 
-def _backbone(graphs: BundleGraphs, tasks: Iterable[str], forms: Mapping[str, frozenset[Form]]) -> ModelProto:
+def _backbone(graphs: BundleGraphs, tasks: Iterable[str], forms: Mapping[str, frozenset[WeightForm]]) -> ModelProto:
     """Return the graph of the backbone, whose head is NaN until a task gives its own."""
     bundle = graphs.bundle
     heads = {key: np.full((1, *spec.shape), np.nan, spec.dtype) for key, spec in bundle.config.head_tensors.items()}
@@ -87,7 +87,7 @@ def adapter_name(task: str) -> str:
 
 
 def _parameters(
-    delta: TaskDelta, shared: Mapping[str, Array], forms: Mapping[str, frozenset[Form]]
+    delta: TaskDelta, shared: Mapping[str, Array], forms: Mapping[str, frozenset[WeightForm]]
 ) -> dict[str, Array]:
     """Return the inputs of `with_forms` by which a task differs from the backbone."""
     found: dict[str, Array] = {}
@@ -102,12 +102,14 @@ def _parameters(
     return found
 
 
-def _forms(deltas: Iterable[TaskDelta]) -> dict[str, frozenset[Form]]:
+def _forms(deltas: Iterable[TaskDelta]) -> dict[str, frozenset[WeightForm]]:
     """Return, by key, the forms in which tasks change a weight."""
-    found: dict[str, frozenset[Form]] = {}
+    found: dict[str, frozenset[WeightForm]] = {}
     for delta in deltas:
         for key, entry in delta.entries.items():
-            form: Form = "bits" if isinstance(entry, Select) else "codes" if isinstance(entry, Quantized) else "whole"
+            form: WeightForm = (
+                "bits" if isinstance(entry, Select) else "codes" if isinstance(entry, Quantized) else "whole"
+            )
             found[key] = found.get(key, frozenset()) | {form}
     return found
 

@@ -9,7 +9,7 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from stencilnet.delta.spec import Array
 
-Form = Literal["bits", "codes", "whole"]
+WeightForm = Literal["bits", "codes", "whole"]
 """How a task changes a weight: packed bits that select; codes and a step that are added; another weight."""
 
 BITS, CODES, STEP, WHOLE = ":bits", ":codes", ":step", ":whole"
@@ -22,12 +22,12 @@ _TABLE, _ZERO = "weights:bits", "weights:zero"
 _NONE = np.zeros(1, np.float32)
 
 
-def whole_name(key: str, forms: frozenset[Form]) -> str:
+def whole_name(key: str, forms: frozenset[WeightForm]) -> str:
     """Return the name of the input that is a weight itself: the key, unless the weight is computed from it."""
     return key if forms <= {"whole"} else key + WHOLE
 
 
-def with_forms(model: ModelProto, forms: Mapping[str, frozenset[Form]], heads: Collection[str]) -> ModelProto:
+def with_forms(model: ModelProto, forms: Mapping[str, frozenset[WeightForm]], heads: Collection[str]) -> ModelProto:
     """Return a graph whose weights tasks can change by further inputs, each with a default that changes nothing.
 
     Args:
@@ -63,7 +63,7 @@ class _Steps:
         self.inputs: list[ValueInfoProto] = []
         self.nodes: list[NodeProto] = []
 
-    def weight(self, tensor: TensorProto, forms: frozenset[Form], head: bool) -> None:
+    def weight(self, tensor: TensorProto, forms: frozenset[WeightForm], head: bool) -> None:
         """Write a weight that tasks change in these forms."""
         key, shape = tensor.name, tuple(tensor.dims)
         base = TensorProto()

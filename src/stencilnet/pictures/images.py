@@ -39,6 +39,10 @@ class ImageError(ValueError):
     """A picture or label file cannot be read correctly; the message names the file, the reason and the remedy."""
 
 
+class TooManyPixelsError(ImageError):
+    """A picture is too large to be read."""
+
+
 @runtime_checkable
 class Readable(Protocol):
     """A file object that is open in binary mode."""
@@ -270,8 +274,8 @@ def _why(error: Exception, file: Path | bytes | None) -> str:
     return f"{reason}. The file is damaged or of another format: {remedy}."
 
 
-def _too_large(what: str, found: str) -> ImageError:
-    return ImageError(
+def _too_large(what: str, found: str) -> TooManyPixelsError:
+    return TooManyPixelsError(
         f"Cannot read {what}: the picture is too large ({found}; the limit is {Image.MAX_IMAGE_PIXELS} pixels). "
         "Save it smaller or, for files that you trust, raise PIL.Image.MAX_IMAGE_PIXELS."
     )

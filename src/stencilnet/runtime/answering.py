@@ -81,6 +81,10 @@ class Form:
             )
 
 
+PLAIN = Form()
+"""8 bits per channel, in sRGB."""
+
+
 def sizing(task: Kind, recipe: Mapping[str, Any], scale: Scale) -> Callable[[Size], Size]:
     """Return the function from a picture's size to the size at which a task's network sees it.
 
@@ -153,15 +157,50 @@ def prepare(
         TooLargeError: If the network's picture would have more than ``PIL.Image.MAX_IMAGE_PIXELS``.
         ValueError: If the task takes no drawing.
     """
-    if drawing and not isinstance(task, DrawingKind):
-        raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
+    if drawing:
+        check_drawing(task)
     photo = read_photo(source, metadata=metadata)
+    return given_of(task, photo, size, crop=crop, drawing=drawing, name=name_of(source))
+
+
+def check_drawing(task: Kind) -> None:
+    """Check that a task's input can be a drawing.
+
+    Raises:
+        ValueError: If it cannot.
+    """
+    if not isinstance(task, DrawingKind):
+        raise ValueError(f"Expected a task that takes drawings (edges2photo), but got a {task.kind} task.")
+
+
+def given_of(
+    task: Kind,
+    photo: Photo,
+    size: Callable[[Size], Size],
+    *,
+    crop: int | None = None,
+    drawing: bool = False,
+    name: str = "the picture",
+) -> Given:
+    """Make a task's input of a picture that is read already; several tasks may share it.
+
+    Args:
+        task: The task.
+        photo: The picture.
+        size: The function that `sizing` returns, or `label_view`.
+        crop: Side of the centre crop that the network sees, at most the shorter side of `size`. Default: all of it.
+        drawing: Whether the picture is a drawing already; the task must take one. Default False.
+        name: The picture's name for messages.
+
+    Raises:
+        TooLargeError: If the network's picture would have more than ``PIL.Image.MAX_IMAGE_PIXELS``.
+    """
     wanted = size(photo.rgb.size)
     resized = wanted != photo.rgb.size
     limit = Image.MAX_IMAGE_PIXELS
     if resized and limit is not None and wanted[0] * wanted[1] > limit:
         raise TooLargeError(
-            f"{name_of(source)} would have {wanted[0]}x{wanted[1]} pixels for the network (the limit is {limit}). "
+            f"{name} would have {wanted[0]}x{wanted[1]} pixels for the network (the limit is {limit}). "
             "Choose a smaller scale, or native."
         )
     # As the data's views do, antialiased and bilinear, except that few bytes are rounded otherwise.
@@ -173,7 +212,9 @@ def prepare(
     return Given(photo=photo, input=given, resized=resized)
 
 
-def answer(task: PictureKind, output: Floats, given: Given, form: Form, what: str) -> Image.Image:
+def answer(
+    task: PictureKind, output: Floats, given: Given, form: Form = PLAIN, what: str = "the picture"
+) -> Image.Image:
     """Return a task's answer at the picture's size.
 
     It is RGB with a colour profile and the picture's opacity; indexed; or 16-bit gray (mode ``I;16``).
@@ -182,7 +223,7 @@ def answer(task: PictureKind, output: Floats, given: Given, form: Form, what: st
         task: The task.
         output: The raw output ``(C, H, W)`` for ``given.input``.
         given: The picture.
-        form: The answer's form, which the task has (`Form.check`).
+        form: The answer's form, which the task has (`Form.check`). Default: `PLAIN`.
         what: Name of the picture for messages.
     """
     picture = _at_size(task, output, given, _pictured(task, form))

@@ -15,7 +15,8 @@ from stencilnet.pictures.images import Floats, Source, name_of
 from stencilnet.plugins import PluginError
 from stencilnet.runtime.answering import Form, Given, Profile, Scale, Size, answer, label_view, prepare, sizing
 from stencilnet.runtime.backends import BACKENDS, PRECISIONS, open_backend
-from stencilnet.runtime.tiling import LEAST_STRIP, Tile, forward
+from stencilnet.runtime.tiling import Tile, check_tile, forward
+from stencilnet.stopping import Stop
 from stencilnet.text.shortening import listed
 
 if TYPE_CHECKING:
@@ -64,10 +65,7 @@ class Engine:
                 raise ValueError(f"Expected `{name}` to be one of {', '.join(known)}, but got {value!r}.")
         if active < 1:
             raise ValueError(f"Expected `active` to be at least 1, but got {active}.")
-        if tile not in ("auto", "never") and not (type(tile) is int and tile >= LEAST_STRIP):
-            raise ValueError(
-                f"Expected `tile` to be auto, never or a number of rows of at least {LEAST_STRIP}, but got {tile!r}."
-            )
+        check_tile(tile)
         self._tile = tile
         self._path = Path(path)
         self._backend = within_memory(
@@ -190,7 +188,7 @@ class Engine:
             TooLargeError: If the picture does not fit in memory.
             ValueError: If there is no such task, or it outputs pictures.
         """
-        made = self._task(task)
+        made = self.kind(task)
         if not isinstance(made, LabelKind):
             raise ValueError(f"The task {task!r} ({made.kind}) gives a picture, not a label; use Engine.run.")
         name, (size, crop) = name_of(image), label_view(self.record(task))
@@ -198,32 +196,39 @@ class Engine:
         what = _sized(f"The task's input from {name}", given)
         return within_memory(lambda: made.to_label(self._output(given, task)), what, "Free memory, or change device.")
 
-    def forward(self, image: Floats, task: str) -> Floats:
+    def forward(self, image: Floats, task: str, *, tile: Tile | None = None, stop: Stop | None = None) -> Floats:
         """Return a task's raw output for one input.
 
         Args:
             image: ``(3, H, W)`` float32 in [0, 1], as the task's `to_input` makes it. The network sees it as it is, at
                 no other scale.
             task: Name of the task.
+            tile: As for `Engine`, for this picture alone; by default the engine's.
+            stop: A request to end early: between strips, between the graph's nodes with ONNX Runtime, before the
+                network with PyTorch. None by default.
 
         Returns:
             ``(C, H, W)``, or ``(K,)`` for a classification task; float32.
 
         Raises:
             BundleError: If the task's files are damaged.
+            StoppedError: If `stop` was asked for (`stencilnet.stopping`). The engine stays usable.
             TooLargeError: If memory runs out. The engine stays usable.
-            ValueError: If there is no such task, or `image` has another shape.
+            ValueError: If there is no such task, `image` has another shape, or `tile` is not valid.
         """
+        if tile is not None:
+            check_tile(tile)
         given = np.require(image, np.float32, ["C", "W"])
         if given.ndim != 3 or given.shape[0] != 3 or 0 in given.shape:
             raise ValueError(
                 f"Expected argument `image` to be one RGB image (3, H, W), but got shape {given.shape}. "
                 "Pass the images of a batch one by one."
             )
-        return within_memory(lambda: self._output(given, task), _sized("The picture", given))
+        return within_memory(lambda: self._output(given, task, tile, stop), _sized("The picture", given))
 
-    def _output(self, image: Floats, task: str) -> Floats:
-        return forward(self._backend, image, task, self._task(task).channels, self._tile)
+    def _output(self, image: Floats, task: str, tile: Tile | None = None, stop: Stop | None = None) -> Floats:
+        tile = self._tile if tile is None else tile
+        return forward(self._backend, image, task, self.kind(task).channels, tile, stop)
 
     def sizing(self, task: str, scale: Scale) -> Callable[[Size], Size]:
         """Return the function from a picture's size to the one at which a task sees it (`runtime.answering.sizing`).
@@ -240,7 +245,7 @@ class Engine:
             BundleError: If its record is of another version.
             ValueError: If there is no such task, or it outputs labels.
         """
-        found = self._task(task)
+        found = self.kind(task)
         if not isinstance(found, PictureKind):
             raise ValueError(
                 f"The task {task!r} ({found.kind}) gives a label, not a picture. In Python, "
@@ -248,7 +253,13 @@ class Engine:
             )
         return found
 
-    def _task(self, name: str) -> Kind:
+    def kind(self, name: str) -> Kind:
+        """Return a task's kind with its settings; its weights are not read.
+
+        Raises:
+            BundleError: If its record is damaged or of another version.
+            ValueError: If there is no such task.
+        """
         if name not in self._made:
             self._made[name] = _task_of(self.record(name), self._path, name)
         return self._made[name]

@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
@@ -13,20 +12,13 @@ from stencilnet.kinds.kind import PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.formats import format_of
 from stencilnet.pictures.images import Floats
-from stencilnet.runtime.answering import Form, Given, Scale, Size, answer, prepare
+from stencilnet.runtime.answering import PLAIN, Form, Given, Scale, Size, answer, prepare
 from stencilnet.runtime.engine import Engine
+from stencilnet.runtime.saving import write_picture
 from stencilnet.storage import replacing
-
-_INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
-"""Formats that support a palette; in others, pictures are written with the palette's colours."""
-
-_ALPHA = frozenset({"PNG", "TIFF", "WEBP", "AVIF", "JPEG2000"})
-"""Formats that support transparency; in others, pictures are composited over white."""
 
 _DEEP = frozenset({"PNG", "TIFF", "JPEG2000", "PPM"})
 """Formats that support gray of 16 bits."""
-
-_PLAIN = Form()
 
 _THREADS = 3
 """Threads that read and write files, beside the one that computes."""
@@ -43,7 +35,7 @@ def run_files(
     drawing: bool,
     scale: Scale = "trained",
     metadata: bool = False,
-    form: Form = _PLAIN,
+    form: Form = PLAIN,
 ) -> Generator[tuple[Path, str | None]]:
     """Run one task over files; a bad file, or one that does not fit in memory, does not stop the others.
 
@@ -125,18 +117,10 @@ def _write(task: PictureKind, output: Floats, given: Given, form: Form, source: 
 
 def _save(image: Image.Image, target: Path, exif: bytes) -> None:
     """Write a picture, atomically."""
-    name = format_of(target)
-    options: dict[str, Any] = {"icc_profile": image.info.get("icc_profile")} | ({"exif": exif} if exif else {})
-    if name == "GIF":
-        options["optimize"] = False  # optimising would renumber the indices
-    if image.mode == "P" and name not in _INDEXED:
-        image = image.convert("RGB")
-    if image.mode == "RGBA" and name not in _ALPHA:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target, sync=False) as file:
-            image.save(file, **options)
+            write_picture(image, file, format_of(target), exif)
     except OSError as error:
         raise ValueError(
             f"Cannot write {target}: {error.strerror or error}. Check the folder's permissions and disk, "

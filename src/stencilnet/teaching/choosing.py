@@ -6,7 +6,7 @@ from typing import Any
 
 from stencilnet.pictures.labels import VOID
 from stencilnet.teaching.looking import FolderFacts
-from stencilnet.teaching.request import Form, Labels, Request, Restore, Style, TeachError
+from stencilnet.teaching.request import Labels, LessonForm, Request, Restore, Style, TeachError
 
 HELD_SHARE = 0.15
 """Share of the pictures that is held out to choose the best step."""
@@ -126,7 +126,7 @@ def steps_within(seconds: float, cost: Callable[[int], float], *, pictures: int,
     return low
 
 
-def _task(name: str, form: Form, found: FolderFacts) -> tuple[dict[str, Any], dict[str, Any]]:
+def _task(name: str, form: LessonForm, found: FolderFacts) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the sections `task` and `data.train`."""
     if isinstance(form, Labels):
         return _labels(name, form, found)
@@ -190,7 +190,7 @@ def _names(name: str, form: Labels, known: Mapping[int, int], count: int, *, mas
     return tuple(f"class {index}" for index in range(count))
 
 
-def _view(form: Form, task: Mapping[str, Any], found: FolderFacts, crop: int) -> dict[str, Any]:
+def _view(form: LessonForm, task: Mapping[str, Any], found: FolderFacts, crop: int) -> dict[str, Any]:
     """Return the section `view`: crops as large as the backbone's, if the pictures are."""
     shrunk = max(_WORKING, 2 * crop)
     shrinks = task["kind"] != "restoration" and found.shorter > _LARGE * shrunk  # it runs at a photo's own size

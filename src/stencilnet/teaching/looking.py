@@ -19,7 +19,7 @@ from stencilnet.pictures.images import open_checked
 from stencilnet.tasks.colorization import GRAY_SPREAD
 from stencilnet.tasks.task import Example
 from stencilnet.tasks.ycbcr import luma
-from stencilnet.teaching.request import Form, Labels, Pairs, Style, TeachError
+from stencilnet.teaching.request import Labels, LessonForm, Pairs, Style, TeachError
 
 LEAST = 4
 """Smallest number of pictures to learn from: one of them is held out."""
@@ -55,7 +55,7 @@ class FolderFacts:
     values: Mapping[int, int] = field(default_factory=dict)
 
 
-def look(form: Form) -> FolderFacts:
+def look(form: LessonForm) -> FolderFacts:
     """Look into the folders of a request.
 
     Raises:
@@ -87,7 +87,7 @@ def look(form: Form) -> FolderFacts:
     return _counted(found, examples) if isinstance(form, Labels) else found
 
 
-def _open(form: Form) -> Examples:
+def _open(form: LessonForm) -> Examples:
     if isinstance(form, Pairs):
         return pairs(form.before, form.after)
     if isinstance(form, Labels):

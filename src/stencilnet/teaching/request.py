@@ -73,7 +73,7 @@ class Restore:
     photos: Path
 
 
-Form = Pairs | Labels | Style | Restore
+LessonForm = Pairs | Labels | Style | Restore
 """What to learn from."""
 
 
@@ -92,7 +92,7 @@ class Request:
 
     bundle: Path
     name: str
-    form: Form
+    form: LessonForm
     minutes: float = 5.0
     steps: int | None = None
     out: Path | None = None

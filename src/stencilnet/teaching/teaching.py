@@ -25,7 +25,7 @@ from stencilnet.experiment.testing import Tester
 from stencilnet.kinds.catalog import kind_from_record, kinds
 from stencilnet.kinds.kind import LabelKind
 from stencilnet.learning.counting import check_data
-from stencilnet.learning.learn import Learning, Splits, evaluation_samples, fresh_of, job_of, task_seed
+from stencilnet.learning.learn import Learning, evaluation_samples, fresh_of, job_of, task_seed
 from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.methods import Method, QuantizedDelta
 from stencilnet.models import MultiTaskNet
@@ -331,16 +331,12 @@ def _config(lesson: Lesson) -> Learning:
     return learning(lesson.experiment, lesson.plan, Session(out=Path(), root=lesson.root), Path())
 
 
-def _splits(lesson: Lesson) -> Splits:
-    return Splits(train=lesson.data.train, validation=lesson.data.validation)
-
-
 def _measured(lesson: Lesson, net: MultiTaskNet) -> StepCost:
     """Return the measured cost of a step."""
     method, plan, experiment = lesson.experiment.methods[0].method, lesson.plan, lesson.experiment
     assert isinstance(method, Method), "it adds tasks"
     seed = task_seed(experiment.seed, plan.name)
-    job = job_of(lesson.task, _splits(lesson), plan.name, method, _config(lesson), seed, Path())
+    job = job_of(lesson.task, lesson.data, plan.name, method, _config(lesson), seed, Path())
     resolved = resolve(experiment.trainer)
     fit = Measuring(
         net=net, job=job, key=plan.name, resolved=resolved, costs={}, say=lambda _: None, patience=_PATIENCE
@@ -369,5 +365,5 @@ def _trivial(lesson: Lesson) -> dict[str, float]:
     tester = Tester(
         experiment=lesson.experiment, tasks={name: lesson.task}, data=lambda _: lesson.data, root=lesson.root
     )
-    samples = evaluation_samples(lesson.task, _splits(lesson), _config(lesson))
+    samples = evaluation_samples(lesson.task, lesson.data, _config(lesson))
     return evaluate(tester.baseline(name), lesson.task, samples)

@@ -1,0 +1,86 @@
+"""Listens, and stops gracefully."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from stencilnet.runtime import Engine
+from stencilnet.serve.app import make_app
+from stencilnet.serve.limits import Limits
+from stencilnet.serve.live import LiveEngine
+from stencilnet.serve.service import Service
+
+
+def serve(
+    path: Path,
+    open_engine: Callable[[Path], Engine],
+    *,
+    host: str,
+    port: int,
+    limits: Limits,
+    announce: Callable[[str], None],
+) -> None:
+    """Serve a bundle's tasks over HTTP until SIGTERM or Ctrl-C.
+
+    The first signal lets running requests end, cancels jobs, and refuses new requests; a second one ends at once.
+
+    Args:
+        path: The bundle's folder.
+        open_engine: Opens an engine of it; called again when the folder has changed.
+        host: The address or name to listen on.
+        port: The port; 0 for a free one.
+        limits: The bounds.
+        announce: Gets the service's address once it listens.
+
+    Raises:
+        BundleError: If the bundle cannot be opened.
+        ValueError: If the address cannot be listened on.
+    """
+    service = Service(LiveEngine(path, open_engine), limits)
+    with _listening(host, port) as listener:
+        address = f"[{host}]" if ":" in host else host
+        announce(f"http://{address}:{listener.getsockname()[1]}")
+        config = uvicorn.Config(
+            make_app(service, host),
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+        )
+        _Server(config, service).run(sockets=[listener])
+    service.pool.close()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        raise ValueError(
+            f"Cannot listen on {host}, port {port}: {error.strerror or error}. Choose another --port or --host."
+        ) from error
+
+
+class _Server(uvicorn.Server):
+    """A server that answers while it stops: new requests get 503, and it ends with the last running one."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Begin to stop; at the second signal, stop."""
+        self.should_exit = self.force_exit = self._service.stopping
+        self._service.stopping = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to end."""
+        done = await super().on_tick(counter)
+        if self._service.stopping:
+            self._service.jobs.cancel_all()
+        return done or (self._service.stopping and not self._service.open_requests)
