@@ -10,11 +10,13 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stencilnet.bundle import BundleError, merge, pack_task, verify
+from stencilnet.bundle import BundleError, add_task, merge, open_bundle, pack_task, remove_task, verify
+from stencilnet.delta import Replace, TaskDelta, lateral_key
 
 GOLDEN = Path(__file__).with_name("golden")
 FileBytes = Callable[[Path], dict[str, bytes]]
@@ -89,6 +91,20 @@ def test_an_archive_made_by_hand_is_read(bundle: Path, tmp_path: Path) -> None:
 
 def test_several_tasks_may_lie_in_one_archive(bundle: Path, tmp_path: Path) -> None:
     assert merge(bundle, [zipped(tmp_path / "two.zip", content("a") | content("b"))]).added == ("a", "b")
+
+
+def test_a_task_takes_along_the_columns_that_it_runs_through(bundle: Path, tmp_path: Path) -> None:
+    whole = open_bundle(bundle)
+    adapter = Replace(np.zeros((*whole.shared["conv1_1.weight"].shape[:2], 1, 1), np.float32))
+    for name, below in (("a", "colour"), ("b", "a")):
+        delta = TaskDelta({**whole.deltas["clean"].entries, lateral_key(below, "conv1_1"): adapter})
+        add_task(bundle, name, whole.records["clean"], delta, shared=whole.shared)
+    (tmp_path / "b.zip").write_bytes(pack_task(bundle, "b"))
+    other = shutil.copytree(GOLDEN / "v1-entropy", tmp_path / "other")
+    assert merge(other, [tmp_path / "b.zip"]).added == ("a", "b", "colour")
+    assert verify(other).ok
+    remove_task(other, "b")
+    assert merge(other, [tmp_path / "b.zip"]).added == ("b",)
 
 
 def test_a_task_over_another_backbone_is_refused_before_its_delta_is_read(packed: Path, tmp_path: Path) -> None:
@@ -184,6 +200,15 @@ def test_a_bomb_that_lies_about_its_size_is_unpacked_no_further(bundle: Path, tm
 )
 def test_what_is_no_task_is_told_what_is(files: Content, what: str, bundle: Path, tmp_path: Path) -> None:
     assert refused(bundle, zipped(tmp_path / "task.zip", files)).what == what
+
+
+@pytest.mark.parametrize("place", range(-10, -2))
+@pytest.mark.parametrize("value", [0, 1, 255])
+def test_a_directory_that_points_nowhere_is_damage(place: int, value: int, packed: Path, bundle: Path) -> None:
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[:place] + bytes([value]) + whole[place:][1:])
+    if packed.read_bytes() != whole:
+        assert refused(bundle, packed).what in ("a damaged archive", "no task's archive", "missing")
 
 
 @settings(max_examples=200, deadline=None)

@@ -13,10 +13,11 @@ import yaml
 from huggingface_hub import constants
 from PIL import Image
 
-from stencilnet.bundle import BundleError, merge, remove_task, verify
+from stencilnet.bundle import BundleError, merge, open_bundle, remove_task, verify
 from stencilnet.errors import UsageError
-from stencilnet.sharing import HubError, pull, push, sample_sheet
+from stencilnet.sharing import HubError, pull, push
 from stencilnet.sharing import merge as merge_from
+from stencilnet.sharing.samples import sample_sheet
 
 from .conftest import GOLDEN
 from .hub_server import Hub
@@ -137,6 +138,8 @@ def test_a_task_over_another_backbone_is_refused_before_its_weights_are_download
 def test_a_task_alone_is_pulled_and_merged(shared: Hub, bundle: Path, tmp_path: Path) -> None:
     pulled = pull("me/uneven", tmp_path / "uneven")
     assert (pulled.tasks, pulled.whole) == (("uneven",), False)
+    with pytest.raises(BundleError, match=r"shared without it can be merged into a bundle\."):
+        open_bundle(pulled.folder)
     assert merge(bundle, [pulled.folder]).added == ("uneven",)
     assert verify(bundle).ok
 

@@ -148,11 +148,12 @@ def test_errors_of_this_machine_stay_what_they_are() -> None:
 
 @pytest.mark.slow
 def test_the_commands_as_a_person_runs_them(hub: Hub, bundle: Path, tmp_path: Path, file_bytes: FileBytes) -> None:
-    """New processes, set to the hub by the environment alone."""
+    """New processes without PyTorch, set to the hub by the environment alone."""
+    program = "import sys; sys.modules['torch'] = None; from stencilnet.cli.main import main; main()"
     settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_DISABLE_XET": "1"}
 
     def stencil(*words: object) -> tuple[int, list[str], str]:
-        command = [sys.executable, "-m", "stencilnet", *map(str, words)]
+        command = [sys.executable, "-c", program, *map(str, words)]
         done = subprocess.run(command, env=os.environ | settings, cwd=tmp_path, capture_output=True, text=True)
         return done.returncode, done.stdout.splitlines(), done.stderr
 

@@ -1,10 +1,12 @@
 """One task as one file: a ZIP archive of the task's folder (``docs/format.md``)."""
 
+import errno
 import io
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -74,20 +76,14 @@ def _read(file: Path, task: str, name: str) -> bytes:
     most = min(limit, _RATIO * found.compress_size + _SLACK)
     if found.file_size > most:
         raise BundleError(place, "too large", f"at most {most:,} bytes", f"{found.file_size:,} bytes", _REMEDY)
-    try:
-        with zipfile.ZipFile(file) as archive, archive.open(found) as stream:
-            return stream.read(found.file_size)  # a number bounds what is unpacked, whatever the entry's header says
-    except _DAMAGE as error:
-        raise _damaged(place, error) from error
+    with _reading(place), zipfile.ZipFile(file) as archive, archive.open(found) as stream:
+        return stream.read(found.file_size)  # a number bounds what is unpacked, whatever the entry's header says
 
 
 def _entries(file: Path) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an archive by path, after checking all of them."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            entries = archive.infolist()
-    except _DAMAGE as error:
-        raise _damaged(file, error) from error
+    with _reading(file), zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
     found: dict[str, zipfile.ZipInfo] = {}
     for entry in entries:
         problem = _problem(entry) or ("a name that occurs twice" if entry.filename in found else "")
@@ -111,5 +107,13 @@ def _problem(entry: zipfile.ZipInfo) -> str:
     return "" if entry.compress_type in _METHODS else "an entry of an unknown compression"
 
 
-def _damaged(file: Path, error: Exception) -> BundleError:
-    return BundleError(file, "a damaged archive", "a complete ZIP archive", f"{type(error).__name__}: {error}", _REMEDY)
+@contextmanager
+def _reading(place: Path) -> Iterator[None]:
+    """Report damage that zipfile finds as an error about a file or an entry."""
+    try:
+        yield
+    except (*_DAMAGE, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # that is a seek to a place before the file
+            raise
+        got = f"{type(error).__name__}: {error}"
+        raise BundleError(place, "a damaged archive", "a complete ZIP archive", got, _REMEDY) from error

@@ -4,7 +4,7 @@ import os
 import stat
 from pathlib import Path
 
-from stencilnet.bundle.format import BundleError, MissingError, restore
+from stencilnet.bundle.format import BACKBONE, BundleError, MissingError, restore
 
 
 def read_file(root: Path, file: Path, limit: int | None = None) -> bytes:
@@ -86,4 +86,5 @@ def _plain(root: Path, file: Path) -> bool:
 
 def missing(file: Path) -> MissingError:
     """Return the error for a missing file."""
-    return MissingError(file, "missing", "a file", "none", restore(file))
+    alone = " Tasks that were shared without it can be merged into a bundle." if file.name == BACKBONE else ""
+    return MissingError(file, "missing", "a file", "none", restore(file) + alone)

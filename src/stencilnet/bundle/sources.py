@@ -70,10 +70,15 @@ def read_with_columns(path: str | Path, name: str) -> list[WholeTask]:
     if not (folder / TASK).exists():
         raise BundleError(folder, "no such task", "a task's folder", "none", "Check the name (`stencil info`).")
     reference = reference_of(config, read_backbone(root, config), root / CONFIG)
-    task = read_whole(folder_source(folder), config, reference)
-    check_columns(task.record, folder / TASK, partial(delta_hash, root))
-    others = sorted(task.record.columns)
-    return [task, *(read_whole(folder_source(root / TASKS / other), config, reference) for other in others)]
+    found: dict[str, WholeTask] = {}
+    wanted = [name]
+    while wanted:
+        each = wanted.pop()
+        if each not in found:
+            found[each] = read_whole(folder_source(root / TASKS / each), config, reference)
+            check_columns(found[each].record, root / TASKS / each / TASK, partial(delta_hash, root))
+            wanted += found[each].record.columns
+    return [found.pop(name), *(found[other] for other in sorted(found))]
 
 
 def read_whole(source: TaskSource, config: BundleConfig, reference: Reference) -> WholeTask:

@@ -103,7 +103,7 @@ def _split(source: Path) -> tuple[Path, str | None]:
 
 def _picture(bundle: Path, task: str | None, samples: tuple[Path, ...]) -> bytes | None:
     """Return the card's picture; None if it is of the drawn scene and cannot be made on this machine."""
-    from stencilnet.sharing import sample_sheet
+    from stencilnet.sharing.samples import sample_sheet
 
     if samples:
         return sample_sheet(bundle, samples, task)

@@ -5,8 +5,10 @@ Tasks alone have their folders and the backbone's ``config.json`` with its hash,
 
 from stencilnet.bundle.format import CARD, CONFIG, JSON_LIMIT, TASK, BundleError, is_bundle_file
 from stencilnet.bundle.schema import BundleConfig
-from stencilnet.sharing.cards import PICTURE
 from stencilnet.sharing.hub import Repository, download
+
+PICTURE = "sample.jpg"
+"""The picture of the repository's page."""
 
 
 def is_shared(path: str) -> bool:

@@ -101,7 +101,7 @@ def create(name: str, *, private: bool) -> None:
     from huggingface_hub import HfApi
 
     with _explaining(name):
-        HfApi(library_name="stencilnet").create_repo(name, private=private)
+        HfApi(library_name="stencilnet").create_repo(name, private=private or None)  # None: as the owner's settings say
 
 
 def commit(

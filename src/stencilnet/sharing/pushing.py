@@ -11,7 +11,7 @@ from stencilnet.bundle.schema import BundleConfig
 from stencilnet.bundle.sources import read_with_columns
 from stencilnet.errors import UsageError
 from stencilnet.sharing import contents, hub
-from stencilnet.sharing.cards import PICTURE, bundle_page, task_page
+from stencilnet.sharing.cards import bundle_page, task_page
 from stencilnet.sharing.names import check_repository
 from stencilnet.sharing.problems import MissingRepositoryError
 from stencilnet.text.shortening import listed
@@ -58,7 +58,7 @@ def push(
         private: Whether a new repository is seen by its owner only.
         base_model: For a task, the repository of a bundle over the same backbone.
         license: The license of the weights, as the hub names it (``apache-2.0``); None says nothing about it.
-        picture: A JPEG picture for the card (`sample_sheet`).
+        picture: A JPEG picture for the card (`stencilnet.sharing.samples`).
 
     Raises:
         BundleError: If the bundle is damaged, there is no such task, or the repository holds something else: it is then
@@ -82,7 +82,7 @@ def push(
         files = {f"{TASKS}/{each.place.name}/{file}": data for each in whole for file, data in each.files.items()}
         files[CONFIG] = root / CONFIG
         page = task_page(whole[0], config, name, more=more, base=base_model, picture=picture is not None)
-    files |= {CARD: page.encode()} | ({PICTURE: picture} if picture is not None else {})
+    files |= {CARD: page.encode()} | ({contents.PICTURE: picture} if picture is not None else {})
     message = f"{'Bundle' if task is None else 'Task'}: {listed(tasks)}"
     url = _publish(name, files, config, message, alone=task is not None, private=private)
     return Pushed(url=url, tasks=tasks)
