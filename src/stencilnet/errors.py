@@ -10,6 +10,7 @@ PACKAGES = {
     "filelock": ("filelock", "train"),
     "pycocotools": ("pycocotools", "data"),
     "scipy": ("SciPy", "data"),
+    "onnxscript": ("ONNX Script", "export"),
     "pillow_heif": ("pillow-heif", "heic"),
     "huggingface_hub": ("huggingface_hub", "hub"),
     "fastapi": ("FastAPI", "serve"),

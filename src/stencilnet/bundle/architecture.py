@@ -43,7 +43,7 @@ def check_arguments(config: BundleConfig, file: Path) -> None:
     """
     if config.architecture not in KNOWN:
         what = "a backbone that cannot be rebuilt from the bundle alone"
-        remedy = "Build it and pass it as `backbone=`."
+        remedy = "Build it and pass it as `backbone=`, or write its graph once: stencil export BUNDLE --graph ..."
         raise BundleError(file, what, f"the architecture {UNET} or {VGG}", config.architecture, remedy)
     got = f"{config.arguments}"
     if config.architecture == VGG:

@@ -21,6 +21,8 @@ BACKBONE = "model.safetensors"
 TASKS = "tasks"
 TASK = "task.json"
 CARD = "README.md"
+GRAPH = "graph.onnx"
+"""The graph of an architecture that a bundle cannot rebuild; other bundles have none."""
 
 JSON_LIMIT = 1 << 20
 """Largest JSON file in bytes."""

@@ -6,13 +6,14 @@ from pathlib import Path
 from onnx import ModelProto
 
 from stencilnet.bundle import Bundle, open_bundle
-from stencilnet.bundle.architecture import check_arguments, check_weights
-from stencilnet.bundle.format import BACKBONE, CONFIG
+from stencilnet.bundle.architecture import KNOWN, check_arguments, check_weights
+from stencilnet.bundle.format import BACKBONE, CONFIG, GRAPH
 from stencilnet.bundle.schema import HeadTensor
 from stencilnet.delta import DeltaError, Spec
 from stencilnet.delta.delta import with_columns
 from stencilnet.delta.spec import Array
 from stencilnet.graphs.architectures import ARCHITECTURES, Architecture
+from stencilnet.graphs.stored import read_graph
 from stencilnet.text.shortening import listed
 
 
@@ -27,14 +28,19 @@ class BundleGraphs:
         network: Its architecture.
 
     Raises:
-        BundleError: If the bundle cannot be opened, or there is no graph of its architecture.
+        BundleError: If the bundle cannot be opened, there is no graph of its architecture, or the one that lies beside
+            its files is damaged or another backbone's.
     """
 
     def __init__(self, path: Path) -> None:
         self.bundle: Bundle = open_bundle(path)
         config, shared = self.bundle.config, self.bundle.shared
+        self.network: Architecture
+        if config.architecture not in KNOWN and (path / GRAPH).exists():
+            self.network = read_graph(path, config, shared)
+            return
         check_arguments(config, path / CONFIG)
-        self.network: Architecture = ARCHITECTURES[config.architecture]
+        self.network = ARCHITECTURES[config.architecture]
         specs = {key: Spec("float32", shape) for key, shape in self.network.shapes(config.arguments or {}).items()}
         head = {key: specs.pop(key) for key in list(specs) if key.startswith(self.network.head)}
         check_weights(specs, {key: Spec.of(array) for key, array in shared.items()}, path / BACKBONE)

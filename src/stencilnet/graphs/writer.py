@@ -73,14 +73,14 @@ class Writer:
         self._nodes.append(helper.make_node("Identity", [output], [OUTPUT]))
         inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, list(d)) for n, d in self._inputs.items()]
         result = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, list(dimensions))
-        weights = [_given(name, self._shapes[name]) for name in self._used]
+        weights = [given(name, self._shapes[name]) for name in self._used]
         graph = helper.make_graph(self._nodes, "task", inputs, [result], [*weights, *self._constants.values()])
         opset = helper.make_opsetid("", _OPSET)
         return helper.make_model(graph, producer_name="stencilnet", opset_imports=[opset], ir_version=_IR)
 
 
-def _given(name: str, shape: Sequence[int]) -> TensorProto:
-    """Return a float32 initializer whose values the session gets from memory, by its name."""
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=shape, data_location=TensorProto.EXTERNAL)
+def given(name: str, shape: Sequence[int], data_type: int = TensorProto.FLOAT) -> TensorProto:
+    """Return an initializer, by default of float32, whose values the session gets from memory, by its name."""
+    tensor = TensorProto(name=name, data_type=data_type, dims=shape, data_location=TensorProto.EXTERNAL)
     tensor.external_data.add(key="location", value=name)
     return tensor

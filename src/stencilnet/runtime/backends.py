@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from stencilnet.bundle import TaskRecord, read_config
 from stencilnet.bundle.architecture import KNOWN
+from stencilnet.bundle.format import GRAPH
 from stencilnet.delta.spec import Array
 from stencilnet.errors import explained
 from stencilnet.pictures.images import Floats
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 BACKENDS = ("auto", "onnx", "torch")
-"""What runs networks. ``onnx`` is ONNX Runtime: it runs the architectures that bundles know, in float32 on the CPU.
+"""What runs networks. ``onnx`` is ONNX Runtime: it runs the architectures that bundles know, and others whose graph
+lies beside the bundle's files (`stencil export --graph`), in float32 on the CPU.
 ``torch`` is PyTorch: it runs everything, if the extra ``train`` is installed. ``auto`` is ``onnx`` where that is
 possible; but ``torch`` for the precision ``auto`` on a CPU that supports bf16, where PyTorch is installed."""
 
@@ -113,10 +115,10 @@ def open_backend(
     reason = " with `backend='torch'`" if backend == "torch" else _beyond_onnx(path, device, precision, backbone)
     if backend == "onnx" and reason:
         raise BackendError(
-            "Expected tasks that ONNX Runtime can run with `backend='onnx'`: U-Nets and VGG16, on the CPU, in float32. "
-            f"But got tasks{reason}. Use `backend='torch'`."
+            "Expected tasks that ONNX Runtime can run with `backend='onnx'`: of a U-Net, a VGG16 or a network whose "
+            f"graph lies in the bundle ({GRAPH}), on the CPU, in float32. But got tasks{reason}. Use `backend='torch'`."
         )
-    if reason or (backend == "auto" and precision == "auto" and _has_fast_bf16()):
+    if reason or (backend == precision == "auto" and read_config(path).architecture in KNOWN and _has_fast_bf16()):
         try:
             from stencilnet.inference.backend import TorchBackend
         except ModuleNotFoundError as error:
@@ -138,7 +140,7 @@ def _beyond_onnx(path: Path, device: str, precision: str, backbone: "nn.Module |
     if not all(map(find_spec, ("onnx", "onnxruntime"))):
         return " without the packages onnx and onnxruntime"
     architecture = read_config(path).architecture
-    return "" if architecture in KNOWN else f" of the architecture {brief(architecture)}"
+    return "" if architecture in KNOWN or (path / GRAPH).exists() else f" of the architecture {brief(architecture)}"
 
 
 def _has_fast_bf16() -> bool:

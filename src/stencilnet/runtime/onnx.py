@@ -6,17 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from stencilnet.bundle import TaskRecord
-from stencilnet.bundle.architecture import UNET
+from stencilnet.bundle.architecture import KNOWN, UNET
 from stencilnet.delta.spec import Array
 from stencilnet.graphs.bundled import BundleGraphs
 from stencilnet.graphs.writer import OUTPUT
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime.onnx_layers import OnnxLayers
-from stencilnet.runtime.sessions import as_memory_error, make_session
+from stencilnet.runtime.sessions import FAILURES, as_memory_error, is_lack, make_session
 from stencilnet.slots import Slots
 from stencilnet.stopping import Stop
 from stencilnet.tiles import Layers
@@ -83,9 +82,12 @@ class OnnxBackend:
         with stop.calling(lambda: setattr(options, "terminate", True)):
             try:
                 (output,) = session.run([OUTPUT], self._network.inputs(image), options)
-            except Fail:
+            except FAILURES as error:
                 stop.check()  # it says so by an error
-                raise
+                if self._bundle.config.architecture in KNOWN or is_lack(error):
+                    raise
+                height, width = image.shape[1:]
+                raise ValueError(f"The network cannot run a picture of {width}x{height} pixels: {error}") from error
         return np.ascontiguousarray(self._network.output(output[0], *image.shape[1:]))
 
     def _make(self, task: str) -> ort.InferenceSession:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from stencilnet.bundle import TaskRecord
+from stencilnet.bundle import TaskRecord, read_config
+from stencilnet.bundle.architecture import KNOWN
 from stencilnet.delta.digest import weights_digest
 from stencilnet.errors import NotInstalledError
 from stencilnet.kinds.catalog import kind_from_record
@@ -75,7 +76,8 @@ def compare(path: Path) -> Iterator[Parity]:
 def _installed(path: Path) -> dict[str, Backend]:
     found: dict[str, Backend] = {}
     missing: Exception | None = None
-    for name in BACKENDS[1:]:
+    known = read_config(path).architecture in KNOWN
+    for name in BACKENDS[1:] if known else ("onnx",):  # PyTorch cannot rebuild other networks
         try:
             found[name] = open_backend(path, "cpu", "float32", backend=name, backbone=None, active=1)
         except (NotInstalledError, BackendError) as error:

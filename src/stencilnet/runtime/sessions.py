@@ -6,12 +6,15 @@ from typing import TypeVar
 import numpy as np
 import onnxruntime as ort
 from onnx import ModelProto
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
 from stencilnet.cores import threads
 from stencilnet.delta.spec import Array
 
 R = TypeVar("R")
+
+FAILURES: tuple[type[Exception], ...] = (Fail, InvalidArgument, RuntimeException)
+"""Errors of a session whose graph cannot run its inputs."""
 
 _QUIET = 4
 """Log level of ONNX Runtime at which it writes nothing to stderr that it raises as an error, too."""
@@ -51,6 +54,11 @@ def session_options(count: int) -> ort.SessionOptions:
     return options
 
 
+def is_lack(error: Exception) -> bool:
+    """Return whether an error of ONNX Runtime says that memory has run out."""
+    return any(phrase in str(error).lower() for phrase in _LACKS)
+
+
 def as_memory_error(work: Callable[[], R]) -> R:
     """Return the result of a function of ONNX Runtime.
 
@@ -60,7 +68,7 @@ def as_memory_error(work: Callable[[], R]) -> R:
     try:
         return work()
     except (Fail, RuntimeException) as error:
-        message = str(error)
-        if not any(phrase in message.lower() for phrase in _LACKS):
+        if not is_lack(error):
             raise
+        message = str(error)
     raise MemoryError(message)  # not in the handler: it would refer to the error, and so to all arrays of its frames
