@@ -14,6 +14,7 @@ from stencilnet.errors import NotInstalledError
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime import Engine, TooLargeError, engine
 from stencilnet.runtime.backends import Backend
+from stencilnet.stopping import Stop
 from stencilnet.tiles import Layers
 
 GOLDEN = Path(__file__).parents[1] / "bundle" / "golden" / "v1"
@@ -30,7 +31,7 @@ class Doubling:
     def layers(self, _task: str) -> AbstractContextManager[Layers | None]:
         return nullcontext()
 
-    def forward(self, image: Floats, task: str, channels: int) -> Floats:
+    def forward(self, image: Floats, task: str, channels: int, stop: Stop) -> Floats:
         assert (task, channels) == ("bright", 3)
         if image.shape[2] > 50:
             raise MemoryError("Unable to allocate 3.00 GiB for an array")

@@ -16,6 +16,7 @@ from stencilnet.inference.memory import as_memory_error
 from stencilnet.masks import arrays_of
 from stencilnet.models import MultiTaskNet, UNet, load
 from stencilnet.pictures.images import Floats
+from stencilnet.stopping import Stop
 from stencilnet.tiles import Layers
 
 DEVICES = ("cpu", "cuda", "mps")
@@ -66,8 +67,9 @@ class TorchBackend:
         """Return a task's full weights by key; see `stencilnet.runtime.backends.Backend.weights`."""
         return arrays_of(self._net.state.weights(task))
 
-    def forward(self, image: Floats, task: str, channels: int) -> Floats:
+    def forward(self, image: Floats, task: str, channels: int, stop: Stop) -> Floats:
         """Return a task's raw output for one input; see `stencilnet.runtime.backends.Backend.forward`."""
+        stop.check()
         return as_memory_error(lambda: self._output(torch.from_numpy(image)[None], task, channels))
 
     @contextmanager

@@ -11,6 +11,7 @@ from stencilnet.bundle.architecture import KNOWN
 from stencilnet.delta.spec import Array
 from stencilnet.errors import explained
 from stencilnet.pictures.images import Floats
+from stencilnet.stopping import Stop
 from stencilnet.text.shortening import brief
 from stencilnet.tiles import Layers
 
@@ -75,13 +76,15 @@ class Backend(Protocol):
         """
         ...
 
-    def forward(self, image: Floats, task: str, channels: int) -> Floats:
+    def forward(self, image: Floats, task: str, channels: int, stop: Stop) -> Floats:
         """Return a task's raw output for one input.
 
         Args:
             image: ``(3, H, W)`` float32 in [0, 1], contiguous and writable; it is not changed.
             task: Name of a task.
             channels: Output channels of the task's head.
+            stop: A request to end early, which the backend follows as soon as it can: ONNX Runtime between two nodes of
+                the graph, PyTorch before the network runs.
 
         Returns:
             ``(C, H, W)``, or ``(K,)`` of a classifier; float32.
@@ -89,6 +92,7 @@ class Backend(Protocol):
         Raises:
             BundleError: If the task's files are damaged.
             MemoryError: If the picture does not fit in memory. The backend stays usable.
+            StoppedError: If `stop` was asked for. The backend stays usable.
             TooLargeError: If the task's network does not.
         """
         ...

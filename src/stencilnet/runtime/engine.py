@@ -16,6 +16,7 @@ from stencilnet.plugins import PluginError
 from stencilnet.runtime.answering import Given, Scale, Size, answer, prepare, sizing
 from stencilnet.runtime.backends import BACKENDS, PRECISIONS, open_backend
 from stencilnet.runtime.tiling import Tile, check_tile, forward
+from stencilnet.stopping import Stop
 from stencilnet.text.shortening import listed
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Engine:
         what = _sized(f"The task's input from {name}", given)
         return within_memory(lambda: made.to_label(self._output(given, task)), what, "Free memory, or change device.")
 
-    def forward(self, image: Floats, task: str, *, tile: Tile | None = None) -> Floats:
+    def forward(self, image: Floats, task: str, *, tile: Tile | None = None, stop: Stop | None = None) -> Floats:
         """Return a task's raw output for one input.
 
         Args:
@@ -189,12 +190,15 @@ class Engine:
                 no other scale.
             task: Name of the task.
             tile: As for `Engine`, for this picture alone; by default the engine's.
+            stop: A request to end early: between strips, between the graph's nodes with ONNX Runtime, before the
+                network with PyTorch. None by default.
 
         Returns:
             ``(C, H, W)``, or ``(K,)`` for a classification task; float32.
 
         Raises:
             BundleError: If the task's files are damaged.
+            StoppedError: If `stop` was asked for (`stencilnet.stopping`). The engine stays usable.
             TooLargeError: If memory runs out. The engine stays usable.
             ValueError: If there is no such task, `image` has another shape, or `tile` is not valid.
         """
@@ -206,10 +210,11 @@ class Engine:
                 f"Expected argument `image` to be one RGB image (3, H, W), but got shape {given.shape}. "
                 "Pass the images of a batch one by one."
             )
-        return within_memory(lambda: self._output(given, task, tile), _sized("The picture", given))
+        return within_memory(lambda: self._output(given, task, tile, stop), _sized("The picture", given))
 
-    def _output(self, image: Floats, task: str, tile: Tile | None = None) -> Floats:
-        return forward(self._backend, image, task, self.kind(task).channels, self._tile if tile is None else tile)
+    def _output(self, image: Floats, task: str, tile: Tile | None = None, stop: Stop | None = None) -> Floats:
+        tile = self._tile if tile is None else tile
+        return forward(self._backend, image, task, self.kind(task).channels, tile, stop)
 
     def sizing(self, task: str, scale: Scale) -> Callable[[Size], Size]:
         """Return the function from a picture's size to the one at which a task sees it (`runtime.answering.sizing`).

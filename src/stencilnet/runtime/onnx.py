@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail
 
 from stencilnet.bundle import TaskRecord, open_bundle
 from stencilnet.bundle.architecture import UNET, check_arguments, check_weights
@@ -21,6 +22,7 @@ from stencilnet.pictures.images import Floats
 from stencilnet.runtime.onnx_layers import OnnxLayers
 from stencilnet.runtime.sessions import as_memory_error, make_session
 from stencilnet.slots import Slots
+from stencilnet.stopping import Stop
 from stencilnet.tiles import Layers
 
 
@@ -87,13 +89,19 @@ class OnnxBackend:
             width = self._bundle.shared["conv1_1.weight"].shape[0]
             yield OnnxLayers(width, lambda: self.weights(task))
 
-    def forward(self, image: Floats, task: str, channels: int) -> Floats:  # noqa: ARG002 (the graph knows them)
+    def forward(self, image: Floats, task: str, channels: int, stop: Stop) -> Floats:  # noqa: ARG002 (of the graph)
         """Return a task's raw output for one input; see `stencilnet.runtime.backends.Backend.forward`."""
         with self._slots.lend(task) as session:
-            return as_memory_error(lambda: self._output(session, image))
+            return as_memory_error(lambda: self._output(session, image, stop))
 
-    def _output(self, session: ort.InferenceSession, image: Floats) -> Floats:
-        (output,) = session.run([OUTPUT], self._network.inputs(image))
+    def _output(self, session: ort.InferenceSession, image: Floats, stop: Stop) -> Floats:
+        options = ort.RunOptions()
+        with stop.calling(lambda: setattr(options, "terminate", True)):
+            try:
+                (output,) = session.run([OUTPUT], self._network.inputs(image), options)
+            except Fail:
+                stop.check()  # it says so by an error
+                raise
         return np.ascontiguousarray(self._network.output(output[0], *image.shape[1:]))
 
     def _make(self, task: str) -> ort.InferenceSession:

@@ -14,6 +14,7 @@ from stencilnet.errors import NotInstalledError
 from stencilnet.kinds.catalog import kind_from_record
 from stencilnet.kinds.kind import LabelKind, PictureKind
 from stencilnet.runtime.backends import BACKENDS, Backend, BackendError, open_backend
+from stencilnet.stopping import Stop
 
 RAW, PIXELS, LABELS = 1e-3, 1, 0.9999
 """What backends promise: the largest difference of raw outputs and of 8-bit pixels, and the least share of equal
@@ -88,7 +89,7 @@ def _compared(task: str, backends: Mapping[str, Backend], record: TaskRecord) ->
     kind = kind_from_record(record.kind, record.settings)
     given = np.require(kind.to_input(_picture()), np.float32, ["C", "W"])
     weights = {name: weights_digest(backend.weights(task)) for name, backend in backends.items()}
-    outputs = [backend.forward(given, task, record.channels) for backend in backends.values()]
+    outputs = [backend.forward(given, task, record.channels, Stop()) for backend in backends.values()]
     raw, pixels, labels = 0.0, 0, 1.0
     for one, other in combinations(outputs, 2):
         raw = max(raw, float(np.abs(one - other).max()))

@@ -4,6 +4,7 @@ from typing import Literal
 
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime.backends import Backend
+from stencilnet.stopping import Stop
 from stencilnet.tiles import Layers, run_unet
 from stencilnet.tiles.padding import cropped, padded
 
@@ -39,7 +40,9 @@ def check_tile(tile: object) -> None:
         )
 
 
-def forward(backend: Backend, image: Floats, task: str, channels: int, tile: Tile = "auto") -> Floats:
+def forward(
+    backend: Backend, image: Floats, task: str, channels: int, tile: Tile = "auto", stop: Stop | None = None
+) -> Floats:
     """Return a task's raw output for one input.
 
     Args:
@@ -48,15 +51,17 @@ def forward(backend: Backend, image: Floats, task: str, channels: int, tile: Til
         task: The task's name.
         channels: Output channels of its head.
         tile: Whether the picture runs in strips. Networks other than U-Nets of one column always run whole.
+        stop: A request to end early, followed between strips and by the backend; None by default.
 
     Raises:
-        BundleError, MemoryError, TooLargeError: As for `stencilnet.runtime.backends.Backend.forward`.
+        BundleError, MemoryError, StoppedError, TooLargeError: As for `stencilnet.runtime.backends.Backend.forward`.
     """
+    stop = stop or Stop()
     if tile != "never":
         with backend.layers(task) as layers:
             if layers is not None and (tile != "auto" or not _fits(layers, image)):
-                return _in_strips(layers, image, channels, tile)
-    return backend.forward(image, task, channels)
+                return _in_strips(_StoppableLayers(layers, stop), image, channels, tile)
+    return backend.forward(image, task, channels, stop)
 
 
 def _fits(layers: Layers, image: Floats) -> bool:
@@ -69,3 +74,39 @@ def _in_strips(layers: Layers, image: Floats, channels: int, tile: Tile) -> Floa
     fitting = _STRIP // (4 * _STRIP_FLOATS * layers.width * width)
     rows = tile if isinstance(tile, int) else min(max(fitting, LEAST_STRIP), _MOST)
     return cropped(run_unet(layers, padded(image), rows), channels, height, width, rows)
+
+
+class _StoppableLayers:
+    """Layers that stop between two strips; `stencilnet.tiles.Layers`.
+
+    Args:
+        layers: The layers.
+        stop: The request to follow.
+    """
+
+    def __init__(self, layers: Layers, stop: Stop) -> None:
+        self._layers = layers
+        self._stop = stop
+
+    @property
+    def width(self) -> int:
+        """Channels of the first level."""
+        return self._layers.width
+
+    @property
+    def free(self) -> int | None:
+        """Bytes of memory that are free; None if unknown."""
+        return self._layers.free
+
+    def apply(self, layer: str, x: Floats) -> Floats:
+        """Return a layer's output without any padding.
+
+        Raises:
+            StoppedError: If that was asked for.
+        """
+        self._stop.check()
+        return self._layers.apply(layer, x)
+
+    def weight(self, key: str) -> Floats | None:
+        """Return a norm's scale or shift; None if the network has none."""
+        return self._layers.weight(key)

@@ -5,6 +5,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from stencilnet.serve.gate import App, gated
+from stencilnet.serve.job_routes import job_routes
 from stencilnet.serve.page import Page
 from stencilnet.serve.problems import add_handlers
 from stencilnet.serve.routes import routes
@@ -28,5 +29,6 @@ def make_app(service: Service, host: str) -> App:
     )
     add_handlers(app)
     app.include_router(routes(service))
+    app.include_router(job_routes(service))
     app.router.default = Page()
     return gated(app, service, host)

@@ -12,7 +12,7 @@ from stencilnet.runtime import Engine
 
 logger = logging.getLogger(__name__)
 
-State: TypeAlias = frozenset[tuple[str, int, int, int]]
+FolderState: TypeAlias = frozenset[tuple[str, int, int, int]]
 """Name, date, size and inode of every file of a bundle that says what it holds."""
 
 
@@ -49,7 +49,7 @@ class LiveEngine:
                     self._renew(state)
         return self._engine
 
-    def _renew(self, state: State) -> None:
+    def _renew(self, state: FolderState) -> None:
         try:
             self._engine, self.problem = self._open(self.path), ""
         except (ValueError, OSError) as error:
@@ -58,7 +58,7 @@ class LiveEngine:
         self._state = state
 
 
-def state_of(path: Path) -> State:
+def state_of(path: Path) -> FolderState:
     """Return a bundle's state by looking at its folder; no file is read, and missing ones are left out."""
     found = [_looked_at(path / name) for name in (CONFIG, BACKBONE)]
     folder = path / TASKS

@@ -1,13 +1,13 @@
 """A bounded number of threads that compute, and a bounded number of requests that wait for one."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 from stencilnet.serve.problems import HttpError
+from stencilnet.stopping import Stop
 
 R = TypeVar("R")
 
@@ -47,24 +47,24 @@ class Pool:
         finally:
             self.admitted -= 1
 
-    async def run(self, work: Callable[[Callable[[], bool]], R]) -> R:
+    async def run(self, work: Callable[[Stop], R]) -> R:
         """Return the result of work in a thread.
 
         If this is cancelled, waiting work is dropped, and running work is asked to stop; its thread stays taken until
         it does.
 
         Args:
-            work: Gets a function that returns True once it should stop.
+            work: Gets the request to stop, and raises StoppedError if it follows it.
         """
         await self._turns.acquire()
-        stop = threading.Event()
+        stop = Stop()
         self.running += 1
-        thread = asyncio.get_running_loop().run_in_executor(self._threads, work, stop.is_set)
+        thread = asyncio.get_running_loop().run_in_executor(self._threads, work, stop)
         thread.add_done_callback(self._ended)
         try:
             return await asyncio.shield(thread)
         finally:
-            stop.set()
+            stop.ask()
 
     def _ended(self, thread: "asyncio.Future[R]") -> None:
         self.running -= 1

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -70,10 +70,20 @@ class HttpError(Exception):
         self.status = status
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
+    @property
+    def body(self) -> ErrorBody:
+        """What the client is told."""
+        return ErrorBody(code=CODES[self.status][0], message=shorten(str(self), _LONGEST))
+
     def answer(self) -> JSONResponse:
         """Return the answer."""
-        body = {"error": {"code": CODES[self.status][0], "message": shorten(str(self), _LONGEST)}}
-        return JSONResponse(body, self.status, self.headers)
+        return JSONResponse(asdict(ErrorAnswer(error=self.body)), self.status, self.headers)
+
+
+def internal_error(error: Exception) -> HttpError:
+    """Return what the client is told of a bug; the details are logged."""
+    logger.error("the service failed", exc_info=error)
+    return HttpError(500, "The server failed, which is a bug in it. Its log has the details.")
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -112,5 +122,4 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _(_request: Request, error: Exception) -> JSONResponse:
-        logger.error("a request failed", exc_info=error)
-        return HttpError(500, "The server failed, which is a bug in it. Its log has the details.").answer()
+        return internal_error(error).answer()

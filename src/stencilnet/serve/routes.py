@@ -2,24 +2,20 @@
 
 import asyncio
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from stencilnet.bundle import BundleError
+from stencilnet.serve.answering import ERRORS, accepted, answered, binary
+from stencilnet.serve.archives import ARCHIVES, packed
 from stencilnet.serve.listing import TaskList, list_tasks
-from stencilnet.serve.media import JSON, PICTURES, preferred
+from stencilnet.serve.media import JSON, PICTURES
 from stencilnet.serve.metrics import TEXT
 from stencilnet.serve.problems import HttpError, documented
-from stencilnet.serve.query import Asked, TaskName
-from stencilnet.serve.receiving import BODY, check_length, check_type, picture_of
-from stencilnet.serve.service import Service, while_connected
-from stencilnet.serve.work import Answer, Plan, answers
-from stencilnet.text.shortening import brief
-
-ERRORS = documented(403, 404, 406, 413, 415, 421, 422, 429, 500, 503)
-Accept = Annotated[str, Header(description="The media types of answers that the client accepts.")]
+from stencilnet.serve.query import Accept, Asked, Form, TaskName, TaskNames
+from stencilnet.serve.receiving import BODY, check_type
+from stencilnet.serve.service import Service
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +46,6 @@ class Health:
     problem: str
 
 
-async def answered(service: Service, request: Request, plan: Plan) -> list[Answer]:
-    """Return the answers of a request's tasks to its picture, or raise a HttpError."""
-    most = service.limits.max_bytes
-    check_length(request, most)
-    with service.counted(plan), service.pool.place():
-        async with service.bounded():
-            data = await picture_of(request, most)
-            return await while_connected(request, service.pool.run(lambda stop: list(answers(plan, data, stop))))
-
-
-def _binary(medias: Any) -> dict[str, Any]:
-    return {media: {"schema": {"type": "string", "format": "binary"}} for media in medias}
-
-
 def routes(service: Service) -> APIRouter:
     """Return the operations."""
     router = APIRouter()
@@ -83,7 +65,7 @@ def routes(service: Service) -> APIRouter:
         responses={
             200: {
                 "description": "The answer, of the picture's size; or labels, if that is what the task gives.",
-                "content": _binary(PICTURES.values()),
+                "content": binary(PICTURES.values()),
                 "model": Labels,
             },
             **ERRORS,
@@ -97,6 +79,21 @@ def routes(service: Service) -> APIRouter:
         form = next((form for form, known in PICTURES.items() if known == media), asked.form)
         (answer,) = await answered(service, request, replace(plan, options=replace(asked, form=form)))
         return Response(answer.body, media_type=answer.media)
+
+    @router.post(
+        "/v1/run",
+        openapi_extra={"requestBody": BODY},
+        response_class=Response,
+        responses={200: {"description": "A file for each task.", "content": binary(ARCHIVES)}, **ERRORS},
+    )
+    async def run_tasks(
+        request: Request, tasks: TaskNames, asked: Asked, form: Form = "png", accept: Accept = ""
+    ) -> Response:
+        """Run several tasks on a picture, which is decoded once."""
+        media = accepted(accept, ARCHIVES)
+        check_type(request)
+        plan = await service.plan(tuple(tasks.split(",")), replace(asked, form=form))
+        return packed(await answered(service, request, plan), media)
 
     @router.get("/healthz", responses=documented(421, 503))
     async def health() -> Health:
@@ -113,17 +110,3 @@ def routes(service: Service) -> APIRouter:
         return Response(service.metrics.text(service.gauges()), media_type=TEXT)
 
     return router
-
-
-def accepted(accept: str, offers: tuple[str, ...]) -> str:
-    """Return the media type to answer in.
-
-    Raises:
-        HttpError: If the client accepts none.
-    """
-    media = preferred(accept, offers)
-    if media is None:
-        raise HttpError(
-            406, f"Expected `Accept` to allow one of {', '.join(offers)}, but got {brief(accept)}. Correct it."
-        )
-    return media

@@ -25,7 +25,7 @@ def serve(
 ) -> None:
     """Serve a bundle's tasks over HTTP until SIGTERM or Ctrl-C.
 
-    The first signal lets running requests end, and refuses new ones; a second one ends at once.
+    The first signal lets running requests end, cancels jobs, and refuses new requests; a second one ends at once.
 
     Args:
         path: The bundle's folder.
@@ -81,4 +81,6 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Return whether to end."""
         done = await super().on_tick(counter)
+        if self._service.stopping:
+            self._service.jobs.cancel_all()
         return done or (self._service.stopping and not self._service.open_requests)

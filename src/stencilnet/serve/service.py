@@ -3,17 +3,18 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
 
+from stencilnet.serve.jobs import Jobs, PictureJob
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.live import LiveEngine
 from stencilnet.serve.metrics import Metrics
 from stencilnet.serve.pool import Pool
 from stencilnet.serve.problems import HttpError
-from stencilnet.serve.work import Options, Plan, planned
+from stencilnet.serve.work import Options, Plan, answers, planned
 
 R = TypeVar("R")
 
@@ -35,6 +36,7 @@ class Service:
         self.limits = limits
         self.pool = Pool(limits.workers, limits.queue)
         self.metrics = Metrics()
+        self.jobs = Jobs()
         self.stopping = False
         self.open_requests = 0
 
@@ -56,9 +58,30 @@ class Service:
         except HttpError as problem:
             status = problem.status
             raise
+        except asyncio.CancelledError:
+            status = 499
+            raise
         finally:
             for step in plan.steps:
                 self.metrics.count(step.task, status, time.monotonic() - began)
+
+    def start(self, plan: Plan, data: bytes, place: ExitStack) -> PictureJob:
+        """Run a plan as a job.
+
+        Args:
+            plan: What to do.
+            data: The picture's file.
+            place: The job's place in the pool; it is closed when the job has ended.
+        """
+        job = PictureJob(tuple(step.task for step in plan.steps))
+
+        async def work() -> None:
+            with self.counted(plan):
+                await self.pool.run(lambda stop: job.follow(loop, answers(plan, data, stop)))
+
+        loop = asyncio.get_running_loop()
+        self.jobs.add(job, work, place.close)
+        return job
 
     def gauges(self) -> dict[str, tuple[str, int]]:
         """Return the current values for the metrics."""

@@ -13,6 +13,7 @@ from stencilnet.runtime.answering import Scale, Size, answer, check_drawing, giv
 from stencilnet.runtime.tiling import Tile
 from stencilnet.serve.media import JSON, PICTURES, encoded
 from stencilnet.serve.problems import HttpError
+from stencilnet.stopping import Stop
 from stencilnet.text.shortening import brief, listed
 from stencilnet.text.strict_json import dumps
 
@@ -135,23 +136,23 @@ def _unknown(engine: Engine, task: str) -> HttpError:
     return HttpError(404, f"Expected a task among {known}, but got {brief(task)}.")
 
 
-def answers(plan: Plan, data: bytes, stop: Callable[[], bool]) -> Iterator[Answer]:
+def answers(plan: Plan, data: bytes, stop: Stop) -> Iterator[Answer]:
     """Yield the answer of each task to a picture's bytes.
 
     Args:
         plan: What to do.
         data: The picture's file.
-        stop: Called between tasks; the work ends early if it returns True.
+        stop: A request to end early.
 
     Raises:
         HttpError: If the picture cannot be read, is too large, or a task is damaged.
+        StoppedError: If `stop` was asked for.
     """
     try:
         photo = within_memory(partial(_decoded, plan, data), "The picture")
         for step in plan.steps:
-            if stop():
-                return
-            yield within_memory(partial(_answer, plan, step, photo), "The picture")
+            stop.check()
+            yield within_memory(partial(_answer, plan, step, photo, stop), "The picture")
     except (TooManyPixelsError, TooLargeError) as error:
         raise HttpError(413, str(error)) from error
     except ImageError as error:
@@ -178,10 +179,10 @@ def _check_pixels(size: Size, most: int, where: str) -> None:
         )
 
 
-def _answer(plan: Plan, step: PlannedTask, photo: Photo) -> Answer:
+def _answer(plan: Plan, step: PlannedTask, photo: Photo, stop: Stop) -> Answer:
     options, kind = plan.options, step.kind
     given = given_of(kind, photo, step.size, drawing=options.drawing)
-    output = plan.engine.forward(given.input, step.task, tile=options.tile)
+    output = plan.engine.forward(given.input, step.task, tile=options.tile, stop=stop)
     if isinstance(kind, LabelKind):
         labels = [{"label": label, "probability": probability} for label, probability in kind.to_label(output)]
         return Answer(task=step.task, media=JSON, suffix="json", body=dumps({"labels": labels}).encode())

@@ -1,0 +1,133 @@
+"""The operations on jobs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from stencilnet.serve.answering import ERRORS, accepted, binary
+from stencilnet.serve.archives import ARCHIVES, packed
+from stencilnet.serve.jobs import JobInfo, PictureJob
+from stencilnet.serve.media import JSON, PICTURES
+from stencilnet.serve.problems import HttpError, documented
+from stencilnet.serve.query import Accept, Asked, Form, JobName, TaskName, TaskNames
+from stencilnet.serve.receiving import BODY, check_length, check_type, picture_of
+from stencilnet.serve.service import Service
+from stencilnet.text.strict_json import dumps
+
+_EVENTS = "text/event-stream"
+
+_SILENCE = 15
+"""Seconds after which a comment is sent where nothing changes, so that no proxy gives the connection up."""
+
+
+def job_routes(service: Service) -> APIRouter:
+    """Return the operations."""
+    router = APIRouter(prefix="/v1/jobs")
+
+    @router.post(
+        "",
+        status_code=202,
+        openapi_extra={"requestBody": BODY},
+        responses={202: {"model": JobInfo, "description": "The job waits or runs."}, **_without(ERRORS, 406)},
+    )
+    async def start_job(request: Request, tasks: TaskNames, asked: Asked, form: Form = "png") -> Response:
+        """Start a job that runs tasks on a picture; its answers are fetched later."""
+        check_type(request)
+        plan = await service.plan(tuple(tasks.split(",")), replace(asked, form=form))
+        most = service.limits.max_bytes
+        check_length(request, most)
+        with ExitStack() as place:
+            place.enter_context(service.pool.place())
+            async with service.bounded():
+                data = await picture_of(request, most)
+            job = service.start(plan, data, place.pop_all())
+        return JSONResponse(asdict(job.info), 202, {"Location": f"/v1/jobs/{job.id}"})
+
+    @router.get("/{job}", responses=documented(404, 421, 422, 503))
+    async def job_state(job: JobName) -> JobInfo:
+        """Return a job's state."""
+        return service.jobs.get(job).info
+
+    @router.delete("/{job}", status_code=204, responses=documented(403, 404, 421, 422, 503))
+    async def cancel_job(job: JobName) -> None:
+        """Cancel a job if it has not ended, and forget it and its answers."""
+        service.jobs.drop(job)
+
+    @router.get(
+        "/{job}/events",
+        response_class=StreamingResponse,
+        responses={
+            200: {"description": "Server-sent events.", "content": {_EVENTS: {"schema": {"type": "string"}}}},
+            **documented(404, 421, 422, 503),
+        },
+    )
+    async def job_events(job: JobName) -> Response:
+        """Send a job's state now and at each change, until it has ended; each event is called as the state."""
+        headers = {"Cache-Control": "no-store"}
+        return StreamingResponse(_events(service.jobs.get(job)), media_type=_EVENTS, headers=headers)
+
+    @router.get(
+        "/{job}/result",
+        response_class=Response,
+        responses={
+            200: {"description": "A file for each task.", "content": binary(ARCHIVES)},
+            **documented(404, 406, 409, 413, 421, 422, 500, 503),
+        },
+    )
+    async def job_result(job: JobName, accept: Accept = "") -> Response:
+        """Return the answers of a job that is done."""
+        media, found = accepted(accept, ARCHIVES), service.jobs.get(job)
+        _check(found, ended=found.state == "done")
+        return packed(found.answers.values(), media)
+
+    @router.get(
+        "/{job}/result/{task}",
+        response_class=Response,
+        responses={
+            200: {"description": "The task's answer.", "content": {**binary(PICTURES.values()), JSON: {"schema": {}}}},
+            **documented(404, 409, 413, 421, 422, 500, 503),
+        },
+    )
+    async def job_answer(job: JobName, task: TaskName) -> Response:
+        """Return the answer of a job's task, as soon as it is there."""
+        found = service.jobs.get(job)
+        if task not in found.tasks:
+            raise HttpError(404, f"Expected one of the job's tasks, {', '.join(found.tasks)}, but got {task!r}.")
+        _check(found, ended=task in found.answers)
+        return Response(found.answers[task].body, media_type=found.answers[task].media)
+
+    return router
+
+
+def _without(errors: dict[int | str, dict[str, object]], status: int) -> dict[int | str, dict[str, object]]:
+    return {known: error for known, error in errors.items() if known != status}
+
+
+def _check(job: PictureJob, *, ended: bool) -> None:
+    """Check that what is fetched is there.
+
+    Raises:
+        HttpError: If it is not; the job's own error if it has failed.
+    """
+    if job.error is not None:
+        raise job.error
+    if not ended:
+        raise HttpError(409, f"Expected an answer that is there, but the job is {job.state}. Wait for its events.")
+
+
+async def _events(job: PictureJob) -> AsyncIterator[str]:
+    while True:
+        change = job.next_change  # taken before the state is read, so that none is missed
+        yield f"event: {job.state}\ndata: {dumps(asdict(job.info))}\n\n"
+        if job.ended:
+            return
+        while not change.is_set():
+            try:
+                async with asyncio.timeout(_SILENCE):
+                    await change.wait()
+            except TimeoutError:
+                yield ": nothing has changed\n\n"
