@@ -4,7 +4,7 @@
  * @typedef {object} Service What the page needs of whoever runs the tasks.
  * @property {boolean} local Whether pictures stay on this machine.
  * @property {() => Promise<import("./model.js").Bundle>} tasks
- * @property {(picture: Blob, task: string, options: {signal: AbortSignal, onWait: (seconds: number) => void})
+ * @property {(picture: Blob, task: string, options: {drawing: boolean, signal: AbortSignal, onWait: (seconds: number) => void})
  *   => Promise<{blob: Blob, labels: import("./model.js").Labels | null}>} run
  * @property {() => Promise<boolean>} alive
  */
@@ -28,14 +28,15 @@ export function createService(base = document.baseURI) {
   return {
     local: isLoopback(at("").hostname),
     tasks: async () => (await sent(at("v1/tasks"), { cache: "no-store" })).json(),
-    async run(picture, task, { signal, onWait }) {
+    async run(picture, task, { drawing, signal, onWait }) {
+      const url = at(`v1/tasks/${encodeURIComponent(task)}${drawing ? "?input=edges" : ""}`);
       const options = {
         method: "POST",
         body: picture,
         headers: { "Content-Type": picture.type || "application/octet-stream" },
         signal,
       };
-      const answer = await patiently(() => sent(at(`v1/tasks/${encodeURIComponent(task)}`), options), signal, onWait);
+      const answer = await patiently(() => sent(url, options), signal, onWait);
       const blob = await body(answer);
       const labels = blob.type.startsWith("application/json") ? JSON.parse(await blob.text()).labels : null;
       return { blob, labels };

@@ -1,8 +1,11 @@
 /** Answers on their way out: a file, the clipboard, a ZIP file. */
 
-import { addressOf, h } from "./dom.js";
+import { addressOf, h, releaseAddress } from "./dom.js";
 import { chosenTask, failed, informed, progressOf, resultOf, shownPhoto, tasksOf, withJob } from "./model.js";
 import { zipped } from "./zip.js";
+
+/** Browsers do not say when they have read what they save. */
+const SECONDS_TO_SAVE = 60;
 
 const stem = (photo) => photo.name.replace(/\.[^.]*$/, "") || "photo";
 const fileName = (photo, task, result) => `${stem(photo)}-${task}.${result.labels ? "json" : "png"}`;
@@ -75,7 +78,10 @@ async function finish(store, job, state) {
     const text = `${missing} of ${missing + files.length} pictures could not be made, and are not in ${job.name}.`;
     store.update((latest) => failed(latest, text));
   }
-  if (files.length) save(await zipped(distinct(files)), job.name);
+  if (!files.length) return;
+  const file = await zipped(distinct(files));
+  save(file, job.name);
+  setTimeout(() => releaseAddress(file), SECONDS_TO_SAVE * 1000);
 }
 
 /** Photos of several folders may have the same name. */

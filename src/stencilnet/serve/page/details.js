@@ -1,7 +1,7 @@
 /** What is shown: the task, its bytes and time, its classes; and the bundle as a whole. */
 
 import { byId, bytesText, h, percentText, timeText } from "./dom.js";
-import { chosenTask, resultOf, shownPhoto } from "./model.js";
+import { chosenTask, resultOf, shownPhoto, takesDrawings } from "./model.js";
 import { sharesOf } from "./legend.js";
 
 const MOST_LABELS = 5;
@@ -24,6 +24,7 @@ export function mountDetails(store) {
     byId("task-kind").textContent = task?.category ?? "Choose a task";
     byId("task-bytes").textContent = task ? bytesText(task.bytes) : `${photo.width} × ${photo.height}`;
     byId("task-time").textContent = done ? timeText(done.ms) : "";
+    byId("drawing").hidden = !task || !takesDrawings(task);
     for (const action of ["download", "copy"]) byId(action).disabled = !done;
 
     const classes = task?.answer.type === "label_map" ? task.answer.classes : [];

@@ -40,6 +40,12 @@ export function addressOf(blob) {
   return addresses.get(blob);
 }
 
+/** Let the browser free a blob that is shown no more. */
+export function releaseAddress(blob) {
+  URL.revokeObjectURL(addresses.get(blob));
+  addresses.delete(blob);
+}
+
 /** Bytes as "65 KB" or "0.94 MB"; a kilobyte is 1000 bytes. */
 export function bytesText(bytes) {
   if (bytes < 1000) return `${bytes} B`;

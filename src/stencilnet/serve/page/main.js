@@ -8,10 +8,12 @@ import { mountGrid } from "./grid.js";
 import { droppedFiles, readPhotos } from "./intake.js";
 import { mountKeys } from "./keys.js";
 import {
+  asDrawings,
   choosing,
   informed,
   initial,
   inLayout,
+  pieceOf,
   shownPhoto,
   stepping,
   undone,
@@ -24,7 +26,7 @@ import { mountStage } from "./stage.js";
 import { createStore } from "./store.js";
 import { mountPhotos, mountTasks } from "./strips.js";
 import { mountTheme } from "./theme.js";
-import { followServer, startWork } from "./work.js";
+import { boundMemory, followServer, startWork } from "./work.js";
 
 const store = createStore(initial);
 const service = createService();
@@ -49,6 +51,12 @@ function read(files) {
   last = last.then(() => readPhotos(store, list, signal));
 }
 
+/** Read the scene that comes with the page. */
+async function example() {
+  const answer = await fetch("example.webp");
+  read([new File([await answer.blob()], "scene.webp", { type: "image/webp" })]);
+}
+
 function cancel() {
   reading.abort();
   store.update((state) => withJob(state, null));
@@ -63,7 +71,7 @@ function escape() {
 }
 
 function tryAgain() {
-  store.update((state) => withResult(state, { photo: shownPhoto(state), task: state.task, size: "full" }, null));
+  store.update((state) => withResult(state, pieceOf(state, shownPhoto(state), state.task, "full"), null));
 }
 
 const clear = update((state) => without(state, state.photos.map((photo) => photo.id)));
@@ -73,6 +81,7 @@ const clicks = {
   "choose-photos": () => byId("photo-files").click(),
   "add-photos": () => byId("photo-files").click(),
   "choose-folder": () => byId("folder-files").click(),
+  "example": example,
   "clear": clear,
   "cancel": cancel,
   "cancel-task": update((state) => choosing(state, null)),
@@ -106,6 +115,8 @@ mountKeys([
   { keys: ["Ctrl Z"], text: "Undo a removal", run: update(undone) },
   { keys: ["Escape"], text: "Cancel, leave the grid, or show the photo alone", run: escape },
 ]);
+
+byId("drawing").addEventListener("change", ({ target }) => store.update((state) => asDrawings(state, target.checked)));
 
 for (const id of ["photo-files", "folder-files"])
   byId(id).addEventListener("change", ({ target }) => {
@@ -141,6 +152,7 @@ document.addEventListener("drop", async (event) => {
 store.subscribe((state) => {
   byId("compare").setAttribute("aria-pressed", String(state.layout === "compare"));
   byId("side-by-side").setAttribute("aria-pressed", String(state.layout === "grid"));
+  document.body.classList.toggle("side-by-side", state.layout === "grid");
   byId("zip-photos").hidden = state.photos.length < 2;
   byId("zip-photos").disabled = !state.task;
 });
@@ -150,5 +162,6 @@ byId("privacy").textContent = service.local
   : `Pictures are sent to ${location.host}, which runs the tasks and does not store them.`;
 
 followJob(store);
+boundMemory(store);
 startWork(store, service);
 followServer(store, service);

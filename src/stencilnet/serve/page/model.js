@@ -29,6 +29,7 @@
  * @property {Photo} photo
  * @property {string} task
  * @property {"small" | "full"} size
+ * @property {boolean} drawing Whether the photo is taken as a drawing already.
  *
  * @typedef {object} Job Results that are collected for a ZIP file.
  * @property {string} name The file's name.
@@ -44,7 +45,8 @@
  * @property {number | null} photo The shown photo's id.
  * @property {string | null} task The chosen task's name.
  * @property {"compare" | "grid"} layout
- * @property {Map<string, Result>} results By `keyOf`.
+ * @property {boolean} drawing Whether photos are drawings already, for tasks that make one of them.
+ * @property {Map<string, Result>} results By `keyOf`, the newest last.
  * @property {Photo[][]} undo Lists of photos before removals, the latest last.
  * @property {{done: number, total: number} | null} reading Files that are being read.
  * @property {Job | null} job
@@ -62,6 +64,7 @@ export const initial = {
   photo: null,
   task: null,
   layout: "compare",
+  drawing: false,
   results: new Map(),
   undo: [],
   reading: null,
@@ -69,13 +72,21 @@ export const initial = {
   notices: [],
 };
 
-export const keyOf = ({ photo, task, size }) => `${photo.id} ${size} ${task}`;
+export const keyOf = ({ photo, task, size, drawing }) => `${photo.id} ${size} ${task}${drawing ? " drawing" : ""}`;
 export const shownPhoto = (state) => state.photos.find((photo) => photo.id === state.photo) ?? null;
 export const tasksOf = (state) => state.bundle?.tasks ?? [];
 export const chosenTask = (state) => tasksOf(state).find((task) => task.name === state.task) ?? null;
 
+export const takesDrawings = (task) => task.input.includes("edges");
+
+/** @returns {Piece} */
+export function pieceOf(state, photo, task, size) {
+  const drawing = state.drawing && tasksOf(state).some((each) => each.name === task && takesDrawings(each));
+  return { photo, task, size, drawing };
+}
+
 /** The result of a task on a photo, or undefined if it has not been asked for. */
-export const resultOf = (state, photo, task, size) => state.results.get(keyOf({ photo, task, size }));
+export const resultOf = (state, photo, task, size) => state.results.get(keyOf(pieceOf(state, photo, task, size)));
 
 /** Tasks that came, went or were replaced; results of tasks that are gone stay unused. */
 export const withBundle = (state, bundle) => ({
@@ -100,6 +111,7 @@ export const withPhoto = (state, photo) => ({
 
 export const withReading = (state, reading) => ({ ...state, reading });
 export const showing = (state, id) => ({ ...state, photo: id });
+export const asDrawings = (state, drawing) => ({ ...state, drawing });
 export const inLayout = (state, layout) => ({ ...state, layout });
 
 /** A task is chosen: it is compared with the photo. Null shows the photo alone. */
@@ -148,8 +160,8 @@ export function undone(state) {
 
 export function withResult(state, piece, result) {
   const results = new Map(state.results);
+  results.delete(keyOf(piece));
   if (result) results.set(keyOf(piece), result);
-  else results.delete(keyOf(piece));
   return { ...state, results };
 }
 
@@ -180,7 +192,7 @@ export function wanted(state) {
   if (state.server !== "ready") return [];
   const pieces = new Map();
   const want = (photo, task, size) => {
-    const piece = { photo, task, size };
+    const piece = pieceOf(state, photo, task, size);
     const status = state.results.get(keyOf(piece))?.status;
     if (status !== "done" && status !== "failed") pieces.set(keyOf(piece), piece);
   };
@@ -193,6 +205,22 @@ export function wanted(state) {
   }
   for (const each of state.job?.photos ?? []) for (const task of state.job.tasks) want(each, task, "full");
   return [...pieces.values()];
+}
+
+/**
+ * The state without the oldest answers beyond a number of bytes. Those of the shown photo and of a job stay.
+ *
+ * @param {State} state
+ * @param {number} most
+ */
+export function trimmed(state, most) {
+  const needed = (key) => state.job || key.startsWith(`${state.photo} `);
+  let bytes = 0;
+  const kept = [...state.results].reverse().filter(([key, result]) => {
+    bytes += result.blob?.size ?? 0;
+    return bytes <= most || needed(key);
+  });
+  return kept.length === state.results.size ? state : { ...state, results: new Map(kept.reverse()) };
 }
 
 /** How many of a job's results are there, whether they succeeded or not, and of how many. */

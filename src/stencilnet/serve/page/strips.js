@@ -14,7 +14,8 @@ export function mountTasks(store) {
     const size = h("span", { class: "fact" }, bytesText(task.bytes));
     const choose = () =>
       store.update((state) => choosing(state, state.task === task.name ? null : task.name));
-    const button = h("button", { class: "thumb", onclick: choose }, h("span", { class: "frame" }, image, note), title, size);
+    const frame = h("span", { class: "frame" }, image, note);
+    const button = h("button", { class: "thumb", "data-task": task.name, onclick: choose }, frame, title, size);
     return { element: h("li", {}, button), button, image, note };
   });
   moveByArrows(list);

@@ -1,11 +1,14 @@
 /** Carries out what the state asks for, and ends what it no longer asks for. */
 
 import { Gone } from "./api.js";
-import { keyOf, wanted, withBundle, withResult, withoutServer } from "./model.js";
+import { releaseAddress } from "./dom.js";
+import { keyOf, trimmed, wanted, withBundle, withResult, withoutServer } from "./model.js";
 
 /** Requests at once. The most urgent one is sent even beyond it. */
 const LANES = 2;
 const SECONDS_BETWEEN_CALLS = 1;
+/** Bytes of answers that are kept. */
+const MOST_BYTES = 512 * 2 ** 20;
 
 /**
  * @param {import("./store.js").Store<import("./model.js").State>} store
@@ -22,9 +25,10 @@ export function startWork(store, service) {
     put({ status: "busy", note: "" });
     const onWait = (seconds) => put({ status: "busy", note: `The server is busy. Trying again in ${seconds} s.` });
     const picture = piece.size === "small" ? piece.photo.small : piece.photo.file;
+    const options = { drawing: piece.drawing, signal: control.signal, onWait };
     const began = performance.now();
     try {
-      const answer = await service.run(picture, piece.task, { signal: control.signal, onWait });
+      const answer = await service.run(picture, piece.task, options);
       put({ status: "done", ...answer, ms: performance.now() - began });
     } catch (error) {
       if (error instanceof Gone) store.update(withoutServer);
@@ -58,6 +62,17 @@ function forgotten(state, key) {
   const results = new Map(state.results);
   results.delete(key);
   return { ...state, results };
+}
+
+/** Let go of old answers, and of the addresses of all that are gone. */
+export function boundMemory(store) {
+  let held = new Set();
+  store.subscribe((state) => {
+    const blobs = new Set([...state.results.values()].map((result) => result.blob).filter(Boolean));
+    for (const blob of held) if (!blobs.has(blob)) releaseAddress(blob);
+    held = blobs;
+    store.update((latest) => trimmed(latest, MOST_BYTES));
+  });
 }
 
 /** Read the tasks, and again whenever a server that was gone is back. */
