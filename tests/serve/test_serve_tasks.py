@@ -144,4 +144,5 @@ def test_health_and_metrics(server, picture: bytes) -> None:
     assert found['stencil_request_seconds_count{task="clean"}'] == str(done)
     assert found['stencil_request_seconds_bucket{task="clean",le="+Inf"}'] == str(done)
     assert int(found['stencil_requests_total{task="clean",status="422"}']) >= 1
+    assert int(found['stencil_responses_total{status="422"}']) >= 1
     assert found["stencil_queue_length"] == found["stencil_pictures_running"] == "0"

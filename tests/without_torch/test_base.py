@@ -74,6 +74,15 @@ def test_a_verb_names_the_extra_that_it_needs(verb: str) -> None:
     assert said.endswith(", which is not installed. Run: pip install 'stencilnet[train]'")
 
 
+def test_the_service_names_its_own_extra() -> None:
+    done = called("serve", ".")
+    assert isinstance(done.exception, NotInstalledError), done.output
+    assert (
+        str(done.exception)
+        == "stencil serve needs uvicorn, which is not installed. Run: pip install 'stencilnet[serve]'"
+    )
+
+
 def test_the_command_reports_it_in_one_line(tmp_path: Path) -> None:
     done = process(Path(sys.executable).with_name("stencil"), "demo", "--out", tmp_path / "run")
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"stencil demo {PYTORCH}\n")

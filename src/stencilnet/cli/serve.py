@@ -64,6 +64,8 @@ def serve(
 
     Tasks that are added to BUNDLE or removed from it meanwhile are seen at once.
     """
+    from PIL import Image
+
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
     from stencilnet.serve import Limits
@@ -76,5 +78,6 @@ def serve(
         return engine
 
     console()
+    Image.MAX_IMAGE_PIXELS = max(max_pixels, Image.MAX_IMAGE_PIXELS or 0)  # Pillow's own bound
     limits = Limits(workers=workers, queue=queue, timeout=timeout, max_bytes=max_bytes, max_pixels=max_pixels)
     listen(bundle, open_engine, host=host, port=port, limits=limits, announce=lambda url: say(f"{bundle}  {url}"))

@@ -90,6 +90,10 @@ class Engine:
         """The precision in use: ``float32`` or ``bf16``, followed by ``compiled`` if compiled."""
         return self._backend.precision
 
+    def __contains__(self, task: object) -> bool:
+        """Return whether there is such a task; no file is read."""
+        return task in self._backend.records
+
     def record(self, task: str) -> TaskRecord:
         """Return a task's description.
 

@@ -30,12 +30,17 @@ async def answered(service: Service, request: Request, plan: Plan) -> list[Answe
             return await while_connected(request, service.pool.run(lambda stop: list(answers(plan, data, stop))))
 
 
-def accepted(accept: str, offers: Sequence[str]) -> str:
+def accepted(request: Request, offers: Sequence[str]) -> str:
     """Return the media type to answer in.
+
+    Args:
+        request: The request. OpenAPI has no parameter for its header `Accept`.
+        offers: The media types that the answer can have, the default first.
 
     Raises:
         HttpError: If the client accepts none.
     """
+    accept = request.headers.get("accept", "")
     media = preferred(accept, offers)
     if media is None:
         raise HttpError(

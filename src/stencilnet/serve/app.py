@@ -26,6 +26,7 @@ def make_app(service: Service, host: str) -> App:
         docs_url=None,  # they load scripts from a CDN
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,
     )
     add_handlers(app)
     app.include_router(routes(service))

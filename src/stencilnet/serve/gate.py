@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from fastapi.datastructures import Headers
 
@@ -48,16 +48,18 @@ def gated(app: App, service: Service, host: str) -> App:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        body = _Body(receive)
+        headers = Headers(raw=scope["headers"])
+        body = _Body(receive, sent="expect" not in headers)
 
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
+                service.metrics.count_response(message["status"])
                 if message["status"] >= 400:
                     await body.drop_rest()
                 message["headers"] = [*message.get("headers", ()), *_HEADERS]
             await send(message)
 
-        problem = _refused(Headers(raw=scope["headers"]), scope["method"], service, local)
+        problem = _refused(headers, scope["method"], service, local)
         service.open_requests += 1
         try:
             await (app if problem is None else problem.answer())(scope, body.receive, answer)
@@ -81,23 +83,36 @@ def _refused(headers: Headers, method: str, service: Service, local: bool) -> Ht
             503, "The server is stopping. Send the request again when it has been started.", Connection="close"
         )
     host, origin = headers.get("host", ""), headers.get("origin")
-    if local and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+    if local and not is_loopback(_split(f"//{host}").hostname or ""):
         return HttpError(
             421, f"Expected the host localhost or 127.0.0.1, but got {brief(host)}. Use that in the address."
         )
-    if method not in ("GET", "HEAD") and origin is not None and urlsplit(origin).netloc != host:
+    if method not in ("GET", "HEAD") and origin is not None and _split(origin).netloc != host:
         return HttpError(
             403, f"Expected a page of {host}, but got one of {brief(origin)}. Open the page of this server."
         )
     return None
 
 
-class _Body:
-    """A request's body, and whether all of it has been read."""
+def _split(address: str) -> SplitResult:
+    """Return an address in parts, all empty if it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
-    def __init__(self, receive: Receive) -> None:
+
+class _Body:
+    """A request's body, and whether all of it has been read.
+
+    Args:
+        receive: Returns its messages.
+        sent: Whether the client sends it unasked; if it waits for "100 Continue", nothing is unread before it is read.
+    """
+
+    def __init__(self, receive: Receive, *, sent: bool) -> None:
         self._receive = receive
-        self._ended = False
+        self._ended = not sent
 
     async def receive(self) -> Message:
         """Return the next message."""

@@ -4,16 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
+from typing import get_args
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from stencilnet.serve.answering import ERRORS, accepted, binary
 from stencilnet.serve.archives import ARCHIVES, packed
-from stencilnet.serve.jobs import JobInfo, PictureJob
+from stencilnet.serve.jobs import JobInfo, JobState, PictureJob
 from stencilnet.serve.media import JSON, PICTURES
 from stencilnet.serve.problems import HttpError, documented
-from stencilnet.serve.query import Accept, Asked, Form, JobName, TaskName, TaskNames
+from stencilnet.serve.query import Asked, Form, JobName, TaskName, TaskNames
 from stencilnet.serve.receiving import BODY, check_length, check_type, picture_of
 from stencilnet.serve.service import Service
 from stencilnet.text.strict_json import dumps
@@ -22,6 +23,26 @@ _EVENTS = "text/event-stream"
 
 _SILENCE = 15
 """Seconds after which a comment is sent where nothing changes, so that no proxy gives the connection up."""
+
+_STARTED = {
+    "model": JobInfo,
+    "description": "The job waits or runs.",
+    "headers": {"Location": {"description": "The job's path.", "schema": {"type": "string"}}},
+    "links": {
+        name: {"operationId": name, "parameters": {"job": "$response.body#/id"}}
+        for name in ("job_state", "job_events", "job_result", "cancel_job")
+    },
+}
+"""The answer to a new job, for OpenAPI."""
+
+_EVENT = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": list(get_args(JobState))},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "The job's state."},
+    },
+}
 
 
 def job_routes(service: Service) -> APIRouter:
@@ -32,7 +53,7 @@ def job_routes(service: Service) -> APIRouter:
         "",
         status_code=202,
         openapi_extra={"requestBody": BODY},
-        responses={202: {"model": JobInfo, "description": "The job waits or runs."}, **_without(ERRORS, 406)},
+        responses={202: _STARTED, **_without(ERRORS, 406)},
     )
     async def start_job(request: Request, tasks: TaskNames, asked: Asked, form: Form = "png") -> Response:
         """Start a job that runs tasks on a picture; its answers are fetched later."""
@@ -61,7 +82,10 @@ def job_routes(service: Service) -> APIRouter:
         "/{job}/events",
         response_class=StreamingResponse,
         responses={
-            200: {"description": "Server-sent events.", "content": {_EVENTS: {"schema": {"type": "string"}}}},
+            200: {
+                "description": "Server-sent events; the schema is that of one.",
+                "content": {_EVENTS: {"schema": _EVENT}},
+            },
             **documented(404, 421, 422, 503),
         },
     )
@@ -78,9 +102,9 @@ def job_routes(service: Service) -> APIRouter:
             **documented(404, 406, 409, 413, 421, 422, 500, 503),
         },
     )
-    async def job_result(job: JobName, accept: Accept = "") -> Response:
+    async def job_result(request: Request, job: JobName) -> Response:
         """Return the answers of a job that is done."""
-        media, found = accepted(accept, ARCHIVES), service.jobs.get(job)
+        media, found = accepted(request, ARCHIVES), service.jobs.get(job)
         _check(found, ended=found.state == "done")
         return packed(found.answers.values(), media)
 

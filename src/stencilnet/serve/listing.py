@@ -1,12 +1,13 @@
 """What a bundle's tasks are, as the service lists them."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stencilnet.bundle import read_config, task_names
-from stencilnet.bundle.format import BACKBONE
+from stencilnet.bundle import read_config
+from stencilnet.bundle.format import BACKBONE, TASK, TASKS
 from stencilnet.bundle.reading import size_of, task_sizes
 from stencilnet.bundle.records import read_task
 from stencilnet.bundle.schema import TaskFile
@@ -112,13 +113,14 @@ def list_tasks(path: Path) -> TaskList:
     config = read_config(path)
     found: list[tuple[int, TaskInfo]] = []
     damaged = []
-    for name in task_names(path):
+    for name in _names(path):
         try:
             task = read_task(path, name, config.backbone)
             found.append((task.order, _described(path, name, task)))
         except (ValueError, OSError) as error:
             damaged.append(DamagedTask(name=name, message=str(error)))
     tasks = [task for _, task in sorted(found, key=lambda each: (each[0], each[1].name))]
+    damaged.sort(key=lambda each: each.name)
     return TaskList(
         name=path.resolve().name,
         bytes=size_of(path, path / BACKBONE),
@@ -127,6 +129,13 @@ def list_tasks(path: Path) -> TaskList:
         tasks=tasks,
         damaged=damaged,
     )
+
+
+def _names(path: Path) -> list[str]:
+    """Return the names of all folders of tasks, also those that no task can have."""
+    folder = path / TASKS
+    names = os.listdir(folder) if folder.is_dir() else []
+    return [name for name in names if not name.startswith(".") and os.path.lexists(folder / name / TASK)]
 
 
 def _described(path: Path, name: str, task: TaskFile) -> TaskInfo:

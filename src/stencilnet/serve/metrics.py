@@ -13,9 +13,14 @@ class Metrics:
     """What the service has done since it started."""
 
     def __init__(self) -> None:
+        self._responses: Counter[int] = Counter()
         self._requests: Counter[tuple[str, int]] = Counter()
         self._buckets: defaultdict[str, list[int]] = defaultdict(lambda: [0] * (len(_BOUNDS) + 1))
         self._seconds: defaultdict[str, float] = defaultdict(float)
+
+    def count_response(self, status: int) -> None:
+        """Count an answer to any request by its HTTP status."""
+        self._responses[status] += 1
 
     def count(self, task: str, status: int, seconds: float) -> None:
         """Count an answered task.
@@ -40,6 +45,8 @@ class Metrics:
         lines = ["# HELP stencil_requests_total Answered tasks.", "# TYPE stencil_requests_total counter"]
         for (task, status), count in sorted(self._requests.items()):
             lines.append(f'stencil_requests_total{{task="{task}",status="{status}"}} {count}')
+        lines += ["# HELP stencil_responses_total Answers to all requests.", "# TYPE stencil_responses_total counter"]
+        lines += [f'stencil_responses_total{{status="{status}"}} {n}' for status, n in sorted(self._responses.items())]
         lines += ["# HELP stencil_request_seconds Seconds from a request to its answer, if that is no error."]
         lines += ["# TYPE stencil_request_seconds histogram"]
         for task in sorted(self._buckets):

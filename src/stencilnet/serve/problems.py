@@ -1,6 +1,7 @@
 """Errors as the service answers them: a status, and one form of JSON."""
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -110,10 +111,9 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(405)
     async def _(request: Request, error: HTTPException) -> JSONResponse:
-        headers = dict(error.headers or {})
-        allowed = headers.get("Allow", "another method")
+        allowed = _methods(app, request.url.path) or (error.headers or {}).get("Allow", "")
         message = f"Expected {allowed} for {brief(request.url.path)}, but got {brief(request.method)}."
-        return HttpError(405, message, **headers).answer()
+        return HttpError(405, message, Allow=allowed).answer()
 
     @app.exception_handler(RequestValidationError)
     async def _(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -123,3 +123,14 @@ def add_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _(_request: Request, error: Exception) -> JSONResponse:
         return internal_error(error).answer()
+
+
+def _methods(app: FastAPI, path: str) -> str:
+    """Return the methods of all operations at a path; a route knows its own alone."""
+    found = {
+        method.upper()
+        for template, operations in app.openapi()["paths"].items()
+        if re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), path)
+        for method in operations
+    }
+    return ", ".join(sorted(found))

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import Depends, Header, Path, Query
+from fastapi import Depends, Path, Query
 
 from stencilnet.serve.work import Options
 
@@ -22,7 +22,6 @@ Form = Annotated[
     Literal["png", "jpeg", "webp", "npy"], Query(alias="format", description="The format of pictures in the answer.")
 ]
 JobName = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{22}$", description="A job's id.")]
-Accept = Annotated[str, Header(description="The media types of answers that the client accepts.")]
 
 
 def _options(

@@ -26,6 +26,7 @@ BODY: dict[str, Any] = {
             "schema": {
                 "type": "object",
                 "required": [FIELD],
+                "additionalProperties": False,
                 "properties": {FIELD: {"type": "string", "format": "binary"}},
             }
         },
@@ -93,8 +94,10 @@ async def _part(headers: Headers, body: bytes) -> bytes:
     try:
         form = await MultiPartParser(headers, sent(), max_files=1, max_fields=0).parse()
     except (MultiPartException, KeyError) as error:
-        reason = error.message if isinstance(error, MultiPartException) else "it has no boundary"
-        raise HttpError(422, f"Expected a form with one file in the field `{FIELD}`, but {brief(reason)}.") from error
+        reason = error.message if isinstance(error, MultiPartException) else "It has no boundary."
+        raise HttpError(
+            422, f"Expected a form with one file, in the field `{FIELD}`, and nothing else, but got another. {reason}"
+        ) from error
     part = form.get(FIELD)
     try:
         if not isinstance(part, UploadFile):

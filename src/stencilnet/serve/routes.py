@@ -13,7 +13,7 @@ from stencilnet.serve.listing import TaskList, list_tasks
 from stencilnet.serve.media import JSON, PICTURES
 from stencilnet.serve.metrics import TEXT
 from stencilnet.serve.problems import HttpError, documented
-from stencilnet.serve.query import Accept, Asked, Form, TaskName, TaskNames
+from stencilnet.serve.query import Asked, Form, TaskName, TaskNames
 from stencilnet.serve.receiving import BODY, check_type
 from stencilnet.serve.service import Service
 
@@ -71,11 +71,11 @@ def routes(service: Service) -> APIRouter:
             **ERRORS,
         },
     )
-    async def run_task(request: Request, task: TaskName, asked: Asked, accept: Accept = "") -> Response:
+    async def run_task(request: Request, task: TaskName, asked: Asked) -> Response:
         """Run a task on a picture."""
         check_type(request)
         plan = await service.plan((task,), asked)
-        media = accepted(accept, (JSON,) if plan.steps[0].labels else tuple(PICTURES.values()))
+        media = accepted(request, (JSON,) if plan.steps[0].labels else tuple(PICTURES.values()))
         form = next((form for form, known in PICTURES.items() if known == media), asked.form)
         (answer,) = await answered(service, request, replace(plan, options=replace(asked, form=form)))
         return Response(answer.body, media_type=answer.media)
@@ -86,11 +86,9 @@ def routes(service: Service) -> APIRouter:
         response_class=Response,
         responses={200: {"description": "A file for each task.", "content": binary(ARCHIVES)}, **ERRORS},
     )
-    async def run_tasks(
-        request: Request, tasks: TaskNames, asked: Asked, form: Form = "png", accept: Accept = ""
-    ) -> Response:
+    async def run_tasks(request: Request, tasks: TaskNames, asked: Asked, form: Form = "png") -> Response:
         """Run several tasks on a picture, which is decoded once."""
-        media = accepted(accept, ARCHIVES)
+        media = accepted(request, ARCHIVES)
         check_type(request)
         plan = await service.plan(tuple(tasks.split(",")), replace(asked, form=form))
         return packed(await answered(service, request, plan), media)

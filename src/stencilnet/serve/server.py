@@ -1,5 +1,6 @@
 """Listens, and stops gracefully."""
 
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -61,9 +62,8 @@ def _listening(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)
     except OSError as error:
-        raise ValueError(
-            f"Cannot listen on {host}, port {port}: {error.strerror or error}. Choose another --port or --host."
-        ) from error
+        reason = error.strerror if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise ValueError(f"Cannot listen on {host}, port {port}: {reason}. Choose another --port or --host.") from error
 
 
 class _Server(uvicorn.Server):

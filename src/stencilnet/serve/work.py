@@ -107,13 +107,12 @@ def planned(engine: Engine, tasks: tuple[str, ...], options: Options, max_pixels
 
 
 def _planned_task(engine: Engine, task: str, options: Options) -> PlannedTask:
+    if task not in engine:
+        raise _unknown(engine, task)
     try:
-        record = engine.record(task)
-        kind = engine.kind(task)
-    except BundleError as error:
+        record, kind = engine.record(task), engine.kind(task)
+    except ValueError as error:  # a damaged task, or one of a package that is not installed
         raise HttpError(500, str(error)) from error
-    except ValueError as error:
-        raise _unknown(engine, task) from error
     try:
         if options.drawing:
             check_drawing(kind)

@@ -15,7 +15,6 @@ export class Gone extends Error {}
 /** The service has refused or failed; the message is for people. */
 export class Refused extends Error {}
 
-const MOST_TRIES = 20;
 const SECONDS = 1000;
 
 /**
@@ -93,14 +92,13 @@ async function messageOf(answer) {
   }
 }
 
-/** Try again while the server is busy, after the time that it names. */
+/** Try again while the server is busy, after the time that it names, until cancelled. */
 async function patiently(attempt, signal, onWait) {
-  for (let tries = 1; ; tries++) {
+  for (;;) {
     try {
       return await attempt();
     } catch (error) {
       if (!(error instanceof Busy)) throw error;
-      if (tries === MOST_TRIES) throw new Refused("The server has been busy for long. Try again later.");
       onWait(error.seconds);
       await pause(error.seconds * SECONDS, signal);
     }
