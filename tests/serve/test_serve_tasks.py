@@ -128,9 +128,9 @@ def test_the_page_is_served_with_its_types_and_a_policy(server) -> None:
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["content-security-policy"].startswith("default-src 'self';")
     assert page.headers["x-content-type-options"] == "nosniff"
-    script = server.client.get("/tasks.mjs")
+    script = server.client.get("/main.js")
     assert script.headers["content-type"] == "text/javascript; charset=utf-8"
-    again = server.client.get("/tasks.mjs", headers={"If-None-Match": script.headers["etag"]})
+    again = server.client.get("/main.js", headers={"If-None-Match": script.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
 
 

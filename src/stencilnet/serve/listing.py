@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stencilnet.bundle import read_config
-from stencilnet.bundle.format import TASK, TASKS
-from stencilnet.bundle.reading import task_sizes
+from stencilnet.bundle.format import BACKBONE, TASK, TASKS
+from stencilnet.bundle.reading import size_of, task_sizes
 from stencilnet.bundle.records import read_task
 from stencilnet.bundle.schema import TaskFile
 from stencilnet.kinds.catalog import kind_from_record, traits_of
@@ -88,12 +88,16 @@ class TaskList:
     """A bundle's tasks.
 
     Attributes:
+        name: The name of the bundle's folder.
+        bytes: Bytes of the backbone's weights, which all tasks share.
         backbone: SHA-256 of the backbone's weights, over which every task was learned.
         architecture: The backbone's architecture.
         tasks: The tasks in the order of learning.
         damaged: Tasks that cannot be read; the others run.
     """
 
+    name: str
+    bytes: int
     backbone: str
     architecture: str
     tasks: list[TaskInfo]
@@ -117,7 +121,14 @@ def list_tasks(path: Path) -> TaskList:
             damaged.append(DamagedTask(name=name, message=str(error)))
     tasks = [task for _, task in sorted(found, key=lambda each: (each[0], each[1].name))]
     damaged.sort(key=lambda each: each.name)
-    return TaskList(backbone=config.backbone, architecture=config.architecture, tasks=tasks, damaged=damaged)
+    return TaskList(
+        name=path.resolve().name,
+        bytes=size_of(path, path / BACKBONE),
+        backbone=config.backbone,
+        architecture=config.architecture,
+        tasks=tasks,
+        damaged=damaged,
+    )
 
 
 def _names(path: Path) -> list[str]:

@@ -1,0 +1,71 @@
+"""What tests do on the page. Modules that import this are skipped where there is no Chromium, unless it is required."""
+
+import base64
+import os
+import shutil
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+
+if shutil.which("chromium") is None and os.environ.get("STENCIL_BROWSER") != "required":
+    pytest.skip("needs Chromium", allow_module_level=True)
+
+TASKS = ("shapes", "colour", "clean")
+Open = Callable[..., Page]
+
+
+def add(page: Page, *files: tuple[str, bytes]) -> None:
+    """Choose files by the file dialog's input."""
+    page.set_input_files(
+        "#photo-files", [{"name": name, "mimeType": "application/octet-stream", "buffer": data} for name, data in files]
+    )
+
+
+def drop(page: Page, name: str, data: bytes) -> None:
+    page.evaluate(
+        """([name, text]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([Uint8Array.from(atob(text), (each) => each.charCodeAt(0))], name));
+            document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: transfer }));
+        }""",
+        [name, base64.b64encode(data).decode()],
+    )
+
+
+def thumbnail(page: Page, task: str) -> Locator:
+    return page.locator("#tasks").get_by_role("button", name=task)
+
+
+def choose(page: Page, task: str) -> None:
+    """Choose a task and wait for its full result."""
+    thumbnail(page, task).click()
+    expect(page.locator("#download")).to_be_enabled()
+
+
+def zoom_in(page: Page) -> None:
+    """Zoom until the picture is larger than its stage."""
+    for _ in range(4):
+        page.keyboard.press("+")
+
+
+def downloaded(page: Page, act: Callable[[], None]) -> tuple[str, bytes]:
+    with page.expect_download() as info:
+        act()
+    return info.value.suggested_filename, Path(info.value.path()).read_bytes()
+
+
+def same(data: bytes, image: Image.Image) -> bool:
+    given = Image.open(BytesIO(data))
+    return given.mode == image.mode and np.array_equal(np.asarray(given), np.asarray(image))
+
+
+def keep(page: Page, name: str, tmp_path: Path) -> None:
+    """Keep a screenshot."""
+    folder = Path(os.environ.get("STENCIL_SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / f"{name}.png")

@@ -1,0 +1,157 @@
+"""The page where not all goes well, on every screen: errors, undo, a server that goes, memory, sizes, dark mode."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+import stencilnet as sn
+
+from .browsing import TASKS, Open, add, choose, downloaded, keep, same, thumbnail
+
+DESKTOP, TABLET, PHONE = (1440, 900), (834, 1112), (360, 740)
+
+
+def test_a_file_that_is_no_picture_is_told(open_page: Open, photo: bytes) -> None:
+    page = open_page()
+    add(page, ("notes.txt", b"no picture"))
+    alert = page.locator("#notices").get_by_role("alert")
+    expect(alert).to_contain_text("notes.txt is not a picture that this browser can read. Choose PNG")
+    alert.get_by_role("button", name="Dismiss").click()
+    expect(alert).to_have_count(0)
+    add(page, ("a.png", photo), ("b.txt", b""), ("c.txt", b""))
+    expect(alert).to_contain_text("b.txt, c.txt are not pictures")
+    expect(page.locator("#photos li")).to_have_count(1)
+
+
+def test_what_the_server_refuses_is_told_and_can_be_tried_again(open_page: Open, start, photo: bytes) -> None:
+    page = open_page(url=start("--max-bytes", 10_000).url)
+    add(page, ("large.png", photo))
+    thumbnail(page, "Colour").click()
+    failure = page.locator("#failure")
+    expect(failure).to_contain_text("Expected a body of at most 10000 bytes")
+    with page.expect_request("**/v1/tasks/colour"):
+        failure.get_by_role("button", name="Try again").click()
+    expect(failure).to_contain_text("Expected a body of at most 10000 bytes")
+
+
+def test_a_busy_server_is_asked_again(open_page: Open, photo: bytes) -> None:
+    page = open_page()
+    page.route(
+        "**/v1/tasks/colour",
+        lambda route: route.fulfill(
+            status=429, headers={"Retry-After": "1"}, json={"error": {"code": "busy", "message": "Expected less."}}
+        ),
+        times=1,
+    )
+    add(page, ("a.png", photo))
+    choose(page, "Colour")
+    expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS))
+
+
+def test_escape_ends_the_work_of_a_task(open_page: Open, photo: bytes) -> None:
+    page = open_page()
+    add(page, ("a.png", photo))
+    expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS))
+    page.route("**/v1/tasks/colour", lambda route: None)  # no answer comes
+    thumbnail(page, "Colour").click()
+    expect(page.locator("#busy")).to_contain_text("Colour is running")
+    with page.expect_event("requestfailed"):
+        page.keyboard.press("Escape")
+    expect(page.locator("#busy")).to_be_hidden()
+    page.unroute_all()
+    choose(page, "Colour")
+
+
+def test_removals_are_undone(open_page: Open, photo: bytes) -> None:
+    page = open_page()
+    add(page, ("a.png", photo), ("b.png", photo), ("c.png", photo))
+    photos = page.locator("#photos .thumb")
+    expect(photos).to_have_count(3)
+    page.get_by_role("button", name="b.png", exact=True).focus()
+    page.keyboard.press("Delete")
+    expect(photos).to_have_count(2)
+    page.get_by_role("button", name="Remove all").click()
+    expect(page.locator("#welcome")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(photos).to_have_count(2)
+    page.keyboard.press("Control+z")
+    expect(photos).to_have_count(3)
+    assert [each.get_attribute("aria-label") for each in photos.all()] == ["a.png", "b.png", "c.png"]
+    page.keyboard.press("n")
+    expect(page.locator("#photos .thumb[aria-current=true]")).to_have_attribute("aria-label", "c.png")
+
+
+@pytest.mark.parametrize(("name", "size"), [("desktop", DESKTOP), ("tablet", TABLET), ("phone", PHONE)])
+def test_no_size_of_the_screen_scrolls_sideways(
+    open_page: Open, photo: bytes, tmp_path: Path, name: str, size: tuple[int, int]
+) -> None:
+    page = open_page(size, color_scheme="dark")
+
+    def check(state: str) -> None:
+        keep(page, f"{name}-{state}", tmp_path)
+        width, tall = page.evaluate(
+            "() => [document.documentElement.scrollWidth, document.getElementById('stage').clientHeight]"
+        )
+        assert width <= size[0]
+        assert state != "compare" or tall >= 200
+
+    check("empty")
+    add(page, ("a.png", photo), ("b.png", photo))
+    choose(page, "Shapes")
+    check("compare")
+    page.keyboard.press("g")
+    expect(page.locator("#grid img:not([hidden])")).to_have_count(1 + len(TASKS))
+    check("grid")
+
+
+def test_old_answers_are_let_go_but_for_those_that_are_shown(open_page: Open) -> None:
+    kept = open_page().evaluate(
+        """async () => {
+            const { initial, trimmed } = await import("./model.js");
+            const done = (size) => ({ status: "done", blob: { size } });
+            const results = new Map([["1 full a", done(5)], ["2 full a", done(5)], ["3 full a", done(4)]]);
+            const left = (state, most) => [...trimmed({ ...initial, results, ...state }, most).results.keys()];
+            return [left({ photo: 3 }, 9), left({ photo: 1 }, 9), left({ photo: 3, job: {} }, 1)];
+        }"""
+    )
+    assert kept == [
+        ["2 full a", "3 full a"],
+        ["1 full a", "2 full a", "3 full a"],
+        ["1 full a", "2 full a", "3 full a"],
+    ]
+
+
+def test_dark_mode_follows_the_system_until_it_is_switched(open_page: Open) -> None:
+    page = open_page(color_scheme="dark")
+    expect(page.locator("body")).to_have_css("background-color", "rgb(17, 17, 17)")
+    page.emulate_media(color_scheme="light")
+    expect(page.locator("body")).to_have_css("background-color", "rgb(246, 246, 245)")
+    page.get_by_role("button", name="Dark mode").click()
+    expect(page.locator("body")).to_have_css("background-color", "rgb(17, 17, 17)")
+
+
+def test_a_task_that_is_added_is_there_after_a_reload(open_page: Open, server, tmp_path: Path) -> None:
+    task, aside = server.bundle / "tasks" / "clean", tmp_path / "clean"
+    shutil.move(task, aside)
+    page = open_page()
+    expect(page.locator("#tasks li")).to_have_count(2)
+    shutil.move(aside, task)
+    page.reload()
+    expect(page.locator("#tasks li")).to_have_count(3)
+
+
+def test_a_server_that_goes_and_comes_back(open_page: Open, start, engine: sn.Engine, photo: bytes) -> None:
+    server = start()
+    page = open_page(url=server.url)
+    add(page, ("beach.png", photo))
+    expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS))
+    server.process.terminate()
+    server.process.wait()
+    thumbnail(page, "Colour").click()
+    expect(page.locator("#gone")).to_contain_text("The server does not answer.")
+    start("--port", server.client.base_url.port)
+    expect(page.locator("#gone")).to_be_hidden()
+    expect(page.locator("#download")).to_be_enabled()
+    assert same(downloaded(page, page.locator("#download").click)[1], engine.run(photo, "colour"))
