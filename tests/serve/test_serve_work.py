@@ -24,10 +24,11 @@ class Labelling:
         return task == "pets"
 
     def record(self, _task: str) -> TaskRecord:
-        return TaskRecord(kind="classification", channels=2, method="none")
+        recipe = {"view": {"crop": 8, "test": "crop"}}
+        return TaskRecord(kind="classification", channels=2, method="none", recipe=recipe)
 
     def kind(self, _task: str) -> ClassificationKind:
-        return ClassificationKind(classes=("cat", "dog"), resize=None, crop=8)
+        return ClassificationKind(classes=("cat", "dog"))
 
     def forward(self, image: Any, _task: str, **_options: Any) -> Any:
         assert image.shape == (3, 8, 8)
