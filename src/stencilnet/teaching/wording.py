@@ -9,8 +9,9 @@ from stencilnet.data.folders import shown
 from stencilnet.evaluation.details import duration
 from stencilnet.evaluation.render import number_texts
 from stencilnet.pictures.labels import VOID
+from stencilnet.teaching.planning import Lesson, first_picture
 from stencilnet.teaching.request import Labels, Pairs, Restore, Style
-from stencilnet.teaching.teaching import Lesson, Taught, first_picture
+from stencilnet.teaching.teaching import Taught
 from stencilnet.text.columns import aligned
 
 _FEW = 20
