@@ -90,6 +90,14 @@ def test_the_view_fits_pictures_and_backbone(form: Form, shorter: int, crop: int
 
 
 @pytest.mark.parametrize(
+    ("form", "difference", "rate"),
+    [(LABELS, 0, 2e-3), (STYLE, 0, 4e-3), (NOISE, 0, 8e-3), (PAIRS, 9, 8e-3), (PAIRS, 99, 4e-3)],
+)
+def test_rates_are_those_that_were_best(form: Form, difference: float, rate: float) -> None:
+    assert chosen(form, replace(FOUND, difference=difference))["recipe"]["lr"] == rate
+
+
+@pytest.mark.parametrize(
     ("form", "values", "message"),
     [
         (LABELS, {0: 9}, "expected labels of at least two classes"),

@@ -73,7 +73,7 @@ def choose(request: Request, found: FolderFacts, crop: int) -> dict[str, Any]:
                 "view": _view(form, task, found, crop),
                 "recipe": {
                     "batch": 4 if styled else 8,
-                    "lr": 2e-3 if task["kind"] in ("segmentation", "colorization") else 4e-3,
+                    "lr": _rate(task),
                     "schedule": "cosine",
                 },
             }
@@ -140,6 +140,12 @@ def _task(name: str, form: Form, found: FolderFacts) -> tuple[dict[str, Any], di
         return {"kind": "colorization"}, _images(form.after)
     train = {"kind": "pairs", "inputs": str(form.before.absolute()), "targets": str(form.after.absolute())}
     return {"kind": "restoration", "residual": found.difference < _ALIKE * found.spread}, train
+
+
+def _rate(task: Mapping[str, Any]) -> float:
+    if task.get("residual"):
+        return 8e-3
+    return 2e-3 if task["kind"] in ("segmentation", "colorization") else 4e-3
 
 
 def _images(folder: Any) -> dict[str, Any]:
