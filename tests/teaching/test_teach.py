@@ -1,10 +1,12 @@
 """Teaching at a tiny size, by the command: each form once, stopped and continued, and again by the config it saved."""
 
+import contextlib
 import itertools
 import json
 import re
 import shlex
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -170,6 +172,18 @@ def test_an_interrupted_training_is_not_mixed_with_another_request(desk: Path, s
     assert "an interrupted training that was asked for otherwise: steps was 4, is 5. Repeat the first" in done.stderr
 
 
+def test_ctrl_c_prints_the_command_that_continues(
+    desk: Path, stencil: Stencil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressed = threading.Event()
+    pressed.set()
+    monkeypatch.setattr("stencilnet.cli.work.stop_on_signal", lambda: contextlib.nullcontext(pressed))
+    words = ("teach", "bundle", "new", *NOISE, "--steps", "4")
+    done = stencil(*words, cwd=desk)
+    assert done.returncode == 1
+    assert f"Interrupted; finished work is saved. Continue with: stencil {' '.join(words)}\n" in done.stderr
+
+
 @pytest.fixture
 def broken(desk: Path) -> Iterator[Callable[[str], None]]:
     """Breaks the folders in one of several ways."""
@@ -225,6 +239,7 @@ LABELS = ("--labels", "photos", "labels")
         ("", ("new", *LABELS, "--classes", "a,b"), "a name for each of the 3 classes"),
         ("", ("new", "--labels", "photos", "photos"), "got a picture of mode RGB"),
         ("", ("new", "--pairs", "before", "nowhere"), "nowhere"),
+        ("", ("new", "--restore", "blur", "--photos", "."), "Pass --out with a folder elsewhere"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(

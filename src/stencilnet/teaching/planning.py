@@ -37,8 +37,9 @@ CONFIG, REQUEST = "teach.yaml", "unfinished.json"
 
 _CROP = 128
 """Side of crops, if a bundle does not tell what its backbone was trained at."""
-_PATIENCE = 10.0
-"""Seconds that steps are measured for: the number of steps is fixed by it, so it should not be far off."""
+_PATIENCE = 0.1, 30.0
+"""Share of the time, and seconds, that steps may be measured for: their number is fixed by it. Slower ones are measured
+on a part of their batch, which overestimates small networks."""
 _BUSY = 0.2
 """Share of a step's time from which on loading is given processes of its own."""
 
@@ -148,6 +149,7 @@ def _checked(request: Request) -> MultiTaskNet:
         )
     if request.name in task_names(request.bundle):
         raise taken(request)
+    _check_apart(request)
     net = check_bundle(request.bundle, QuantizedDelta())
     known = {name: record for name, record in net.records.items() if record.kind in kinds()}
     labels = [n for n, record in known.items() if isinstance(kind_from_record(record.kind, record.settings), LabelKind)]
@@ -157,6 +159,17 @@ def _checked(request: Request) -> MultiTaskNet:
             "Teach a bundle whose tasks give pictures."
         )
     return net
+
+
+def _check_apart(request: Request) -> None:
+    """Check that the sample pictures of a training are not written among the pictures that it learns from."""
+    folder = request.folder.resolve()
+    for place in (place for place in vars(request.form).values() if isinstance(place, Path) and place.is_dir()):
+        if folder.is_relative_to(place.resolve()):
+            raise TeachError(
+                f"The sample pictures would be written to {folder}, which lies in {place}, where they would count as "
+                "pictures to learn from. Pass --out with a folder elsewhere."
+            )
 
 
 def taken(request: Request) -> TeachError:
@@ -249,9 +262,15 @@ def _measured(lesson: Lesson, net: MultiTaskNet) -> StepCost:
     assert isinstance(method, Method), "it adds tasks"
     seed = task_seed(experiment.seed, plan.name)
     job = job_of(lesson.task, splits_of(lesson), plan.name, method, learning_of(lesson), seed, Path())
-    resolved = resolve(experiment.trainer)
+    resolved, (share, most) = resolve(experiment.trainer), _PATIENCE
     fit = Measuring(
-        net=net, job=job, key=plan.name, resolved=resolved, costs={}, say=lambda _: None, patience=_PATIENCE
+        net=net,
+        job=job,
+        key=plan.name,
+        resolved=resolved,
+        costs={},
+        say=lambda _: None,
+        patience=min(60 * lesson.request.minutes * share, most),
     )
     method.learn(net.state, plan.name, fresh_of(net, lesson.task, seed), fit)
     return fit.found[-1].cost
