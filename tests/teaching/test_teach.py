@@ -138,6 +138,11 @@ def test_json_is_one_object_and_masks_are_found(desk: Path, stencil: Stencil) ->
     assert Path(found["samples"]).parent == Path("run/samples")
     assert found["bytes"] == sum(len(data) for data in files(desk / "bundle" / "tasks" / "leaf").values())
 
+    measured = stencil("evaluate", "bundle", "run/teach.yaml", cwd=desk)
+    assert measured.returncode == 0, measured.stderr
+    assert "leaf: Measured on the validation data, which selected the training step" in measured.stderr
+    assert re.search(r"^leaf +mIoU", measured.stdout, re.MULTILINE)
+
 
 def test_a_dry_run_prints_the_config_and_writes_nothing(desk: Path, stencil: Stencil) -> None:
     before = files(desk)
