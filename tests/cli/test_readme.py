@@ -21,6 +21,9 @@ README = Path(__file__).parents[2] / "README.md"
 TINY = {
     "stencil demo": "stencil demo --size tiny",
     "stencil add runs/demo/bundle my.yaml": "stencil add runs/demo/bundle my.yaml --set tasks.sharpen.recipe.steps=2",
+    "stencil teach runs/demo/bundle retouch --pairs pairs/before pairs/after": (
+        "stencil teach runs/demo/bundle retouch --pairs pairs/before pairs/after --steps 2"
+    ),
     "stencil compare photos --root data --out runs/photos": "stencil compare photos --root data --dry-run",
     "stencil compare paper/compare --root replicas --dry-run": (
         "stencil compare paper/compare --root replicas --dry-run --methods piggyback --set backbone.width=2"

@@ -378,6 +378,15 @@ def test_where_nothing_will_do_it_says_why(unet: UNet, photos: list[Tensor], sty
         standin(unet, photos, [styles[0], styles[0]])
 
 
+def test_a_single_style_is_compared_with_others_until_a_pair_passes(
+    unet: UNet, photos: list[Tensor], styles: list[Tensor]
+) -> None:
+    network = standin(unet, photos, styles[:1], [styles[0], styles[1]])
+    assert network.name == standin(unet, photos, styles).name
+    with pytest.raises(PerceptualError, match="distinguish"):
+        standin(unet, photos, styles[:1], [styles[0]])
+
+
 def test_stand_ins_refuse_what_they_cannot_use(unet: UNet, photos: list[Tensor], styles: list[Tensor]) -> None:
     normed = UNet(width=4)
     normed.norm1 = nn.BatchNorm2d(4)

@@ -9,7 +9,15 @@ import yaml
 
 from stencilnet.config.reading import from_plain
 from stencilnet.data.sources import HoldOut, split_names
-from stencilnet.teaching.choosing import HELD_MOST, LEAST_STEPS, choose, held_share, steps_within, with_steps
+from stencilnet.teaching.choosing import (
+    HELD_MOST,
+    LEAST_STEPS,
+    choose,
+    evaluations_within,
+    held_share,
+    steps_within,
+    with_steps,
+)
 from stencilnet.teaching.looking import FolderFacts
 from stencilnet.teaching.request import Labels, LessonForm, Pairs, Request, Restore, Style, TeachError
 
@@ -28,7 +36,7 @@ def chosen(form: LessonForm, found: FolderFacts = FOUND, crop: int = 96) -> dict
 
 @pytest.mark.parametrize("form", [PAIRS, LABELS, STYLE, NOISE], ids=lambda form: form.form)
 def test_every_config_is_one_that_can_be_read(form: LessonForm) -> None:
-    config = with_steps(choose(Request(bundle=Path("b"), name="new", form=form), FOUND, 96), 100, workers=2)
+    config = with_steps(choose(Request(bundle=Path("b"), name="new", form=form), FOUND, 96), 100, every=13, workers=2)
     read = from_plain(yaml.safe_load(yaml.safe_dump(config)), "teach.yaml")
     plan = read.tasks[0]
     assert (plan.name, plan.recipe.steps, plan.recipe.schedule) == ("new", 100, "cosine")
@@ -82,6 +90,14 @@ def test_the_view_fits_pictures_and_backbone(form: LessonForm, shorter: int, cro
 
 
 @pytest.mark.parametrize(
+    ("form", "difference", "rate"),
+    [(LABELS, 0, 2e-3), (STYLE, 0, 4e-3), (NOISE, 0, 8e-3), (PAIRS, 9, 8e-3), (PAIRS, 99, 4e-3)],
+)
+def test_rates_are_those_that_were_best(form: LessonForm, difference: float, rate: float) -> None:
+    assert chosen(form, replace(FOUND, difference=difference))["recipe"]["lr"] == rate
+
+
+@pytest.mark.parametrize(
     ("form", "values", "message"),
     [
         (LABELS, {0: 9}, "expected labels of at least two classes"),
@@ -118,3 +134,8 @@ def test_too_little_time_is_refused_with_the_time_that_is_enough() -> None:
     with pytest.raises(TeachError, match=r"Only 9 steps fit in 1\.5 minutes .* Pass --minutes 34 or more"):
         steps_within(90, lambda count: 10.0 * count, pictures=100, batch=8)
     assert steps_within(10 * LEAST_STEPS, lambda count: 10.0 * count, pictures=100, batch=8) == LEAST_STEPS
+
+
+@pytest.mark.parametrize(("once", "evaluations"), [(0.001, 8), (7.5, 8), (10, 6), (20, 3), (200, 3)])
+def test_evaluations_take_a_fifth_of_the_time(once: float, evaluations: int) -> None:
+    assert evaluations_within(300, once) == evaluations

@@ -1,10 +1,12 @@
 """Teaching at a tiny size, by the command: each form once, stopped and continued, and again by the config it saved."""
 
+import contextlib
 import itertools
 import json
 import re
 import shlex
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,9 @@ import stencilnet as sn
 from stencilnet.bundle import read_records, task_names
 from stencilnet.experiment.session import Session
 from stencilnet.scenes import Scenes, draw_scene
+from stencilnet.teaching.planning import prepare
 from stencilnet.teaching.request import Labels, LessonForm, Pairs, Request, Restore, Style
-from stencilnet.teaching.teaching import prepare, teach
+from stencilnet.teaching.teaching import teach
 from stencilnet.training.fit import Interrupted
 
 from ..command_line import Stencil
@@ -135,19 +138,24 @@ def test_json_is_one_object_and_masks_are_found(desk: Path, stencil: Stencil) ->
     assert Path(found["samples"]).parent == Path("run/samples")
     assert found["bytes"] == sum(len(data) for data in files(desk / "bundle" / "tasks" / "leaf").values())
 
+    measured = stencil("evaluate", "bundle", "run/teach.yaml", cwd=desk)
+    assert measured.returncode == 0, measured.stderr
+    assert "leaf: Measured on the validation data, which selected the training step" in measured.stderr
+    assert re.search(r"^leaf +mIoU", measured.stdout, re.MULTILINE)
+
 
 def test_a_dry_run_prints_the_config_and_writes_nothing(desk: Path, stencil: Stencil) -> None:
     before = files(desk)
-    done = stencil("teach", "bundle", "new", *PAIRS, "--minutes", "0.5", "--dry-run", cwd=desk)
+    done = stencil("teach", "bundle", "new", *PAIRS, "--minutes", "9999", "--dry-run", cwd=desk)
     assert done.returncode == 0, done.stderr
     assert files(desk) == before
     chosen, _, text = done.stdout.partition("\n\n")
-    (steps,) = re.findall(r"^training +(\d+) steps of 8 crops", chosen, re.MULTILINE)
+    assert re.search(r"^training  1000 steps of 8 crops", chosen, re.MULTILINE)  # the data do not hold more
     assert f"found     {COUNT} pairs in before and photos, 40x40 pixels" in chosen
     assert f"{COUNT - 1} to learn from; 1 held out to choose the best step and to measure: " in chosen
     (desk / "my.yaml").write_text(text)
     shown = json.loads(stencil("config", "show", desk / "my.yaml", "--json").stdout)
-    assert shown["tasks"][0]["recipe"]["steps"] == int(steps)
+    assert shown["tasks"][0]["recipe"]["steps"] == 1000
     as_json = stencil("teach", "bundle", "new", *PAIRS, "--steps", "7", "--dry-run", "--json", cwd=desk)
     assert json.loads(as_json.stdout)["config"]["tasks"][0]["recipe"]["steps"] == 7
 
@@ -167,6 +175,18 @@ def test_an_interrupted_training_is_not_mixed_with_another_request(desk: Path, s
     done = stencil("teach", "bundle", "new", *NOISE, "--steps", 5, cwd=desk)
     assert done.returncode == 2
     assert "an interrupted training that was asked for otherwise: steps was 4, is 5. Repeat the first" in done.stderr
+
+
+def test_ctrl_c_prints_the_command_that_continues(
+    desk: Path, stencil: Stencil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pressed = threading.Event()
+    pressed.set()
+    monkeypatch.setattr("stencilnet.cli.work.stop_on_signal", lambda: contextlib.nullcontext(pressed))
+    words = ("teach", "bundle", "new", *NOISE, "--steps", "4")
+    done = stencil(*words, cwd=desk)
+    assert done.returncode == 1
+    assert f"Interrupted; finished work is saved. Continue with: stencil {' '.join(words)}\n" in done.stderr
 
 
 @pytest.fixture
@@ -224,6 +244,7 @@ LABELS = ("--labels", "photos", "labels")
         ("", ("new", *LABELS, "--classes", "a,b"), "a name for each of the 3 classes"),
         ("", ("new", "--labels", "photos", "photos"), "got a picture of mode RGB"),
         ("", ("new", "--pairs", "before", "nowhere"), "nowhere"),
+        ("", ("new", "--restore", "blur", "--photos", "."), "Pass --out with a folder elsewhere"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_written(

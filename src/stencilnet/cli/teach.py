@@ -77,8 +77,8 @@ def teach(
     """
     from stencilnet.cli.console import console, teller, use_all_cores
     from stencilnet.cli.work import training_session
+    from stencilnet.teaching.planning import as_yaml, prepare
     from stencilnet.teaching.request import Request
-    from stencilnet.teaching.teaching import as_yaml, prepare
     from stencilnet.teaching.teaching import teach as carry_out
     from stencilnet.teaching.wording import as_plain, conclude, describe
     from stencilnet.training.distributed import ALONE

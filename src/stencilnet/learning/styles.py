@@ -71,10 +71,8 @@ def perceptual_network(
         return vgg(styles[0].preset, settings.weights)
     shown = [calibration_image(images[index]) for index in spread(_CALIBRATION, len(images))]
     pictures = [style_image(style, root) for style in styles]
-    if len(pictures) == 1:  # the stand-in's test compares two styles
-        other = "swirls" if styles[0].style == f"{_PAINTED}bands" else "bands"
-        pictures.append(_painted(other, styles[0].style_size))
-    return standin(backbone, shown, pictures)
+    others = [name for name in ("bands", "swirls") if styles[0].style != f"{_PAINTED}{name}"]
+    return standin(backbone, shown, pictures, [_painted(name, styles[0].style_size) for name in others])
 
 
 def calibration_image(example: Example) -> Tensor:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -96,7 +97,9 @@ def random_standin(images: Iterable[Tensor], seed: int = _SEED) -> PerceptualNet
     return _weighed(description, weights, _images(images))
 
 
-def standin(backbone: nn.Module, images: Iterable[Tensor], styles: Sequence[Tensor]) -> PerceptualNetwork:
+def standin(
+    backbone: nn.Module, images: Iterable[Tensor], styles: Sequence[Tensor], others: Sequence[Tensor] = ()
+) -> PerceptualNetwork:
     """Choose a stand-in that passes `check_perceptual`: the backbone's encoder, or random filters.
 
     Passing is not enough for the encoder: an encoder trained on segmentation passes, but responds to brightness and hue
@@ -107,20 +110,23 @@ def standin(backbone: nn.Module, images: Iterable[Tensor], styles: Sequence[Tens
     Args:
         backbone: The frozen backbone.
         images: Task 1's training images, RGB ``(3, H, W)`` in [0, 1].
-        styles: At least two style images ``(3, H, W)`` in [0, 1]; each consecutive pair is checked.
+        styles: Style images ``(3, H, W)`` in [0, 1]; each consecutive pair is checked.
+        others: Images that a single style is compared with, one after the other until a pair passes: a style that is
+            learned should not be refused for the other one's sake. Default: none.
 
     Raises:
-        PerceptualError: If neither passes, or fewer than two styles are given.
+        PerceptualError: If neither passes, or there are no two styles to compare.
     """
     held = _images(images)
-    if len(styles) < 2:
+    if len(styles) + len(others) < 2:
         raise PerceptualError(f"Expected at least two style images to compare, but got {len(styles)}.")
+    tries = [styles] if len(styles) > 1 else [[*styles, other] for other in others]
     passed: list[tuple[float, PerceptualNetwork]] = []
     problems: list[str] = []
     for build in (partial(encoder_standin, backbone, held), partial(random_standin, held)):
         try:
             network = build()
-            cost = _checked_cost(network, held, styles)
+            cost = _checked_cost(network, held, tries)
         except PerceptualError as error:
             logger.info("Not usable as a stand-in: %s", error)
             problems.append(str(error))
@@ -134,8 +140,16 @@ def standin(backbone: nn.Module, images: Iterable[Tensor], styles: Sequence[Tens
     return chosen
 
 
-def _checked_cost(network: PerceptualNetwork, images: Sequence[Tensor], styles: Sequence[Tensor]) -> float:
-    """Check a network and return its largest `StyleSense.cost`."""
+def _checked_cost(network: PerceptualNetwork, images: Sequence[Tensor], tries: Sequence[Sequence[Tensor]]) -> float:
+    """Check a network with the first styles that pass, and return their largest `StyleSense.cost`."""
+    *earlier, last = tries
+    for styles in earlier:
+        with suppress(PerceptualError):
+            return _cost(network, images, styles)
+    return _cost(network, images, last)
+
+
+def _cost(network: PerceptualNetwork, images: Sequence[Tensor], styles: Sequence[Tensor]) -> float:
     return max(sense.cost for pair in pairwise(styles) for sense in check_perceptual(network, images, *pair))
 
 

@@ -12,8 +12,10 @@ HELD_SHARE = 0.15
 """Share of the pictures that is held out to choose the best step."""
 HELD_MOST = 48
 """Largest number of pictures held out: each is run at every evaluation."""
-EVALUATIONS = 8
-"""Number of evaluations of a training; the best of them is kept."""
+EVALUATIONS, LEAST_EVALUATIONS = 8, 3
+"""Largest and smallest number of evaluations of a training; the best of them is kept."""
+EVALUATING = 0.2
+"""Share of the time for evaluations, as far as `LEAST_EVALUATIONS` allow."""
 PASSES = 200
 """Largest number of passes over the pictures, if these are more than `PASSED` steps."""
 PASSED = 1000
@@ -39,7 +41,7 @@ _SHADES = 200
 def choose(request: Request, found: FolderFacts, crop: int) -> dict[str, Any]:
     """Return the config that a request stands for, but for the number of steps, as plain YAML data.
 
-    Learning rates are those that were best on photographs (docs/results/quality.md).
+    Learning rates are those that were best on photographs (docs/results/quality.md; for restoration: docs/teach.md).
 
     Args:
         request: What is asked for.
@@ -71,7 +73,7 @@ def choose(request: Request, found: FolderFacts, crop: int) -> dict[str, Any]:
                 "view": _view(form, task, found, crop),
                 "recipe": {
                     "batch": 4 if styled else 8,
-                    "lr": 4e-3 if styled else 2e-3,
+                    "lr": _rate(task),
                     "schedule": "cosine",
                 },
             }
@@ -87,9 +89,8 @@ def held_share(count: int) -> float:
     return HELD_SHARE if HELD_SHARE * count <= HELD_MOST else round(HELD_MOST / count, 6)
 
 
-def with_steps(config: Mapping[str, Any], steps: int, *, workers: int = 0) -> dict[str, Any]:
+def with_steps(config: Mapping[str, Any], steps: int, *, every: int, workers: int = 0) -> dict[str, Any]:
     """Return a config of `choose` with its number of steps, how often to evaluate, and loader processes."""
-    every = evaluate_every(steps)
     (task,) = config["tasks"]
     trainer = {**({"workers": workers} if workers else {}), "evaluate_every": every, "checkpoint_every": every}
     recipe = {"steps": steps, **task["recipe"]}
@@ -97,9 +98,9 @@ def with_steps(config: Mapping[str, Any], steps: int, *, workers: int = 0) -> di
     return {**head, "trainer": trainer, "methods": config["methods"], "tasks": [{**task, "recipe": recipe}]}
 
 
-def evaluate_every(steps: int) -> int:
-    """Return the number of steps between two evaluations of a training."""
-    return math.ceil(steps / EVALUATIONS)
+def evaluations_within(seconds: float, once: float) -> int:
+    """Return the number of evaluations of a training that may take so many seconds, at `once` seconds each."""
+    return max(LEAST_EVALUATIONS, min(EVALUATIONS, math.floor(EVALUATING * seconds / once)))
 
 
 def steps_within(seconds: float, cost: Callable[[int], float], *, pictures: int, batch: int) -> int:
@@ -139,6 +140,12 @@ def _task(name: str, form: LessonForm, found: FolderFacts) -> tuple[dict[str, An
         return {"kind": "colorization"}, _images(form.after)
     train = {"kind": "pairs", "inputs": str(form.before.absolute()), "targets": str(form.after.absolute())}
     return {"kind": "restoration", "residual": found.difference < _ALIKE * found.spread}, train
+
+
+def _rate(task: Mapping[str, Any]) -> float:
+    if task.get("residual"):
+        return 8e-3
+    return 2e-3 if task["kind"] in ("segmentation", "colorization") else 4e-3
 
 
 def _images(folder: Any) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from stencilnet.data.folders import shown
 from stencilnet.evaluation.details import duration
 from stencilnet.evaluation.render import number_texts
 from stencilnet.pictures.labels import VOID
+from stencilnet.teaching.planning import Lesson, first_picture
 from stencilnet.teaching.request import Labels, Pairs, Restore, Style
-from stencilnet.teaching.teaching import Lesson, Taught, first_picture
+from stencilnet.teaching.teaching import Taught
 from stencilnet.text.columns import aligned
 
 _FEW = 20
@@ -156,7 +157,7 @@ def _task(lesson: Lesson) -> str:
             weighted = ", the second weighted 8 times, since it is rare" if "class_weights" in task else ""
             return f"segmentation, {len(task['classes'])} classes: {shown(task['classes'])}{weighted}"
         case Style():
-            return "style: losses are measured through a stand-in for VGG (perceptual.source in the config)"
+            return "style: repaint photos like the painting; a stand-in for VGG measures the losses (`perceptual`)"
         case Restore(damage=damage):
             return f"restoration of {_DAMAGE[damage]}, drawn anew for every crop"
 
