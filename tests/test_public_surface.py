@@ -50,8 +50,18 @@ def test_commands_and_their_options() -> None:
     assert options["add"] == {"--root", "--only", "--resume", "--set", "--devices"}
     assert options["compare"] == learning | {"--methods"}
     assert options["merge"] == set()
-    pictures = {"--bits", "--profile", "--scale", "--tile", "--keep-metadata", "--resume", "--on-error", "--watch"}
-    assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
+    pictures = {
+        "--bits",
+        "--fps",
+        "--profile",
+        "--scale",
+        "--tile",
+        "--keep-metadata",
+        "--resume",
+        "--on-error",
+        "--watch",
+    }
+    assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend", "--fps"} | pictures
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == {"--json"}
     assert options["verify"] == {"--json", "--runtime"}

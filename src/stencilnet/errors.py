@@ -10,6 +10,7 @@ PACKAGES = {
     "filelock": ("filelock", "train"),
     "pycocotools": ("pycocotools", "data"),
     "scipy": ("SciPy", "data"),
+    "av": ("PyAV", "video"),
     "pillow_heif": ("pillow-heif", "heic"),
     "ray": ("Ray", "ray"),
     "submitit": ("submitit", "slurm"),
