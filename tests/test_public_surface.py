@@ -56,6 +56,18 @@ def test_commands_and_their_options() -> None:
     assert options["pull"] == {"--out", "--revision"}
     assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
     assert options["export"] == {"--out", "--graph"}
+    pictures = {
+        "--bits",
+        "--fps",
+        "--profile",
+        "--scale",
+        "--tile",
+        "--keep-metadata",
+        "--resume",
+        "--on-error",
+        "--watch",
+    }
+    assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend", "--fps"} | pictures
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == {"--json"}
     assert options["verify"] == {"--json", "--runtime"}

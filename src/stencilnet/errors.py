@@ -11,6 +11,7 @@ PACKAGES = {
     "pycocotools": ("pycocotools", "data"),
     "scipy": ("SciPy", "data"),
     "onnxscript": ("ONNX Script", "export"),
+    "av": ("PyAV", "video"),
     "pillow_heif": ("pillow-heif", "heic"),
     "huggingface_hub": ("huggingface_hub", "hub"),
     "fastapi": ("FastAPI", "serve"),

@@ -1,6 +1,7 @@
 """VGG16 as a backbone: torchvision's own numbers, and the original Piggyback's setting from config to figure."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,20 @@ from torch import nn
 
 import stencilnet as sn
 from stencilnet.analysis.masks import zero_ratios
+from stencilnet.bundle import TaskRecord
 from stencilnet.cli.main import stencil
 from stencilnet.config.reading import read_config
 from stencilnet.config.schema import Experiment
 from stencilnet.datasets.replicas import make_replica
+from stencilnet.delta import BitMask, Replace, Select, TaskDelta
 from stencilnet.experiment.reporting import write_report
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
-from stencilnet.masks import task_weights
+from stencilnet.masks import array_of, task_weights
+from stencilnet.models import save
 from stencilnet.models.stored import class_path, describe, rebuild
 from stencilnet.models.vgg16 import HEAD, layer_names
+from stencilnet.runtime.parity import RAW
 from stencilnet.tasks.classification import Classification
 
 
@@ -158,3 +163,21 @@ def test_the_original_setting_from_config_to_figure(weights: Path, root: Path, t
     assert "The task 'wikiart' (classification) gives a label, not a picture" in str(
         refused.exception or refused.output
     )
+
+
+@pytest.mark.slow
+def test_both_backends_run_a_masked_task_alike(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(4)
+    net = sn.MultiTaskNet(sn.VGG16(channels=2), head=HEAD, decoder=())
+    mask = torch.rand(net.state.shared["features.5.weight"].shape, generator=generator) > 0.4
+    head = {name: Replace(array_of(tensor)) for name, tensor in net.fresh_head(2, generator).items()}
+    state = net.state.add("art", TaskDelta({"features.5.weight": Select(BitMask.pack(mask)), **head}))
+    task = Classification(classes=("old", "new"))
+    record = TaskRecord(kind=task.kind, channels=2, method="piggyback", settings=task.settings())
+    save(net.with_state(state, {"art": record}), tmp_path / "bundle")
+    del net, state
+    done = CliRunner().invoke(stencil, ["verify", str(tmp_path / "bundle"), "--runtime", "--json"])
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(done.stdout)["runtime"]
+    assert (found["task"], sorted(found["weights"]), found["ok"]) == ("art", ["onnx", "torch"], True)
+    assert 0 < found["raw"] <= RAW  # they are two backends

@@ -1,14 +1,22 @@
 """The engine runs pictures in strips where the whole does not fit or where it is asked to, with the same result."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
+from torch import Tensor, nn
 
+from stencilnet.bundle import TaskRecord
 from stencilnet.cli.main import stencil
+from stencilnet.delta import Replace, TaskDelta
 from stencilnet.inference.layers import TorchLayers
+from stencilnet.masks import array_of
+from stencilnet.models import MultiTaskNet, UNet, save
+from stencilnet.models.unet import Norm
 from stencilnet.runtime import Engine, tiling
 from stencilnet.runtime.onnx_layers import OnnxLayers
 from stencilnet.runtime.tiling import Tile
@@ -28,6 +36,58 @@ def test_strips_of_every_task_are_its_whole(bundle: Path, backend: str, monkeypa
         expected = whole.forward(PICTURE, task)
         np.testing.assert_allclose(strips.forward(PICTURE, task), expected, atol=1e-4)
     assert ran == [16] * len(whole.tasks)
+
+
+@pytest.mark.parametrize("backend", ["onnx", "torch"])
+@pytest.mark.parametrize("norm", ["affine", "own"])
+def test_strips_have_the_scales_and_shifts_of_norms(
+    norm: Norm, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    net = MultiTaskNet(UNet(width=4, channels=3, norm=norm))
+    drawn = {
+        name: tensor + torch.randn(tensor.shape, generator=generator) / 4
+        for name, tensor in net.state.shared.items()
+        if name.startswith("norm")
+    }
+    assert len(drawn) == 36
+    entries = drawn | net.fresh_head(3, generator)
+    state = net.state.add("clean", TaskDelta({name: Replace(array_of(tensor)) for name, tensor in entries.items()}))
+    save(net.with_state(state, {"clean": TaskRecord(kind="restoration", channels=3, method="none")}), tmp_path / "b")
+    strips, whole = Engine(tmp_path / "b", tile=16, backend=backend), Engine(tmp_path / "b", tile="never")
+    expected = whole.forward(PICTURE, "clean")
+    assert expected.std() > 0.1
+    monkeypatch.setattr(type(whole._backend), "forward", None)
+    np.testing.assert_allclose(strips.forward(PICTURE, "clean"), expected, atol=1e-4)
+
+
+class Normed(nn.Module):
+    """A backbone of another package, with norms that the U-Net lacks."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.body, self.norm, self.head = nn.Conv2d(3, 4, 3, padding=1), norm, nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scored: Tensor = self.head(self.norm(self.body(x)).relu())
+        return scored
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(4), nn.GroupNorm(2, 4)], ids=["batch", "group"])
+def test_other_norms_always_run_whole(norm: nn.Module, tmp_path: Path) -> None:
+    backbone = Normed(norm).eval()
+    with torch.inference_mode():
+        backbone(torch.rand(2, 3, 9, 9))
+        expected = backbone(torch.from_numpy(PICTURE)[None])[0].numpy()
+        halves = [backbone(torch.from_numpy(half)[None])[0] for half in (PICTURE[:, :32], PICTURE[:, 32:])]
+    net = MultiTaskNet(backbone, decoder=())
+    head = {name: Replace(array_of(tensor)) for name, tensor in backbone.head.named_parameters(prefix="head")}
+    own = {name: Replace(array_of(tensor)) for name, tensor in norm.named_buffers(prefix="norm")}
+    state = net.state.add("clean", TaskDelta({**head, **own}))
+    save(net.with_state(state, {"clean": TaskRecord(kind="restoration", channels=3, method="none")}), tmp_path / "b")
+    engine = Engine(tmp_path / "b", backbone=Normed(deepcopy(norm)), tile=16)
+    np.testing.assert_allclose(engine.forward(PICTURE, "clean"), expected, atol=1e-6)
+    assert np.abs(torch.cat(halves, dim=1).numpy() - expected).max() > 1e-3  # parts run alone would differ
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torch"])

@@ -101,6 +101,16 @@ def test_the_command_reports_it_in_one_line(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_video_names_its_extra(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.touch()
+    bundle = Path(__file__).parents[1] / "bundle" / "golden" / "v1"
+    stencil = Path(sys.executable).with_name("stencil")
+    done = process(stencil, "run", bundle, "clean", clip, "-o", tmp_path / "out.mp4")
+    expected = "stencil run needs PyAV, which is not installed. Run: pip install 'stencilnet[video]'\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
+
+
 def test_other_errors_are_reported_as_ever() -> None:
     unknown = process(sys.executable, "-m", "stencilnet", "nothing")
     assert (unknown.returncode, unknown.stderr.splitlines()[-1]) == (2, "Error: No such command 'nothing'.")

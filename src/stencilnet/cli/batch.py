@@ -47,7 +47,7 @@ class Batch:
         """Run files; a bad one is reported in one line. Return whether the run may go on."""
         left = {source: out for source, out in planned.items() if not (self.resume and is_current(source, out))}
         self.skipped += len(planned) - len(left)
-        with _progress(self.screen, len(left)) as advance, closing(self.process(left)) as results:
+        with progress(self.screen, len(left), "files") as advance, closing(self.process(left)) as results:
             for source, problem in results:
                 advance()
                 if problem is None:
@@ -129,9 +129,15 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _progress(screen: "Console", count: int) -> Iterator[Callable[[], None]]:
-    """Show a bar with rate and time left on a terminal; yield a function to call after each file."""
-    if count < 2 or not screen.is_terminal:
+def progress(screen: "Console", count: int | None, unit: str) -> Iterator[Callable[[], None]]:
+    """Show a bar with rate and time left on a terminal; yield a function to call after each piece of work.
+
+    Args:
+        screen: The terminal.
+        count: Number of pieces; None if it is unknown. A single one has no bar.
+        unit: What they are, for the rate, such as "files".
+    """
+    if (count is not None and count < 2) or not screen.is_terminal:
         yield lambda: None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
@@ -139,7 +145,7 @@ def _progress(screen: "Console", count: int) -> Iterator[Callable[[], None]]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed:.3g} files/s" if task.speed else "")
+            return Text(f"{task.speed:.3g} {unit}/s" if task.speed else "")
 
     columns = (BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     # Lines of a stdout that is no terminal must not go to the bar's stream.

@@ -9,9 +9,12 @@ import click
 
 from stencilnet.cli.helping import configs
 from stencilnet.cli.streams import say, say_json
+from stencilnet.cli.video import parse_fps, run_video, the_video
 from stencilnet.text.escaping import one_line
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from stencilnet.runtime.answering import Profile, Scale
     from stencilnet.runtime.tiling import Tile
 
@@ -107,6 +110,12 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     show_default=True,
     help="Colour profile of outputs; original: that of the input, if it has one of RGB.",
 )
+@click.option(
+    "--fps",
+    callback=parse_fps,
+    metavar="NUMBER",
+    help="For a video: frames per second of the output.  [default: every frame at its own time]",
+)
 @click.option("--resume", is_flag=True, help="Skip inputs whose output exists and is not older.")
 @click.option(
     "--on-error",
@@ -130,11 +139,12 @@ def run(
     backend: str,
     bits: str,
     profile: "Profile",
+    fps: "Fraction | None",
     resume: bool,
     on_error: str,
     watch: bool,
 ) -> None:
-    """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns."""
+    """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns, or one video."""
     from functools import partial
 
     from stencilnet.cli.batch import Batch, watch_folder
@@ -147,11 +157,23 @@ def run(
     screen = console()
     if watch and not (len(inputs) == 1 and Path(inputs[0]).is_dir()):
         raise click.UsageError("--watch takes one folder as INPUTS.")
-    planned = {} if watch else plan_outputs(inputs, out)
+    for_pictures = {
+        "--keep-metadata": keep_metadata,
+        "--bits 16": bits != "8",
+        "--profile original": profile != "srgb",
+        "--resume": resume,
+        "--watch": watch,
+    }
+    video = the_video(inputs, out, fps, [option for option, used in for_pictures.items() if used])
+    planned = {} if watch or video else plan_outputs(inputs, out)
     engine = Engine(bundle, device=device, precision=precision, tile=tile, backend=backend)
     if engine.backend == "torch":
         use_all_cores()
     engine.picture_task(task)
+    if video:
+        engine.sizing(task, scale)  # raises before the video is opened
+        run_video(video, out, partial(engine.run, task=task, drawing=kind == "edges", scale=scale), fps, screen)
+        return
     process = partial(
         run_files,
         engine,

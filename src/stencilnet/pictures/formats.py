@@ -48,6 +48,27 @@ OTHER_SUFFIXES = _HEIC_SUFFIXES | frozenset(
 """Suffixes of picture formats that are not read, HEIC's where pillow-heif is missing. Listing a folder skips such files
 and reports how many; they are also no names of folders."""
 
+VIDEO_SUFFIXES = frozenset(
+    {
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".ts",
+        ".mts",
+        ".m2ts",
+        ".3gp",
+        ".flv",
+        ".wmv",
+        ".ogv",
+    }
+)
+"""Suffixes of videos, which `stencilnet.pictures.video` reads."""
+
 _CODECS = MappingProxyType({"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"})
 """Formats that a build of Pillow may lack, and the Pillow features that they need."""
 
