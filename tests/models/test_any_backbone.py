@@ -61,6 +61,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def found(desk: Path) -> dict[str, Any]:
     """What the page's code leaves, block by block: networks as it saved them, and its answers."""
     names: dict[str, Any] = {
+        "__name__": "__main__",  # as in a script
         "pairs": sn.Splits(train=restored(0, 4), validation=restored(50, 2)),
         "photos": sn.Splits(train=labelled(0, 4), validation=labelled(50, 2)),
     }

@@ -1,6 +1,9 @@
 """Tasks as ONNX files: ONNX Runtime and the file alone give what the engine gives, for every kind of entry."""
 
 import json
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from PIL import Image
 
 from stencilnet import Engine
 from stencilnet.export import export_adapters, export_task
@@ -132,3 +136,18 @@ def test_what_cannot_be_written_is_one_error(tmp_path: Path, words: tuple[str, .
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert [path.name for path in tmp_path.rglob("*")] == ["taken", "file"]
+
+
+def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(GOLDEN / "v1", "bundle")
+    Image.fromarray((255 * image(37, 50)).astype(np.uint8).transpose(1, 2, 0)).save("photo.jpg")
+    for line in re.findall(r"^stencil .*", page, flags=re.MULTILINE):
+        assert stencil(*shlex.split(line, comments=True)[1:]).returncode == 0, line
+    found: dict = {}
+    for code in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL):
+        exec(code, found)
+    np.testing.assert_allclose(found["again"], found["chroma"], atol=NEAR)
+    expected = Engine("bundle").forward(found["image"][0], "colour")
+    np.testing.assert_allclose(found["chroma"][0], expected, atol=NEAR)
