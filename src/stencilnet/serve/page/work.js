@@ -43,7 +43,7 @@ export function startWork(store, service) {
   /** The viewer and the grid show why a full answer has failed; a thumbnail has no room for it. */
   function fail(piece, message) {
     store.update((state) => withResult(state, piece, { status: "failed", message }));
-    if (piece.size === "small") store.update((state) => failed(state, message));
+    if (piece.size === "small" && piece.task !== store.get().task) store.update((state) => failed(state, message));
   }
 
   function sync(state) {
