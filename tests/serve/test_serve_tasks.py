@@ -65,6 +65,7 @@ def test_an_answer_is_the_engines(server, engine: sn.Engine, picture: bytes, tas
     answer = server.client.post(f"/v1/tasks/{task}", content=picture, headers=PNG)
     assert answer.headers["content-type"] == "image/png"
     assert same(opened(answer), engine.run(picture, task))
+    assert float(answer.headers["server-timing"].removeprefix("task;dur=")) > 0
 
 
 def test_a_form_gives_the_same_answer(server, picture: bytes) -> None:

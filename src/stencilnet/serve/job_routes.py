@@ -10,12 +10,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from stencilnet.serve.answering import ERRORS, accepted, binary
-from stencilnet.serve.archives import ARCHIVES, packed
 from stencilnet.serve.jobs import JobInfo, JobState, PictureJob
 from stencilnet.serve.media import JSON, PICTURES
 from stencilnet.serve.problems import HttpError, documented
 from stencilnet.serve.query import Asked, Form, JobName, TaskName, TaskNames
 from stencilnet.serve.receiving import BODY, check_length, check_type, picture_of
+from stencilnet.serve.responses import ARCHIVES, packed, single
 from stencilnet.serve.service import Service
 from stencilnet.text.strict_json import dumps
 
@@ -122,7 +122,7 @@ def job_routes(service: Service) -> APIRouter:
         if task not in found.tasks:
             raise HttpError(404, f"Expected one of the job's tasks, {', '.join(found.tasks)}, but got {task!r}.")
         _check(found, ended=task in found.answers)
-        return Response(found.answers[task].body, media_type=found.answers[task].media)
+        return single(found.answers[task])
 
     return router
 

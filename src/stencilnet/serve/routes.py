@@ -8,13 +8,13 @@ from fastapi.responses import Response
 
 from stencilnet.bundle import BundleError
 from stencilnet.serve.answering import ERRORS, accepted, answered, binary
-from stencilnet.serve.archives import ARCHIVES, packed
 from stencilnet.serve.listing import TaskList, list_tasks
 from stencilnet.serve.media import JSON, PICTURES
 from stencilnet.serve.metrics import TEXT
 from stencilnet.serve.problems import HttpError, documented
 from stencilnet.serve.query import Asked, Form, TaskName, TaskNames
 from stencilnet.serve.receiving import BODY, check_type
+from stencilnet.serve.responses import ARCHIVES, packed, single
 from stencilnet.serve.service import Service
 
 
@@ -78,7 +78,7 @@ def routes(service: Service) -> APIRouter:
         media = accepted(request, (JSON,) if plan.steps[0].labels else tuple(PICTURES.values()))
         form = next((form for form, known in PICTURES.items() if known == media), asked.form)
         (answer,) = await answered(service, request, replace(plan, options=replace(asked, form=form)))
-        return Response(answer.body, media_type=answer.media)
+        return single(answer)
 
     @router.post(
         "/v1/run",

@@ -1,5 +1,6 @@
 """One picture through one or more tasks: it is checked before it is decoded, and decoded once."""
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -83,12 +84,14 @@ class Answer:
         media: Its media type.
         suffix: Its suffix as a file, without a dot.
         body: Its bytes.
+        seconds: How long it took, from the decoded picture to the encoded answer.
     """
 
     task: str
     media: str
     suffix: str
     body: bytes
+    seconds: float
 
     @property
     def name(self) -> str:
@@ -179,12 +182,14 @@ def _check_pixels(size: Size, most: int, where: str) -> None:
 
 
 def _answer(plan: Plan, step: PlannedTask, photo: Photo, stop: Stop) -> Answer:
-    options, kind = plan.options, step.kind
+    options, kind, began = plan.options, step.kind, time.monotonic()
     given = given_of(kind, photo, step.size, drawing=options.drawing)
     output = plan.engine.forward(given.input, step.task, tile=options.tile, stop=stop)
     if isinstance(kind, LabelKind):
         labels = [{"label": label, "probability": probability} for label, probability in kind.to_label(output)]
-        return Answer(task=step.task, media=JSON, suffix="json", body=dumps({"labels": labels}).encode())
-    assert isinstance(kind, PictureKind)
-    body = encoded(answer(kind, output, given), options.form, photo.exif)
-    return Answer(task=step.task, media=PICTURES[options.form], suffix=options.form, body=body)
+        media, suffix, body = JSON, "json", dumps({"labels": labels}).encode()
+    else:
+        assert isinstance(kind, PictureKind)  # a kind is one of the two
+        media, suffix = PICTURES[options.form], options.form
+        body = encoded(answer(kind, output, given), options.form, photo.exif)
+    return Answer(task=step.task, media=media, suffix=suffix, body=body, seconds=time.monotonic() - began)
