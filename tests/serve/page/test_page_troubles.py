@@ -1,13 +1,16 @@
 """The page where not all goes well, on every screen: errors, undo, a server that goes, memory, sizes, dark mode."""
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 import stencilnet as sn
 
+from ..conftest import as_bytes
 from .browsing import TASKS, Open, add, choose, downloaded, keep, same, thumbnail
 
 DESKTOP, TABLET, PHONE = (1440, 900), (834, 1112), (360, 740)
@@ -50,18 +53,21 @@ def test_a_busy_server_is_asked_again(open_page: Open, photo: bytes) -> None:
     expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS))
 
 
-def test_escape_ends_the_work_of_a_task(open_page: Open, photo: bytes) -> None:
+def test_escape_ends_the_work_of_a_task_on_the_server_too(open_page: Open, server) -> None:
+    def hung_up() -> list[str]:
+        return re.findall(r'task="clean",status="499".*', server.client.get("/metrics").text)
+
     page = open_page()
-    add(page, ("a.png", photo))
+    add(page, ("large.png", as_bytes(Image.new("RGB", (4000, 3000)))))
     expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS))
-    page.route("**/v1/tasks/colour", lambda route: None)  # no answer comes
-    thumbnail(page, "Colour").click()
-    expect(page.locator("#busy")).to_contain_text("Colour is running")
-    with page.expect_event("requestfailed"):
-        page.keyboard.press("Escape")
+    before = hung_up()
+    thumbnail(page, "Clean").click()
+    expect(page.locator("#busy")).to_contain_text("Clean is running")
+    page.keyboard.press("Escape")
     expect(page.locator("#busy")).to_be_hidden()
-    page.unroute_all()
-    choose(page, "Colour")
+    while hung_up() == before:
+        pass
+    expect(page.locator("#notices")).to_be_empty()
 
 
 def test_removals_are_undone(open_page: Open, photo: bytes) -> None:
@@ -123,6 +129,28 @@ def test_old_answers_are_let_go_but_for_those_that_are_shown(open_page: Open) ->
     ]
 
 
+def test_two_fingers_zoom_and_both_halves_stay_aligned(open_page: Open, photo: bytes) -> None:
+    page = open_page(PHONE, has_touch=True)
+    add(page, ("a.png", photo))
+    choose(page, "Colour")
+    box = page.locator("#stage").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 4
+    touch = page.context.new_cdp_session(page)
+
+    def fingers(kind: str, *places: float) -> None:
+        points = [{"x": place, "y": y, "id": finger} for finger, place in enumerate(places)]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    before = page.locator("#before").evaluate("(image) => image.style.transform")
+    fingers("touchStart", x - 20, x + 20)
+    fingers("touchMove", x - 120, x + 120)
+    fingers("touchEnd")
+    expect(page.locator("#stage")).to_have_class("compared pannable")
+    one, other = (page.locator(each).evaluate("(image) => image.style.transform") for each in ("#before", "#after"))
+    assert one == other != before
+
+
 def test_dark_mode_follows_the_system_until_it_is_switched(open_page: Open) -> None:
     page = open_page(color_scheme="dark")
     expect(page.locator("body")).to_have_css("background-color", "rgb(17, 17, 17)")
@@ -155,3 +183,23 @@ def test_a_server_that_goes_and_comes_back(open_page: Open, start, engine: sn.En
     expect(page.locator("#gone")).to_be_hidden()
     expect(page.locator("#download")).to_be_enabled()
     assert same(downloaded(page, page.locator("#download").click)[1], engine.run(photo, "colour"))
+
+
+def test_a_bundle_that_cannot_be_read_is_told_as_the_server_says_it(open_page: Open) -> None:
+    page = open_page()
+    error = {"error": {"code": "internal", "message": "Expected a bundle."}}
+    page.route("**/v1/tasks", lambda route: route.fulfill(status=500, json=error), times=1)
+    page.reload()
+    expect(page.locator("#gone")).to_have_text("Expected a bundle. This page tries again by itself.")
+    expect(page.locator("#tasks li")).to_have_count(len(TASKS))
+
+
+def test_a_task_that_is_damaged_is_told_and_the_others_run(open_page: Open, start, photo: bytes) -> None:
+    server = start()
+    delta = next((server.bundle / "tasks" / "colour").glob("delta*"))
+    delta.write_bytes(delta.read_bytes()[:-1])
+    page = open_page(url=server.url)
+    add(page, ("a.png", photo))
+    expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS) - 1)
+    expect(page.locator("#notices").get_by_role("alert")).to_contain_text("delta")
+    expect(thumbnail(page, "Colour")).to_contain_text("failed")

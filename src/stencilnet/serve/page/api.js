@@ -32,7 +32,7 @@ export function createService(base = document.baseURI) {
       const options = {
         method: "POST",
         body: picture,
-        headers: { "Content-Type": picture.type || "application/octet-stream" },
+        headers: { "Content-Type": picture.type.startsWith("image/") ? picture.type : "application/octet-stream" },
         signal,
       };
       const answer = await patiently(() => sent(url, options), signal, onWait);
@@ -80,7 +80,7 @@ async function reached(transfer) {
     return await transfer();
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Gone("The server does not answer.");
+    throw new Gone("The server does not answer. Is `stencil serve` still running?");
   }
 }
 

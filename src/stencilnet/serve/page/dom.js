@@ -55,3 +55,7 @@ export function bytesText(bytes) {
 
 export const timeText = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 9950 ? 1 : 0)} s`);
 export const percentText = (share) => `${share >= 0.095 || share === 0 ? Math.round(100 * share) : (100 * share).toFixed(1)} %`;
+
+/** A task's bytes, and the time of its last run if there is an answer. */
+export const factOf = (task, result) =>
+  result?.status === "done" ? `${bytesText(task.bytes)} · ${timeText(result.ms)}` : bytesText(task.bytes);

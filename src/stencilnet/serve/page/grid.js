@@ -1,6 +1,6 @@
 /** All tasks of a photo side by side, beside the photo. */
 
-import { addressOf, byId, bytesText, h, timeText } from "./dom.js";
+import { addressOf, byId, factOf, h } from "./dom.js";
 import { labelList } from "./details.js";
 import { keyed, moveByArrows } from "./list.js";
 import { choosing, resultOf, shownPhoto, tasksOf } from "./model.js";
@@ -44,6 +44,3 @@ function show({ button, image, answer, fact }, task, state, photo, place) {
   answer.append(full?.status === "failed" ? full.message : "");
   fact.textContent = task.name === null ? `${photo.width} × ${photo.height}` : factOf(task, full);
 }
-
-const factOf = (task, full) =>
-  full?.status === "done" ? `${bytesText(task.bytes)} · ${timeText(full.ms)}` : bytesText(task.bytes);

@@ -134,11 +134,12 @@ let entered = 0;
 const showDropping = () => document.body.classList.toggle("dropping", entered > 0);
 document.addEventListener("dragenter", (event) => {
   event.preventDefault();
+  if (!event.dataTransfer?.types.includes("Files")) return;
   entered += 1;
   showDropping();
 });
 document.addEventListener("dragleave", () => {
-  entered -= 1;
+  entered = Math.max(0, entered - 1);
   showDropping();
 });
 document.addEventListener("dragover", (event) => event.preventDefault());

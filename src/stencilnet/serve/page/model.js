@@ -40,6 +40,7 @@
  *
  * @typedef {object} State
  * @property {"connecting" | "ready" | "gone"} server
+ * @property {string} trouble Why it is gone.
  * @property {Bundle | null} bundle
  * @property {Photo[]} photos
  * @property {number | null} photo The shown photo's id.
@@ -59,6 +60,7 @@ const MOST_UNDO = 20;
 /** @type {State} */
 export const initial = {
   server: "connecting",
+  trouble: "",
   bundle: null,
   photos: [],
   photo: null,
@@ -97,9 +99,10 @@ export const withBundle = (state, bundle) => ({
 });
 
 /** The server has gone. What failed or waits is forgotten, so that it is asked for again when it is back. */
-export const withoutServer = (state) => ({
+export const withoutServer = (state, trouble) => ({
   ...state,
   server: "gone",
+  trouble,
   results: new Map([...state.results].filter(([, result]) => result.status === "done")),
 });
 

@@ -17,6 +17,8 @@ export function mountNotices(store) {
   store.subscribe((state) => {
     items(state.notices, (notice) => notice.id);
     byId("gone").hidden = state.server !== "gone";
+    const text = `${state.trouble} This page tries again by itself.`;
+    if (byId("gone").textContent !== text) byId("gone").textContent = text; // it is spoken once
     showProgress(state);
   });
   announceResults(store);

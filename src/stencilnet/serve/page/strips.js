@@ -1,6 +1,6 @@
 /** Rows of pictures to choose from: the tasks' thumbnails, and the photos. */
 
-import { addressOf, bytesText, byId, h, icon, percentText } from "./dom.js";
+import { addressOf, byId, factOf, h, icon, percentText } from "./dom.js";
 import { keyed, moveByArrows } from "./list.js";
 import { choosing, resultOf, showing, shownPhoto, tasksOf, without } from "./model.js";
 
@@ -11,12 +11,12 @@ export function mountTasks(store) {
     const image = h("img", { alt: "", draggable: "false" });
     const note = h("span", { class: "note" });
     const title = h("span", { class: "title" }, task.title);
-    const size = h("span", { class: "fact" }, bytesText(task.bytes));
+    const size = h("span", { class: "fact" });
     const choose = () =>
       store.update((state) => choosing(state, state.task === task.name ? null : task.name));
     const frame = h("span", { class: "frame" }, image, note);
     const button = h("button", { class: "thumb", "data-task": task.name, onclick: choose }, frame, title, size);
-    return { element: h("li", {}, button), button, image, note };
+    return { element: h("li", {}, button), button, image, note, size };
   });
   moveByArrows(list);
 
@@ -24,7 +24,7 @@ export function mountTasks(store) {
   store.subscribe((state) => {
     const photo = shownPhoto(state);
     const shown = items(tasksOf(state), (task) => task.name);
-    shown.forEach(({ button, image, note }, place) => {
+    shown.forEach(({ button, image, note, size }, place) => {
       const task = tasksOf(state)[place];
       const chosen = task.name === state.task;
       button.setAttribute("aria-pressed", String(chosen));
@@ -32,6 +32,7 @@ export function mountTasks(store) {
       button.disabled = !photo;
       const result = photo && resultOf(state, photo, task.name, "small");
       button.classList.toggle("busy", result?.status === "busy");
+      size.textContent = factOf(task, photo && resultOf(state, photo, task.name, "full"));
       note.textContent = noteOf(result);
       picture(image, result?.status === "done" && !result.labels ? result.blob : null);
     });

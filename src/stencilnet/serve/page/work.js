@@ -2,7 +2,7 @@
 
 import { Gone } from "./api.js";
 import { releaseAddress } from "./dom.js";
-import { keyOf, trimmed, wanted, withBundle, withResult, withoutServer } from "./model.js";
+import { failed, keyOf, trimmed, wanted, withBundle, withResult, withoutServer } from "./model.js";
 
 /** Requests at once. The most urgent one is sent even beyond it. */
 const LANES = 2;
@@ -31,12 +31,19 @@ export function startWork(store, service) {
       const answer = await service.run(picture, piece.task, options);
       put({ status: "done", ...answer, ms: performance.now() - began });
     } catch (error) {
-      if (error instanceof Gone) store.update(withoutServer);
-      else put({ status: "failed", message: error.message });
+      if (control.signal.aborted) return;
+      if (error instanceof Gone) store.update((state) => withoutServer(state, error.message));
+      else fail(piece, error.message);
     } finally {
       running.delete(keyOf(piece));
       sync(store.get());
     }
+  }
+
+  /** The viewer and the grid show why a full answer has failed; a thumbnail has no room for it. */
+  function fail(piece, message) {
+    store.update((state) => withResult(state, piece, { status: "failed", message }));
+    if (piece.size === "small" && piece.task !== store.get().task) store.update((state) => failed(state, message));
   }
 
   function sync(state) {
@@ -86,8 +93,8 @@ export function followServer(store, service) {
         const bundle = await service.tasks();
         store.update((state) => withBundle(state, bundle));
       }
-    } catch {
-      store.update(withoutServer);
+    } catch (error) {
+      store.update((state) => withoutServer(state, error.message));
     }
     calling = false;
     if (store.get().server !== "ready") setTimeout(call, SECONDS_BETWEEN_CALLS * 1000);
