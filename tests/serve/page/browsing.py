@@ -1,6 +1,5 @@
 """What tests do on the page. Modules that import this are skipped where there is no Chromium, unless it is required."""
 
-import base64
 import os
 import shutil
 from collections.abc import Callable
@@ -26,15 +25,12 @@ def add(page: Page, *files: tuple[str, bytes]) -> None:
     )
 
 
-def drop(page: Page, name: str, data: bytes) -> None:
-    page.evaluate(
-        """([name, text]) => {
-            const transfer = new DataTransfer();
-            transfer.items.add(new File([Uint8Array.from(atob(text), (each) => each.charCodeAt(0))], name));
-            document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, dataTransfer: transfer }));
-        }""",
-        [name, base64.b64encode(data).decode()],
-    )
+def drop(page: Page, *paths: Path) -> None:
+    """Drop files and folders on the page, as the system's file manager does."""
+    tool = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        tool.send("Input.dispatchDragEvent", {"type": kind, "x": 200, "y": 200, "data": data})
 
 
 def thumbnail(page: Page, task: str) -> Locator:

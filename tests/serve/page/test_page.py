@@ -6,10 +6,12 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
+from PIL import ExifTags, Image
 from playwright.sync_api import expect
 
 import stencilnet as sn
 
+from ..conftest import as_bytes
 from .browsing import TASKS, Open, add, choose, downloaded, drop, keep, same, thumbnail, zoom_in
 
 
@@ -19,7 +21,9 @@ def test_a_dropped_photo_shows_every_task_and_gives_the_engines_pixels(
     page = open_page()
     expect(page.locator("#privacy")).to_have_text("No picture leaves this machine.")
     expect(page.locator("#bundle-facts")).to_contain_text("3 tasks · ")
-    drop(page, "beach.png", photo)
+    file = tmp_path / "beach.png"
+    file.write_bytes(photo)
+    drop(page, file)
     expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS))
     choose(page, "Colour")
     expect(page.locator("#live")).to_contain_text("Colour is done")
@@ -100,6 +104,32 @@ def test_label_maps_have_a_legend(open_page: Open, engine: sn.Engine, photo: byt
     counts = np.bincount(np.asarray(engine.run(photo, "shapes")).ravel(), minlength=3)
     most = ("sky", "tree", "sun")[int(counts.argmax())]
     expect(classes.first).to_contain_text(most)
+
+
+def test_a_folder_is_dropped_or_chosen_with_the_folders_in_it(open_page: Open, photo: bytes, tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in ("a10.png", "a9.png", "inner/b.png", ".hidden", "inner/.hidden"):
+        (tmp_path / name).write_bytes(photo)
+    page = open_page()
+    drop(page, tmp_path)
+    photos = page.locator("#photos .thumb")
+    expect(photos).to_have_count(3)
+    assert [each.get_attribute("aria-label") for each in photos.all()] == ["a9.png", "a10.png", "b.png"]
+    page.set_input_files("#folder-files", tmp_path / "inner")
+    expect(photos).to_have_count(4)
+    expect(page.locator("#notices")).to_be_empty()
+
+
+def test_a_photo_taken_upright_is_shown_upright(open_page: Open, engine: sn.Engine) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    data = as_bytes(Image.radial_gradient("L").convert("RGB").resize((96, 64)), "JPEG", exif=exif)
+    page = open_page()
+    add(page, ("a.jpg", data))
+    expect(page.locator("#task-bytes")).to_have_text("64 × 96")
+    choose(page, "Colour")
+    _, saved = downloaded(page, page.locator("#download").click)
+    assert same(saved, engine.run(data, "colour"))
 
 
 def test_labels_of_the_whole_picture_are_bars(open_page: Open, photo: bytes) -> None:

@@ -66,10 +66,15 @@ export async function droppedFiles(transfer) {
   return (await Promise.all(entries.map(filesOf))).flat();
 }
 
+/** What a folder holds, as people list it: hidden files left out, 9 before 10. */
+export const listed = (files) =>
+  [...files]
+    .filter(({ name }) => !name.startsWith("."))
+    .sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+
 async function filesOf(entry) {
   if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
-  const inside = (await childrenOf(entry.createReader())).filter((child) => !child.name.startsWith("."));
-  inside.sort((one, other) => one.name.localeCompare(other.name, undefined, { numeric: true }));
+  const inside = listed(await childrenOf(entry.createReader()));
   return (await Promise.all(inside.map(filesOf))).flat();
 }
 

@@ -5,7 +5,7 @@ import { collectPhotos, collectTasks, copy, download, followJob } from "./delive
 import { mountDetails } from "./details.js";
 import { byId } from "./dom.js";
 import { mountGrid } from "./grid.js";
-import { droppedFiles, readPhotos } from "./intake.js";
+import { droppedFiles, listed, readPhotos } from "./intake.js";
 import { mountKeys } from "./keys.js";
 import {
   asDrawings,
@@ -120,7 +120,7 @@ byId("drawing").addEventListener("change", ({ target }) => store.update((state) 
 
 for (const id of ["photo-files", "folder-files"])
   byId(id).addEventListener("change", ({ target }) => {
-    read(target.files);
+    read(target.webkitdirectory ? listed(target.files) : target.files);
     target.value = ""; // the same file can be chosen again
   });
 
