@@ -16,8 +16,9 @@ from stencilnet.config.schema import Experiment
 from stencilnet.methods import AnyMethod, registered
 
 DOCS = Path(__file__).parents[2] / "docs"
-SCRIPTS = sorted(path for path in DOCS.rglob("*.py") if path.name not in ("rooms.py", "pages.py"))
-"""Those that train; the two others plan no training."""
+UNPLANNED = ("page.py", "pages.py", "reference.py", "rooms.py")
+"""Those that train nothing, and show nothing that was trained."""
+SCRIPTS = sorted(path for path in DOCS.rglob("*.py") if path.name not in UNPLANNED)
 STUDIES = [path for path in SCRIPTS if path.name == "study.py"]
 REPORTS = [path for path in SCRIPTS if path.name == "report.py"]
 TABLES = [*REPORTS, DOCS / "results" / "table2.py"]
