@@ -50,24 +50,13 @@ def test_commands_and_their_options() -> None:
     assert options["add"] == {"--root", "--only", "--resume", "--set", "--devices"}
     assert options["compare"] == learning | {"--methods"}
     assert options["merge"] == set()
-    pictures = {"--bits", "--profile", "--scale", "--tile", "--keep-metadata", "--resume", "--on-error", "--watch"}
     assert options["pack"] == {"--out"}
     assert options["push"] == {"--private", "--base-model", "--license", "--sample"}
     assert options["pull"] == {"--out", "--revision"}
-    assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
     assert options["export"] == {"--out", "--graph"}
-    pictures = {
-        "--bits",
-        "--fps",
-        "--profile",
-        "--scale",
-        "--tile",
-        "--keep-metadata",
-        "--resume",
-        "--on-error",
-        "--watch",
-    }
-    assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend", "--fps"} | pictures
+    pictures = {"--bits", "--profile", "--scale", "--tile", "--keep-metadata"}
+    files = {"--out", "--fps", "--resume", "--on-error", "--watch"}
+    assert options["run"] == {"--input", "--device", "--precision", "--backend"} | pictures | files
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == {"--json"}
     assert options["verify"] == {"--json", "--runtime"}
