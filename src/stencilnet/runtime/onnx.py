@@ -15,20 +15,25 @@ from stencilnet.delta import DeltaError, Spec
 from stencilnet.delta.delta import with_columns
 from stencilnet.delta.spec import Array
 from stencilnet.graphs.architectures import ARCHITECTURES
-from stencilnet.graphs.writer import OUTPUT
+from stencilnet.graphs.writer import IMAGE
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime.onnx_layers import OnnxLayers
-from stencilnet.runtime.sessions import as_memory_error, make_session
+from stencilnet.runtime.sessions import as_memory_error, make_session, run_session
+from stencilnet.runtime.tiling import whole_bytes
 from stencilnet.slots import Slots
 from stencilnet.tiles import Layers
+
+_KEPT = 512 * 2**20
+"""Bytes of memory for feature maps that may be kept for the next picture. A larger picture's are released, and each
+such picture takes 1.2 times as long."""
 
 
 class OnnxBackend:
     """Runs a bundle's networks with ONNX Runtime, in float32 on the CPU; a `stencilnet.runtime.backends.Backend`.
 
-    In memory are the shared weights, the deltas of tasks that have run, and, in each session, a copy of its task's
-    weights as ONNX Runtime packs them.
+    In memory are the shared weights, the deltas of tasks that have run, in each session a copy of its task's weights as
+    ONNX Runtime packs them, and one arena for the feature maps of all sessions.
 
     Args:
         path: The bundle's folder.
@@ -45,6 +50,7 @@ class OnnxBackend:
         check_arguments(config, path / CONFIG)
         self._network = ARCHITECTURES[config.architecture]
         specs = {key: Spec("float32", shape) for key, shape in self._network.shapes(config.arguments or {}).items()}
+        self._width = next(iter(specs.values())).shape[0]  # channels that the first convolution gives
         head = {key: specs.pop(key) for key in list(specs) if key.startswith(self._network.head)}
         check_weights(specs, {key: Spec.of(array) for key, array in shared.items()}, path / BACKBONE)
         heads = {key: HeadTensor(dtype=spec.dtype, shape=spec.shape[1:]) for key, spec in head.items()}
@@ -84,16 +90,18 @@ class OnnxBackend:
         if config.architecture != UNET or self._bundle.deltas[task].needs:
             yield None
         else:
-            width = self._bundle.shared["conv1_1.weight"].shape[0]
-            yield OnnxLayers(width, lambda: self.weights(task))
+            yield OnnxLayers(self._width, lambda: self.weights(task))
 
-    def forward(self, image: Floats, task: str, channels: int) -> Floats:  # noqa: ARG002 (the graph knows them)
+    def forward(self, image: Floats, task: str, channels: int) -> Floats:
         """Return a task's raw output for one input; see `stencilnet.runtime.backends.Backend.forward`."""
         with self._slots.lend(task) as session:
-            return as_memory_error(lambda: self._output(session, image))
+            return as_memory_error(lambda: self._output(session, image, channels))
 
-    def _output(self, session: ort.InferenceSession, image: Floats) -> Floats:
-        (output,) = session.run([OUTPUT], self._network.inputs(image))
+    def _output(self, session: ort.InferenceSession, image: Floats, channels: int) -> Floats:
+        inputs = self._network.inputs(image)
+        sides = inputs[IMAGE].shape[2:]
+        shape = (1, channels, *sides)[: len(session.get_outputs()[0].shape)]  # a classifier's has no sides
+        output = run_session(session, inputs, shape, release=whole_bytes(self._width, *sides) > _KEPT)
         return np.ascontiguousarray(self._network.output(output[0], *image.shape[1:]))
 
     def _make(self, task: str) -> ort.InferenceSession:

@@ -1,6 +1,8 @@
-"""Sessions of ONNX Runtime, and its lack of memory as Python's error."""
+"""Sessions of ONNX Runtime, the memory arena that they share, and a lack of memory as Python's error."""
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -10,6 +12,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from stencilnet.cores import threads
 from stencilnet.delta.spec import Array
+from stencilnet.graphs.writer import OUTPUT
+from stencilnet.pictures.images import Floats
 
 R = TypeVar("R")
 
@@ -32,23 +36,64 @@ def make_session(model: ModelProto, weights: Mapping[str, Array]) -> ort.Inferen
     # ONNX Runtime copies them, packed for its kernels, so that these arrays are free once the session is made.
     values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(weights[name])) for name in names]
     options.add_external_initializers(names, values)
+    with _registering:
+        _register_arena()
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def session_options(count: int) -> ort.SessionOptions:
-    """Return options by which memory does not grow with pictures of varying sizes, and idle threads sleep.
+    """Return options by which all sessions share one arena, and idle threads sleep.
 
     Args:
         count: Number of threads; ONNX Runtime itself respects neither affinity nor control groups.
     """
     options = ort.SessionOptions()
-    options.enable_cpu_mem_arena = False  # the arena never shrinks
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")  # weights are not in it
     options.enable_mem_pattern = False  # one pattern a size is kept
     options.intra_op_num_threads = count
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
+
+
+def run_session(
+    session: ort.InferenceSession, inputs: Mapping[str, Floats], shape: Sequence[int], *, release: bool
+) -> Floats:
+    """Return the output of a session.
+
+    Args:
+        session: The session.
+        inputs: Its inputs by name.
+        shape: The output's shape.
+        release: Whether the arena's free memory goes back to the system after the run. This takes time: the next run
+            gets pages anew, which the system fills with zeros.
+    """
+    output = np.empty(shape, np.float32)  # outputs in the arena's memory would keep it from being released
+    binding = session.io_binding()
+    for name, array in inputs.items():
+        binding.bind_cpu_input(name, np.ascontiguousarray(array))
+    binding.bind_output(OUTPUT, "cpu", 0, np.float32, output.shape, output.ctypes.data)
+    options = ort.RunOptions()
+    if release:
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    session.run_with_iobinding(binding, options)
+    return output
+
+
+_registering = threading.Lock()
+
+
+@cache
+def _register_arena() -> None:
+    """Make the arena that all sessions of this process share, if they ask for it.
+
+    Blocks of memory that a session's own arena keeps for its largest picture cannot be used by another session. Without
+    any arena, each map of features is memory that the system fills with zeros, page by page.
+    """
+    info = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(info, ort.OrtArenaCfg({}))
 
 
 def as_memory_error(work: Callable[[], R]) -> R:
@@ -59,7 +104,7 @@ def as_memory_error(work: Callable[[], R]) -> R:
     """
     try:
         return work()
-    except (Fail, RuntimeException) as error:
+    except (Fail, RuntimeException, RuntimeError) as error:  # RuntimeError is that of a run with bound outputs
         message = str(error)
         if not any(phrase in message.lower() for phrase in _LACKS):
             raise

@@ -47,9 +47,19 @@ def forward(backend: Backend, image: Floats, task: str, channels: int, tile: Til
     return backend.forward(image, task, channels)
 
 
+def whole_bytes(channels: int, height: int, width: int) -> int:
+    """Return how many bytes of memory a picture's feature maps take at most, if it runs as a whole.
+
+    Args:
+        channels: Channels of the network's first level.
+        height: The picture's rows.
+        width: Its columns.
+    """
+    return 4 * _WHOLE * channels * height * width
+
+
 def _fits(layers: Layers, image: Floats) -> bool:
-    _, height, width = image.shape
-    return layers.free is None or 4 * _WHOLE * layers.width * height * width <= _SHARE * layers.free
+    return layers.free is None or whole_bytes(layers.width, *image.shape[1:]) <= _SHARE * layers.free
 
 
 def _in_strips(layers: Layers, image: Floats, channels: int, tile: Tile) -> Floats:
