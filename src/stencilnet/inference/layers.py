@@ -28,8 +28,8 @@ class TorchLayers:
         return self._net.width
 
     @property
-    def free(self) -> int | None:
-        """Bytes of memory that are free on the device; None if unknown."""
+    def free(self) -> int:
+        """Bytes of memory that are free on the device."""
         return torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else available_memory()
 
     def apply(self, layer: str, x: Floats) -> Floats:

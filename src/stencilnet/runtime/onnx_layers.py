@@ -32,8 +32,8 @@ class OnnxLayers:
         return self._width
 
     @property
-    def free(self) -> int | None:
-        """Bytes of memory that are free; None if unknown."""
+    def free(self) -> int:
+        """Bytes of memory that are free."""
         return available_memory()
 
     def apply(self, layer: str, x: Floats) -> Floats:
