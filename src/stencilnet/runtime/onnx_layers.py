@@ -37,7 +37,7 @@ class OnnxLayers:
         return available_memory()
 
     def apply(self, layer: str, x: Floats) -> Floats:
-        """Return a layer's output without any padding; see `stencilnet.tiles.Layers.apply`."""
+        """Return a layer's output; see `stencilnet.tiles.Layers.apply`."""
         return as_memory_error(lambda: self._output(layer, x))
 
     def _output(self, layer: str, x: Floats) -> Floats:

@@ -35,14 +35,14 @@ class Layers(Protocol):
         ...
 
     def apply(self, layer: str, x: Floats) -> Floats:
-        """Return a layer's output without any padding.
+        """Return a layer's output, padded by zeros on the left and right only.
 
         Args:
             layer: The layer's name.
             x: ``(C, h, w)`` float32.
 
         Returns:
-            ``(O, h - 2, w - 2)`` of a 3x3 convolution, ``(O, 2h, 2w)`` of a transposed one, ``(O, h, w)`` of the head.
+            ``(O, h - 2, w)`` of a 3x3 convolution, ``(O, 2h, 2w)`` of a transposed one, ``(O, h, w)`` of the head.
         """
         ...
 
