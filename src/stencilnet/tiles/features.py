@@ -1,7 +1,6 @@
 """Feature maps that are computed strip by strip, from the rows that each strip needs."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -108,7 +107,7 @@ class Moments:
 
     def add(self, strip: Floats) -> None:
         """Add a strip ``(C, h, W)``."""
-        mean, squares = np.array(list(_each(_moments, strip))).T
+        mean, squares = np.array(list(each_channel(_moments, strip))).T
         added = strip[0].size
         count = self._count + added
         difference = mean - self._mean
@@ -129,7 +128,8 @@ class Moments:
         shifts = np.zeros_like(means) if shift is None else shift
 
         def activated(x: Floats) -> Floats:
-            deque(_each(_activate, x, means, factors, shifts), maxlen=0)
+            for _ in each_channel(_activate, x, means, factors, shifts):
+                pass
             return x
 
         return activated
@@ -150,8 +150,8 @@ def _activate(channel: Floats, mean: np.float32, factor: np.float32, shift: np.f
     np.maximum(channel, 0, out=channel)
 
 
-def _each(work: Callable[..., T], *values: Floats) -> Iterable[T]:
-    """Return a function's results for each channel; several threads work, since NumPy lets go of Python's lock."""
+def each_channel(work: Callable[..., T], *values: Floats) -> Iterator[T]:
+    """Yield a function's results for each channel; several threads work, since NumPy lets go of Python's lock."""
     return _pool().map(work, *values) if threads() > 1 else map(work, *values)
 
 

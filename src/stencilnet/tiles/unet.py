@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from stencilnet.pictures.images import Floats
-from stencilnet.tiles.features import Features, Moments, convolved, joined, mapped, pooled, stored
+from stencilnet.tiles.features import Features, Moments, convolved, each_channel, joined, mapped, pooled, stored
 
 _ENCODER, _DECODER = "2345", "6789"
 """Levels after the first, by the digit in the names of their layers."""
@@ -132,4 +132,5 @@ class _Walk:
 
 def _write(strips: list[tuple[int, int, Floats]], into: Floats) -> None:
     for top, bottom, strip in strips:
-        into[:, top:bottom] = strip
+        for _ in each_channel(np.copyto, into[:, top:bottom], strip):
+            pass
