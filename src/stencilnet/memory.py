@@ -35,23 +35,16 @@ def within_memory(work: Callable[[], R], what: str, remedy: str = "Make the pict
     raise TooLargeError(f"{what} does not fit in memory{found}. {remedy}")
 
 
-def available_memory(root: Path = Path("/")) -> int | None:
+def available_memory(root: Path = Path("/")) -> int:
     """Return how many bytes this process can still allocate: of the machine, and of its control groups (containers).
 
     Args:
-        root: Where ``proc`` and ``sys`` are.
-
-    Returns:
-        None if the system is not Linux, which says so in files.
+        root: Where ``proc`` and ``sys`` are, in which Linux describes control groups.
     """
-    free = [*_of_machine(root), *(left for group in group_folders("memory", root) for left in _left_in(group))]
-    return max(0, min(free)) if free else None
+    import psutil  # takes longer than a small picture's network
 
-
-def _of_machine(root: Path) -> Iterator[int]:
-    for line in text_of(root / "proc/meminfo").splitlines():
-        if line.startswith("MemAvailable:"):
-            yield int(line.split()[1]) * 1024
+    machine: int = psutil.virtual_memory().available
+    return max(0, min([machine, *(left for group in group_folders("memory", root) for left in _left_in(group))]))
 
 
 def _left_in(group: Path) -> Iterator[int]:

@@ -1,9 +1,12 @@
 """Loads what other packages register: the entry points of a group, with errors that name the package."""
 
 from collections.abc import Callable, Collection
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from stencilnet.text.shortening import brief
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 class PluginError(ValueError):
@@ -31,6 +34,8 @@ def load(
     Raises:
         PluginError: If an object cannot be imported or is not accepted, or a name is taken or registered twice.
     """
+    from importlib.metadata import entry_points  # takes 20 ms, and most runs need no other packages
+
     found: dict[str, object] = {}
     packages: dict[str, str] = {}
     for point in sorted(entry_points(group=group), key=lambda point: (point.name, _package(point))):
@@ -48,11 +53,11 @@ def load(
     return found
 
 
-def _package(point: EntryPoint) -> str:
+def _package(point: "EntryPoint") -> str:
     return "unknown" if point.dist is None else point.dist.name
 
 
-def _error(point: EntryPoint, fault: str) -> PluginError:
+def _error(point: "EntryPoint", fault: str) -> PluginError:
     return PluginError(
         f"Package {brief(_package(point))} registers {brief(point.name)} in the entry point group `{point.group}` as "
         f"{brief(point.value)}, which cannot be used: {fault}. Repair or uninstall the package."

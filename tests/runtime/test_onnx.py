@@ -1,6 +1,9 @@
 """ONNX Runtime runs what PyTorch runs: the same weights, and outputs as near as is promised."""
 
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -43,8 +46,8 @@ class Pooled(nn.Module):
         return self.head(x)
 
 
-def bundle_of_kinds(folder: Path, names: tuple[str, ...], norm: Any = "instance") -> Path:
-    net = MultiTaskNet(UNet(width=4, channels=1, norm=norm))
+def bundle_of_kinds(folder: Path, names: tuple[str, ...], norm: Any = "instance", width: int = 4) -> Path:
+    net = MultiTaskNet(UNet(width=width, channels=1, norm=norm))
     generator = torch.Generator().manual_seed(0)
     state, records = net.state, {}
     for name in names:
@@ -117,10 +120,51 @@ def test_a_bounded_number_of_sessions_gives_the_same_bytes(monkeypatch: pytest.M
     assert set(made[-2:]) == {alone.tasks[1], alone.tasks[2]}  # the least recently used went
 
 
-def test_memory_does_not_grow_with_sizes_and_threads_are_given() -> None:
+def test_threads_are_given() -> None:
     options = session_options(3)
-    assert (options.enable_cpu_mem_arena, options.enable_mem_pattern) == (False, False)
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
+
+
+SIZES = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from stencilnet.runtime import Engine, onnx
+from stencilnet.runtime.tiling import whole_bytes
+
+def used():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS"))
+
+engine = Engine(sys.argv[1])
+sides = np.random.default_rng(0).integers(32, 320, (30, 2)).tolist()
+for task in engine.tasks:
+    engine.forward(np.zeros((3, 32, 32), np.float32), task)
+before = used()
+growth = []
+for number, (height, width) in enumerate([(320, 320), *sides]):
+    engine.forward(np.zeros((3, height, width), np.float32), engine.tasks[number % len(engine.tasks)])
+    growth.append(used() - before)
+onnx._KEPT = 0  # from now on, every picture is a large one
+engine.forward(np.zeros((3, 320, 320), np.float32), engine.tasks[0])
+print(max(growth) / whole_bytes(16, 320, 320), (used() - before) / max(growth))
+"""
+"""Prints the memory that many pictures take, in multiples of the largest one's, and what is left after a large one."""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads a process's memory as Linux writes it")
+def test_memory_does_not_grow_with_sizes_and_tasks(tmp_path: Path) -> None:
+    """Without the shared arena, each of the three tasks keeps the memory of its largest picture."""
+    path = bundle_of_kinds(tmp_path / "bundle", ("restoration", "colorization", "depth"), width=16)
+    quick = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # freed memory is returned at once
+    done = subprocess.run([sys.executable, "-c", SIZES, path], capture_output=True, text=True, check=False, env=quick)
+    assert done.returncode == 0, done.stderr
+    most, left = map(float, done.stdout.split())
+    assert 0.5 < most < 1.2
+    assert left < 0.2
 
 
 def test_what_onnx_runtime_cannot_run_is_refused_by_name() -> None:
@@ -164,6 +208,12 @@ def test_a_lack_of_memory_is_pythons_error(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(MemoryError, match="bad_alloc") as raised:
         as_memory_error(lambda: fails("Status Message: std::bad_alloc"))
     assert raised.value.__context__ is None
+
+    def fails_bound() -> None:
+        raise RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 147")
+
+    with pytest.raises(MemoryError, match="size 147"):
+        as_memory_error(fails_bound)
     with pytest.raises(RuntimeException, match="shape"):
         as_memory_error(lambda: fails("wrong shape"))
     monkeypatch.setattr(OnnxBackend, "_session", lambda *_words: fails("std::bad_alloc"))

@@ -64,16 +64,16 @@ def test_a_graph_stops_in_the_middle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The flag is set between ONNX Runtime's start and its first node, so its own error is what ends the run."""
     engine, stop = Engine(GOLDEN), Stop()
     expected = engine.forward(PICTURE, "colour")
-    run = ort.InferenceSession.run
+    run = ort.InferenceSession.run_with_iobinding
 
-    def asked_in_between(self, names, inputs, options):
+    def asked_in_between(self, binding, options):
         asking = threading.Thread(target=stop.ask)
         asking.start()
         asking.join()
-        return run(self, names, inputs, options)
+        return run(self, binding, options)
 
     with monkeypatch.context() as patched:
-        patched.setattr(ort.InferenceSession, "run", asked_in_between)
+        patched.setattr(ort.InferenceSession, "run_with_iobinding", asked_in_between)
         with pytest.raises(StoppedError):
             engine.forward(PICTURE, "colour", stop=stop)
     np.testing.assert_array_equal(engine.forward(PICTURE, "colour", stop=Stop()), expected)

@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from stencilnet.bundle import TaskRecord
 from stencilnet.cli.main import stencil
 from stencilnet.delta import Replace, TaskDelta
+from stencilnet.inference.backend import TorchBackend
 from stencilnet.inference.layers import TorchLayers
 from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.models.unet import Norm
-from stencilnet.runtime import Engine, tiling
+from stencilnet.runtime import Engine, TooLargeError, tiling
+from stencilnet.runtime.onnx import OnnxBackend
 from stencilnet.runtime.onnx_layers import OnnxLayers
 from stencilnet.runtime.tiling import Tile
 
@@ -30,7 +32,9 @@ PICTURE = np.random.default_rng(3).random((3, 75, 101), np.float32)
 def test_strips_of_every_task_are_its_whole(bundle: Path, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Tile] = []
     in_strips = tiling._in_strips
-    monkeypatch.setattr(tiling, "_in_strips", lambda *words: ran.append(words[-1]) or in_strips(*words))
+    monkeypatch.setattr(
+        tiling, "_in_strips", lambda *words, **options: ran.append(words[-1]) or in_strips(*words, **options)
+    )
     strips, whole = Engine(bundle, tile=16, backend=backend), Engine(bundle, tile="never", backend=backend)
     for task in whole.tasks:
         expected = whole.forward(PICTURE, task)
@@ -91,20 +95,50 @@ def test_other_norms_always_run_whole(norm: nn.Module, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backend", ["onnx", "torch"])
-@pytest.mark.parametrize(("free", "expected"), [(None, 0), (2**40, 0), (2**19, 1)])
+@pytest.mark.parametrize(("free", "expected"), [(2**40, 0), (2**19, 1)])
 def test_a_picture_that_does_not_fit_runs_in_strips(
-    free: int | None, expected: int, backend: str, monkeypatch: pytest.MonkeyPatch
+    free: int, expected: int, backend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(GOLDEN[0], backend=backend)
     task = engine.tasks[0]
     whole = engine.forward(PICTURE, task)
     ran = []
     in_strips = tiling._in_strips
-    monkeypatch.setattr(tiling, "_in_strips", lambda *words: ran.append(1) or in_strips(*words))
+    monkeypatch.setattr(tiling, "_in_strips", lambda *words, **options: ran.append(1) or in_strips(*words, **options))
+    monkeypatch.setattr(tiling, "_SMALL", 0)
     for layers in (OnnxLayers, TorchLayers):
         monkeypatch.setattr(layers, "free", free)
     np.testing.assert_allclose(engine.forward(PICTURE, task), whole, atol=1e-4)
     assert len(ran) == expected
+
+
+@pytest.mark.parametrize("backend", [OnnxBackend, TorchBackend])
+def test_a_picture_that_does_not_fit_after_all_runs_in_strips(backend: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {
+        "auto": Engine(GOLDEN[0], backend=backend.name),
+        "never": Engine(GOLDEN[0], backend=backend.name, tile="never"),
+    }
+    task = names["auto"].tasks[0]
+    whole = names["never"].forward(PICTURE, task)
+
+    def scarce(*_words: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(backend, "_output", scarce)
+    np.testing.assert_allclose(names["auto"].forward(PICTURE, task), whole, atol=1e-4)
+    with pytest.raises(TooLargeError):
+        names["never"].forward(PICTURE, task)
+
+
+def test_strips_keep_maps_at_full_resolution_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    in_strips = tiling._in_strips
+    monkeypatch.setattr(tiling, "_in_strips", lambda *words, keep: kept.append(keep) or in_strips(*words, keep=keep))
+    engine = Engine(GOLDEN[0], tile=16)
+    for free in (2**40, 2**17):
+        monkeypatch.setattr(tiling, "available_memory", lambda free=free: free)
+        engine.forward(PICTURE, engine.tasks[0])
+    assert kept == [True, False]
 
 
 @pytest.mark.parametrize("tile", [15, 0, -1, True, "all", 20.5])

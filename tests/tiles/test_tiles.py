@@ -6,6 +6,7 @@ import torch
 
 from stencilnet.inference.layers import TorchLayers
 from stencilnet.models import UNet
+from stencilnet.pictures.images import Floats
 from stencilnet.tiles import run_unet
 from stencilnet.tiles.features import Moments, stored
 
@@ -22,17 +23,37 @@ def network(norm: str) -> UNet:
 
 @pytest.mark.parametrize("norm", ["instance", "affine", "own"])
 @pytest.mark.parametrize(("height", "width", "rows"), [(64, 96, 16), (96, 48, 7), (32, 32, 1), (48, 64, 1000)])
-def test_strips_give_what_the_whole_gives(norm: str, height: int, width: int, rows: int) -> None:
+@pytest.mark.parametrize("keep", [True, False])
+def test_strips_give_what_the_whole_gives(norm: str, height: int, width: int, rows: int, keep: bool) -> None:
     net = network(norm)
     picture = np.random.default_rng(0).random((3, height, width), np.float32)
     with torch.inference_mode():
         whole = net(torch.from_numpy(picture)[None])[0].numpy()
     layers = TorchLayers(net, torch.device("cpu"))
-    output = run_unet(layers, stored(picture), rows)
+    output = run_unet(layers, stored(picture), rows, keep=keep)
     assert (output.height, output.width) == (height, width)
     found = np.concatenate([strip for _, _, strip in output.strips(rows)], axis=1)
     assert whole.std() > 0.1
     np.testing.assert_allclose(found, whole, atol=1e-4)
+
+
+def test_kept_maps_save_computing_them_again() -> None:
+    calls: list[str] = []
+
+    class Counting(TorchLayers):
+        def apply(self, layer: str, x: Floats) -> Floats:
+            calls.append(layer)
+            return super().apply(layer, x)
+
+    found = {}
+    for keep in (True, False):
+        calls.clear()
+        output = run_unet(
+            Counting(network("instance"), torch.device("cpu")), stored(np.ones((3, 64, 32), np.float32)), 16, keep=keep
+        )
+        list(output.strips(16))
+        found[keep] = [calls.count(layer) for layer in ("conv1_2", "conv2_1", "conv9_1", "conv9_2", "head")]
+    assert found == {True: [4, 2, 4, 4, 4], False: [18, 2, 12, 8, 4]}
 
 
 def test_statistics_of_each_strip_alone_would_differ() -> None:

@@ -6,7 +6,7 @@ from stencilnet.graphs.writer import IMAGE, Shapes, Writer
 
 
 def layer_graph(layer: str, shapes: Shapes) -> ModelProto:
-    """Return the graph of a convolution without padding, or of a transposed one of stride 2.
+    """Return the graph of a convolution that is padded on the left and right only, or of a transposed one of stride 2.
 
     Args:
         layer: The layer's name. Transposed convolutions are those called ``up...``.
@@ -24,5 +24,6 @@ def layer_graph(layer: str, shapes: Shapes) -> ModelProto:
     if transposed:
         output = writer.add("ConvTranspose", [IMAGE, *map(writer.weight, names)], strides=[2, 2])
     else:
-        output = writer.conv(IMAGE, names)
+        side = shapes[names[0]][3] // 2
+        output = writer.add("Conv", [IMAGE, *map(writer.weight, names)], pads=[0, side, 0, side])
     return writer.model(output, ["batch", outputs, "rows", "columns"])

@@ -28,12 +28,12 @@ class TorchLayers:
         return self._net.width
 
     @property
-    def free(self) -> int | None:
-        """Bytes of memory that are free on the device; None if unknown."""
+    def free(self) -> int:
+        """Bytes of memory that are free on the device."""
         return torch.cuda.mem_get_info(self._device)[0] if self._device.type == "cuda" else available_memory()
 
     def apply(self, layer: str, x: Floats) -> Floats:
-        """Return a layer's output without any padding; see `stencilnet.tiles.Layers.apply`."""
+        """Return a layer's output; see `stencilnet.tiles.Layers.apply`."""
         module = self._net.get_submodule(layer)
         return as_memory_error(lambda: _apply(module, torch.from_numpy(x)[None].to(self._device)))
 
@@ -49,6 +49,6 @@ def _apply(module: nn.Module, x: Tensor) -> Floats:
     if isinstance(module, nn.ConvTranspose2d):
         output = F.conv_transpose2d(x, module.weight, module.bias, stride=2)
     else:
-        output = F.conv2d(x, module.weight, module.bias)
+        output = F.conv2d(x, module.weight, module.bias, padding=(0, module.kernel_size[1] // 2))
     found: Floats = output[0].cpu().numpy()
     return found

@@ -11,21 +11,26 @@ from stencilnet.bundle import TaskRecord
 from stencilnet.bundle.architecture import KNOWN, UNET
 from stencilnet.delta.spec import Array
 from stencilnet.graphs.bundled import BundleGraphs
-from stencilnet.graphs.writer import OUTPUT
+from stencilnet.graphs.writer import IMAGE, OUTPUT
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime.onnx_layers import OnnxLayers
-from stencilnet.runtime.sessions import FAILURES, as_memory_error, is_lack, make_session
+from stencilnet.runtime.sessions import FAILURES, as_memory_error, is_lack, make_session, releasing, run_session
+from stencilnet.runtime.tiling import whole_bytes
 from stencilnet.slots import Slots
 from stencilnet.stopping import Stop
 from stencilnet.tiles import Layers
+
+_KEPT = 512 * 2**20
+"""Bytes of memory for feature maps that may be kept for the next picture. A larger picture's are released, and each
+such picture takes 1.2 times as long."""
 
 
 class OnnxBackend:
     """Runs a bundle's networks with ONNX Runtime, in float32 on the CPU; a `stencilnet.runtime.backends.Backend`.
 
-    In memory are the shared weights, the deltas of tasks that have run, and, in each session, a copy of its task's
-    weights as ONNX Runtime packs them.
+    In memory are the shared weights, the deltas of tasks that have run, in each session a copy of its task's weights as
+    ONNX Runtime packs them, and one arena for the feature maps of all sessions.
 
     Args:
         path: The bundle's folder.
@@ -39,6 +44,7 @@ class OnnxBackend:
     def __init__(self, path: Path, *, active: int) -> None:
         self._graphs = BundleGraphs(path)
         self._bundle, self._network = self._graphs.bundle, self._graphs.network
+        self._known = self._bundle.config.architecture in KNOWN
         self._slots = Slots(self._make, active)
 
     name = "onnx"
@@ -69,26 +75,44 @@ class OnnxBackend:
         if config.architecture != UNET or self._bundle.deltas[task].needs:
             yield None
         else:
-            width = self._bundle.shared["conv1_1.weight"].shape[0]
-            yield OnnxLayers(width, lambda: self.weights(task))
+            yield OnnxLayers(self._width, lambda: self.weights(task))
 
-    def forward(self, image: Floats, task: str, channels: int, stop: Stop) -> Floats:  # noqa: ARG002 (of the graph)
+    def forward(self, image: Floats, task: str, channels: int, stop: Stop) -> Floats:
         """Return a task's raw output for one input; see `stencilnet.runtime.backends.Backend.forward`."""
         with self._slots.lend(task) as session:
-            return as_memory_error(lambda: self._output(session, image, stop))
+            return as_memory_error(lambda: self._output(session, image, channels, stop))
 
-    def _output(self, session: ort.InferenceSession, image: Floats, stop: Stop) -> Floats:
+    def _output(self, session: ort.InferenceSession, image: Floats, channels: int, stop: Stop) -> Floats:
         options = ort.RunOptions()
         with stop.calling(lambda: setattr(options, "terminate", True)):
             try:
-                (output,) = session.run([OUTPUT], self._network.inputs(image), options)
+                output = self._run(session, self._network.inputs(image), channels, options)
             except FAILURES as error:
                 stop.check()  # it says so by an error
-                if self._bundle.config.architecture in KNOWN or is_lack(error):
+                if self._known or is_lack(error):
                     raise
                 height, width = image.shape[1:]
                 raise ValueError(f"The network cannot run a picture of {width}x{height} pixels: {error}") from error
         return np.ascontiguousarray(self._network.output(output[0], *image.shape[1:]))
+
+    def _run(
+        self, session: ort.InferenceSession, inputs: Mapping[str, Floats], channels: int, options: ort.RunOptions
+    ) -> Floats:
+        if not self._known:  # neither the output's shape nor the memory that a picture takes is known
+            releasing(options)
+            output: Floats = session.run([OUTPUT], inputs, options)[0]
+            return output
+        sides = inputs[IMAGE].shape[2:]
+        if whole_bytes(self._width, *sides) > _KEPT:
+            releasing(options)
+        shape = (1, channels, *sides)[: len(session.get_outputs()[0].shape)]  # a classifier's has no sides
+        return run_session(session, inputs, shape, options)
+
+    @property
+    def _width(self) -> int:
+        """Channels that the first convolution gives."""
+        shapes = self._network.shapes(self._bundle.config.arguments or {})
+        return next(iter(shapes.values()))[0]
 
     def _make(self, task: str) -> ort.InferenceSession:
         return within_memory(

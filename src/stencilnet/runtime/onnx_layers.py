@@ -32,12 +32,12 @@ class OnnxLayers:
         return self._width
 
     @property
-    def free(self) -> int | None:
-        """Bytes of memory that are free; None if unknown."""
+    def free(self) -> int:
+        """Bytes of memory that are free."""
         return available_memory()
 
     def apply(self, layer: str, x: Floats) -> Floats:
-        """Return a layer's output without any padding; see `stencilnet.tiles.Layers.apply`."""
+        """Return a layer's output; see `stencilnet.tiles.Layers.apply`."""
         return as_memory_error(lambda: self._output(layer, x))
 
     def _output(self, layer: str, x: Floats) -> Floats:

@@ -2,22 +2,27 @@
 
 from typing import Literal
 
+from stencilnet.memory import available_memory
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime.backends import Backend
 from stencilnet.stopping import Stop
 from stencilnet.tiles import Layers, run_unet
 from stencilnet.tiles.padding import cropped, padded
+from stencilnet.tiles.unet import KEPT_AT_FULL
 
 Tile = int | Literal["auto", "never"]
-"""``auto`` runs a picture in strips if the whole does not fit; a number, in strips of as many rows of pixels;
+"""``auto`` runs a picture in strips if the whole does not fit in memory; a number, in strips of as many rows of pixels;
 ``never``, whole."""
 
 _WHOLE = 9
-"""Floats per pixel and channel of the first level that the whole network has in memory at once; 7.5 were measured by
-PyTorch at width 16."""
+"""Floats per pixel and channel of the first level that the whole network has in memory at once. 7.5 were measured with
+PyTorch at width 16, and with ONNX Runtime 8.5 at width 16 and 8.1 at width 64."""
 
 _SHARE = 0.8
-"""Share of the free memory that a whole picture may take: others need memory too."""
+"""Share of the free memory that a picture may take: others need memory too."""
+
+_SMALL = 256 * 2**20
+"""Bytes of feature maps that always fit: asking for the free memory takes longer than it is worth."""
 
 _STRIP = 128 * 2**20
 _STRIP_FLOATS = 6
@@ -57,23 +62,53 @@ def forward(
         BundleError, MemoryError, StoppedError, TooLargeError: As for `stencilnet.runtime.backends.Backend.forward`.
     """
     stop = stop or Stop()
-    if tile != "never":
-        with backend.layers(task) as layers:
-            if layers is not None and (tile != "auto" or not _fits(layers, image)):
-                return _in_strips(_StoppableLayers(layers, stop), image, channels, tile)
-    return backend.forward(image, task, channels, stop)
+    if tile == "never":
+        return backend.forward(image, task, channels, stop)
+    with backend.layers(task) as layers:
+        divisible = layers is not None
+        if layers is not None and (tile != "auto" or not _fits(layers, image)):
+            keep = _fits_at_full(layers, image)
+            return _in_strips(_StoppableLayers(layers, stop), image, channels, tile, keep=keep)
+    try:
+        return backend.forward(image, task, channels, stop)
+    except MemoryError:
+        if not divisible:
+            raise
+    # Not in the handler, whose error refers to all arrays of the attempt.
+    with backend.layers(task) as layers:
+        assert layers is not None
+        return _in_strips(_StoppableLayers(layers, stop), image, channels, tile, keep=False)
+
+
+def whole_bytes(channels: int, height: int, width: int) -> int:
+    """Return how many bytes of memory a picture's feature maps take at most, if it runs as a whole.
+
+    Args:
+        channels: Channels of the network's first level.
+        height: The picture's rows.
+        width: Its columns.
+    """
+    return 4 * _WHOLE * channels * height * width
 
 
 def _fits(layers: Layers, image: Floats) -> bool:
+    """Return whether a picture fits in memory as a whole, where the layers run."""
+    taken = whole_bytes(layers.width, *image.shape[1:])
+    return taken <= _SMALL or taken <= _SHARE * layers.free
+
+
+def _fits_at_full(layers: Layers, image: Floats) -> bool:
+    """Return whether there is memory for the maps at full resolution that strips can keep, which is the machine's."""
     _, height, width = image.shape
-    return layers.free is None or 4 * _WHOLE * layers.width * height * width <= _SHARE * layers.free
+    taken: float = 4 * KEPT_AT_FULL * layers.width * height * width
+    return taken <= _SHARE * available_memory()
 
 
-def _in_strips(layers: Layers, image: Floats, channels: int, tile: Tile) -> Floats:
+def _in_strips(layers: Layers, image: Floats, channels: int, tile: Tile, *, keep: bool) -> Floats:
     _, height, width = image.shape
     fitting = _STRIP // (4 * _STRIP_FLOATS * layers.width * width)
     rows = tile if isinstance(tile, int) else min(max(fitting, LEAST_STRIP), _MOST)
-    return cropped(run_unet(layers, padded(image), rows), channels, height, width, rows)
+    return cropped(run_unet(layers, padded(image), rows, keep=keep), channels, height, width, rows)
 
 
 class _StoppableLayers:
@@ -94,12 +129,12 @@ class _StoppableLayers:
         return self._layers.width
 
     @property
-    def free(self) -> int | None:
-        """Bytes of memory that are free; None if unknown."""
+    def free(self) -> int:
+        """Bytes of memory that are free."""
         return self._layers.free
 
     def apply(self, layer: str, x: Floats) -> Floats:
-        """Return a layer's output without any padding.
+        """Return a layer's output; see `stencilnet.tiles.Layers.apply`.
 
         Raises:
             StoppedError: If that was asked for.

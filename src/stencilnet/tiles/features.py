@@ -1,15 +1,21 @@
 """Feature maps that are computed strip by strip, from the rows that each strip needs."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stencilnet.cores import threads
 from stencilnet.pictures.images import Floats
 
 Rows = Callable[[int, int], Floats]
 """``rows(a, b)``: rows a to b - 1 of a feature map, ``(C, b - a, W)`` float32; the caller may change them."""
+
+T = TypeVar("T")
 
 _Doubles = NDArray[np.float64]
 
@@ -48,13 +54,14 @@ def convolved(x: Features, conv: Callable[[Floats], Floats]) -> Features:
 
     Args:
         x: The map.
-        conv: The convolution without padding, ``(C, h, w) -> (O, h - 2, w - 2)``.
+        conv: The convolution, padded on the left and right, ``(C, h, w) -> (O, h - 2, w)``.
     """
 
     def rows(top: int, bottom: int) -> Floats:
         above, below = max(top - 1, 0), min(bottom + 1, x.height)
         missing = (above - (top - 1), (bottom + 1) - below)
-        return conv(np.pad(x.rows(above, below), ((0, 0), missing, (1, 1))))
+        given = x.rows(above, below)
+        return conv(np.pad(given, ((0, 0), missing, (0, 0))) if any(missing) else given)
 
     return Features(rows, x.height, x.width)
 
@@ -100,13 +107,12 @@ class Moments:
 
     def add(self, strip: Floats) -> None:
         """Add a strip ``(C, h, W)``."""
-        flat = strip.reshape(len(strip), -1)
-        mean = flat.mean(axis=1, dtype=np.float64)
-        squares = flat.var(axis=1, dtype=np.float64) * flat.shape[1]
-        count = self._count + flat.shape[1]
+        mean, squares = np.array(list(each_channel(_moments, strip))).T
+        added = strip[0].size
+        count = self._count + added
         difference = mean - self._mean
-        self._squares = self._squares + squares + difference**2 * (self._count * flat.shape[1] / count)
-        self._mean = self._mean + difference * (flat.shape[1] / count)
+        self._squares = self._squares + squares + difference**2 * (self._count * added / count)
+        self._mean = self._mean + difference * (added / count)
         self._count = count
 
     def activate(self, scale: Floats | None, shift: Floats | None) -> Callable[[Floats], Floats]:
@@ -117,17 +123,41 @@ class Moments:
             shift: The norm's shift by channel; 0 by default.
         """
         deviation = np.sqrt(self._squares / self._count + _EPSILON)
-        factor = ((1.0 if scale is None else scale) / deviation).astype(np.float32)[:, None, None]
-        mean = self._mean.astype(np.float32)[:, None, None]
+        factors = ((1.0 if scale is None else scale) / deviation).astype(np.float32)
+        means = self._mean.astype(np.float32)
+        shifts = np.zeros_like(means) if shift is None else shift
 
         def activated(x: Floats) -> Floats:
-            x -= mean
-            x *= factor
-            if shift is not None:
-                x += shift[:, None, None]
-            return np.maximum(x, 0, out=x)
+            for _ in each_channel(_activate, x, means, factors, shifts):
+                pass
+            return x
 
         return activated
+
+
+def _moments(channel: Floats) -> tuple[float, float]:
+    """Return a channel's mean and its sum of squared differences from it."""
+    mean = channel.mean(dtype=np.float64)
+    difference = channel - np.float32(mean)
+    return float(mean), float(np.square(difference, out=difference).sum())  # NumPy sums pairwise
+
+
+def _activate(channel: Floats, mean: np.float32, factor: np.float32, shift: np.float32) -> None:
+    channel -= mean
+    channel *= factor
+    if shift:
+        channel += shift
+    np.maximum(channel, 0, out=channel)
+
+
+def each_channel(work: Callable[..., T], *values: Floats) -> Iterator[T]:
+    """Yield a function's results for each channel; several threads work, since NumPy lets go of Python's lock."""
+    return _pool().map(work, *values) if threads() > 1 else map(work, *values)
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads(), thread_name_prefix="stencil-tiles")
 
 
 def mapped(x: Features, change: Callable[[Floats], Floats]) -> Features:

@@ -1,8 +1,9 @@
 """The paper's U-Net, layer by layer over strips of the picture.
 
 Instance norm takes its statistics over the whole picture, so strips cannot be run one after the other through the whole
-network. Each layer is run over all strips before the next. Maps at half resolution and below are kept in memory; those
-at full resolution, which would take most of it, are computed anew from the picture by each layer that needs them.
+network. Each layer is run over all strips before the next. Maps at half resolution and below are kept in memory. One
+more array keeps those at full resolution; without it, which takes half the memory and nearly twice the time, they are
+computed anew from the picture by each layer that needs them.
 """
 
 from collections.abc import Callable
@@ -11,10 +12,13 @@ from typing import Protocol
 import numpy as np
 
 from stencilnet.pictures.images import Floats
-from stencilnet.tiles.features import Features, Moments, convolved, joined, mapped, pooled, stored
+from stencilnet.tiles.features import Features, Moments, convolved, each_channel, joined, mapped, pooled, stored
 
-_ENCODER, _DECODER = "2345", "678"
-"""Levels below the picture's size, by the digit in the names of their layers."""
+_ENCODER, _DECODER = "2345", "6789"
+"""Levels after the first, by the digit in the names of their layers."""
+
+KEPT_AT_FULL = 1.9
+"""Floats per pixel and channel of the first level that are kept in memory with an array of full resolution."""
 
 
 class Layers(Protocol):
@@ -26,19 +30,19 @@ class Layers(Protocol):
         ...
 
     @property
-    def free(self) -> int | None:
-        """Bytes of memory that are free where the layers run; None if unknown."""
+    def free(self) -> int:
+        """Bytes of memory that are free where the layers run."""
         ...
 
     def apply(self, layer: str, x: Floats) -> Floats:
-        """Return a layer's output without any padding.
+        """Return a layer's output, padded by zeros on the left and right only.
 
         Args:
             layer: The layer's name.
             x: ``(C, h, w)`` float32.
 
         Returns:
-            ``(O, h - 2, w - 2)`` of a 3x3 convolution, ``(O, 2h, 2w)`` of a transposed one, ``(O, h, w)`` of the head.
+            ``(O, h - 2, w)`` of a 3x3 convolution, ``(O, 2h, 2w)`` of a transposed one, ``(O, h, w)`` of the head.
         """
         ...
 
@@ -47,47 +51,53 @@ class Layers(Protocol):
         ...
 
 
-def run_unet(layers: Layers, picture: Features, rows: int) -> Features:
+def run_unet(layers: Layers, picture: Features, rows: int, *, keep: bool) -> Features:
     """Run a U-Net.
 
     Args:
         layers: Its layers.
         picture: Three channels; sides are multiples of 16, of at least 32.
         rows: Rows of a strip at the picture's resolution.
+        keep: Whether to keep maps at full resolution.
 
     Returns:
         The raw output. All statistics are known then; its rows are computed when they are asked for.
     """
-    return _Walk(layers, rows).output(picture)
+    return _Walk(layers, rows, keep).output(picture)
+
+
+_Run = Callable[..., tuple[Floats | None, Features]]
+"""Runs a layer, given its number, its input and perhaps an array to overwrite; returns the array, if it keeps one."""
 
 
 class _Walk:
-    def __init__(self, layers: Layers, rows: int) -> None:
+    def __init__(self, layers: Layers, rows: int, keep: bool) -> None:
         self._layers = layers
         self._rows = rows
+        self._at_full: _Run = self._kept if keep else self._computed
 
     def output(self, picture: Features) -> Features:
-        first = x = self._computed("1_2", self._computed("1_1", picture))
-        kept: list[tuple[Floats, Features]] = []
+        _, x = self._computed("1_1", picture)
+        kept: list[tuple[Floats | None, Features]] = [self._at_full("1_2", x)]
+        array: Floats | None
         for level in _ENCODER:
-            array, x = self._kept(f"{level}_1", pooled(x))
+            array, x = self._kept(f"{level}_1", pooled(kept[-1][1]))
             kept.append(self._kept(f"{level}_2", x, array))
-            x = kept[-1][1]
         _, x = kept.pop()
         for level in _DECODER:
+            run = self._at_full if level == _DECODER[-1] else self._kept
             array, skip = kept.pop()
-            array, x = self._kept(f"{level}_1", joined(skip, x, self._layer(f"up{level}")), array)
-            _, x = self._kept(f"{level}_2", x, array)
-        x = self._computed("9_2", self._computed("9_1", joined(first, x, self._layer("up9"))))
+            array, x = run(f"{level}_1", joined(skip, x, self._layer(f"up{level}")), array)
+            _, x = run(f"{level}_2", x, array)
         return mapped(x, self._layer("head"))
 
-    def _computed(self, name: str, x: Features) -> Features:
+    def _computed(self, name: str, x: Features, _into: Floats | None = None) -> tuple[None, Features]:
         """Run a convolution, its norm and ReLU; the result is computed anew whenever rows of it are asked for."""
         raw = convolved(x, self._layer(f"conv{name}"))
         moments = Moments()
         for _, _, strip in raw.strips(self._rows):
             moments.add(strip)
-        return mapped(raw, self._activation(name, moments))
+        return None, mapped(raw, self._activation(name, moments))
 
     def _kept(self, name: str, x: Features, into: Floats | None = None) -> tuple[Floats, Features]:
         """Run a convolution, its norm and ReLU, and keep what the convolution gives.
@@ -122,4 +132,5 @@ class _Walk:
 
 def _write(strips: list[tuple[int, int, Floats]], into: Floats) -> None:
     for top, bottom, strip in strips:
-        into[:, top:bottom] = strip
+        for _ in each_channel(np.copyto, into[:, top:bottom], strip):
+            pass
