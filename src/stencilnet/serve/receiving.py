@@ -92,7 +92,9 @@ async def _part(headers: Headers, body: bytes) -> bytes:
         yield body
 
     try:
-        form = await MultiPartParser(headers, sent(), max_files=1, max_fields=0).parse()
+        parser = MultiPartParser(headers, sent(), max_files=1, max_fields=0)
+        parser.spool_max_size = len(body) + 1  # it is in memory already; no file is written
+        form = await parser.parse()
     except (MultiPartException, KeyError) as error:
         reason = error.message if isinstance(error, MultiPartException) else "It has no boundary."
         raise HttpError(
