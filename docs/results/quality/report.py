@@ -161,6 +161,20 @@ def _screened(
     return " | ".join(f"**{texts[rate]}**" if rate == best else texts.get(rate, "-") for rate in rates)
 
 
+def by_steps(setting: str) -> list[str]:
+    """Return validation data of the first seed by the number of steps, a column a task and number, as far as run."""
+    rows = [row for row in cells(setting) if row["seed"] == 0 and not row["test"]]
+    tasks = [task for task in SETTINGS[setting].tasks if any(row["task"] == task for row in rows)]
+    columns = [(task, steps) for task in tasks for steps in sorted({r["steps"] for r in rows if r["task"] == task})]
+    found = {(row["arm"], row["task"], row["steps"]): f"{row['validation']:.4g}" for row in rows}
+    heads = " | ".join(f"{task}, {steps} steps, {metric_of(rows, task)}" for task, steps in columns)
+    lines = [f"| arm | {heads} |", "| :--- |" + " ---: |" * len(columns)]
+    for arm in ARMS:
+        if any(own == arm for own, *_ in found):
+            lines.append(f"| {arm} | {' | '.join(found.get((arm, *column), '-') for column in columns)} |")
+    return [*lines, "", f"<sub>{measured_on(rows)}.</sub>"]
+
+
 def metric_of(rows: Sequence[Row], task: str) -> str:
     """Return the metric's name, and which way is better."""
     row = next(row for row in rows if row["task"] == task)
@@ -246,6 +260,7 @@ def made() -> dict[Path, str]:
     for setting in SETTINGS:
         page = put(page, f"{setting} final", final(setting))
         page = put(page, f"{setting} screen", screen(setting))
+    page = put(page, "demo steps", by_steps("demo"))
     return {
         PAGE: page,
         README: put(README.read_text(encoding="utf-8"), "quality", beside()),
