@@ -168,11 +168,12 @@ def by_steps(setting: str) -> list[str]:
     columns = [(task, steps) for task in tasks for steps in sorted({r["steps"] for r in rows if r["task"] == task})]
     found = {(row["arm"], row["task"], row["steps"]): f"{row['validation']:.4g}" for row in rows}
     heads = " | ".join(f"{task}, {steps} steps, {metric_of(rows, task)}" for task, steps in columns)
-    lines = [f"| arm | {heads} |", "| :--- |" + " ---: |" * len(columns)]
-    for arm in ARMS:
-        if any(own == arm for own, *_ in found):
-            lines.append(f"| {arm} | {' | '.join(found.get((arm, *column), '-') for column in columns)} |")
-    return [*lines, "", f"<sub>{measured_on(rows)}.</sub>"]
+    lines = [
+        f"| {arm} | {' | '.join(found.get((arm, *column), '-') for column in columns)} |"
+        for arm in ARMS
+        if any(own == arm for own, *_ in found)
+    ]
+    return [f"| arm | {heads} |", "| :--- |" + " ---: |" * len(columns), *lines, "", f"<sub>{measured_on(rows)}.</sub>"]
 
 
 def metric_of(rows: Sequence[Row], task: str) -> str:
