@@ -7,6 +7,7 @@
  * @property {(picture: Blob, task: string, options: {drawing: boolean, signal: AbortSignal, onWait: (seconds: number) => void})
  *   => Promise<{blob: Blob, labels: import("./model.js").Labels | null}>} run
  * @property {() => Promise<boolean>} alive
+ * @property {string} [gone] What the page says while it cannot be reached; by default, that of a server.
  */
 
 /** The service cannot be reached. */

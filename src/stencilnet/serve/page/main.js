@@ -1,6 +1,5 @@
 /** Puts the page together. */
 
-import { createService } from "./api.js";
 import { collectPhotos, collectTasks, copy, download, followJob } from "./deliver.js";
 import { mountDetails } from "./details.js";
 import { byId } from "./dom.js";
@@ -22,6 +21,7 @@ import {
   withResult,
 } from "./model.js";
 import { mountNotices } from "./notices.js";
+import { createService } from "./service.js";
 import { mountStage } from "./stage.js";
 import { createStore } from "./store.js";
 import { mountPhotos, mountTasks } from "./strips.js";
@@ -160,6 +160,8 @@ store.subscribe((state) => {
 byId("privacy").textContent = service.local
   ? "No picture leaves this machine."
   : `Pictures are sent to ${location.host}, which runs the tasks and does not store them.`;
+
+if (service.gone) byId("gone").textContent = service.gone;
 
 followJob(store);
 boundMemory(store);
