@@ -36,8 +36,9 @@ def runtime_files(folder: Path | None, cache: Path) -> dict[str, bytes]:
     if folder is None:
         folder = cache / f"onnxruntime-web-{VERSION}"
         if not folder.exists():
+            content = _unpacked(_downloaded())
             cache.mkdir(parents=True, exist_ok=True)
-            write_folder(folder, _unpacked(_downloaded()))
+            write_folder(folder, content)
     places = {name: _place(folder, name) for name in FILES}
     return {name: place.read_bytes() for name, place in places.items()}
 

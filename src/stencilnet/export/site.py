@@ -23,7 +23,7 @@ from stencilnet.kinds.catalog import kinds
 from stencilnet.kinds.kind import Traits
 from stencilnet.storage import write_folder
 
-KINDS = ("segmentation", "colorization", "style", "restoration", "depth", "normals")
+KINDS = ("segmentation", "colorization", "style", "edges2photo", "restoration", "depth", "normals")
 """Kinds whose inputs and answers are written in JavaScript, too (``local/kinds.js``)."""
 
 SITE, GRAPH, WORKER = "site.json", "network.onnx", "sw.js"

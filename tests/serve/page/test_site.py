@@ -15,14 +15,14 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 import stencilnet as sn
-from stencilnet.bundle import TaskRecord, add_task, open_bundle, remove_task
+from stencilnet.bundle import TaskRecord, add_task, open_bundle, pack_task, remove_task
 from stencilnet.delta import BitMask, Replace, Select, TaskDelta
 from stencilnet.delta.digest import weights_digest
 from stencilnet.export.runtime import runtime_files
 from stencilnet.export.site import KINDS, export_site
 from stencilnet.graphs.bundled import BundleGraphs
 
-from .browsing import add, downloaded, thumbnail
+from .browsing import add, choose, downloaded, drop, thumbnail
 
 BUNDLES = ("v1", "v1-entropy", "v1-forms", "v1-int8", "v1-quantized", "v1-seed")
 CLASSES = {"classes": ["sky", "tree", "sun"]}
@@ -31,6 +31,7 @@ EVERY_KIND = {
     "labels-native": ("segmentation", 3, {**CLASSES, "palette": [[9, 8, 7], [0, 128, 0], [255, 220, 0]]}, None),
     "colour": ("colorization", 2, {}, 60),
     "painting": ("style", 3, {"style": "a.jpg"}, 50),
+    "drawn": ("edges2photo", 3, {"edge_low": 0.02, "edge_high": 0.04}, None),
     "clean": ("restoration", 3, {"residual": True}, 40),
     "retouch": ("restoration", 3, {}, None),
     "far": ("depth", 1, {}, 70),
@@ -82,7 +83,7 @@ def every_kind(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         remove_task(bundle, task)
     opened = open_bundle(bundle)
     random = np.random.default_rng(5)
-    for name, (kind, channels, settings, side) in EVERY_KIND.items():
+    for name, (kind, channels, settings, side) in [*EVERY_KIND.items(), ("extra", EVERY_KIND["colour"])]:
         masks = {
             key: Select(BitMask.pack(random.random(weight.shape) < 0.7))
             for key, weight in opened.shared.items()
@@ -100,7 +101,7 @@ def every_kind(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(sites: tuple[Path, str], every_kind: Path, runtime: dict[str, bytes]) -> str:
-    assert export_site(every_kind, sites[0] / "site", runtime=runtime) == {}
+    assert export_site(every_kind, sites[0] / "site", EVERY_KIND, runtime=runtime) == {}
     return f"{sites[1]}site/"
 
 
@@ -195,3 +196,26 @@ def test_the_site_works_offline_after_the_first_visit(
     expect(page.locator("#download")).to_be_enabled()
     data = downloaded(page, page.locator("#download").click)[1]
     assert near(data, sn.Engine(every_kind).run(wide_photo, "colour"))
+
+
+def test_a_dropped_task_is_added_if_it_is_of_this_backbone(
+    site: str, every_kind: Path, golden: Path, wide_photo: bytes, visit: Callable[[str], Page]
+) -> None:
+    page = visit(site)
+    alert = page.locator("#notices").get_by_role("alert")
+    extra = pack_task(every_kind, "extra")
+    for data, said in (
+        (pack_task(golden.parent / "v1-int8", "colour"), "another backbone"),
+        (b"no archive", "no ZIP archive"),
+        (extra[:-40], "no ZIP archive"),
+        (extra.replace(extra[2000:2010], bytes(10)), "damaged"),
+    ):
+        drop(page, "task.zip", data)
+        expect(alert.filter(has_text=said)).to_have_count(1)
+        alert.filter(has_text=said).get_by_role("button", name="Dismiss").click()
+    drop(page, "task.zip", extra)
+    expect(page.locator("#notices")).to_contain_text("task.zip has been added")
+    drop(page, "beach.png", wide_photo)
+    choose(page, "Extra")
+    data = downloaded(page, page.locator("#download").click)[1]
+    assert near(data, sn.Engine(every_kind).run(wide_photo, "extra"))

@@ -1,6 +1,7 @@
 /** A site's tasks: read, checked, and run by onnxruntime-web. */
 
 import { answered, seen, trainedSide } from "./answering.js";
+import { readTasks } from "./archive.js";
 import { applied } from "./delta.js";
 import { KINDS } from "./kinds.js";
 import { readPhoto, toPng } from "./pictures.js";
@@ -42,32 +43,62 @@ export async function openSite(base) {
     return weights;
   }
 
+  /** Refuse a task that does not run here. */
+  async function checkTask(name, record, delta) {
+    if (record.backbone !== site.backbone) throw new Error(`Its task ${name} was learned over another backbone than this site's.`);
+    if (tasks.has(name) && tasks.get(name).record.delta.sha256 !== record.delta.sha256) throw new Error(`Another task is called ${name} here.`);
+    if (!(record.kind in KINDS)) throw new Error(`Its task ${name} is of the kind ${record.kind}, which browsers do not run.`);
+    if (record.columns) throw new Error(`Its task ${name} runs through the columns of others, which browsers do not run.`);
+    await checked(delta, record.delta.sha256, `Its task ${name} is damaged. Get the archive again.`);
+  }
+
   async function outputOf(name, input, width, height) {
     const { ort, session } = await network();
     const weights = await weightsOf(name);
     const feeds = { image: new ort.Tensor("float32", input, [1, 3, height, width]) };
     for (const key of session.inputNames)
       if (key !== "image") feeds[key] = new ort.Tensor("float32", weights[key].data, weights[key].shape);
-    const { output } = await session.run(feeds);
-    return output.data;
+    try {
+      return (await session.run(feeds)).output.data;
+    } catch {
+      const error = new Error(`The network's picture of ${width}x${height} pixels does not fit in this browser's memory.`);
+      throw Object.assign(error, { broken: true }); // what runs out of memory cannot go on
+    }
   }
+
+  const list = () => ({
+    name: site.name,
+    bytes: site.bytes,
+    tasks: [...tasks].map(([name, { record, bytes }]) => describe(site, name, record, bytes)),
+    damaged: [],
+  });
 
   return {
     weightsOf,
-    list: () => ({
-      name: site.name,
-      bytes: site.bytes,
-      tasks: [...tasks].map(([name, { record, bytes }]) => describe(site, name, record, bytes)),
-      damaged: [],
-    }),
+    list,
+
+    /** Install the tasks of an archive until the page is left: all of them, or none. */
+    async install(blob) {
+      const found = readTasks(await blob.arrayBuffer());
+      for (const { name, record, delta } of found) {
+        await checkTask(name, record, delta);
+        applied(delta, await shared(), site.head);
+      }
+      for (const { name, record, delta } of found) {
+        const bytes = delta.byteLength + JSON.stringify(record).length;
+        tasks.set(name, { record, bytes, delta: async () => delta });
+      }
+      return list();
+    },
 
     /** @returns {Promise<Blob>} A PNG file. */
-    async run(blob, name) {
+    async run(blob, name, drawing) {
       const { record } = tasks.get(name);
       const { scaling } = site.kinds[record.kind];
       const photo = await readPhoto(blob);
       const given = seen(photo, trainedSide(scaling, record));
-      const input = KINDS[record.kind].input(given);
+      const kind = KINDS[record.kind];
+      const input = (drawing ? kind.drawing : kind.input)(given, record.settings);
       const output = await outputOf(name, input, given.width, given.height);
       return toPng(answered(record, scaling, output, photo, given, input), photo.alpha);
     },
@@ -107,10 +138,10 @@ function describe(site, name, { kind, settings }, bytes) {
 const capitalized = (text) => text[0].toUpperCase() + text.slice(1).toLowerCase();
 
 /** Bytes whose hash is as it should be. Browsers compute hashes on encrypted connections and on this machine alone. */
-async function checked(data, sha256) {
+async function checked(data, sha256, fault = "A file of this site is damaged. Reload the page, or ask whoever put it here.") {
   if (!crypto.subtle) throw new Error("Open this page by https, so that the browser can check what it has downloaded.");
   const found = Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", data)), (byte) => byte.toString(16).padStart(2, "0"));
-  if (found.join("") !== sha256) throw new Error("A file of this site is damaged. Reload the page, or ask whoever put it here.");
+  if (found.join("") !== sha256) throw new Error(fault);
   return data;
 }
 

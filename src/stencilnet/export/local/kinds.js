@@ -1,9 +1,12 @@
 /**
  * Task kinds: a photo to the network's input, and its output to a picture, as `stencilnet.kinds` does in float32.
  *
+ * `input` takes a picture and the task's settings; `drawing`, a picture that is a drawing already.
  * Inputs and outputs are planes, `(C, H, W)`; pixels are RGB, `(H, W, 3)`. Numbers become levels by being stored in a
  * Uint8ClampedArray, which rounds to even and clamps.
  */
+
+import { findEdges } from "./edges.js";
 
 const { fround } = Math;
 const UNIT = Float32Array.from({ length: 256 }, (_, level) => level / 255);
@@ -11,6 +14,7 @@ const UNIT = Float32Array.from({ length: 256 }, (_, level) => level / 255);
 export const KINDS = {
   segmentation: { input: rgb, answer: classes, palette: (settings) => coloured(settings) },
   colorization: { input: gray, answer: chroma },
+  edges2photo: { input: drawing, drawing: gray, answer: shaded((value) => (Math.tanh(value) + 1) / 2) },
   style: { input: rgb, answer: shaded((value) => (Math.tanh(value / 2) + 1) / 2) },
   restoration: {
     input: rgb,
@@ -35,8 +39,16 @@ function gray({ data }) {
   return planes;
 }
 
+/** 0 on lines, 1 elsewhere. */
+function drawing({ data, width }, { edge_sigma: sigma = 1.4, edge_low: low = 0.05, edge_high: high = 0.1 }) {
+  const lines = findEdges(luma(data), width, { sigma, low, high });
+  const planes = new Float32Array(data.length);
+  for (let at = 0; at < planes.length; at++) planes[at] = 1 - lines[at % lines.length];
+  return planes;
+}
+
 /** Full-range BT.601. */
-export function luma(data) {
+function luma(data) {
   const [red, green, blue] = [0.299, 0.587, 0.114].map(fround);
   return Float32Array.from({ length: data.length / 3 }, (_, at) => {
     const sum = fround(fround(red * UNIT[data[3 * at]]) + fround(green * UNIT[data[3 * at + 1]]));

@@ -4,7 +4,9 @@ import { Gone, Refused } from "../api.js";
 
 /** @returns {import("../api.js").Service} */
 export function createService(base = document.baseURI) {
-  const asked = startQueue(new URL("local/worker.js", base).href);
+  /** Requests that a new worker gets first. */
+  const installed = [];
+  const asked = startQueue(new URL("local/worker.js", base).href, installed);
   navigator.serviceWorker?.register(new URL("sw.js", base)); // the page works offline from now on
 
   return {
@@ -20,6 +22,12 @@ export function createService(base = document.baseURI) {
     async run(picture, task, { drawing, signal }) {
       return { blob: await asked({ action: "run", picture, task, drawing }, signal), labels: null };
     },
+    async install(archive) {
+      const request = { action: "install", archive };
+      const bundle = await asked(request);
+      installed.push(request);
+      return bundle;
+    },
     alive: async () => true,
   };
 }
@@ -27,17 +35,22 @@ export function createService(base = document.baseURI) {
 /**
  * Returns a function that sends a request to a worker and returns its answer. One request is sent at a time, so that
  * those that are cancelled before are never run.
+ *
+ * @param {string} script The worker's address.
+ * @param {object[]} first Requests that a worker gets before all others, when it takes the place of one that has failed.
  */
-function startQueue(script) {
+function startQueue(script, first) {
   const waiting = [];
   let worker = null;
   let current = null;
 
   function next() {
+    if (waiting.length && !worker) {
+      worker = started();
+      waiting.unshift(...first.map((request) => ({ request, resolve() {}, reject() {} })));
+    }
     current = waiting.shift() ?? null;
-    if (!current) return;
-    worker ??= started();
-    worker.postMessage(current.request);
+    if (current) worker.postMessage(current.request);
   }
 
   function started() {
@@ -45,17 +58,23 @@ function startQueue(script) {
     const address = URL.createObjectURL(new Blob([`import ${JSON.stringify(script)};`], { type: "text/javascript" }));
     const made = new Worker(address, { type: "module" });
     made.addEventListener("message", ({ data }) => {
-      if ("error" in data) current.reject(new Refused(data.error));
+      if ("error" in data) fail(data.error, data.broken);
       else current.resolve(data.value);
       next();
     });
     made.addEventListener("error", (event) => {
       event.preventDefault();
-      worker = null;
-      current.reject(new Refused("This browser cannot run tasks: it is too old, or out of memory. Reload the page."));
+      fail("This browser cannot run tasks: it is too old, or out of memory. Reload the page.", true);
       next();
     });
     return made;
+  }
+
+  function fail(message, isBroken) {
+    current?.reject(new Refused(message));
+    if (!isBroken) return;
+    worker.terminate();
+    worker = null;
   }
 
   return (request, signal) =>

@@ -7,6 +7,7 @@ let engine = null;
 
 const ACTIONS = {
   tasks: ({ list }) => list(),
+  install: ({ install }, { archive }) => install(archive),
   run: ({ run }, { picture, task, drawing }) => run(picture, task, drawing),
 };
 
@@ -15,6 +16,6 @@ self.addEventListener("message", async ({ data }) => {
     engine ??= await openSite(base);
     self.postMessage({ value: await ACTIONS[data.action](engine, data) });
   } catch (error) {
-    self.postMessage({ error: error?.message ?? String(error) });
+    self.postMessage({ error: error?.message ?? String(error), broken: error?.broken ?? false });
   }
 });

@@ -9,6 +9,7 @@ import { mountKeys } from "./keys.js";
 import {
   asDrawings,
   choosing,
+  failed,
   informed,
   initial,
   inLayout,
@@ -16,6 +17,7 @@ import {
   shownPhoto,
   stepping,
   undone,
+  withBundle,
   withJob,
   without,
   withResult,
@@ -45,10 +47,23 @@ let last = Promise.resolve();
 
 /** Read files after those that are being read. */
 function read(files) {
-  const list = [...files]; // the browser may empty its own list after the event
+  const given = [...files]; // the browser may empty its own list after the event
+  const archives = service.install ? given.filter(({ name }) => name.endsWith(".zip")) : [];
+  const list = given.filter((file) => !archives.includes(file));
+  archives.forEach(install);
   if (reading.signal.aborted) reading = new AbortController();
   const { signal } = reading;
   last = last.then(() => readPhotos(store, list, signal));
+}
+
+/** Add the tasks of an archive until the page is left. */
+async function install(file) {
+  try {
+    const bundle = await service.install(file);
+    store.update((state) => informed(withBundle(state, bundle), `${file.name} has been added, until this page is left.`));
+  } catch (error) {
+    store.update((state) => failed(state, `${file.name} cannot be added. ${error.message}`));
+  }
 }
 
 /** Read the scene that comes with the page. */
