@@ -55,7 +55,7 @@ def test_commands_and_their_options() -> None:
     assert options["push"] == {"--private", "--base-model", "--license", "--sample"}
     assert options["pull"] == {"--out", "--revision"}
     assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
-    assert options["export"] == {"--out", "--graph"}
+    assert options["export"] == {"--out", "--graph", "--web", "--runtime"}
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == {"--json"}
     assert options["verify"] == {"--json", "--runtime"}
