@@ -1,5 +1,7 @@
 """Tasks as ONNX files: ONNX Runtime and the file alone give what the engine gives, for every kind of entry."""
 
+import dataclasses
+import hashlib
 import json
 import re
 import shlex
@@ -15,7 +17,9 @@ import pytest
 from PIL import Image
 
 from stencilnet import Engine
-from stencilnet.export import export_adapters, export_task
+from stencilnet.bundle import add_task, open_bundle
+from stencilnet.export import export_adapters, export_task, runtime
+from stencilnet.export.site import export_site
 
 GOLDEN = Path(__file__).parents[1] / "bundle" / "golden"
 TASKS = [(folder.name, task) for folder in sorted(GOLDEN.iterdir()) for task in Engine(folder).tasks]
@@ -82,8 +86,6 @@ def test_adapters_are_as_small_as_their_forms(tmp_path: Path) -> None:
 
 
 def _changes(name: str, task: str) -> list:
-    from stencilnet.bundle import open_bundle
-
     return [e for e in open_bundle(GOLDEN / name).deltas[task].entries.values() if e.KIND != "replace"]
 
 
@@ -125,6 +127,8 @@ def test_the_command(tmp_path: Path) -> None:
         (("-o", "taken"), 1, "taken to be a new or empty folder, but it is not. Use another one, or delete it."),
         (("clean", "-o", "taken/file/task.onnx"), 1, "taken/file"),
         (("-o", "taken/file/folder"), 1, "taken/file"),
+        (("--web", "--runtime", "taken", "-o", "site"), 1, "Expected taken to be the npm package onnxruntime-web"),
+        (("--runtime", "taken", "-o", "site"), 2, "--runtime goes with --web."),
     ],
 )
 def test_what_cannot_be_written_is_one_error(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:
@@ -151,3 +155,34 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(found["again"], found["chroma"], atol=NEAR)
     expected = Engine("bundle").forward(found["image"][0], "colour")
     np.testing.assert_allclose(found["chroma"][0], expected, atol=NEAR)
+
+
+def test_a_site_is_written_whole_and_names_what_it_leaves_out(tmp_path: Path) -> None:
+    copy = shutil.copytree(GOLDEN / "v1", tmp_path / "bundle")
+    bundle = open_bundle(copy)
+    record = dataclasses.replace(bundle.records["colour"], kind="stranger")
+    add_task(copy, "odd", record, bundle.deltas["colour"], shared=bundle.shared)
+    left_out = export_site(copy, tmp_path / "site", runtime={"ort.mjs": b"code"})
+    assert list(left_out) == ["odd"]
+    site = json.loads((tmp_path / "site" / "site.json").read_text())
+    assert list(site["tasks"]) == ["shapes", "colour", "clean"]
+    written = {str(path.relative_to(tmp_path / "site")) for path in (tmp_path / "site").rglob("*.*")}
+    for file in written - {"sw.js"}:
+        assert (
+            hashlib.sha256((tmp_path / "site" / file).read_bytes()).hexdigest()
+            in (tmp_path / "site" / "sw.js").read_text()
+        )
+    assert {"index.html", "local/engine.js", "runtime/ort.mjs", "bundle/model.safetensors"} < written
+    with pytest.raises(ValueError, match="`odd` does not: only segmentation"):
+        export_site(copy, tmp_path / "other", ["odd", "clean"], runtime={})
+    with pytest.raises(ValueError, match="to be a new or empty folder"):
+        export_site(copy, tmp_path / "site", runtime={})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "site"]
+
+
+def test_a_download_that_is_another_file_is_refused_and_not_kept(tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "package.tgz").write_bytes(b"another")
+    monkeypatch.setattr(runtime, "_URL", (tmp_path / "package.tgz").as_uri())
+    with pytest.raises(OSError, match="to have the SHA-512 q0y"):
+        runtime.runtime_files(None, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()

@@ -7,6 +7,8 @@
  * @property {(picture: Blob, task: string, options: {drawing: boolean, signal: AbortSignal, onWait: (seconds: number) => void})
  *   => Promise<{blob: Blob, labels: import("./model.js").Labels | null}>} run
  * @property {() => Promise<boolean>} alive
+ * @property {(archive: Blob) => Promise<import("./model.js").Bundle>} [install] Adds the tasks of a ZIP archive, where it can.
+ * @property {string} [gone] What the page says while it cannot be reached; by default, that of a server.
  */
 
 /** The service cannot be reached. */

@@ -1,6 +1,5 @@
 /** Puts the page together. */
 
-import { createService } from "./api.js";
 import { collectPhotos, collectTasks, copy, download, followJob } from "./deliver.js";
 import { mountDetails } from "./details.js";
 import { byId } from "./dom.js";
@@ -10,6 +9,7 @@ import { mountKeys } from "./keys.js";
 import {
   asDrawings,
   choosing,
+  failed,
   informed,
   initial,
   inLayout,
@@ -17,11 +17,13 @@ import {
   shownPhoto,
   stepping,
   undone,
+  withBundle,
   withJob,
   without,
   withResult,
 } from "./model.js";
 import { mountNotices } from "./notices.js";
+import { createService } from "./service.js";
 import { mountStage } from "./stage.js";
 import { createStore } from "./store.js";
 import { mountPhotos, mountTasks } from "./strips.js";
@@ -45,10 +47,23 @@ let last = Promise.resolve();
 
 /** Read files after those that are being read. */
 function read(files) {
-  const list = [...files]; // the browser may empty its own list after the event
+  const given = [...files]; // the browser may empty its own list after the event
+  const archives = service.install ? given.filter(({ name }) => name.endsWith(".zip")) : [];
+  const list = given.filter((file) => !archives.includes(file));
+  archives.forEach(install);
   if (reading.signal.aborted) reading = new AbortController();
   const { signal } = reading;
   last = last.then(() => readPhotos(store, list, signal));
+}
+
+/** Add the tasks of an archive until the page is left. */
+async function install(file) {
+  try {
+    const bundle = await service.install(file);
+    store.update((state) => informed(withBundle(state, bundle), `${file.name} has been added, until this page is left.`));
+  } catch (error) {
+    store.update((state) => failed(state, `${file.name} cannot be added. ${error.message}`));
+  }
 }
 
 /** Read the scene that comes with the page. */
@@ -161,6 +176,8 @@ store.subscribe((state) => {
 byId("privacy").textContent = service.local
   ? "No picture leaves this machine."
   : `Pictures are sent to ${location.host}, which runs the tasks and does not store them.`;
+
+if (service.gone) byId("gone").textContent = service.gone;
 
 followJob(store);
 boundMemory(store);

@@ -1,0 +1,90 @@
+/** The service of the page (`api.js`) without a server: tasks run in a worker of this browser. */
+
+import { Gone, Refused } from "../api.js";
+
+/** @returns {import("../api.js").Service} */
+export function createService(base = document.baseURI) {
+  /** Requests that a new worker gets first. */
+  const installed = [];
+  const asked = startQueue(new URL("local/worker.js", base).href, installed);
+  navigator.serviceWorker?.register(new URL("sw.js", base)); // the page works offline from now on
+
+  return {
+    local: true,
+    gone: "The files of this site cannot be reached. This page tries again by itself.",
+    async tasks() {
+      try {
+        return await asked({ action: "tasks" });
+      } catch (error) {
+        throw new Gone(error.message);
+      }
+    },
+    async run(picture, task, { drawing, signal }) {
+      return { blob: await asked({ action: "run", picture, task, drawing }, signal), labels: null };
+    },
+    async install(archive) {
+      const request = { action: "install", archive };
+      const bundle = await asked(request);
+      installed.push(request);
+      return bundle;
+    },
+    alive: async () => true,
+  };
+}
+
+/**
+ * Returns a function that sends a request to a worker and returns its answer. One request is sent at a time, so that
+ * those that are cancelled before are never run.
+ *
+ * @param {string} script The worker's address.
+ * @param {object[]} first Requests that a worker gets before all others, when it takes the place of one that has failed.
+ */
+function startQueue(script, first) {
+  const waiting = [];
+  let worker = null;
+  let current = null;
+
+  function next() {
+    if (waiting.length && !worker) {
+      worker = started();
+      waiting.unshift(...first.map((request) => ({ request, resolve() {}, reject() {} })));
+    }
+    current = waiting.shift() ?? null;
+    if (current) worker.postMessage(current.request);
+  }
+
+  function started() {
+    // A worker from a blob has this page's policy: it cannot send anything elsewhere.
+    const address = URL.createObjectURL(new Blob([`import ${JSON.stringify(script)};`], { type: "text/javascript" }));
+    const made = new Worker(address, { type: "module" });
+    made.addEventListener("message", ({ data }) => {
+      if ("error" in data) fail(data.error, data.broken);
+      else current.resolve(data.value);
+      next();
+    });
+    made.addEventListener("error", (event) => {
+      event.preventDefault();
+      fail("This browser cannot run tasks: it is too old, or out of memory. Reload the page.", true);
+      next();
+    });
+    return made;
+  }
+
+  function fail(message, isBroken) {
+    current?.reject(new Refused(message));
+    if (!isBroken) return;
+    worker.terminate();
+    worker = null;
+  }
+
+  return (request, signal) =>
+    new Promise((resolve, reject) => {
+      const entry = { request, resolve, reject };
+      signal?.addEventListener("abort", () => {
+        if (waiting.includes(entry)) waiting.splice(waiting.indexOf(entry), 1);
+        reject(signal.reason);
+      });
+      waiting.push(entry);
+      if (!current) next();
+    });
+}

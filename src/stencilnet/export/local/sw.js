@@ -1,0 +1,49 @@
+/**
+ * Keeps the site's files by their hashes, so that the page works offline and a changed site costs its changed files.
+ *
+ * `FILES`, written in front of this by the export, has the SHA-256 of each file.
+ */
+
+const CACHE = "stencilnet";
+const scope = self.registration.scope;
+const keyOf = (path) => `${new URL(path, scope).href}?sha256=${FILES[path]}`;
+
+self.addEventListener("install", (event) => event.waitUntil(kept().then(() => self.skipWaiting())));
+self.addEventListener("activate", (event) => event.waitUntil(freed().then(() => self.clients.claim())));
+self.addEventListener("fetch", (event) => {
+  const path = pathOf(event.request);
+  if (path in FILES) event.respondWith(answered(path, event.request));
+});
+
+function pathOf({ url, method }) {
+  const { origin, pathname, href } = new URL(url);
+  const plain = origin + pathname;
+  if (method !== "GET" || !href.startsWith(scope)) return null;
+  return decodeURIComponent(plain.slice(scope.length)) || "index.html";
+}
+
+async function answered(path, request) {
+  const cache = await caches.open(CACHE);
+  return (await cache.match(keyOf(path))) ?? fetch(request);
+}
+
+async function kept() {
+  const cache = await caches.open(CACHE);
+  for (const path of Object.keys(FILES)) if (!(await cache.match(keyOf(path)))) await cache.put(keyOf(path), await fetched(path));
+}
+
+/** A file of another hash than ours is of a site that is being replaced; the browser tries again later. */
+async function fetched(path) {
+  const answer = await fetch(new URL(path, scope), { cache: "no-cache" });
+  const data = await answer.clone().arrayBuffer();
+  const hash = Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", data)), (byte) => byte.toString(16).padStart(2, "0"));
+  if (!answer.ok || hash.join("") !== FILES[path]) throw new Error(`${path} is not the file of this site.`);
+  return answer;
+}
+
+/** Delete files that are no longer the site's. */
+async function freed() {
+  const cache = await caches.open(CACHE);
+  const wanted = new Set(Object.keys(FILES).map(keyOf));
+  for (const { url } of await cache.keys()) if (!wanted.has(url)) await cache.delete(url);
+}

@@ -1,0 +1,60 @@
+/** Safetensors files, and the weights of a backbone in every form in which a bundle stores them (docs/format.md). */
+
+import { drawn } from "./seeded.js";
+
+const TYPES = {
+  F32: Float32Array,
+  F16: Uint16Array,
+  I64: BigInt64Array,
+  I8: Int8Array,
+  U8: Uint8Array,
+};
+
+/**
+ * @typedef {{shape: number[], data: Float32Array | BigInt64Array | Int8Array | Uint8Array | Uint16Array, type: string}} Tensor
+ *
+ * @param {ArrayBuffer} buffer A safetensors file.
+ * @returns {{tensors: Record<string, Tensor>, metadata: Record<string, string>}}
+ */
+export function readTensors(buffer) {
+  const length = Number(new DataView(buffer).getBigUint64(0, true));
+  const { __metadata__: metadata = {}, ...header } = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, length)));
+  const tensors = {};
+  for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(header)) {
+    if (!(dtype in TYPES)) throw new Error(`${name} is ${dtype}, which browsers do not run.`);
+    tensors[name] = { shape, type: dtype, data: new TYPES[dtype](buffer.slice(8 + length + start, 8 + length + end)) };
+  }
+  return { tensors, metadata };
+}
+
+/** The weights that stored tensors represent, as `stencilnet.delta.rounding.whole`. */
+export function restored(tensors) {
+  const weights = {};
+  for (const [name, tensor] of Object.entries(tensors)) {
+    if (name.endsWith(":scale") || name.endsWith(":shape")) continue;
+    if (name.endsWith(":seed")) {
+      const key = name.slice(0, -":seed".length);
+      const shape = Array.from(tensors[`${key}:shape`].data, Number);
+      weights[key] = { shape, type: "F32", data: drawn(tensor.data, sizeOf(shape)) };
+    } else if (`${name}:scale` in tensors) weights[name] = scaled(tensor, tensors[`${name}:scale`]);
+    else weights[name] = tensor.type === "F16" ? { ...tensor, type: "F32", data: Float32Array.from(tensor.data, single) } : tensor;
+  }
+  return weights;
+}
+
+export const sizeOf = (shape) => shape.reduce((size, side) => size * side, 1);
+
+function scaled({ shape, data }, scale) {
+  const each = data.length / shape[0];
+  return { shape, type: "F32", data: Float32Array.from(data, (code, at) => code * scale.data[Math.floor(at / each)]) };
+}
+
+/** The number that 16 bits are as a float16. */
+function single(bits) {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const part = bits & 1023;
+  if (exponent === 0) return sign * part * 2 ** -24;
+  if (exponent === 31) return part ? NaN : sign * Infinity;
+  return sign * (1024 + part) * 2 ** (exponent - 25);
+}
