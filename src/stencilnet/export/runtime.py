@@ -18,8 +18,15 @@ _SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmR
 _BYTES = 33_106_585
 _SECONDS = 60
 
-FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-"""The files of the package's folder ``dist`` that a site needs."""
+FILES = (
+    "ort.wasm.min.mjs",
+    "ort-wasm-simd-threaded.mjs",
+    "ort-wasm-simd-threaded.wasm",
+    "ort.webgpu.min.mjs",
+    "ort-wasm-simd-threaded.asyncify.mjs",
+    "ort-wasm-simd-threaded.asyncify.wasm",
+)
+"""The files of the package's folder ``dist`` that a site needs: those of WebAssembly, and those of WebGPU."""
 
 
 def runtime_files(folder: Path | None, cache: Path) -> dict[str, bytes]:

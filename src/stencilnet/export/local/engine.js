@@ -17,7 +17,7 @@ export async function openSite(base) {
   const site = await json(at("site.json"));
   /** @type {Map<string, {record: object, bytes: number, delta: () => Promise<ArrayBuffer>}>} */
   const tasks = new Map();
-  const network = once(() => openNetwork(at));
+  let network = once(() => openNetwork(at, true));
   const shared = once(async () => {
     const file = await checked(await buffer(at("bundle/model.safetensors")), site.backbone);
     return restored(readTensors(file).tensors);
@@ -53,7 +53,7 @@ export async function openSite(base) {
   }
 
   async function outputOf(name, input, width, height) {
-    const { ort, session } = await network();
+    const { ort, session, provider } = await network();
     const weights = await weightsOf(name);
     const feeds = { image: new ort.Tensor("float32", input, [1, 3, height, width]) };
     for (const key of session.inputNames)
@@ -61,6 +61,10 @@ export async function openSite(base) {
     try {
       return (await session.run(feeds)).output.data;
     } catch {
+      if (provider === "webgpu") {
+        network = once(() => openNetwork(at, false));
+        return outputOf(name, input, width, height);
+      }
       const error = new Error(`The network's picture of ${width}x${height} pixels does not fit in this browser's memory.`);
       throw Object.assign(error, { broken: true }); // what runs out of memory cannot go on
     }
@@ -105,16 +109,30 @@ export async function openSite(base) {
   };
 }
 
-async function openNetwork(at) {
-  const ort = await import(at("runtime/ort.wasm.min.mjs").href);
+/** A session by WebGPU where there is one, else by WebAssembly. */
+async function openNetwork(at, isGpuAllowed) {
+  const adapter = isGpuAllowed ? await navigator.gpu?.requestAdapter().catch(() => null) : null;
+  if (adapter && !adapter.info?.isFallbackAdapter) // a processor that plays a GPU is slower than WebAssembly
+    try {
+      return await opened(at, "webgpu");
+    } catch (error) {
+      console.info("Tasks run by WebAssembly, since WebGPU does not work here:", error);
+    }
+  return opened(at, "wasm");
+}
+
+/** @param {"wasm" | "webgpu"} provider */
+async function opened(at, provider) {
+  const ort = await import(at(`runtime/ort.${provider}.min.mjs`).href);
   ort.env.wasm.wasmPaths = at("runtime/").href;
   ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
   const session = await ort.InferenceSession.create(await buffer(at("network.onnx")), {
-    executionProviders: ["wasm"],
+    executionProviders: [provider],
     enableCpuMemArena: false, // it would grow with every new size
     enableMemPattern: false,
+    logSeverityLevel: 3, // by WebGPU, that nodes of shapes run elsewhere is no warning
   });
-  return { ort, session };
+  return { ort, session, provider };
 }
 
 /** A task as `GET /v1/tasks` of a server lists it. */

@@ -5,6 +5,8 @@
  */
 
 const CACHE = "stencilnet";
+/** Files that are kept when they are used first: most browsers do without. */
+const isOptional = (path) => /^runtime\/.*(webgpu|asyncify)/.test(path);
 const scope = self.registration.scope;
 const keyOf = (path) => `${new URL(path, scope).href}?sha256=${FILES[path]}`;
 
@@ -24,12 +26,17 @@ function pathOf({ url, method }) {
 
 async function answered(path, request) {
   const cache = await caches.open(CACHE);
-  return (await cache.match(keyOf(path))) ?? fetch(request);
+  const kept = await cache.match(keyOf(path));
+  if (kept || !isOptional(path)) return kept ?? fetch(request);
+  const answer = await fetched(path);
+  await cache.put(keyOf(path), answer.clone());
+  return answer;
 }
 
 async function kept() {
   const cache = await caches.open(CACHE);
-  for (const path of Object.keys(FILES)) if (!(await cache.match(keyOf(path)))) await cache.put(keyOf(path), await fetched(path));
+  const paths = Object.keys(FILES).filter((path) => !isOptional(path));
+  for (const path of paths) if (!(await cache.match(keyOf(path)))) await cache.put(keyOf(path), await fetched(path));
 }
 
 /** A file of another hash than ours is of a site that is being replaced; the browser tries again later. */
