@@ -56,7 +56,8 @@ function decided(record, output, photo, given) {
       const found = resizedPlane(plane, given.width, given.height, width, bottom - top, from, to);
       band.set(found, channel * found.length);
     });
-    parts.push(answer(record.settings, band, input({ data: photo.data.subarray(3 * width * top, 3 * width * bottom) }, record.settings)));
+    const pixels = { width, data: photo.data.subarray(3 * width * top, 3 * width * bottom) };
+    parts.push(answer(record.settings, band, input(pixels, record.settings)));
   }
   const data = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   parts.reduce((at, part) => (data.set(part, at), at + part.length), 0);

@@ -9,7 +9,8 @@ const END_BYTES = 22;
  */
 export function readTasks(buffer) {
   const files = entries(buffer);
-  const names = [...files.keys()].filter((path) => /^[a-z0-9][a-z0-9._-]{0,63}\/task\.json$/.test(path)).map((path) => path.split("/")[0]);
+  const records = [...files.keys()].filter((path) => /^[a-z0-9][a-z0-9._-]{0,63}\/task\.json$/.test(path));
+  const names = records.map((path) => path.split("/")[0]);
   if (!names.length) throw new Error("It holds no task. `stencil pack BUNDLE TASK -o task.zip` writes one.");
   return names.map((name) => {
     const record = JSON.parse(new TextDecoder().decode(files.get(`${name}/task.json`)));

@@ -65,7 +65,8 @@ export function applied(file, shared, head) {
     const given = shared[key];
     if (!(kind in APPLY)) throw new Error(`The task's ${key} is of the kind ${kind}, which this page does not know.`);
     const wanted = key in head ? [shape[0], ...head[key]] : given?.shape;
-    if (String(shape) !== String(wanted) || (!given && kind !== "replace")) throw new Error(`The task's ${key} does not fit the backbone.`);
+    if (String(shape) !== String(wanted) || (!given && kind !== "replace"))
+      throw new Error(`The task's ${key} does not fit the backbone.`);
     const data = APPLY[kind](given?.data, partsOf(tensors, key, kind, coding, shape));
     if (data.length !== sizeOf(shape)) throw new Error(`The task's ${key} does not have its shape.`);
     weights[key] = { shape, type: kind === "replace" ? tensors[`${key}:tensor`].type : "F32", data };
@@ -78,7 +79,8 @@ export function applied(file, shared, head) {
 /** An entry's parts by name, with the entropy-coded ones decoded. */
 function partsOf(tensors, key, kind, coding, shape) {
   const parts = {};
-  for (const [name, tensor] of Object.entries(tensors)) if (name.startsWith(`${key}:`)) parts[name.slice(key.length + 1)] = tensor;
+  for (const [name, tensor] of Object.entries(tensors))
+    if (name.startsWith(`${key}:`)) parts[name.slice(key.length + 1)] = tensor;
   for (const plane of PLANES[kind] ?? []) {
     const code = parts[plane === "bits" ? "code" : `${plane}_code`];
     if (coding === "entropy" && code) parts[plane] = { type: "U8", data: decodedBits(code.data, sizeOf(shape)) };

@@ -98,7 +98,10 @@ function thinned(lines, width, height) {
     for (const first of [true, false]) {
       const gone = [];
       for (let y = 1; y < height - 1; y++)
-        for (let x = 1; x < width - 1; x++) if (lines[y * width + x] && removable(lines, y * width + x, width, first)) gone.push(y * width + x);
+        for (let x = 1; x < width - 1; x++) {
+          const at = y * width + x;
+          if (lines[at] && removable(lines, at, width, first)) gone.push(at);
+        }
       for (const at of gone) lines[at] = 0;
       removed += gone.length;
     }

@@ -45,10 +45,14 @@ export async function openSite(base) {
 
   /** Refuse a task that does not run here. */
   async function checkTask(name, record, delta) {
-    if (record.backbone !== site.backbone) throw new Error(`Its task ${name} was learned over another backbone than this site's.`);
-    if (tasks.has(name) && tasks.get(name).record.delta.sha256 !== record.delta.sha256) throw new Error(`Another task is called ${name} here.`);
-    if (!(record.kind in KINDS)) throw new Error(`Its task ${name} is of the kind ${record.kind}, which browsers do not run.`);
-    if (record.columns) throw new Error(`Its task ${name} runs through the columns of others, which browsers do not run.`);
+    if (record.backbone !== site.backbone)
+      throw new Error(`Its task ${name} was learned over another backbone than this site's.`);
+    if (tasks.has(name) && tasks.get(name).record.delta.sha256 !== record.delta.sha256)
+      throw new Error(`Another task is called ${name} here.`);
+    if (!(record.kind in KINDS))
+      throw new Error(`Its task ${name} is of the kind ${record.kind}, which browsers do not run.`);
+    if (record.columns)
+      throw new Error(`Its task ${name} runs through the columns of others, which browsers do not run.`);
     await checked(delta, record.delta.sha256, `Its task ${name} is damaged. Get the archive again.`);
   }
 
@@ -158,7 +162,8 @@ const capitalized = (text) => text[0].toUpperCase() + text.slice(1).toLowerCase(
 /** Bytes whose hash is as it should be. Browsers compute hashes on encrypted connections and on this machine alone. */
 async function checked(data, sha256, fault = "A file of this site is damaged. Reload the page, or ask whoever put it here.") {
   if (!crypto.subtle) throw new Error("Open this page by https, so that the browser can check what it has downloaded.");
-  const found = Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", data)), (byte) => byte.toString(16).padStart(2, "0"));
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
+  const found = Array.from(hash, (byte) => byte.toString(16).padStart(2, "0"));
   if (found.join("") !== sha256) throw new Error(fault);
   return data;
 }

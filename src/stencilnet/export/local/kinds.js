@@ -28,7 +28,8 @@ export const KINDS = {
 function rgb({ data }) {
   const size = data.length / 3;
   const planes = new Float32Array(data.length);
-  for (let at = 0; at < size; at++) for (let channel = 0; channel < 3; channel++) planes[channel * size + at] = UNIT[data[3 * at + channel]];
+  for (let at = 0; at < size; at++)
+    for (let channel = 0; channel < 3; channel++) planes[channel * size + at] = UNIT[data[3 * at + channel]];
   return planes;
 }
 

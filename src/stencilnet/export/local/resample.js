@@ -21,10 +21,13 @@ export function resizedPicture({ width, height, data }, wide, high, filter) {
   const level = (sum) => (sum + 2 ** (BITS - 1)) / 2 ** BITS;
   const rows = new Uint8ClampedArray(wide * height * 3);
   const pixels = new Uint8ClampedArray(wide * high * 3);
-  for (let y = 0; y < height; y++) for (let x = 0; x < wide; x++) for (let channel = 0; channel < 3; channel++)
-    rows[(y * wide + x) * 3 + channel] = Math.floor(level(summed(data, across[x], (y * width) * 3 + channel, 3)));
-  for (let y = 0; y < high; y++) for (let at = 0; at < wide * 3; at++)
-    pixels[y * wide * 3 + at] = Math.floor(level(summed(rows, down[y], at, wide * 3)));
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < wide; x++)
+      for (let channel = 0; channel < 3; channel++)
+        rows[(y * wide + x) * 3 + channel] = Math.floor(level(summed(data, across[x], y * width * 3 + channel, 3)));
+  for (let y = 0; y < high; y++)
+    for (let at = 0; at < wide * 3; at++)
+      pixels[y * wide * 3 + at] = Math.floor(level(summed(rows, down[y], at, wide * 3)));
   return { width: wide, height: high, data: new Uint8Array(pixels.buffer) };
 }
 
@@ -35,9 +38,11 @@ export function resizedPlane(plane, width, height, wide, high, top, bottom) {
   const first = down[0].first;
   const last = down[high - 1].first + down[high - 1].weights.length;
   const rows = new Float32Array((last - first) * wide);
-  for (let y = first; y < last; y++) for (let x = 0; x < wide; x++) rows[(y - first) * wide + x] = summed(plane, across[x], y * width, 1);
+  for (let y = first; y < last; y++)
+    for (let x = 0; x < wide; x++) rows[(y - first) * wide + x] = summed(plane, across[x], y * width, 1);
   const found = new Float32Array(wide * high);
-  for (let y = 0; y < high; y++) for (let x = 0; x < wide; x++) found[y * wide + x] = summed(rows, down[y], x - first * wide, wide);
+  for (let y = 0; y < high; y++)
+    for (let x = 0; x < wide; x++) found[y * wide + x] = summed(rows, down[y], x - first * wide, wide);
   return found;
 }
 

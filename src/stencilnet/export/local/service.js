@@ -7,7 +7,8 @@ export function createService(base = document.baseURI) {
   /** Requests that a new worker gets first. */
   const installed = [];
   const asked = startQueue(new URL("local/worker.js", base).href, installed);
-  navigator.serviceWorker?.register(new URL("sw.js", base)); // the page works offline from now on
+  // The page works offline from now on; where a browser refuses this, it works online.
+  navigator.serviceWorker?.register(new URL("sw.js", base)).catch((error) => console.info(error));
 
   return {
     local: true,

@@ -43,8 +43,9 @@ async function kept() {
 async function fetched(path) {
   const answer = await fetch(new URL(path, scope), { cache: "no-cache" });
   const data = await answer.clone().arrayBuffer();
-  const hash = Array.from(new Uint8Array(await crypto.subtle.digest("SHA-256", data)), (byte) => byte.toString(16).padStart(2, "0"));
-  if (!answer.ok || hash.join("") !== FILES[path]) throw new Error(`${path} is not the file of this site.`);
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", data));
+  const digits = Array.from(hash, (byte) => byte.toString(16).padStart(2, "0"));
+  if (!answer.ok || digits.join("") !== FILES[path]) throw new Error(`${path} is not the file of this site.`);
   return answer;
 }
 

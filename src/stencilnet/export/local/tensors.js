@@ -37,7 +37,8 @@ export function restored(tensors) {
       const shape = Array.from(tensors[`${key}:shape`].data, Number);
       weights[key] = { shape, type: "F32", data: drawn(tensor.data, sizeOf(shape)) };
     } else if (`${name}:scale` in tensors) weights[name] = scaled(tensor, tensors[`${name}:scale`]);
-    else weights[name] = tensor.type === "F16" ? { ...tensor, type: "F32", data: Float32Array.from(tensor.data, single) } : tensor;
+    else if (tensor.type === "F16") weights[name] = { ...tensor, type: "F32", data: Float32Array.from(tensor.data, single) };
+    else weights[name] = tensor;
   }
   return weights;
 }
