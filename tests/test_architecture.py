@@ -32,8 +32,9 @@ def test_packages_without_pytorch_are_coloured(rooms: ModuleType) -> None:
 
 def test_the_page_lists_every_package(rooms: ModuleType) -> None:
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
-    listed = {line.split("`")[1].removesuffix(".py") for line in page.splitlines() if line.startswith("| `")}
-    assert set(rooms.imports()) <= listed
+    listed = [line.split("`")[1].removesuffix(".py") for line in page.splitlines() if line.startswith("| `")]
+    assert set(rooms.imports()) <= set(listed)
+    assert len(listed) == len(set(listed)), "a package is listed twice"
 
 
 def test_an_arrow_that_others_imply_is_left_out(rooms: ModuleType) -> None:
