@@ -72,7 +72,7 @@ def perceptual_network(
     shown = [calibration_image(images[index]) for index in spread(_CALIBRATION, len(images))]
     pictures = [style_image(style, root) for style in styles]
     if len(pictures) == 1:  # the stand-in's test compares two styles
-        other = "swirls" if styles[0].style == f"{_PAINTED}bands" else "bands"
+        other = "bands" if styles[0].style == f"{_PAINTED}swirls" else "swirls"
         pictures.append(_painted(other, styles[0].style_size))
     return standin(backbone, shown, pictures)
 
