@@ -37,7 +37,7 @@ def glass(x: Floats, y: Floats) -> Floats:
     lit = 0.95 + 0.09 * clouds(x * 2, y * 2) + 0.5 * (fraction(pane * 97) - 0.5) - 0.25 * nearest
     panes = colours[(pane * len(_PANES)).astype(np.intp)] * lit[..., None]
     lead = np.clip(1.5 - 12 * (second - nearest), 0, 1)[..., None]
-    return panes + lead * (np.array(rgb(_LEAD), np.float32) - panes)
+    return np.asarray(panes + lead * (np.array(rgb(_LEAD), np.float32) - panes), dtype=np.float32)
 
 
 def engraving(x: Floats, y: Floats) -> Floats:
@@ -50,4 +50,4 @@ def engraving(x: Floats, y: Floats) -> Floats:
         width = 0.15 + 0.4 * (tone - least) / (1 - least)
         ink = np.maximum(ink, np.clip(0.5 + 6 * (width / 2 - np.abs(phase - 0.5)), 0, 1) * (tone > least))
     paper = np.array(rgb(_PAPER), np.float32) * (1 + 0.015 * clouds(x * 3, y * 3)[..., None])
-    return paper + ink[..., None] * (np.array(rgb(_INK), np.float32) - paper)
+    return np.asarray(paper + ink[..., None] * (np.array(rgb(_INK), np.float32) - paper), dtype=np.float32)
