@@ -77,7 +77,7 @@ def test_it_trains_every_task_on_its_replica(name: str, root: Path, tmp_path: Pa
         method = "backbone" if plan is experiment.tasks[0] else experiment.methods[0].method.name
         assert all(math.isfinite(value) for value in results[method, plan.name].metrics[plan.name].values())
         said = results[method, plan.name].card.data
-        assert ("a drawn replica, not the real data" in said) == (not name.startswith(("demo/", "scenes")))
+        assert ("a drawn replica, not the real data" in said) == (not name.startswith(("demo/", "sample", "scenes")))
     page = write_report(run).read_text(encoding="utf-8")
     assert ("Beside the paper" in page) == (experiment.reference == "paper")
 
