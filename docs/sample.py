@@ -12,8 +12,8 @@ import stencilnet as sn
 from stencilnet.analysis.grids import Sheet, contact_sheet
 from stencilnet.scenes import draw_scene
 
-SCENES = (300011, 300025, 300028)
-SIZE = 160
+SCENES = (300011, 300025)
+SIZE = 256
 """Side of the scenes in pixels."""
 
 
@@ -23,7 +23,7 @@ def draw(picture: Path) -> None:
     rows = []
     for index in SCENES:
         scene = Image.fromarray(draw_scene(0, index, SIZE).image)
-        rows.append((scene, *(engine.run(scene, task, scale="native") for task in engine.tasks)))
+        rows.append((scene, *(engine.run(scene, task) for task in engine.tasks)))
     contact_sheet(Sheet(columns=("scene", *engine.tasks), rows=tuple(rows))).convert("RGB").save(picture, quality=88)
 
 
