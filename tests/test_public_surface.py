@@ -11,8 +11,8 @@ from stencilnet.methods import BUILT_IN
 
 def test_every_public_name_is_there() -> None:
     assert {
-        "BitMask", "Engine", "MultiTaskNet", "UNet", "VGG16", "learn", "load", "save", "Segmentation", "Colorization",
-        "Classification", "Depth", "Normals",
+        "BitMask", "Engine", "MultiTaskNet", "UNet", "VGG16", "learn", "load", "sample", "save", "Segmentation",
+        "Colorization", "Classification", "Depth", "Normals",
         "StyleTransfer", "Edges2Photo", "Restoration", "Learning", "Splits", "Example", "Recipe", "View",
         "BundleError", "DeltaError", "Piggyback", "Scratch", "Finetune", "Decoder", "HeadOnly", "NormOnly", "Settings",
         "EWC", "Joint", "PackNet", "Progressive", "QuantizedDelta", "Rehearsal",

@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stencilnet.bundle import BundleError
+    from stencilnet.bundle import BundleError, sample
     from stencilnet.data.transforms import View
     from stencilnet.delta import BitMask, DeltaError
     from stencilnet.learning.learn import Learning, learn
@@ -75,6 +75,7 @@ _HOMES = {
     "View": "data.transforms",
     "learn": "learning.learn",
     "load": "models",
+    "sample": "bundle",
     "save": "models",
 }
 
@@ -114,6 +115,7 @@ __all__ = [
     "View",
     "learn",
     "load",
+    "sample",
     "save",
 ]
 

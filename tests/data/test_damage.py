@@ -64,6 +64,18 @@ def test_noise_has_its_deviation_on_each_channel() -> None:
     assert np.abs(np.corrcoef(found) - np.eye(3)).max() < 0.02
 
 
+@pytest.mark.parametrize("kind", [Noise, Blur])
+def test_a_range_of_strengths_is_drawn_for_each_image(kind: type[Noise | Blur]) -> None:
+    clean, varied = photo(), kind(sigma=8.0, least=0.0)
+    away = [float((varied.apply(clean, generator(seed)).float() - clean).square().mean()) for seed in range(40)]
+    full = float((kind(sigma=8.0).apply(clean, generator()).float() - clean).square().mean())
+    assert min(away) < 0.1 * full
+    assert 0.8 * full < max(away) < 1.1 * full
+    constant = kind(sigma=8.0, least=8.0).apply(torch.full_like(clean, 128), generator(3))
+    assert constant.float().std() == pytest.approx(8 if kind is Noise else 0, rel=0.05)
+    assert torch.equal(kind(sigma=8.0, least=0.0).apply(clean, generator(1)), varied.apply(clean, generator(1)))
+
+
 def test_blur_is_scipys() -> None:
     image = photo()
     expected = gaussian_filter(image.double().numpy(), (0, 2, 2), mode="mirror", truncate=3)
@@ -134,6 +146,8 @@ def test_pairs_are_not_damaged() -> None:
     ("make", "message"),
     [
         (lambda: Noise(sigma=0), "`sigma` to be positive, but got 0"),
+        (lambda: Blur(sigma=2, least=3), "`least` to lie in [0, sigma] or be none, but got 3"),
+        (lambda: Noise(sigma=2, least=-1), "`least` to lie in [0, sigma] or be none, but got -1"),
         (lambda: Blur(sigma=-1.0), "`sigma` to be positive, but got -1.0"),
         (lambda: Downscale(factor=1.0), "`factor` to be above 1, but got 1.0"),
         (lambda: Holes(share=1.0), "`share` to lie in (0, 0.9], but got 1.0"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stencilnet.bundle import verify
+from stencilnet.bundle import read_records, sample, verify
 from stencilnet.config.reading import ConfigError, read_config, to_plain
 from stencilnet.config.schema import Experiment
 from stencilnet.config.shipped import shipped
@@ -77,7 +77,7 @@ def test_it_trains_every_task_on_its_replica(name: str, root: Path, tmp_path: Pa
         method = "backbone" if plan is experiment.tasks[0] else experiment.methods[0].method.name
         assert all(math.isfinite(value) for value in results[method, plan.name].metrics[plan.name].values())
         said = results[method, plan.name].card.data
-        assert ("a drawn replica, not the real data" in said) == (not name.startswith(("demo/", "scenes")))
+        assert ("a drawn replica, not the real data" in said) == (not name.startswith(("demo/", "sample", "scenes")))
     page = write_report(run).read_text(encoding="utf-8")
     assert ("Beside the paper" in page) == (experiment.reference == "paper")
 
@@ -123,3 +123,16 @@ def test_the_paper_config_is_the_papers() -> None:
     assert {plan.view.crop for plan in experiment.tasks} == {256}
     assert [plan.method.name for plan in experiment.methods] == ["piggyback", "scratch", "finetune", "decoder"]
     assert experiment.methods[2].parents == {"munch": "colour"}
+
+
+def test_the_shipped_bundle_is_what_its_config_trains() -> None:
+    records, plans = read_records(sample()), read_config("sample").tasks
+    assert set(records) == {plan.name for plan in plans}
+    for plan in plans:
+        recipe = records[plan.name].recipe
+        assert records[plan.name].settings == plan.task.settings()
+        assert (recipe["steps"], recipe["batch"], recipe["lr"]) == (
+            plan.recipe.steps,
+            plan.recipe.batch,
+            plan.recipe.lr,
+        )

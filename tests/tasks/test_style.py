@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 from inspect import signature
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from stencilnet.config.schema import Perceptual
+from stencilnet.data.sources import ScenesSource
+from stencilnet.learning.styles import perceptual_network
+from stencilnet.models import UNet
 from stencilnet.perceptual.criterion import PRESETS, Criterion
 from stencilnet.perceptual.network import Description, PerceptualError, PerceptualNetwork
 from stencilnet.perceptual.standin import random_standin
+from stencilnet.scenes import STYLES
 from stencilnet.tasks.style import StyleTransfer
 from stencilnet.tasks.task import Example, Task
 
@@ -327,3 +333,11 @@ def test_gram_matrices_of_the_style_are_computed_once(network: PerceptualNetwork
     layer = network.description.style_layers[-1]
     wanted = numpy_gram(as_array(network(style_image[None], (layer,))[layer][0]), "johnson")
     np.testing.assert_allclose(criterion.get_buffer(f"gram_{layer}")[0], wanted, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_each_painted_style_can_be_learned_alone(name: str) -> None:
+    images = ScenesSource(count=8, size=64).open(Path())
+    style = StyleTransfer(style=f"painted:{name}", style_size=96)
+    network = perceptual_network(Perceptual(source="standin"), UNet(width=4), images, [style], Path())
+    assert "stand-in" in network.name

@@ -8,6 +8,7 @@ from stencilnet.bundle.merge import Merged, merge
 from stencilnet.bundle.reading import BundleSizes, TaskSizes, read_config, read_records, sizes
 from stencilnet.bundle.record import TaskRecord
 from stencilnet.bundle.records import task_names
+from stencilnet.bundle.sample import sample
 from stencilnet.bundle.schema import BundleConfig
 from stencilnet.bundle.store import Bundle, open_bundle, save_bundle
 from stencilnet.bundle.verify import Finding, Verification, verify
@@ -31,6 +32,7 @@ __all__ = [
     "read_records",
     "remove_task",
     "replace_task",
+    "sample",
     "save_bundle",
     "sizes",
     "task_names",

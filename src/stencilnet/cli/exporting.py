@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stencilnet.cli.bundles import BundleFolder
 from stencilnet.cli.streams import say
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("bundle", type=BundleFolder())
 @click.argument("tasks", nargs=-1, metavar="[TASK]...")
 @click.option(
     "-o",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from stencilnet.cli.bundles import BundleFolder
 from stencilnet.cli.helping import NamingOption, configs, method_names
 from stencilnet.cli.streams import is_written_whole, say, say_json
 from stencilnet.cli.verbs import Verbs
@@ -189,7 +190,7 @@ def _check_engine(engine: str, asked: tuple[str, ...], devices: int) -> None:
 
 
 @click.command(epilog=configs())
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("bundle", type=BundleFolder(changed=True))
 @click.argument("config")
 @_root
 @_only

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stencilnet.cli.bundles import SAMPLE, BundleFolder
 from stencilnet.cli.streams import say
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.argument("bundle", type=BundleFolder(), default=SAMPLE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0: every network.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one.")
 @click.option(
@@ -61,6 +62,8 @@ def serve(
     max_pixels: int,
 ) -> None:
     """Serve BUNDLE's tasks over HTTP, and a page for them, until Ctrl-C or SIGTERM (docs/service.md).
+
+    Without BUNDLE, the one that ships with the package.
 
     Tasks that are added to BUNDLE or removed from it meanwhile are seen at once.
     """

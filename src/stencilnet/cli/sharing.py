@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from stencilnet.cli.bundles import BundleFolder
 from stencilnet.cli.console import quiet_hub
 from stencilnet.cli.streams import say
 
-_bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+_bundle = click.argument("bundle", type=BundleFolder())
 _SCENE = (192, 256)
 """Height and width of the drawn picture that a card shows by default."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from stencilnet.cli.bundles import BundleFolder
 from stencilnet.cli.helping import configs
 from stencilnet.cli.streams import say, say_json
 from stencilnet.cli.video import parse_fps, run_video, the_video
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from stencilnet.runtime.answering import Profile, Scale
     from stencilnet.runtime.tiling import Tile
 
-_bundle = click.argument("bundle", type=click.Path(path_type=Path, exists=True, file_okay=False))
+_bundle = click.argument("bundle", type=BundleFolder())
+_changed_bundle = click.argument("bundle", type=BundleFolder(changed=True))
 _root = click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -237,7 +239,7 @@ def _verdict(ok: bool, checked: int) -> str:
 
 
 @click.command()
-@_bundle
+@_changed_bundle
 @click.argument("task")
 def remove(bundle: Path, task: str) -> None:
     """Remove TASK from BUNDLE; the other tasks stay bit-equal."""
@@ -248,7 +250,7 @@ def remove(bundle: Path, task: str) -> None:
 
 
 @click.command()
-@_bundle
+@_changed_bundle
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 def merge(bundle: Path, sources: tuple[str, ...]) -> None:
     """Copy the tasks of other bundles over the same backbone into BUNDLE, byte for byte.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from stencilnet.cli.bundles import BundleFolder
 from stencilnet.cli.streams import is_written_whole, say, say_json
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ _folder = click.Path(path_type=Path, file_okay=False, exists=True)
 
 
 @click.command()
-@click.argument("bundle", type=_folder)
+@click.argument("bundle", type=BundleFolder(changed=True))
 @click.argument("name")
 @click.option(
     "--pairs", nargs=2, type=_folder, metavar="BEFORE AFTER", help="Two folders of pictures of the same names."

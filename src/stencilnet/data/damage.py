@@ -26,20 +26,23 @@ class Noise:
     """White Gaussian noise on R, G and B, rounded and clamped to 0-255.
 
     Raises:
-        ValueError: If `sigma` is not positive.
+        ValueError: If `sigma` is not positive, or `least` is negative or above it.
     """
 
     kind: Literal["noise"] = "noise"
     """Kind of the damage."""
     sigma: float = 25.0
     """Standard deviation, on the scale 0-255."""
+    least: float | None = None
+    """If set, each image's standard deviation is drawn uniformly from `least` to `sigma`."""
 
     def __post_init__(self) -> None:
-        check_fields(("sigma", self.sigma > 0, f"to be positive, but got {self.sigma}"))
+        _check_sigma(self.sigma, self.least)
 
     def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
         """Return a damaged copy of an image, ``(3, H, W)`` uint8."""
-        return _levels(image + self.sigma * torch.randn(image.shape, generator=generator))
+        sigma = _sigma(self.sigma, self.least, generator)
+        return _levels(image + sigma * torch.randn(image.shape, generator=generator))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,24 +50,27 @@ class Blur:
     """Gaussian blur, with reflection at the image's border.
 
     Raises:
-        ValueError: If `sigma` is not positive.
+        ValueError: If `sigma` is not positive, or `least` is negative or above it.
     """
 
     kind: Literal["blur"] = "blur"
     """Kind of the damage."""
     sigma: float = 1.5
     """Standard deviation in pixels. The kernel radius is three standard deviations, less in small images."""
+    least: float | None = None
+    """If set, each image's standard deviation is drawn uniformly from `least` to `sigma`."""
 
     def __post_init__(self) -> None:
-        check_fields(("sigma", self.sigma > 0, f"to be positive, but got {self.sigma}"))
+        _check_sigma(self.sigma, self.least)
 
-    def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """Return a damaged copy of an image, ``(3, H, W)`` uint8; `generator` is not used."""
+    def apply(self, image: Tensor, generator: torch.Generator) -> Tensor:
+        """Return a damaged copy of an image, ``(3, H, W)`` uint8; without `least`, `generator` is not used."""
         from torchvision.transforms.v2 import functional
 
-        reach = max(1, round(3 * self.sigma))
+        sigma = max(_sigma(self.sigma, self.least, generator), 0.01)  # 0 has no kernel; 0.01 changes no pixel
+        reach = max(1, round(3 * sigma))
         sides = [2 * min(reach, side - 1) + 1 for side in (image.shape[2], image.shape[1])]
-        return _levels(functional.gaussian_blur(image.float(), sides, [self.sigma, self.sigma]))
+        return _levels(functional.gaussian_blur(image.float(), sides, [sigma, sigma]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +152,18 @@ def generator_for(name: str) -> torch.Generator:
     return torch.Generator().manual_seed(
         int.from_bytes(blake2b(name.encode(errors="surrogateescape"), digest_size=8).digest(), "little")
     )
+
+
+def _check_sigma(sigma: float, least: float | None) -> None:
+    check_fields(
+        ("sigma", sigma > 0, f"to be positive, but got {sigma}"),
+        ("least", least is None or 0 <= least <= sigma, f"to lie in [0, sigma] or be none, but got {least}"),
+    )
+
+
+def _sigma(sigma: float, least: float | None, generator: torch.Generator) -> float:
+    """Return the standard deviation for one image; the generator is used only if there is a choice."""
+    return sigma if least is None else least + (sigma - least) * float(torch.rand((), generator=generator))
 
 
 def _span(drawn: float, half: float, side: int) -> slice:

@@ -31,7 +31,8 @@ class StyleKind(PhotoInput):
     learner: ClassVar[str] = "stencilnet.tasks.style:StyleTransfer"
 
     style: str
-    """The style image: ``painted:swirls``, ``painted:bands``, or the path of a picture under the data root."""
+    """The style image: ``painted:`` and a name in `stencilnet.scenes.STYLES`, or a picture's path under the data
+    root."""
     style_size: int = 256
     """Shorter side to which the style image is resized, in pixels. Relative to the crop, it sets the stroke size."""
     preset: str = "johnson"

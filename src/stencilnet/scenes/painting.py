@@ -1,4 +1,4 @@
-"""Two style pictures, painted stroke by stroke along a flow field.
+"""The style pictures; some are painted here, stroke by stroke along a flow field.
 
 Coordinates: the shorter side of the picture is 1, x to the right, y down.
 """
@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
+from stencilnet.scenes.computed import engraving, glass
 from stencilnet.scenes.drawing import check_size
 from stencilnet.scenes.noise import Floats, clouds
 from stencilnet.scenes.sketch import rgb
 
-STYLES: tuple[str, ...] = ("swirls", "bands")
+STYLES: tuple[str, ...] = ("swirls", "bands", "dots", "glass", "engraving")
 """Names of the style pictures."""
 
 _CANVAS = 1024
@@ -50,10 +51,11 @@ def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]
     """Paint a style picture, the same at every size.
 
     "swirls" has short strokes in deep blues and yellows around vortices, "bands" has long wavy strokes in oranges, reds
-    and dark greens. They replace the two painters of the paper, Table 1, Tasks 4 and 5.
+    and dark greens. They replace the two painters of the paper, Table 1, Tasks 4 and 5. "dots" has dabs of pure colours
+    side by side, "glass" is stained glass between strips of lead, "engraving" has hatched lines of ink on paper.
 
     Args:
-        name: "swirls" or "bands".
+        name: One of `STYLES`.
         size: Side, or (height, width), in pixels.
 
     Returns:
@@ -63,12 +65,12 @@ def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]
         TypeError: If `size` is neither an int nor a pair of ints.
         ValueError: If the style does not exist, or a side is out of range.
     """
-    if name not in _PAINTINGS:
+    if name not in STYLES:
         raise ValueError(f"Expected argument `name` to be one of {', '.join(map(repr, STYLES))}, but got {name!r}.")
     height, width = check_size(size)
     enlarged = max(1.0, _CANVAS / max(height, width))
     shape = round(height * enlarged), round(width * enlarged)
-    large = _paint(_PAINTINGS[name], shape)
+    large = _paint(_PAINTINGS[name], shape) if name in _PAINTINGS else _compute(_COMPUTED[name], shape)
     return np.array(large.resize((width, height), Image.Resampling.BOX), dtype=np.uint8)
 
 
@@ -87,6 +89,13 @@ def _paint(painting: _Painting, shape: tuple[int, int]) -> Image.Image:
     slope = np.roll(thickness, -step, (0, 1)) - np.roll(thickness, step, (0, 1))
     lit = np.asarray(canvas, dtype=np.float32) + 0.16 * np.clip(-slope, -110, 110)[..., None]
     return Image.fromarray(np.clip(lit + 0.5, 0, 255).astype(np.uint8))
+
+
+@lru_cache(maxsize=len(STYLES))
+def _compute(picture: Callable[[Floats, Floats], Floats], shape: tuple[int, int]) -> Image.Image:
+    """Return the picture on a canvas of (height, width) pixels."""
+    rows, columns = np.indices(shape, dtype=np.float32) / min(shape)
+    return Image.fromarray(np.clip(255 * picture(columns, rows) + 0.5, 0, 255).astype(np.uint8))
 
 
 def _stroke_layer(
@@ -226,6 +235,20 @@ def _band_colour(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
     return np.where(low, _ramp(_DEEP, lower % 1), _ramp(_FIRE, (upper + 0.1) % 1))
 
 
+_MEADOW = ("#12306e", "#1f5fa8", "#3f8f4a", "#7fb23c", "#c9cf55", "#f4e27a", "#f7b24a", "#ef7a3a")
+_SPARKS = ("#e8452c", "#f6a21f", "#f7ec5a", "#ffffff", "#3f5fd0", "#7b3f9d", "#e77aa6", "#1f8f6a")
+
+
+def _dot_angle(x: Floats, y: Floats) -> Floats:
+    return np.asarray(9 * np.sin(31 * x + 17 * y), dtype=np.float32)
+
+
+def _dot_colour(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
+    tone = 0.5 + 0.22 * clouds(x * 0.7, y * 0.7 + 1) + 0.12 * rng.standard_normal(x.size, dtype=np.float32)
+    sparks = rng.random(x.size)[:, None] < 0.25
+    return np.where(sparks, _ramp(_SPARKS, rng.random(x.size, dtype=np.float32)), _ramp(_MEADOW, tone))
+
+
 _PAINTINGS: dict[str, _Painting] = {
     "swirls": _Painting(
         seed=11,
@@ -245,4 +268,17 @@ _PAINTINGS: dict[str, _Painting] = {
         layers=(_Layer(spacing=0.05, length=0.4, width=0.045), _Layer(spacing=0.036, length=0.34, width=0.022)),
         ground=(150, 60, 30),
     ),
+    "dots": _Painting(
+        seed=13,
+        angle=_dot_angle,
+        colour=_dot_colour,
+        layers=(
+            _Layer(spacing=0.04, length=0.03, width=0.04),
+            _Layer(spacing=0.035, length=0.022, width=0.024),
+            _Layer(spacing=0.035, length=0.022, width=0.024),
+        ),
+        ground=(236, 226, 196),
+    ),
 }
+
+_COMPUTED = {"glass": glass, "engraving": engraving}

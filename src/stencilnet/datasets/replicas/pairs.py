@@ -30,5 +30,5 @@ def handbag_files() -> DrawnFiles:
 
 def style_files() -> DrawnFiles:
     """Yield the two paintings."""
-    for name, style in zip(PAINTINGS, STYLES, strict=True):
+    for name, style in zip(PAINTINGS, STYLES, strict=False):
         yield f"styles/{name}", jpeg(paint_style(style, _PAINTING))

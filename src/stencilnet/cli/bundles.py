@@ -1,0 +1,37 @@
+"""The argument BUNDLE of verbs: a folder, or `sample` for the bundle that ships with the package."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stencilnet.bundle.sample import sample
+
+SAMPLE = "sample"
+"""Name of the shipped bundle; a folder of this name in the working directory goes before it."""
+
+
+class BundleFolder(click.Path):
+    """Folder of a bundle.
+
+    Args:
+        changed: Whether the verb changes the bundle, which the shipped one refuses.
+    """
+
+    def __init__(self, *, changed: bool = False) -> None:
+        super().__init__(path_type=Path, exists=True, file_okay=False)
+        self._changed = changed
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the folder as a path."""
+        named = str(value) == SAMPLE and not Path(SAMPLE).is_dir()
+        folder = Path(os.fsdecode(super().convert(sample() if named else value, param, ctx)))
+        if self._changed and folder.resolve() == sample().resolve():
+            self.fail(
+                "the bundle `sample` is part of the installation and is not changed. Change a copy: "
+                f"cp -r '{folder}' my-sample",
+                param,
+                ctx,
+            )
+        return folder
