@@ -29,6 +29,8 @@ TINY = {
         "stencil compare paper/compare --root replicas --dry-run --methods piggyback --set backbone.width=2"
     ),
     "stencil serve runs/demo/bundle": "stencil serve runs/demo/bundle --help",
+    "stencil serve": "stencil serve --help",
+    "stencil teach mine retouch --pairs before/ after/ --minutes 5": "stencil teach --help",
 }
 """The only lines that are not run as they stand: their work is minutes long, or ends at Ctrl-C (`tests/serve`)."""
 
