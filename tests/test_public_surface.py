@@ -53,9 +53,9 @@ def test_commands_and_their_options() -> None:
     assert options["pack"] == {"--out"}
     assert options["push"] == {"--private", "--base-model", "--license", "--sample"}
     assert options["pull"] == {"--out", "--revision"}
+    pictures = {"--bits", "--profile", "--scale", "--tile", "--keep-metadata"}
     files = {"--out", "--fps", "--resume", "--on-error", "--watch"}
     assert options["run"] == {"--input", "--device", "--precision", "--backend"} | pictures | files
-    assert options["run"] == {"--out", "--input", "--device", "--precision", "--backend"} | pictures
     assert options["export"] == {"--out", "--graph", "--web", "--runtime"}
     assert options["evaluate"] == {"--root", "--set", "--precision", "--json"}
     assert options["info"] == {"--json"}
