@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 from PIL import Image
-from stencilnet.analysis.grids import Sheet, contact_sheet
 
 import stencilnet as sn
+from stencilnet.pictures.grids import Sheet, contact_sheet
 from stencilnet.scenes import draw_scene
 
 SCENES = (300011, 300025)

@@ -12,7 +12,7 @@ from stencilnet.bundle import verify
 from stencilnet.config.reading import ConfigError, read_config, to_yaml
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
-from stencilnet.kinds.catalog import kinds
+from stencilnet.kinds.catalog import kind_from_record, kinds
 from stencilnet.plugins import PluginError
 from stencilnet.tasks.catalog import task_kinds
 
@@ -79,10 +79,11 @@ def test_without_the_package_its_kind_is_unknown(config: str, forgotten: None) -
         read_config(config)
 
 
-def test_a_broken_package_is_named_and_no_fault_of_the_bundle(
+def test_a_broken_package_is_named_and_does_not_stop_built_in_kinds(
     forgotten: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     engine = sn.Engine(Path(__file__).parents[1] / "bundle" / "golden" / "v1")
     install_broken(tmp_path, "stencilnet.tasks", "broken = no_such_module:Kind", monkeypatch)
     with pytest.raises(PluginError, match=r"Package 'stencilnet-broken' registers 'broken'.*no_such_module"):
-        engine.run(Image.new("RGB", (32, 32)), task="colour")
+        kind_from_record("broken", {})
+    assert engine.run(Image.new("RGB", (32, 32)), task="colour").size == (32, 32)

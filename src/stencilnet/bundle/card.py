@@ -1,6 +1,5 @@
 """The bundle's README: a page for people, derived from the other files and read by no program."""
 
-import json
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ from stencilnet.bundle.schema import BundleConfig, TaskFile
 from stencilnet.storage import write_text
 from stencilnet.text.escaping import markdown
 from stencilnet.text.shortening import shorten
+from stencilnet.text.strict_json import dumps
 
 _LABELS = "classification"
 """The task kind that outputs labels; the others output pictures."""
@@ -92,7 +92,7 @@ def front_matter(kind: str, more: Mapping[str, str]) -> str:
     """Return the YAML at the head of a page, by which hubs find it; `kind` is that of the (first) task."""
     tag = "image-classification" if kind == _LABELS else "image-to-image"
     lines = ["library_name: stencilnet", f"tags: [{tag}, continual-learning, multi-task]"]
-    return "\n".join(["---", *lines, *(f"{key}: {json.dumps(text)}" for key, text in more.items()), "---", ""])
+    return "\n".join(["---", *lines, *(f"{key}: {dumps(text)}" for key, text in more.items()), "---", ""])
 
 
 def architecture_text(config: BundleConfig) -> str:

@@ -4,7 +4,6 @@ What tasks change is an input of the graph that has a default, and an adapter is
 bit a weight and quantised changes one byte; what the graph cannot compute from the backbone is whole.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from stencilnet.export.filling import filled
 from stencilnet.export.forms import BITS, CODES, STEP, WeightForm, whole_name, with_forms
 from stencilnet.graphs.bundled import BundleGraphs
 from stencilnet.storage import creating, write_file
+from stencilnet.text.strict_json import dumps
 
 BACKBONE = "backbone.onnx"
 
@@ -75,7 +75,7 @@ def _backbone(graphs: BundleGraphs, tasks: Iterable[str], forms: Mapping[str, fr
     weights = {**bundle.shared, **heads}
     metadata = {
         "backbone": bundle.config.backbone,
-        "tasks": json.dumps({name: described(bundle.records[name], graphs.network.sides) for name in tasks}),
+        "tasks": dumps({name: described(bundle.records[name], graphs.network.sides) for name in tasks}),
     }
     model = filled(graphs.graph(weights, any_size=True), weights)
     return with_metadata(with_forms(model, forms, heads), metadata, _DOC)

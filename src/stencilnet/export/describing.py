@@ -1,6 +1,5 @@
 """What a stranger has to know to run a task's ONNX file, as the file's own metadata."""
 
-import json
 from collections.abc import Mapping
 
 from onnx import ModelProto, helper
@@ -9,6 +8,7 @@ from stencilnet.bundle import TaskRecord
 from stencilnet.graphs.writer import IMAGE, OUTPUT
 from stencilnet.kinds.catalog import kind_from_record, traits_of
 from stencilnet.runtime.answering import trained_side
+from stencilnet.text.strict_json import dumps
 
 
 def described(record: TaskRecord, sides: str) -> dict[str, str]:
@@ -26,7 +26,7 @@ def described(record: TaskRecord, sides: str) -> dict[str, str]:
     seen = "" if side is None else f" The task was learned on pictures whose shorter side is {side}: resize to that."
     return {
         "kind": record.kind,
-        "settings": json.dumps(record.settings),
+        "settings": dumps(record.settings),
         "input": f"{IMAGE}: float32 (N, 3, H, W) in [0, 1], {traits.input} as {channels}. H and W {sides}.{seen}",
         "output": f"{OUTPUT}: float32 (N, {record.channels}, ...): {traits.raw or traits.output}.",
     }
