@@ -199,9 +199,14 @@ def test_the_site_works_offline_after_the_first_visit(
 
 
 def test_a_dropped_task_is_added_if_it_is_of_this_backbone(
-    site: str, every_kind: Path, golden: Path, wide_photo: bytes, visit: Callable[[str], Page]
+    site: str, every_kind: Path, golden: Path, wide_photo: bytes, visit: Callable[[str], Page], tmp_path: Path
 ) -> None:
     page = visit(site)
+
+    def drop_bytes(name: str, data: bytes) -> None:
+        (tmp_path / name).write_bytes(data)
+        drop(page, tmp_path / name)
+
     alert = page.locator("#notices").get_by_role("alert")
     extra = pack_task(every_kind, "extra")
     for data, said in (
@@ -210,12 +215,12 @@ def test_a_dropped_task_is_added_if_it_is_of_this_backbone(
         (extra[:-40], "no ZIP archive"),
         (extra.replace(extra[2000:2010], bytes(10)), "damaged"),
     ):
-        drop(page, "task.zip", data)
+        drop_bytes("task.zip", data)
         expect(alert.filter(has_text=said)).to_have_count(1)
         alert.filter(has_text=said).get_by_role("button", name="Dismiss").click()
-    drop(page, "task.zip", extra)
+    drop_bytes("task.zip", extra)
     expect(page.locator("#notices")).to_contain_text("task.zip has been added")
-    drop(page, "beach.png", wide_photo)
+    drop_bytes("beach.png", wide_photo)
     choose(page, "Extra")
     data = downloaded(page, page.locator("#download").click)[1]
     assert near(data, sn.Engine(every_kind).run(wide_photo, "extra"))
