@@ -18,7 +18,7 @@ demo: $(VENV)/ready  ## train six tasks over one frozen network on embedded data
 test: $(VENV)/ready lint  ## lint, types, import contracts, and all tests but the slow ones
 	$(PYTEST) -m "not slow"
 
-test-slow: $(VENV)/ready  ## the tests marked slow: Ray, Slurm, torchrun, every shipped config, every line of the README
+test-slow: $(VENV)/ready  ## the tests marked slow: Ray, Slurm, torchrun, a browser, every shipped config, every line of the README
 	$(PYTEST) -m slow
 
 test-bf16: $(VENV)/ready  ## where a precision is left open: as on a processor that has bfloat16 if this has not, or the reverse

@@ -13,6 +13,7 @@ import pytest
 
 from .conftest import Server, Start, as_bytes, photo
 
+pytestmark = pytest.mark.slow  # servers of their own, stopped in the middle of work
 PNG = {"Content-Type": "image/png"}
 SLOW = {"tile": 16, "scale": 4}
 """Parameters by which a picture of 400x400 pixels takes seconds."""

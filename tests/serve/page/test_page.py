@@ -6,6 +6,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 import numpy as np
+import pytest
 from PIL import ExifTags, Image
 from playwright.sync_api import expect
 
@@ -13,6 +14,8 @@ import stencilnet as sn
 
 from ..conftest import as_bytes
 from .browsing import TASKS, Open, add, choose, downloaded, drop, keep, same, thumbnail, zoom_in
+
+pytestmark = pytest.mark.slow  # a browser
 
 
 def test_a_dropped_photo_shows_every_task_and_gives_the_engines_pixels(

@@ -13,6 +13,8 @@ import stencilnet as sn
 from ..conftest import as_bytes
 from .browsing import TASKS, Open, add, choose, downloaded, keep, same, thumbnail
 
+pytestmark = pytest.mark.slow  # a browser
+
 DESKTOP, TABLET, PHONE = (1440, 900), (834, 1112), (360, 740)
 
 

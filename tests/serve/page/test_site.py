@@ -24,6 +24,8 @@ from stencilnet.graphs.bundled import BundleGraphs
 
 from .browsing import add, choose, downloaded, drop, thumbnail
 
+pytestmark = pytest.mark.slow  # a browser
+
 BUNDLES = ("v1", "v1-entropy", "v1-forms", "v1-int8", "v1-quantized", "v1-seed")
 CLASSES = {"classes": ["sky", "tree", "sun"]}
 EVERY_KIND = {
