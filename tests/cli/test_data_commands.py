@@ -108,14 +108,9 @@ def test_ctrl_c_keeps_the_part_and_says_how_to_go_on(
     assert (tmp_path / "root" / "styles" / "starry_night.jpg").read_bytes() == painting.data
 
 
-def interrupted(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """Press Ctrl-C, again if nothing happens: Python drops an interrupt that falls into a destructor."""
-    while True:
-        process.send_signal(signal.SIGINT)
-        try:
-            return process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            continue
+def hear_ctrl_c() -> None:
+    """Let a process hear Ctrl-C, also if the tests run in a shell's background, which ignores it for all it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.slow
@@ -127,13 +122,15 @@ def test_a_real_ctrl_c_keeps_the_part_that_a_second_call_resumes(data: Stencil, 
     painting = server.serve("starry_night.jpg", large, cuts=[len(large) // 2], held=released)
     words = ("fetch", "styles", "--root", str(tmp_path / "root"), "--mirror", server.url)
     command = [sys.executable, "-m", "stencilnet", "data", *words]
-    started = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = subprocess.Popen(command, **pipes, preexec_fn=hear_ctrl_c)
     part = tmp_path / "root" / "downloads" / "starry_night.jpg.part"
     try:
         while not (part.exists() and part.stat().st_size):
             assert started.poll() is None, started.communicate()
             time.sleep(0.01)
-        out, err = interrupted(started)
+        started.send_signal(signal.SIGINT)
+        out, err = started.communicate()
     finally:
         released.set()
         started.kill()
