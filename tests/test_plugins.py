@@ -16,6 +16,7 @@ Install = Callable[[str, str, str], None]
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Put a distribution on the path: its name, the source of its only module, its entry points."""
+    installed: list[str] = []
 
     def put(name: str, source: str, points: str) -> None:
         place = tmp_path / name
@@ -25,10 +26,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{points}\n")
         monkeypatch.syspath_prepend(str(place))
+        installed.append(f"{name}_module")
 
     yield put
-    for module in [module for module in sys.modules if module.endswith("_module")]:
-        del sys.modules[module]
+    for module in installed:
+        sys.modules.pop(module, None)
 
 
 def test_objects_of_all_packages_are_found_by_name(install: Install) -> None:

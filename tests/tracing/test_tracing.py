@@ -26,8 +26,6 @@ from stencilnet.tracing import GraphError, write_graph
 from ..command_line import Stencil
 from ..without_torch.test_export import run_with, session
 
-pytestmark = pytest.mark.slow  # the exporter fails where other tests in the process have compiled
-
 NEAR = 1e-3
 SIZES = [(32, 32), (40, 56), (33, 90)]
 KINDS = {"clean": ("restoration", 3), "depth": ("depth", 1), "colour": ("colorization", 2)}
