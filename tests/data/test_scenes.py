@@ -212,21 +212,16 @@ class TestPaintStyle:
             blocks = gray.reshape(32, 8, 32, 8).mean((1, 3)).repeat(8, 0).repeat(8, 1)
             assert (gray - blocks).std() > 0.04
 
-    def test_an_engraving_is_ink_on_paper_and_dots_and_panes_are_of_many_colours(self, styles):
-        chroma = {name: np.ptp(picture, axis=-1) for name, picture in styles.items()}
-        assert chroma["engraving"].max() < 0.15
-        assert all(np.median(chroma[name]) > 0.25 for name in ("dots", "glass"))
-        light = styles["engraving"].mean(-1)
-        assert ((light < 0.3) | (light > 0.75)).mean() > 0.6
+    def test_panes_of_glass_are_of_many_colours(self, styles):
+        assert np.median(np.ptp(styles["glass"], axis=-1)) > 0.25
 
     def test_computed_pictures_are_the_same_at_every_size(self, styles):
-        for name in ("glass", "engraving"):
-            reduced = styles[name].reshape(64, 4, 64, 4, 3).mean((1, 3))
-            assert np.corrcoef(reduced.ravel(), paint_style(name, 64).ravel() / 255)[0, 1] > 0.99
-            assert paint_style(name, (32, 48)).shape == (32, 48, 3)
+        reduced = styles["glass"].reshape(64, 4, 64, 4, 3).mean((1, 3))
+        assert np.corrcoef(reduced.ravel(), paint_style("glass", 64).ravel() / 255)[0, 1] > 0.99
+        assert paint_style("glass", (32, 48)).shape == (32, 48, 3)
 
     def test_errors(self):
-        with pytest.raises(ValueError, match=r"`name` to be one of 'swirls', .* 'engraving', but got 'gogh'"):
+        with pytest.raises(ValueError, match=r"`name` to be one of 'swirls', 'bands', 'glass', but got 'gogh'"):
             paint_style("gogh", 64)
         with pytest.raises(ValueError, match="sides from 16 to 4096 pixels, but got 0"):
             paint_style("swirls", 0)

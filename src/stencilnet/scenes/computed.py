@@ -1,4 +1,4 @@
-"""Style pictures computed pixel by pixel: stained glass and an engraving.
+"""A style picture that is computed pixel by pixel: stained glass.
 
 Coordinates: the shorter side of the picture is 1, x to the right, y down. Colours are (..., 3) in [0, 1].
 """
@@ -11,12 +11,6 @@ from stencilnet.scenes.sketch import rgb
 _PANES = ("#c4262e", "#1d4fa3", "#f2b632", "#17805a", "#e8dfc0", "#7a2e82", "#2e9fc9", "#e2702a", "#8fb84a", "#123a6b")
 _LEAD = "#15161a"
 _PANES_PER_SIDE = 13
-_INK = "#1e2436"
-_PAPER = "#f5efdf"
-_LINES = 60
-"""Lines of each direction of the engraving over the shorter side."""
-_HATCHES = ((0.45, 0.12), (2.0, 0.45), (1.2, 0.75))
-"""Directions of the engraving's lines in radians, each with the darkness from which its lines are drawn."""
 
 
 def glass(x: Floats, y: Floats) -> Floats:
@@ -38,16 +32,3 @@ def glass(x: Floats, y: Floats) -> Floats:
     panes = colours[(pane * len(_PANES)).astype(np.intp)] * lit[..., None]
     lead = np.clip(1.5 - 12 * (second - nearest), 0, 1)[..., None]
     return np.asarray(panes + lead * (np.array(rgb(_LEAD), np.float32) - panes), dtype=np.float32)
-
-
-def engraving(x: Floats, y: Floats) -> Floats:
-    """Return an engraving: hatched and cross-hatched lines of dark ink on paper, wider where it is darker."""
-    tone = np.clip(0.48 + 0.14 * clouds(x * 2, y * 2) + 0.4 * np.sin(17 * x + 4 * np.sin(9 * y)), 0, 1)
-    ink = np.zeros_like(x)
-    for direction, least in _HATCHES:
-        wobble = 0.12 * clouds(x * 0.8 + direction, y * 0.8)
-        phase = fraction(_LINES * (x * np.sin(direction) + y * np.cos(direction)) + 3 * wobble)
-        width = 0.15 + 0.4 * (tone - least) / (1 - least)
-        ink = np.maximum(ink, np.clip(0.5 + 6 * (width / 2 - np.abs(phase - 0.5)), 0, 1) * (tone > least))
-    paper = np.array(rgb(_PAPER), np.float32) * (1 + 0.015 * clouds(x * 3, y * 3)[..., None])
-    return np.asarray(paper + ink[..., None] * (np.array(rgb(_INK), np.float32) - paper), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""The style pictures; some are painted here, stroke by stroke along a flow field.
+"""The style pictures: two are painted here, stroke by stroke along a flow field.
 
 Coordinates: the shorter side of the picture is 1, x to the right, y down.
 """
@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from stencilnet.scenes.computed import engraving, glass
+from stencilnet.scenes.computed import glass
 from stencilnet.scenes.drawing import check_size
 from stencilnet.scenes.noise import Floats, clouds
 from stencilnet.scenes.sketch import rgb
 
-STYLES: tuple[str, ...] = ("swirls", "bands", "dots", "glass", "engraving")
+STYLES: tuple[str, ...] = ("swirls", "bands", "glass")
 """Names of the style pictures."""
 
 _CANVAS = 1024
@@ -51,8 +51,8 @@ def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]
     """Paint a style picture, the same at every size.
 
     "swirls" has short strokes in deep blues and yellows around vortices, "bands" has long wavy strokes in oranges, reds
-    and dark greens. They replace the two painters of the paper, Table 1, Tasks 4 and 5. "dots" has dabs of pure colours
-    side by side, "glass" is stained glass between strips of lead, "engraving" has hatched lines of ink on paper.
+    and dark greens. They replace the two painters of the paper, Table 1, Tasks 4 and 5. "glass" is stained glass
+    between strips of lead.
 
     Args:
         name: One of `STYLES`.
@@ -235,20 +235,6 @@ def _band_colour(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
     return np.where(low, _ramp(_DEEP, lower % 1), _ramp(_FIRE, (upper + 0.1) % 1))
 
 
-_MEADOW = ("#12306e", "#1f5fa8", "#3f8f4a", "#7fb23c", "#c9cf55", "#f4e27a", "#f7b24a", "#ef7a3a")
-_SPARKS = ("#e8452c", "#f6a21f", "#f7ec5a", "#ffffff", "#3f5fd0", "#7b3f9d", "#e77aa6", "#1f8f6a")
-
-
-def _dot_angle(x: Floats, y: Floats) -> Floats:
-    return np.asarray(9 * np.sin(31 * x + 17 * y), dtype=np.float32)
-
-
-def _dot_colour(x: Floats, y: Floats, rng: np.random.Generator) -> Floats:
-    tone = 0.5 + 0.22 * clouds(x * 0.7, y * 0.7 + 1) + 0.12 * rng.standard_normal(x.size, dtype=np.float32)
-    sparks = rng.random(x.size)[:, None] < 0.25
-    return np.where(sparks, _ramp(_SPARKS, rng.random(x.size, dtype=np.float32)), _ramp(_MEADOW, tone))
-
-
 _PAINTINGS: dict[str, _Painting] = {
     "swirls": _Painting(
         seed=11,
@@ -268,17 +254,6 @@ _PAINTINGS: dict[str, _Painting] = {
         layers=(_Layer(spacing=0.05, length=0.4, width=0.045), _Layer(spacing=0.036, length=0.34, width=0.022)),
         ground=(150, 60, 30),
     ),
-    "dots": _Painting(
-        seed=13,
-        angle=_dot_angle,
-        colour=_dot_colour,
-        layers=(
-            _Layer(spacing=0.04, length=0.03, width=0.04),
-            _Layer(spacing=0.035, length=0.022, width=0.024),
-            _Layer(spacing=0.035, length=0.022, width=0.024),
-        ),
-        ground=(236, 226, 196),
-    ),
 }
 
-_COMPUTED = {"glass": glass, "engraving": engraving}
+_COMPUTED = {"glass": glass}
