@@ -1,4 +1,4 @@
-"""The argument BUNDLE of verbs: a folder, or `sample` for the bundle that ships with the package."""
+"""The argument BUNDLE of verbs, a folder or `sample` for the bundle that ships with the package, and what runs it."""
 
 import os
 from pathlib import Path
@@ -35,3 +35,12 @@ class BundleFolder(click.Path):
                 ctx,
             )
         return folder
+
+
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(["auto", "onnx", "torch"]),
+    default="auto",
+    show_default=True,
+    help="ONNX Runtime or PyTorch; auto: ONNX Runtime where it can run BUNDLE.",
+)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stencilnet.cli.bundles import SAMPLE, BundleFolder
+from stencilnet.cli.bundles import SAMPLE, BundleFolder, backend_option
 from stencilnet.cli.streams import say
 
 if TYPE_CHECKING:
@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 @click.argument("bundle", type=BundleFolder(), default=SAMPLE)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0: every network.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: a free one.")
-@click.option(
-    "--backend",
-    type=click.Choice(["auto", "onnx", "torch"]),
-    default="auto",
-    show_default=True,
-    help="ONNX Runtime or PyTorch; auto: ONNX Runtime where it can run BUNDLE.",
-)
+@backend_option
 @click.option("--active", type=click.IntRange(min=1), default=8, show_default=True, help="Tasks kept ready to run.")
 @click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True, help="Pictures that run at once.")
 @click.option(

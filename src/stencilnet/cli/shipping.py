@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from stencilnet.cli.bundles import BundleFolder
+from stencilnet.cli.bundles import BundleFolder, backend_option
 from stencilnet.cli.helping import configs
 from stencilnet.cli.streams import say, say_json
 from stencilnet.cli.video import parse_fps, run_video, the_video
@@ -91,13 +91,7 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     help="auto: a picture that does not fit in memory runs strip by strip, with the same result. A number: always, in "
     "strips of as many rows of pixels, at least 16. never: always as a whole.",
 )
-@click.option(
-    "--backend",
-    type=click.Choice(["auto", "onnx", "torch"]),
-    default="auto",
-    show_default=True,
-    help="ONNX Runtime or PyTorch; auto: ONNX Runtime where it can run BUNDLE.",
-)
+@backend_option
 @click.option(
     "--bits",
     type=click.Choice(["8", "16"]),

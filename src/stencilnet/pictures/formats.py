@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from PIL import Image, ImageFile, features
+from PIL.TiffImagePlugin import TiffImageFile
 
 FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -71,6 +72,10 @@ VIDEO_SUFFIXES = frozenset(
 
 _CODECS = MappingProxyType({"WEBP": "webp", "AVIF": "avif", "JPEG2000": "jpg_2000"})
 """Formats that a build of Pillow may lack, and the Pillow features that they need."""
+
+_SUBFILE_TYPE = 254
+"""TIFF's tag NewSubfileType; bit 0 marks a picture as a reduced version of another one in the file."""
+_DNG_VERSION = 50706
 
 _HEAD = 1024
 """Number of bytes at the start of a file that are examined to recognise its format."""
@@ -183,3 +188,19 @@ def left_out(files: Iterable[Path]) -> str:
     listed = ", ".join(f"{suffix} ({count})" for suffix, count in sorted(counts.items()))
     total = counts.total()
     return f"{total} {'file was' if total == 1 else 'files were'} left out, of formats that are not read: {listed}"
+
+
+def misread(opened: ImageFile.ImageFile, file: Path | bytes) -> str | None:
+    """Return why Pillow would misread the picture without an error; None if it reads it correctly."""
+    if isinstance(opened, TiffImageFile):
+        tags = opened.tag_v2
+        if _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & 1:
+            return "it is a camera's raw file, and only its small preview can be read. Save it as PNG or JPEG."
+    if opened.format == "BMP" and opened.tile[0].codec_name == "raw":
+        header = head_of(file)
+        old = int.from_bytes(header[14:18], "little") == 12  # OS/2's header: sides of 2 bytes, not 4
+        bits = int.from_bytes(header[24:26] if old else header[28:30], "little")
+        # Pillow reads one bit per pixel for two grays and eight for more, whatever the header says.
+        if bits != {"1": 1, "L": 8}.get(opened.mode, bits):
+            return "Pillow misreads bitmaps with this gray palette. Save it as PNG in the program that made it."
+    return None

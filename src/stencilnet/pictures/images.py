@@ -17,7 +17,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from stencilnet.pictures.colours import in_srgb
-from stencilnet.pictures.formats import FORMATS, head_of, open_image, unread
+from stencilnet.pictures.formats import FORMATS, head_of, misread, open_image, unread
 from stencilnet.pictures.metadata import kept_exif
 
 R = TypeVar("R")
@@ -29,10 +29,6 @@ WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
 """Pillow's modes of 16-bit gray; for some formats (PGM) Pillow uses 32-bit "I"."""
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
 """Modes without transparency that Pillow converts to RGB by a fixed formula."""
-
-_SUBFILE_TYPE = 254
-"""TIFF's tag NewSubfileType; bit 0 marks a picture as a reduced version of another one in the file."""
-_DNG_VERSION = 50706
 
 
 class ImageError(ValueError):
@@ -217,7 +213,7 @@ def open_checked(file: Path | bytes) -> ImageFile.ImageFile:
     if Image.MAX_IMAGE_PIXELS is not None and opened.width * opened.height > Image.MAX_IMAGE_PIXELS:
         opened.close()
         raise _too_large(what, f"{opened.width}x{opened.height} pixels")
-    if (problem := guarded(what, lambda: _misread(opened, file), file)) is not None:
+    if (problem := guarded(what, lambda: misread(opened, file), file)) is not None:
         opened.close()
         raise ImageError(f"Cannot read {what}: {problem}")
     return opened
@@ -242,22 +238,6 @@ def guarded(what: str, work: Callable[[], R], file: Path | bytes | None = None) 
         raise _too_large(what, "its pixels do not fit in memory") from error
     except Exception as error:
         raise ImageError(f"Cannot read {what}: {_why(error, file)}") from error
-
-
-def _misread(opened: ImageFile.ImageFile, file: Path | bytes) -> str | None:
-    """Return why Pillow would misread the picture without an error; None if it reads it correctly."""
-    if isinstance(opened, TiffImageFile):
-        tags = opened.tag_v2
-        if _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & 1:
-            return "it is a camera's raw file, and only its small preview can be read. Save it as PNG or JPEG."
-    if opened.format == "BMP" and opened.tile[0].codec_name == "raw":
-        header = head_of(file)
-        old = int.from_bytes(header[14:18], "little") == 12  # OS/2's header: sides of 2 bytes, not 4
-        bits = int.from_bytes(header[24:26] if old else header[28:30], "little")
-        # Pillow reads one bit per pixel for two grays and eight for more, whatever the header says.
-        if bits != {"1": 1, "L": 8}.get(opened.mode, bits):
-            return "Pillow misreads bitmaps with this gray palette. Save it as PNG in the program that made it."
-    return None
 
 
 def _why(error: Exception, file: Path | bytes | None) -> str:
