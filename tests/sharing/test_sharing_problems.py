@@ -184,4 +184,6 @@ def test_a_task_is_named_by_its_folder_too(stencil: Stencil, hub: Hub, bundle: P
         done = stencil("push", source, "me/clean", cwd=bundle.parent)
         assert (done.returncode, done.stdout.splitlines()[0]) == (0, "pushed  clean"), done.stderr
     assert "sample.jpg" in hub.repos["me/clean"].files
-    assert stencil("push", "bundle/nothing", "me/nothing", cwd=bundle.parent).returncode == 1
+    done = stencil("push", "bundle/nothing", "me/nothing", cwd=bundle.parent)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
+    assert "no such task" in done.stderr

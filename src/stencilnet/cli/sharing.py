@@ -104,8 +104,11 @@ def _split(source: Path) -> tuple[Path, str | None]:
 
 def _picture(bundle: Path, task: str | None, samples: tuple[Path, ...]) -> bytes | None:
     """Return the card's picture; None if it is of the drawn scene and cannot be made on this machine."""
+    from stencilnet.bundle import task_names
     from stencilnet.sharing.samples import sample_sheet
 
+    if task is not None and task not in task_names(bundle):
+        return None  # pushing refuses it
     if samples:
         return sample_sheet(bundle, samples, task)
     from stencilnet.scenes.drawing import draw_scene
