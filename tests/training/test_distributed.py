@@ -254,6 +254,30 @@ def test_a_process_killed_within_a_step_is_one_message_and_resume_goes_on(tmp_pa
     assert set(sn.load(out / "bundle").tasks) == {"edges", "scenes"}
 
 
+BUSY_AT_THE_END = """
+import os
+if "RANK" in os.environ:
+    import atexit, threading, torch
+    ending = threading.Event()
+    def compute():
+        ending.wait()
+        value = torch.zeros(1)
+        while True:
+            value + value
+    threading.Thread(target=compute, daemon=True).start()
+    atexit.register(ending.set)
+"""
+
+
+@pytest.mark.slow
+def test_a_thread_that_still_computes_at_the_end_aborts_no_process(tmp_path: Path) -> None:
+    config, out = tmp_path / "two.yaml", tmp_path / "two"
+    config.write_text(SCENES.replace("steps: 60", "steps: 1"))
+    words = ("stencilnet", "train", config, "--out", out, "--devices", "2")
+    code, _, err = ended(start(*words, **scripted(tmp_path / "site", BUSY_AT_THE_END)))
+    assert code == 0, err
+
+
 def lockstep_with(error: RuntimeError) -> None:
     with Group(rank=0, size=2, local_size=2, _store=HashStore()).lockstep():
         raise error

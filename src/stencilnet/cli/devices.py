@@ -4,6 +4,7 @@ Process 0 does the work as it would alone; the others follow it. `torchrun -m st
 also over several machines.
 """
 
+import atexit
 import logging
 import os
 import signal
@@ -11,10 +12,10 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -52,7 +53,7 @@ def on_devices(count: int, work: Callable[["Group"], None]) -> None:
         click.UsageError: If the launcher's environment variables are invalid.
         PeerError: If not all processes connect.
     """
-    if all(name in os.environ for name in _LAUNCHED) and os.environ["WORLD_SIZE"] != "1":
+    if _is_one_of_several():
         _take_place(work)
     elif count > 1:
         _relaunch(count)
@@ -60,6 +61,25 @@ def on_devices(count: int, work: Callable[["Group"], None]) -> None:
         from stencilnet.training.distributed import ALONE
 
         work(ALONE)
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, as `sys.exit` does.
+
+    One of several processes runs its exit handlers, but does not finalize Python: threads of gloo may still release
+    tensors then, and a thread that needs Python after its end aborts the process (pytorch/pytorch#38228).
+    """
+    if not _is_one_of_several():
+        sys.exit(code)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
+
+
+def _is_one_of_several() -> bool:
+    return all(name in os.environ for name in _LAUNCHED) and os.environ["WORLD_SIZE"] != "1"
 
 
 def _take_place(work: Callable[["Group"], None]) -> None:

@@ -1,12 +1,12 @@
 """Entry point: the group of verbs, and the conversion of failures to messages and exit codes."""
 
 import io
-import sys
 
 import click
 
 from stencilnet.cli.bench import bench
 from stencilnet.cli.data import data
+from stencilnet.cli.devices import leave
 from stencilnet.cli.exporting import export
 from stencilnet.cli.learning import add, compare, config, demo, train
 from stencilnet.cli.serve import serve
@@ -57,19 +57,24 @@ for verb in (
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 usage error."""
     prepare_streams()
+    leave(_run())
+
+
+def _run() -> int:
+    """Run the command line, report its failures, and return the exit code."""
     try:
-        sys.exit(stencil.main(standalone_mode=False))  # what `click.exceptions.Exit` carried, or None
+        return stencil.main(standalone_mode=False) or 0  # what `click.exceptions.Exit` carried, or None
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)
         say(shown.getvalue().rstrip("\n"), err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         say("stencil: interrupted", err=True)
-        sys.exit(1)
+        return 1
     except NotInstalledError as error:
         say(error, err=True)
-        sys.exit(1)
+        return 1
     except (ValueError, OSError) as error:  # user errors; anything else is a bug, and shows its traceback
         say(f"stencil: {shorten(str(error), _LONGEST)}", err=True)
-        sys.exit(2 if isinstance(error, UsageError) else 1)
+        return 2 if isinstance(error, UsageError) else 1
