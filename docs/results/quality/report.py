@@ -27,6 +27,8 @@ README = HERE.parents[2] / "README.md"
 MARGIN = 1.0
 """In per cent: what counts as no difference. Fixed before anything was measured."""
 RESAMPLES = 10_000
+SHOWN = ("demo", "photos")
+"""Settings with tables and a panel of their own."""
 WHOLE = ("fine-tune", "scratch")
 """What takes a whole network a task; the better of them on a task is what arms are measured against."""
 IN_README = ("fine-tune", "scratch", "paper's masks", "quantised delta, 1/2 bit")
@@ -200,7 +202,7 @@ def beside() -> list[str]:
         f"| task | metric | {' | '.join(IN_README)} |",
         "| --- | --- |" + " ---: |" * len(IN_README),
     ]
-    found = {setting: cells(setting) for setting in SETTINGS}
+    found = {setting: cells(setting) for setting in SHOWN}
     for setting, rows in found.items():
         for task in SETTINGS[setting].tasks:
             if any(means(rows, arm, task) is not None for arm in IN_README):
@@ -221,7 +223,7 @@ def _beside(rows: Sequence[Row], arm: str, task: str) -> str:
 
 def pareto() -> Figure:
     """Draw the mean gain over the better whole network against bits, an arm a marker, a setting a panel."""
-    held = {setting: rows for setting in SETTINGS if tested(rows := cells(setting))}
+    held = {setting: rows for setting in SHOWN if tested(rows := cells(setting))}
     with styled():
         figure = Figure(figsize=(4.6 * len(held) + 2.4, 4.4), layout="constrained")
         panels = figure.subplots(1, max(1, len(held)), squeeze=False)[0]
@@ -258,7 +260,7 @@ def pareto() -> Figure:
 def made() -> dict[Path, str]:
     """Return page, plot and README as the cells beside this script make them."""
     page = PAGE.read_text(encoding="utf-8")
-    for setting in SETTINGS:
+    for setting in SHOWN:
         page = put(page, f"{setting} final", final(setting))
         page = put(page, f"{setting} screen", screen(setting))
     page = put(page, "demo steps", by_steps("demo"))

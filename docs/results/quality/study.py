@@ -1,15 +1,15 @@
 """Quality at a number of bits: quantised deltas and masks beside fine-tuning and networks of their own.
 
-python docs/results/quality/study.py screen|final|steps demo|photos OUT [--data DIR] [--seeds 5] [--workers 2]
-    [--arms ...] [--tasks ...] [--rates ...] [--dry-run]
+python docs/results/quality/study.py screen|final|steps demo|demo-again|photos OUT [--data DIR] [--seeds 5]
+    [--workers 2] [--arms ...] [--tasks ...] [--rates ...] [--dry-run]
 
 A cell is an arm, a task, a seed, a number of steps and a learning rate, which is that of weights, codes, scores and
 heads alike. All cells of a setting start from one backbone, which is trained on the first task of the config.
 
 screen  all arms, or those named, at all rates, at one seed that is reported nowhere else; on validation data
-final   the same arms on the seeds that are reported, each at the rate that the screen found best for it and the task,
-        the step is selected on validation data, and what is reported is measured on
-        test data
+final   the same arms on the seeds that are reported, each at the rate that the screen found best for it and the task;
+        the step is selected on validation data, and what is reported is measured on test data
+        (setting `demo-again`: over another backbone, at the rates that the screen of `demo` found)
 steps   the arms named at a quarter to four times the steps, first seed; on validation data
 
 OUT/cells.jsonl grows by a line a cell, and what is there is not learned again. `report.py` makes the page of it.
@@ -63,16 +63,22 @@ class Setting:
         tasks: Those that are compared.
         steps: Of each.
         first: Steps of the first task.
+        seed: Of the backbone.
+        screened: The setting whose screen, in the file beside this script, says which rates are the best; if empty,
+            this one's own in OUT.
     """
 
     config: str
     tasks: tuple[str, ...]
     steps: int
     first: int
+    seed: int = 0
+    screened: str = ""
 
 
 SETTINGS = {
     "demo": Setting("demo/small", ("things", "colour"), steps=450, first=1400),
+    "demo-again": Setting("demo/small", ("things", "colour"), steps=450, first=1400, seed=1, screened="demo"),
     "photos": Setting("photos", ("boundaries", "colour", "starry-night", "edges"), steps=250, first=700),
 }
 HALVED = "fine-tune, weights halved"
@@ -92,6 +98,7 @@ ARMS: dict[str, Callable[[float], Method]] = {
     "quantised delta, 1/2 bit": lambda _: QuantizedDelta(target=0.48),
     "quantised delta, 1/4 bit": lambda _: QuantizedDelta(target=0.23),
     "1 bit, all layers alike": lambda _: QuantizedDelta(target=0.98, sensitivity=0.0),
+    "1/2 bit, over a seed": lambda _: QuantizedDelta(target=0.48, base="seed", base_seed=1),
     "1 bit, over a seed": lambda _: QuantizedDelta(target=0.98, base="seed", base_seed=1),
 }
 RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
@@ -148,7 +155,8 @@ def experiment(setting: str, arm: str, seed: int, steps: int, rate: float) -> Ex
 
 def base(setting: str) -> Experiment:
     """Return the config that the backbone is trained by, and tasks are opened by."""
-    return experiment(setting, "fine-tune", 0, SETTINGS[setting].steps, RATES[0])
+    chosen = SETTINGS[setting]
+    return experiment(setting, "fine-tune", chosen.seed, chosen.steps, RATES[0])
 
 
 def planned(cell: Cell) -> dict[str, Any]:
@@ -280,6 +288,11 @@ def best_rate(cells: Sequence[dict[str, Any]], setting: str, arm: str, task: str
     return chosen
 
 
+def read(file: Path) -> list[dict[str, Any]]:
+    """Return the cells of a file; none where it is missing."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
 def wanted_of(given: argparse.Namespace, cells: Sequence[dict[str, Any]]) -> list[Cell]:
     """Return the cells of a part."""
     chosen = SETTINGS[given.setting]
@@ -290,7 +303,9 @@ def wanted_of(given: argparse.Namespace, cells: Sequence[dict[str, Any]]) -> lis
             for arm, task in pairs
             for rate in given.rates
         ]
-    rates = {pair: best_rate(cells, given.setting, *pair) for pair in pairs}
+    screen = chosen.screened or given.setting
+    known = [*cells, *read(Path(__file__).with_name(f"{screen}.jsonl"))] if chosen.screened else cells
+    rates = {pair: best_rate(known, screen, *pair) for pair in pairs}
     if given.part == "final":
         return [
             Cell(given.setting, *pair, seed, chosen.steps, rates[pair], True)
@@ -349,7 +364,7 @@ def main() -> None:
     given = asked()
     root, out = given.data.resolve(), given.out.resolve()
     file = out / "cells.jsonl"
-    rows = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    rows = read(file)
     done = {Cell(*(row[name] for name in Cell._fields)) for row in rows}
     left = [cell for cell in wanted_of(given, rows) if cell not in done]
     if given.dry_run:
