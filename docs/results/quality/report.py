@@ -178,6 +178,54 @@ def by_steps(setting: str) -> list[str]:
     return [f"| arm | {heads} |", "| :--- |" + " ---: |" * len(columns), *lines, "", f"<sub>{measured_on(rows)}.</sub>"]
 
 
+def another_backbone() -> list[str]:
+    """Return test data over two backbones, at the seeds that both have: a row an arm, two columns a task."""
+    first, second = cells("demo"), cells("demo-again")
+    both = sorted(set(tested(first)) & set(tested(second)))
+    if not both:
+        return ["Not run."]
+    tasks = tasks_of("demo-again", second)
+    heads = " | ".join(f"{task}, {metric_of(first, task)} | over another backbone" for task in tasks)
+    lines = [f"| arm | {heads} |", "| :--- |" + " ---: |" * (2 * len(tasks))]
+    for arm in [arm for arm in ARMS if any(own == arm for own, *_ in both)]:
+        shown = [
+            f"{mean(tested(rows)[cell] for cell in both if cell[:2] == (arm, task)):.4g}"
+            for task in tasks
+            for rows in (first, second)
+        ]
+        lines.append(f"| {arm} | {' | '.join(shown)} |")
+    seeds = sorted({seed for *_, seed in both})
+    return [*lines, "", f"<sub>Seeds {', '.join(map(str, seeds))}. {measured_on([*first, *second])}.</sub>"]
+
+
+def compute() -> Figure:
+    """Draw validation data of the first seed against the number of steps, an arm a line, a task a panel.
+
+    All arms train the same network, so that steps stand for compute.
+    """
+    rows = [row for row in cells("demo") if row["seed"] == 0 and not row["test"]]
+    tasks = [task for task in SETTINGS["demo"].tasks if any(row["task"] == task for row in rows)]
+    with styled():
+        figure = Figure(figsize=(4.2 * len(tasks) + 2.4, 3.8), layout="constrained")
+        panels = figure.subplots(1, max(1, len(tasks)), squeeze=False)[0]
+        for axes, task in zip(panels, tasks, strict=False):
+            markers = cycle("os^vD*PX<>hp")
+            for arm in ARMS:
+                marker = next(markers)
+                found = sorted((r["steps"], r["validation"]) for r in rows if (r["arm"], r["task"]) == (arm, task))
+                if found:
+                    colour = ARMS[arm](RATES[0]).colour or OTHER_COLOURS[0]
+                    label = arm if axes is panels[0] else None
+                    axes.plot(*zip(*found, strict=True), marker=marker, color=colour, label=label)
+            axes.set_xscale("log", base=2)
+            axes.set_xticks(sorted({row["steps"] for row in rows}))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.set_xlabel("steps")
+            axes.set_title(f"{task}, {metric_of(rows, task)}")
+        figure.legend(loc="outside right upper", fontsize="small")
+    return figure
+
+
 def metric_of(rows: Sequence[Row], task: str) -> str:
     """Return the metric's name, and which way is better."""
     row = next(row for row in rows if row["task"] == task)
@@ -264,10 +312,12 @@ def made() -> dict[Path, str]:
         page = put(page, f"{setting} final", final(setting))
         page = put(page, f"{setting} screen", screen(setting))
     page = put(page, "demo steps", by_steps("demo"))
+    page = put(page, "another backbone", another_backbone())
     return {
         PAGE: page,
         README: put(README.read_text(encoding="utf-8"), "quality", beside()),
         HERE / "pareto.svg": to_svg(pareto()),
+        HERE / "compute.svg": to_svg(compute()),
     }
 
 
