@@ -22,6 +22,7 @@ from stencilnet.runtime import Engine, TooLargeError, tiling
 from stencilnet.runtime.onnx import OnnxBackend
 from stencilnet.runtime.onnx_layers import OnnxLayers
 from stencilnet.runtime.tiling import Tile
+from stencilnet.tiles.unet import Keep
 
 GOLDEN = sorted((Path(__file__).parents[1] / "bundle" / "golden").iterdir())
 PICTURE = np.random.default_rng(3).random((3, 75, 101), np.float32)
@@ -130,15 +131,16 @@ def test_a_picture_that_does_not_fit_after_all_runs_in_strips(backend: type, mon
         names["never"].forward(PICTURE, task)
 
 
-def test_strips_keep_maps_at_full_resolution_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept: list[bool] = []
+def test_strips_keep_what_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Keep] = []
     in_strips = tiling._in_strips
     monkeypatch.setattr(tiling, "_in_strips", lambda *words, keep: kept.append(keep) or in_strips(*words, keep=keep))
     engine = Engine(GOLDEN[0], tile=16)
-    for free in (2**40, 2**17):
+    width, pixels = 2, 75 * 101
+    for free in (2**40, 10 * width * pixels, 9 * width * pixels, 5 * width * pixels, 4 * width * pixels):  # over 0.8
         monkeypatch.setattr(tiling, "available_memory", lambda free=free: free)
         engine.forward(PICTURE, engine.tasks[0])
-    assert kept == [True, False]
+    assert kept == ["all", "all", "half", "half", "files"]
 
 
 @pytest.mark.parametrize("tile", [15, 0, -1, True, "all", 20.5])

@@ -1,14 +1,21 @@
 """A picture run strip by strip gives what the whole picture gives."""
 
+import tempfile
+from pathlib import Path
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 
 from stencilnet.inference.layers import TorchLayers
+from stencilnet.memory import TooLargeError
 from stencilnet.models import UNet
 from stencilnet.pictures.images import Floats
 from stencilnet.tiles import run_unet
 from stencilnet.tiles.features import Moments, stored
+from stencilnet.tiles.files import array_in_file
+from stencilnet.tiles.unet import Keep
 
 
 def network(norm: str) -> UNet:
@@ -23,8 +30,8 @@ def network(norm: str) -> UNet:
 
 @pytest.mark.parametrize("norm", ["instance", "affine", "own"])
 @pytest.mark.parametrize(("height", "width", "rows"), [(64, 96, 16), (96, 48, 7), (32, 32, 1), (48, 64, 1000)])
-@pytest.mark.parametrize("keep", [True, False])
-def test_strips_give_what_the_whole_gives(norm: str, height: int, width: int, rows: int, keep: bool) -> None:
+@pytest.mark.parametrize("keep", ["all", "half", "files"])
+def test_strips_give_what_the_whole_gives(norm: str, height: int, width: int, rows: int, keep: Keep) -> None:
     net = network(norm)
     picture = np.random.default_rng(0).random((3, height, width), np.float32)
     with torch.inference_mode():
@@ -45,15 +52,26 @@ def test_kept_maps_save_computing_them_again() -> None:
             calls.append(layer)
             return super().apply(layer, x)
 
-    found = {}
-    for keep in (True, False):
+    found: dict[Keep, list[int]] = {}
+    for keep in get_args(Keep):
         calls.clear()
         output = run_unet(
             Counting(network("instance"), torch.device("cpu")), stored(np.ones((3, 64, 32), np.float32)), 16, keep=keep
         )
         list(output.strips(16))
         found[keep] = [calls.count(layer) for layer in ("conv1_2", "conv2_1", "conv9_1", "conv9_2", "head")]
-    assert found == {True: [4, 2, 4, 4, 4], False: [18, 2, 12, 8, 4]}
+    again = [18, 2, 12, 8, 4]
+    assert found == {"all": [4, 2, 4, 4, 4], "half": again, "files": again}
+
+
+def test_maps_in_files_leave_no_file_and_need_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    array = array_in_file((2, 3, 4))
+    array[:] = 1
+    assert (array.shape, array.dtype, array.sum()) == ((2, 3, 4), np.float32, 24)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(TooLargeError, match="and 40000000\\.0 GB of them could not be kept in "):
+        array_in_file((10**16,))
 
 
 def test_statistics_of_each_strip_alone_would_differ() -> None:

@@ -27,9 +27,9 @@ class Traits:
         damage: Whether tasks may be learned from clean images that `view.damage` damages.
         mirror: Why `view.flip` must not mirror examples, as a clause; empty if it may.
         scaling: What is resized to the photo's size if the network sees the photo at the scale of training: the raw
-            ``output``, and `to_image` then decides on it and on the full-size input (both must work pixel by pixel),
-            or the ``picture`` that `to_image` makes. ``label``: nothing, since the answer is a label; the network sees
-            photos as a test does, resized and cropped. By default ``native``: photos keep their own size.
+            ``output``, and `to_image` then decides on it and on the full-size input (`to_input` has to work pixel by
+            pixel), or the ``picture`` that `to_image` makes. ``label``: nothing, since the answer is a label; the
+            network sees photos as a test does, resized and cropped. By default ``native``: photos keep their own size.
         former: Settings that older bundles hold and that are in the view of a task's recipe now, under the same names.
             Such a bundle's values have priority.
     """
@@ -87,7 +87,10 @@ class PictureKind(Kind, Protocol):
     """A kind whose answer is a picture. Check with ``isinstance``."""
 
     def to_image(self, output: Floats, image: Floats) -> Image.Image:
-        """Convert one raw output ``(C, H, W)`` and its input ``(3, H, W)`` to a picture (RGB or indexed)."""
+        """Convert one raw output ``(C, H, W)`` and its input ``(3, H, W)`` to a picture (RGB or indexed).
+
+        It has to work row by row: bands of a large picture's rows are converted one after the other.
+        """
         ...
 
 

@@ -29,7 +29,7 @@ Pictured: TypeAlias = Callable[[Floats, Floats], Image.Image]
 """Makes a picture of a raw output ``(C, H, W)`` and its input ``(3, H, W)``."""
 
 _BAND = 1 << 24
-"""Values of a resized output that are decided at once (64 MiB), to bound memory."""
+"""Values of a raw output that are decided at once (64 MiB), to bound memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -246,7 +246,8 @@ def _pictured(task: PictureKind, form: Form) -> Pictured:
 def _at_size(task: PictureKind, output: Floats, given: Given, pictured: Pictured) -> Image.Image:
     if given.resized and traits_of(task.kind).scaling == "output":
         return _decided(task, output, given.photo.rgb, pictured)
-    picture = pictured(output, given.input)
+    height, width = output.shape[1:]
+    picture = _in_bands((width, height), len(output), lambda rows: pictured(output[:, rows], given.input[:, rows]))
     if not given.resized:
         return picture
     how = Image.Resampling.BICUBIC if picture.mode == "RGB" else Image.Resampling.NEAREST
@@ -254,21 +255,36 @@ def _at_size(task: PictureKind, output: Floats, given: Given, pictured: Pictured
 
 
 def _decided(task: PictureKind, output: Floats, photo: Image.Image, pictured: Pictured) -> Image.Image:
-    """Resize a raw output to a photo's size and decide every pixel there, in bands of rows."""
+    """Resize a raw output to a photo's size and decide every pixel there."""
     (width, height), (channels, low, across) = photo.size, output.shape
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in output]
+
+    def band(rows: slice) -> Image.Image:
+        box = (0, rows.start * low / height, across, rows.stop * low / height)
+        size = (width, rows.stop - rows.start)
+        resized = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box=box)) for plane in planes]
+        return pictured(np.stack(resized), task.to_input(photo.crop((0, rows.start, width, rows.stop))))
+
+    return _in_bands(photo.size, channels, band)
+
+
+def _in_bands(size: Size, channels: int, band: Callable[[slice], Image.Image]) -> Image.Image:
+    """Return a picture that is made in bands of rows, so that only one band's arrays are in memory at once.
+
+    Args:
+        size: Width and height of the picture.
+        channels: Of the raw output.
+        band: Makes the band of some rows.
+    """
+    width, height = size
     rows = max(1, _BAND // (channels * width))
-    parts = []
-    for top in range(0, height, rows):
-        bottom = min(top + rows, height)
-        box = (0, top * low / height, across, bottom * low / height)
-        band = [np.asarray(p.resize((width, bottom - top), Image.Resampling.BILINEAR, box=box)) for p in planes]
-        parts.append(pictured(np.stack(band), task.to_input(photo.crop((0, top, width, bottom)))))
-    if len(parts) == 1:
-        return parts[0]
-    whole = parts[0].resize(photo.size, Image.Resampling.NEAREST)  # its mode and palette
-    for place, part in enumerate(parts):
-        whole.paste(part, (0, place * rows))
+    first = band(slice(0, min(rows, height)))
+    if rows >= height:
+        return first
+    whole = first.resize(size, Image.Resampling.NEAREST)  # its mode and palette
+    whole.paste(first, (0, 0))
+    for top in range(rows, height, rows):
+        whole.paste(band(slice(top, min(top + rows, height))), (0, top))
     return whole
 
 

@@ -8,7 +8,7 @@ from stencilnet.runtime.backends import Backend
 from stencilnet.stopping import Stop
 from stencilnet.tiles import Layers, run_unet
 from stencilnet.tiles.padding import cropped, padded
-from stencilnet.tiles.unet import KEPT_AT_FULL
+from stencilnet.tiles.unet import IN_MEMORY, Keep
 
 Tile = int | Literal["auto", "never"]
 """``auto`` runs a picture in strips if the whole does not fit in memory; a number, in strips of as many rows of pixels;
@@ -67,8 +67,7 @@ def forward(
     with backend.layers(task) as layers:
         divisible = layers is not None
         if layers is not None and (tile != "auto" or not _fits(layers, image)):
-            keep = _fits_at_full(layers, image)
-            return _in_strips(_StoppableLayers(layers, stop), image, channels, tile, keep=keep)
+            return _in_strips(_StoppableLayers(layers, stop), image, channels, tile, keep=_kept(layers, image))
     try:
         return backend.forward(image, task, channels, stop)
     except MemoryError:
@@ -77,7 +76,7 @@ def forward(
     # Not in the handler, whose error refers to all arrays of the attempt.
     with backend.layers(task) as layers:
         assert layers is not None
-        return _in_strips(_StoppableLayers(layers, stop), image, channels, tile, keep=False)
+        return _in_strips(_StoppableLayers(layers, stop), image, channels, tile, keep="files")
 
 
 def whole_bytes(channels: int, height: int, width: int) -> int:
@@ -97,14 +96,14 @@ def _fits(layers: Layers, image: Floats) -> bool:
     return taken <= _SMALL or taken <= _SHARE * layers.free
 
 
-def _fits_at_full(layers: Layers, image: Floats) -> bool:
-    """Return whether there is memory for the maps at full resolution that strips can keep, which is the machine's."""
+def _kept(layers: Layers, image: Floats) -> Keep:
+    """Return which maps strips can keep in memory, which is the machine's wherever the layers run."""
     _, height, width = image.shape
-    taken: float = 4 * KEPT_AT_FULL * layers.width * height * width
-    return taken <= _SHARE * available_memory()
+    room = _SHARE * available_memory()
+    return next(keep for keep, floats in IN_MEMORY.items() if 4 * floats * layers.width * height * width <= room)
 
 
-def _in_strips(layers: Layers, image: Floats, channels: int, tile: Tile, *, keep: bool) -> Floats:
+def _in_strips(layers: Layers, image: Floats, channels: int, tile: Tile, *, keep: Keep) -> Floats:
     _, height, width = image.shape
     fitting = _STRIP // (4 * _STRIP_FLOATS * layers.width * width)
     rows = tile if isinstance(tile, int) else min(max(fitting, LEAST_STRIP), _MOST)

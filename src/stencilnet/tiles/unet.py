@@ -1,24 +1,28 @@
 """The paper's U-Net, layer by layer over strips of the picture.
 
 Instance norm takes its statistics over the whole picture, so strips cannot be run one after the other through the whole
-network. Each layer is run over all strips before the next. Maps at half resolution and below are kept in memory. One
-more array keeps those at full resolution; without it, which takes half the memory and nearly twice the time, they are
-computed anew from the picture by each layer that needs them.
+network. Each layer is run over all strips before the next. Maps at half resolution and below are kept, in memory or in
+temporary files. One more array keeps those at full resolution; without it, which takes half the memory and nearly twice
+the time, they are computed anew from the picture by each layer that needs them.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from stencilnet.pictures.images import Floats
 from stencilnet.tiles.features import Features, Moments, convolved, each_channel, joined, mapped, pooled, stored
+from stencilnet.tiles.files import array_in_file
 
 _ENCODER, _DECODER = "2345", "6789"
 """Levels after the first, by the digit in the names of their layers."""
 
-KEPT_AT_FULL = 1.9
-"""Floats per pixel and channel of the first level that are kept in memory with an array of full resolution."""
+Keep = Literal["all", "half", "files"]
+"""Which maps are kept: ``all``, in memory; those at ``half`` resolution and below, in memory; or those in ``files``."""
+
+IN_MEMORY: dict[Keep, float] = {"all": 1.94, "half": 0.94, "files": 0.0}
+"""Floats per pixel and channel of the first level that are kept in memory; the fastest first."""
 
 
 class Layers(Protocol):
@@ -51,17 +55,20 @@ class Layers(Protocol):
         ...
 
 
-def run_unet(layers: Layers, picture: Features, rows: int, *, keep: bool) -> Features:
+def run_unet(layers: Layers, picture: Features, rows: int, *, keep: Keep) -> Features:
     """Run a U-Net.
 
     Args:
         layers: Its layers.
         picture: Three channels; sides are multiples of 16, of at least 32.
         rows: Rows of a strip at the picture's resolution.
-        keep: Whether to keep maps at full resolution.
+        keep: Which maps to keep, and where.
 
     Returns:
         The raw output. All statistics are known then; its rows are computed when they are asked for.
+
+    Raises:
+        TooLargeError: If there is no room for the files.
     """
     return _Walk(layers, rows, keep).output(picture)
 
@@ -71,10 +78,11 @@ _Run = Callable[..., tuple[Floats | None, Features]]
 
 
 class _Walk:
-    def __init__(self, layers: Layers, rows: int, keep: bool) -> None:
+    def __init__(self, layers: Layers, rows: int, keep: Keep) -> None:
         self._layers = layers
         self._rows = rows
-        self._at_full: _Run = self._kept if keep else self._computed
+        self._at_full: _Run = self._kept if keep == "all" else self._computed
+        self._array: Callable[[tuple[int, ...]], Floats] = array_in_file if keep == "files" else _array
 
     def output(self, picture: Features) -> Features:
         _, x = self._computed("1_1", picture)
@@ -115,7 +123,7 @@ class _Walk:
         waiting: list[tuple[int, int, Floats]] = []
         for top, bottom, strip in raw.strips(self._rows):
             moments.add(strip)
-            into = np.empty((len(strip), raw.height, raw.width), np.float32) if into is None else into[: len(strip)]
+            into = self._array((len(strip), raw.height, raw.width)) if into is None else into[: len(strip)]
             _write(waiting, into)  # only now: the strip after a written one needs the row above it, as it was
             waiting = [(top, bottom, strip)]
         assert into is not None  # there is no picture without rows
@@ -128,6 +136,10 @@ class _Walk:
     def _activation(self, name: str, moments: Moments) -> Callable[[Floats], Floats]:
         scale, shift = (self._layers.weight(f"norm{name}.{part}") for part in ("weight", "bias"))
         return moments.activate(scale, shift)
+
+
+def _array(shape: tuple[int, ...]) -> Floats:
+    return np.empty(shape, np.float32)
 
 
 def _write(strips: list[tuple[int, int, Floats]], into: Floats) -> None:
