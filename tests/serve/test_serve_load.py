@@ -11,6 +11,8 @@ from signal import SIGINT, SIGTERM
 import httpx
 import pytest
 
+from stencilnet.bundle import remove_task
+
 from .conftest import Server, Start, as_bytes, photo
 
 pytestmark = pytest.mark.slow  # servers of their own, stopped in the middle of work
@@ -93,6 +95,24 @@ def test_time_is_bounded(start: Start, large: bytes, picture: bytes) -> None:
     assert (slow.status_code, slow.json()["error"]["code"]) == (503, "unavailable")
     assert slow.json()["error"]["message"].startswith("Expected an answer within 1 seconds, but it takes longer.")
     wait_for(server, "stencil_pictures_running", 0)
+    assert server.client.post("/v1/tasks/colour", content=picture, headers=PNG).status_code == 200
+
+
+def test_a_task_that_is_removed_while_a_request_waits_is_not_found(start: Start, large: bytes, picture: bytes) -> None:
+    server = start("--workers", 1)
+    with ThreadPoolExecutor(2) as threads:
+        slow = threads.submit(server.client.post, "/v1/tasks/colour", params=SLOW, content=large, headers=PNG)
+        wait_for(server, "stencil_pictures_running", 1)
+        job = server.client.post("/v1/jobs?tasks=shapes", content=picture, headers=PNG).json()["id"]
+        waiting = threads.submit(server.client.post, "/v1/tasks/shapes", content=picture, headers=PNG)
+        wait_for(server, "stencil_queue_length", 2)
+        remove_task(server.bundle, "shapes")
+        assert slow.result().status_code == 200
+    answer, expected = waiting.result(), "Expected a task among those of GET /v1/tasks, but got 'shapes'."
+    assert (answer.status_code, answer.json()["error"]) == (404, {"code": "not_found", "message": expected})
+    with server.client.stream("GET", f"/v1/jobs/{job}/events") as stream:
+        assert "event: failed" in list(stream.iter_lines())
+    assert server.client.get(f"/v1/jobs/{job}").json()["error"] == answer.json()["error"]
     assert server.client.post("/v1/tasks/colour", content=picture, headers=PNG).status_code == 200
 
 

@@ -15,10 +15,12 @@ from PIL import Image
 
 from stencilnet.bundle import BundleError, merge, open_bundle, remove_task, verify
 from stencilnet.errors import UsageError
+from stencilnet.runtime import Engine
 from stencilnet.sharing import HubError, pull, push
 from stencilnet.sharing import merge as merge_from
 from stencilnet.sharing.samples import sample_sheet
 
+from ..graphs.other import other_bundle
 from .conftest import GOLDEN
 from .hub_server import Hub
 
@@ -68,6 +70,51 @@ def test_only_the_bundle_itself_is_pushed(hub: Hub, bundle: Path) -> None:
     (bundle / "tasks" / "colour" / "delta-0123456789abcdef.safetensors").write_bytes(b"left by a crash")
     push(bundle, "me/many")
     assert not [path for path in hub.repos["me/many"].files if "notes" in path or "0123456789abcdef" in path]
+
+
+def test_the_graph_of_another_network_goes_with_its_backbone(
+    hub: Hub, bundle: Path, tmp_path: Path, file_bytes: FileBytes
+) -> None:
+    other = other_bundle(tmp_path / "other")
+    push(other, "me/other")
+    graph = (other / "graph.onnx").read_bytes()
+    assert hub.repos["me/other"].files["graph.onnx"] == graph
+    pulled = pull("me/other", tmp_path / "theirs").folder
+    assert (pulled / "graph.onnx").read_bytes() == graph
+    assert Engine(pulled).backend == "onnx"
+    push(other, "me/clean", task="clean")
+    assert "graph.onnx" not in hub.repos["me/clean"].files
+    assert merge_from(bundle, ["hf:me/other"]).present == ("clean", "colour", "shapes")
+    assert not (bundle / "graph.onnx").exists()
+    (other / "graph.onnx").unlink()
+    push(other, "me/other")
+    assert "graph.onnx" not in hub.repos["me/other"].files
+
+
+def test_a_file_named_like_a_graph_beside_a_known_network_is_left_alone(
+    hub: Hub, bundle: Path, tmp_path: Path, file_bytes: FileBytes
+) -> None:
+    (bundle / "graph.onnx").write_bytes(b"mine")
+    push(bundle, "me/many")
+    repo = hub.repos["me/many"]
+    assert "graph.onnx" not in repo.files
+    repo.commit("by hand", repo.files | {"graph.onnx": b"theirs"})
+    push(bundle, "me/many", license="mit")
+    assert repo.files["graph.onnx"] == b"theirs"
+    assert not (pull("me/many", tmp_path / "it").folder / "graph.onnx").exists()
+
+
+def test_a_graph_at_fault_is_neither_pushed_nor_pulled(hub: Hub, tmp_path: Path) -> None:
+    other = other_bundle(tmp_path / "other")
+    push(other, "me/other")
+    (other / "graph.onnx").write_bytes(b"no graph")
+    with pytest.raises(BundleError, match=r"graph\.onnx: not a graph"):
+        push(other, "me/other")
+    repo = hub.repos["me/other"]
+    repo.commit("by hand", repo.files | {"graph.onnx": b"no graph"})
+    with pytest.raises(BundleError, match=r"hf:me/other/graph\.onnx: not a graph.*Nothing was put in place"):
+        pull("me/other", tmp_path / "theirs")
+    assert not (tmp_path / "theirs").exists()
 
 
 def test_pushing_again_makes_the_repository_what_the_bundle_is(hub: Hub, bundle: Path) -> None:

@@ -69,7 +69,7 @@ class Counted(Invert):
     [
         ({"steps": 3, "patience": 60.0}, [1, 4, 4, 4, 4]),
         ({"steps": 2, "warmup": 3, "patience": 60.0}, [1, 4, 4, 4, 4, 4]),
-        ({"steps": 5, "patience": 0.0}, [1, 2]),
+        ({"steps": 5, "patience": 0.0}, [1, 2, 2]),
     ],
 )
 def test_only_so_many_steps_are_taken(options: dict[str, Any], images: list[int], tmp_path: Path) -> None:
@@ -77,6 +77,52 @@ def test_only_so_many_steps_are_taken(options: dict[str, Any], images: list[int]
     cost = measure(backbone, masks(backbone), job(tmp_path, task=Counted(steps=steps)), **options)
     assert steps == images
     assert cost.images == images[-1]
+
+
+@dataclass(kw_only=True)
+class Clock:
+    """A clock that training steps advance."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed(Counted):
+    """A step takes a second an image, nine more at the first of each size, and another at the outlier."""
+
+    kind: ClassVar[str] = "timed"
+    clock: Clock
+    outlier: int = -1
+
+    def loss(self, output: Tensor, sample: Sample, critic: nn.Module | None) -> dict[str, Tensor]:
+        images, number = len(sample["input"]), len(self.steps)
+        self.clock.now += images + 9 * (images not in self.steps) + (number == self.outlier)
+        return super().loss(output, sample, critic)
+
+
+@pytest.mark.parametrize(
+    ("patience", "outlier", "images"),
+    [
+        (3.0, -1, [1, 2, 2, 2]),
+        (3.9, -1, [1, 2, 2, 2]),
+        (7.5, 3, [1, 2, 2, 2, 2]),
+        (9.0, -1, [1, 2, 2, 2, 2, 8, 8, 8]),
+        (100.0, 2, [1, 8, 8, 8, 8]),
+    ],
+)
+def test_first_steps_and_single_slow_ones_do_not_count(
+    patience: float, outlier: int, images: list[int], tmp_path: Path
+) -> None:
+    backbone, clock = unet(), Clock()
+    task = Timed(steps=[], clock=clock, outlier=outlier)
+    cost = measure(
+        backbone, masks(backbone), job(tmp_path, task=task, recipe=Recipe(batch=8)), patience=patience, clock=clock
+    )
+    assert cost.seconds == 8
+    assert task.steps == images
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from stencilnet.bundle.deltas import Reference
 from stencilnet.bundle.disk import read_file
-from stencilnet.bundle.format import BACKBONE, BundleError, restore, sha256_of
+from stencilnet.bundle.format import BACKBONE, GRAPH, BundleError, restore, sha256_of
 from stencilnet.bundle.schema import BundleConfig
 from stencilnet.bundle.tensors import decode_tensors
 from stencilnet.delta import Spec
@@ -29,6 +29,12 @@ VGG_MEAN, VGG_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and standard deviation of ImageNet's R, G and B in [0, 1], as used to train torchvision's weights."""
 
 _HEAD_DTYPES = ("float64", "float32", "float16", "bfloat16")
+
+
+def graph_file(root: Path, config: BundleConfig) -> Path | None:
+    """Return the file of a bundle's graph; None if there is none, or the architecture is known, which needs none."""
+    file = root / GRAPH
+    return file if config.architecture not in KNOWN and file.exists() else None
 
 
 def check_arguments(config: BundleConfig, file: Path) -> None:

@@ -68,6 +68,10 @@ class MissingError(BundleError):
     """A file of the bundle is missing."""
 
 
+class RemovedError(BundleError):
+    """A task was removed since the bundle was opened."""
+
+
 def restore(file: Path) -> str:
     """Return the remedy for a damaged file."""
     if file.parent.parent.name == TASKS:

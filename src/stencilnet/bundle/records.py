@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stencilnet.bundle.disk import peek, read_file
-from stencilnet.bundle.format import JSON_LIMIT, TASK, TASKS, BundleError, MissingError, check_name
+from stencilnet.bundle.format import JSON_LIMIT, TASK, TASKS, BundleError, MissingError, RemovedError, check_name
 from stencilnet.bundle.record import TaskRecord
 from stencilnet.bundle.schema import TaskFile
 
@@ -67,7 +67,8 @@ class TaskFiles(Mapping[str, TaskFile]):
         """Return a task's file in its current state.
 
         Raises:
-            BundleError: If it is damaged, belongs to another backbone, or was removed.
+            RemovedError: If it was removed.
+            BundleError: If it is damaged, or belongs to another backbone.
         """
         try:
             return read_task(self.root, name, self._backbone)
@@ -75,7 +76,7 @@ class TaskFiles(Mapping[str, TaskFile]):
             if os.path.lexists(error.file):  # a link that leads nowhere
                 raise
             what = "the task was removed since the bundle was opened"
-            raise BundleError(error.file, what, "the task's file", "none", _AGAIN) from error
+            raise RemovedError(error.file, what, "the task's file", "none", _AGAIN) from error
 
 
 class LazyRecords(Mapping[str, TaskRecord]):

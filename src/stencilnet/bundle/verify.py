@@ -38,6 +38,11 @@ class Finding:
     remedy: str
     leftover: bool = False
 
+    @classmethod
+    def of(cls, error: BundleError) -> "Finding":
+        """Return an error as a finding."""
+        return cls(file=error.file, what=error.what, expected=error.expected, got=error.got, remedy=error.remedy)
+
     def __str__(self) -> str:
         return f"{self.file}: {self.what}. Expected {self.expected}, but got {self.got}. {self.remedy}"
 
@@ -47,7 +52,7 @@ class Verification:
     """The result of `verify`.
 
     Attributes:
-        checked: The files whose content was read, hashed and found correct.
+        checked: The files whose content was read and found correct: by their hashes, but for a graph, which has none.
         findings: Faults and leftovers.
     """
 
@@ -64,7 +69,7 @@ def verify(path: str | Path, *, backbone: bool = True) -> Verification:
     """Read a whole bundle and check every file against its hash and every delta against the backbone.
 
     Outputs are not compared: their last bits differ between processors. The weights, which determine them, are compared
-    exactly.
+    exactly. The graph of another network is checked by `stencilnet.runtime.verifying.verify`, which runs this too.
 
     Args:
         path: The bundle's folder.
@@ -98,9 +103,7 @@ class _Log:
         try:
             value = read()
         except BundleError as error:
-            self.findings.append(
-                Finding(file=error.file, what=error.what, expected=error.expected, got=error.got, remedy=error.remedy)
-            )
+            self.findings.append(Finding.of(error))
             return None
         self.checked.append(str(file))
         return value

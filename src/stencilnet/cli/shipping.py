@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from stencilnet.bundle.format import GRAPH
 from stencilnet.cli.bundles import BundleFolder, backend_option
 from stencilnet.cli.helping import configs
 from stencilnet.cli.streams import say, say_json
@@ -16,6 +17,7 @@ from stencilnet.text.escaping import one_line
 if TYPE_CHECKING:
     from fractions import Fraction
 
+    from stencilnet.bundle import Verification
     from stencilnet.runtime.answering import Profile, Scale
     from stencilnet.runtime.tiling import Tile
 
@@ -205,14 +207,14 @@ def info(bundle: Path, as_json: bool) -> None:
 @_json
 def verify(bundle: Path, runtime: bool, as_json: bool) -> None:
     """Read every file of BUNDLE and check it against the recorded hashes."""
-    from stencilnet.bundle import verify as check
+    from stencilnet.runtime.verifying import verify as check
 
     report = check(bundle)
     ok = report.ok
     if not as_json:
         for found in report.findings:
             say(one_line(str(found)))
-        say(f"{bundle}: {_verdict(report.ok, len(report.checked))}")
+        say(f"{bundle}: {_verdict(report)}")
     compared = []
     if runtime and ok:  # damaged files cannot be run
         from stencilnet.runtime.parity import compare
@@ -228,8 +230,12 @@ def verify(bundle: Path, runtime: bool, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-def _verdict(ok: bool, checked: int) -> str:
-    return f"{checked} files match their recorded hashes" if ok else "damaged; restore the files named above"
+def _verdict(report: "Verification") -> str:
+    if not report.ok:
+        return "damaged; restore the files named above"
+    hashed = [file for file in report.checked if Path(file).name != GRAPH]
+    graph = f", and {GRAPH} is the graph of this backbone" if len(hashed) < len(report.checked) else ""
+    return f"{len(hashed)} files match their recorded hashes{graph}"
 
 
 @click.command()

@@ -6,8 +6,8 @@ from pathlib import Path
 from onnx import ModelProto
 
 from stencilnet.bundle import Bundle, open_bundle
-from stencilnet.bundle.architecture import KNOWN, check_arguments, check_weights
-from stencilnet.bundle.format import BACKBONE, CONFIG, GRAPH
+from stencilnet.bundle.architecture import check_arguments, check_weights, graph_file
+from stencilnet.bundle.format import BACKBONE, CONFIG
 from stencilnet.bundle.schema import HeadTensor
 from stencilnet.delta import DeltaError, Spec
 from stencilnet.delta.delta import with_columns
@@ -26,6 +26,7 @@ class BundleGraphs:
     Attributes:
         bundle: The bundle.
         network: Its architecture.
+        stored: The file of its graph; None if the architecture is known, so that stencilnet writes its graphs.
 
     Raises:
         BundleError: If the bundle cannot be opened, there is no graph of its architecture, or the one that lies beside
@@ -36,7 +37,8 @@ class BundleGraphs:
         self.bundle: Bundle = open_bundle(path)
         config, shared = self.bundle.config, self.bundle.shared
         self.network: Architecture
-        if config.architecture not in KNOWN and (path / GRAPH).exists():
+        self.stored = graph_file(path, config)
+        if self.stored is not None:
             self.network = read_graph(path, config, shared)
             return
         check_arguments(config, path / CONFIG)

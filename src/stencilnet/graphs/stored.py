@@ -15,7 +15,8 @@ from stencilnet.graphs.writer import IMAGE, OUTPUT, Shapes, given
 
 _FORMAT = "stencilnet graph 1"
 
-_AGAIN = "Write it again: stencil export BUNDLE --graph MODULE:FUNCTION."
+AGAIN = "Write it again: stencil export BUNDLE --graph MODULE:FUNCTION."
+"""Remedy for a graph at fault."""
 
 
 def labelled(model: ModelProto, backbone: str) -> ModelProto:
@@ -42,12 +43,12 @@ def read_graph(root: Path, config: BundleConfig, shared: Mapping[str, Array]) ->
     except BundleError:
         raise
     except Exception as error:  # protobuf's, whose package is not ours to name
-        raise BundleError(file, "not a graph", "an ONNX file", f"this: {error}", _AGAIN) from error
+        raise BundleError(file, "not a graph", "an ONNX file", f"this: {error}", AGAIN) from error
     found = {entry.key: entry.value for entry in model.metadata_props}
     wanted = {"format": _FORMAT, "backbone": config.backbone}
     for key, value in wanted.items():
         if found.get(key) != value:
-            raise BundleError(file, "the graph of another backbone", f"{key} {value}", f"{found.get(key)}", _AGAIN)
+            raise BundleError(file, "the graph of another backbone", f"{key} {value}", f"{found.get(key)}", AGAIN)
     weights = {key: Spec.of(array).shape for key, array in shared.items()}
     heads = {key: (1, *spec.shape) for key, spec in config.head_tensors.items()}
     _check(model, weights | heads, file)
@@ -66,17 +67,17 @@ def _check(model: ModelProto, weights: Shapes, file: Path) -> None:
     """Refuse a graph with other inputs, outputs or weights than a bundle's."""
     ends = [value.name for value in (*model.graph.input, *model.graph.output)]
     if ends != [IMAGE, OUTPUT]:
-        raise BundleError(file, "other inputs and outputs", f"{[IMAGE, OUTPUT]}", f"{ends}", _AGAIN)
+        raise BundleError(file, "other inputs and outputs", f"{[IMAGE, OUTPUT]}", f"{ends}", AGAIN)
     given_here = [tensor for tensor in model.graph.initializer if tensor.external_data]
     for tensor in given_here:
         shape = weights.get(tensor.name)
         if tuple(tensor.dims) != shape:
-            raise BundleError(file, f"another weight `{tensor.name}`", f"{shape}", f"{tuple(tensor.dims)}", _AGAIN)
+            raise BundleError(file, f"another weight `{tensor.name}`", f"{shape}", f"{tuple(tensor.dims)}", AGAIN)
     # ONNX Runtime would read the data of any other tensor from the file that it names.
     functions = [node for function in model.functions for node in function.node]
     inner = [*_tensors(model.graph), *_inner(functions)]
     if sum(bool(tensor.external_data) for tensor in inner) != len(given_here):
-        raise BundleError(file, "tensors outside the bundle", "none", "a tensor whose data are in another file", _AGAIN)
+        raise BundleError(file, "tensors outside the bundle", "none", "a tensor whose data are in another file", AGAIN)
 
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:

@@ -79,8 +79,7 @@ def check_perceptual(
     """
     if not photos:
         raise PerceptualError("Expected photos to test a perceptual network with, but got none.")
-    seen = photos[:_PHOTOS]
-    report = _sense(network, seen, style_a, style_b, preset), _sense(network, seen, style_b, style_a, preset)
+    report = _senses(network, photos[:_PHOTOS], (style_a, style_b), preset)
     problems = [
         f"style {which}: {text}" for which, sense in zip("ab", report, strict=True) for text in sense.problems()
     ]
@@ -90,33 +89,54 @@ def check_perceptual(
 
 
 @torch.no_grad()
-def _sense(
-    network: PerceptualNetwork, photos: Sequence[Tensor], style: Tensor, other: Tensor, preset: Preset
-) -> StyleSense:
-    criterion = Criterion(network, style, preset, preset.content_weight, preset.style_weight)
+def _senses(
+    network: PerceptualNetwork, photos: Sequence[Tensor], styles: tuple[Tensor, Tensor], preset: Preset
+) -> tuple[StyleSense, StyleSense]:
+    criteria = [Criterion(network, style, preset, preset.content_weight, preset.style_weight) for style in styles]
+    found: tuple[list[_Losses], list[_Losses]] = ([], [])
+    for photo in photos:
+        features = criteria[0].features(photo.float().to(network.device)[None])  # the same for both styles
+        own = [float(criterion.style_of(features)) for criterion in criteria]
+        wanted = {criteria[0].content_layer: features[criteria[0].content_layer]}
+        del features  # there is memory for those of one picture
+        for losses, loss, criterion, style in zip(found, own, criteria, styles, strict=True):
+            losses.append((loss, *_changed(criterion, photo.float(), wanted, style)))
+    one, other = (_sense(*each) for each in zip(criteria, styles, styles[::-1], found, strict=True))
+    return one, other
 
-    def mean_loss(images: Sequence[Tensor]) -> float:
-        losses = [float(criterion.style(x.float().to(network.device)[None])) for x in images]
-        return sum(losses) / len(losses)
 
-    matched = [match_palette(photo.float(), style) for photo in photos]
+_Losses = tuple[float, float, float, float]
+"""Style loss of a photo; style and content loss of it with the style's palette; style loss of that with a tint."""
+
+
+def _changed(
+    criterion: Criterion, photo: Tensor, wanted: dict[str, Tensor], style: Tensor
+) -> tuple[float, float, float]:
+    """Return `_Losses` but the first."""
+    device = criterion.network.device
+    matched = match_palette(photo, style)
+    features = criterion.features(matched.to(device)[None])
+    losses = float(criterion.style_of(features)), float(criterion.content_of(features, wanted))
+    del features
     tint = 1 - style.mean(dim=(1, 2), keepdim=True)
-    of_photos, of_matched = mean_loss(photos), mean_loss(matched)
+    return *losses, float(criterion.style((0.5 * matched + 0.5 * tint).to(device)[None]))
+
+
+def _sense(criterion: Criterion, style: Tensor, other: Tensor, found: Sequence[_Losses]) -> StyleSense:
+    of_photos, of_matched, content, of_tinted = map(_mean, zip(*found, strict=True))
+    own, others = (
+        _mean([float(criterion.style(x.float().to(criterion.network.device)[None])) for x in _quarters(image)])
+        for image in (style, other)
+    )
     return StyleSense(
         palette=_quotient(of_matched, of_photos),
-        own=_quotient(mean_loss(_quarters(style)), mean_loss(_quarters(other))),
-        tint=_quotient(mean_loss([0.5 * photo + 0.5 * tint for photo in matched]), of_matched),
-        cost=_quotient(of_matched + _content(criterion, matched, photos), of_photos),
+        own=_quotient(own, others),
+        tint=_quotient(of_tinted, of_matched),
+        cost=_quotient(of_matched + content, of_photos),
     )
 
 
-def _content(criterion: Criterion, images: Sequence[Tensor], photos: Sequence[Tensor]) -> float:
-    """Return the mean content loss of images against the photos that they were made from."""
-    device = criterion.network.device
-    losses = [
-        float(criterion(image.to(device)[None], photo.float().to(device)[None])["content"])
-        for image, photo in zip(images, photos, strict=True)
-    ]
+def _mean(losses: Sequence[float]) -> float:
     return sum(losses) / len(losses)
 
 

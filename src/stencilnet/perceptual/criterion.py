@@ -145,15 +145,27 @@ class Criterion(nn.Module):
             content_image: As `image`.
         """
         with torch.no_grad():
-            wanted = self.network(content_image, (self.content_layer,))[self.content_layer]
-        features = self.network(image, (*self.layers, self.content_layer))
-        difference = features[self.content_layer] - wanted
-        losses = {"content": self.content_scale * difference.square().mean(dim=(1, 2, 3))}
-        return losses | self._style(features)
+            wanted = self.network(content_image, (self.content_layer,))
+        features = self.features(image)
+        return {"content": self.content_of(features, wanted)} | self._style(features)
 
     def style(self, image: Tensor) -> Tensor:
         """Return the weighted style loss of each image, ``(N,)``: the sum over layers."""
-        return torch.stack(list(self._style(self.network(image, self.layers)).values())).sum(dim=0)
+        return self.style_of(self.network(image, self.layers))
+
+    def features(self, image: Tensor) -> dict[str, Tensor]:
+        """Return the features by layer of images ``(N, 3, H, W)`` in [0, 1], for the methods below."""
+        found: dict[str, Tensor] = self.network(image, (*self.layers, self.content_layer))
+        return found
+
+    def content_of(self, features: dict[str, Tensor], wanted: dict[str, Tensor]) -> Tensor:
+        """Return the weighted content loss, ``(N,)``, of the features of images, given those that are wanted."""
+        difference = features[self.content_layer] - wanted[self.content_layer]
+        return self.content_scale * difference.square().mean(dim=(1, 2, 3))
+
+    def style_of(self, features: dict[str, Tensor]) -> Tensor:
+        """Return the weighted style loss, ``(N,)``, of the features of images: the sum over layers."""
+        return torch.stack(list(self._style(features).values())).sum(dim=0)
 
     def _style(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
         losses = {}

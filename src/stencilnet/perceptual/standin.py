@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import torch
@@ -214,9 +214,15 @@ def _decorrelation() -> Tensor:
 def _weighed(description: Description, weights: Filters, images: Sequence[Tensor]) -> PerceptualNetwork:
     """Build a stand-in whose `start` is the mean content distance of mid-gray from the photos."""
     network = PerceptualNetwork(description, weights)
+
+    @lru_cache(maxsize=2)  # upright and lying photos
+    def gray(shape: torch.Size) -> Tensor:
+        found: Tensor = network(torch.full(shape, 0.5), (_CONTENT,))[_CONTENT]
+        return found
+
     distances = []
     for image in images:
         photo = image.float().cpu()[None]
-        gray, seen = (network(x, (_CONTENT,))[_CONTENT] for x in (torch.full_like(photo, 0.5), photo))
-        distances.append(float((seen - gray).square().mean()))
+        seen = network(photo, (_CONTENT,))[_CONTENT]
+        distances.append(float((seen - gray(photo.shape)).square().mean()))
     return PerceptualNetwork(replace(description, start=sum(distances) / len(distances)), weights)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from stencilnet.bundle import TaskRecord, read_config
-from stencilnet.bundle.architecture import KNOWN
+from stencilnet.bundle.architecture import KNOWN, graph_file
 from stencilnet.bundle.format import GRAPH
 from stencilnet.delta.spec import Array
 from stencilnet.errors import explained
@@ -139,8 +139,9 @@ def _beyond_onnx(path: Path, device: str, precision: str, backbone: "nn.Module |
         return " in the precision 'bf16'"
     if not all(map(find_spec, ("onnx", "onnxruntime"))):
         return " without the packages onnx and onnxruntime"
-    architecture = read_config(path).architecture
-    return "" if architecture in KNOWN or (path / GRAPH).exists() else f" of the architecture {brief(architecture)}"
+    config = read_config(path)
+    runs = config.architecture in KNOWN or graph_file(path, config) is not None
+    return "" if runs else f" of the architecture {brief(config.architecture)}"
 
 
 def _has_fast_bf16() -> bool:

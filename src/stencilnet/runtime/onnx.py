@@ -8,14 +8,14 @@ import numpy as np
 import onnxruntime as ort
 
 from stencilnet.bundle import TaskRecord
-from stencilnet.bundle.architecture import KNOWN, UNET
+from stencilnet.bundle.architecture import UNET
 from stencilnet.delta.spec import Array
 from stencilnet.graphs.bundled import BundleGraphs
 from stencilnet.graphs.writer import IMAGE, OUTPUT
 from stencilnet.memory import within_memory
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime.onnx_layers import OnnxLayers
-from stencilnet.runtime.sessions import FAILURES, as_memory_error, is_lack, make_session, releasing, run_session
+from stencilnet.runtime.sessions import FAILURES, as_memory_error, bundle_session, is_lack, releasing, run_session
 from stencilnet.runtime.tiling import whole_bytes
 from stencilnet.slots import Slots
 from stencilnet.stopping import Stop
@@ -44,7 +44,6 @@ class OnnxBackend:
     def __init__(self, path: Path, *, active: int) -> None:
         self._graphs = BundleGraphs(path)
         self._bundle, self._network = self._graphs.bundle, self._graphs.network
-        self._known = self._bundle.config.architecture in KNOWN
         self._slots = Slots(self._make, active)
 
     name = "onnx"
@@ -89,7 +88,7 @@ class OnnxBackend:
                 output = self._run(session, self._network.inputs(image), channels, options)
             except FAILURES as error:
                 stop.check()  # it says so by an error
-                if self._known or is_lack(error):
+                if self._graphs.stored is None or is_lack(error):
                     raise
                 height, width = image.shape[1:]
                 raise ValueError(f"The network cannot run a picture of {width}x{height} pixels: {error}") from error
@@ -98,7 +97,7 @@ class OnnxBackend:
     def _run(
         self, session: ort.InferenceSession, inputs: Mapping[str, Floats], channels: int, options: ort.RunOptions
     ) -> Floats:
-        if not self._known:  # neither the output's shape nor the memory that a picture takes is known
+        if self._graphs.stored is not None:  # neither the output's shape nor the memory that a picture takes is known
             releasing(options)
             output: Floats = session.run([OUTPUT], inputs, options)[0]
             return output
@@ -122,5 +121,4 @@ class OnnxBackend:
         )
 
     def _session(self, task: str) -> ort.InferenceSession:
-        weights = self.weights(task)
-        return make_session(self._graphs.graph(weights), weights)
+        return bundle_session(self._graphs, self.weights(task))

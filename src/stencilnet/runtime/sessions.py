@@ -10,8 +10,11 @@ import onnxruntime as ort
 from onnx import ModelProto
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
+from stencilnet.bundle import BundleError
 from stencilnet.cores import threads
 from stencilnet.delta.spec import Array
+from stencilnet.graphs.bundled import BundleGraphs
+from stencilnet.graphs.stored import AGAIN
 from stencilnet.graphs.writer import OUTPUT
 from stencilnet.pictures.images import Floats
 
@@ -25,6 +28,26 @@ _QUIET = 4
 
 _LACKS = ("bad_alloc", "bad allocation", "failed to allocate memory")
 """Phrases by which ONNX Runtime says that memory has run out; it has no class for it."""
+
+
+def bundle_session(graphs: BundleGraphs, weights: Mapping[str, Array]) -> ort.InferenceSession:
+    """Return a session of a bundle's network.
+
+    Args:
+        graphs: The bundle.
+        weights: A task's full weights by key.
+
+    Raises:
+        BundleError: If ONNX Runtime cannot load the graph that lies beside the bundle's files.
+    """
+    model = graphs.graph(weights)
+    try:
+        return make_session(model, weights)
+    except Exception as error:  # ONNX Runtime has many classes for it
+        if graphs.stored is None or is_lack(error):
+            raise
+        what, got = "a graph that ONNX Runtime cannot load", f"this error: {error}"
+        raise BundleError(graphs.stored, what, "one that it loads", got, AGAIN) from error
 
 
 def make_session(model: ModelProto, weights: Mapping[str, Array]) -> ort.InferenceSession:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from stencilnet.bundle import BundleError
+from stencilnet.bundle.format import RemovedError
 from stencilnet.kinds.kind import Kind, LabelKind, PictureKind
 from stencilnet.memory import TooLargeError, within_memory
 from stencilnet.pictures.images import ImageError, Photo, TooManyPixelsError, open_checked, read_photo
@@ -17,6 +18,8 @@ from stencilnet.serve.problems import HttpError
 from stencilnet.stopping import Stop
 from stencilnet.text.shortening import brief, listed
 from stencilnet.text.strict_json import dumps
+
+_LISTED = "those of GET /v1/tasks"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +119,8 @@ def _planned_task(engine: Engine, task: str, options: Options) -> PlannedTask:
         raise _unknown(engine, task)
     try:
         record, kind = engine.record(task), engine.kind(task)
+    except RemovedError as error:
+        raise _not_among(_LISTED, task) from error
     except ValueError as error:  # a damaged task, or one of a package that is not installed
         raise HttpError(500, str(error)) from error
     try:
@@ -137,7 +142,11 @@ def _unknown(engine: Engine, task: str) -> HttpError:
     try:
         known = listed(engine.tasks) or "none"
     except BundleError:  # a damaged task; all names are needed in their order
-        known = "those of GET /v1/tasks"
+        known = _LISTED
+    return _not_among(known, task)
+
+
+def _not_among(known: str, task: str) -> HttpError:
     return HttpError(404, f"Expected a task among {known}, but got {brief(task)}.")
 
 
@@ -150,7 +159,7 @@ def answers(plan: Plan, data: bytes, stop: Stop) -> Iterator[Answer]:
         stop: A request to end early.
 
     Raises:
-        HttpError: If the picture cannot be read, is too large, or a task is damaged.
+        HttpError: If the picture cannot be read, is too large, or a task is damaged or has been removed.
         StoppedError: If `stop` was asked for.
     """
     try:
@@ -187,7 +196,10 @@ def _check_pixels(size: Size, most: int, where: str) -> None:
 def _answer(plan: Plan, step: PlannedTask, photo: Photo, stop: Stop) -> Answer:
     options, kind, began = plan.options, step.kind, time.monotonic()
     given = given_of(kind, photo, step.size, crop=step.crop, drawing=options.drawing)
-    output = plan.engine.forward(given.input, step.task, tile=options.tile, stop=stop)
+    try:
+        output = plan.engine.forward(given.input, step.task, tile=options.tile, stop=stop)
+    except RemovedError as error:  # while the request waited
+        raise _not_among(_LISTED, step.task) from error
     if isinstance(kind, LabelKind):
         labels = [{"label": label, "probability": probability} for label, probability in kind.to_label(output)]
         media, suffix, body = JSON, "json", dumps({"labels": labels}).encode()

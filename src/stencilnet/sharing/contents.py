@@ -3,7 +3,8 @@
 Tasks alone have their folders and the backbone's ``config.json`` with its hash, but not its weights.
 """
 
-from stencilnet.bundle.format import CARD, CONFIG, JSON_LIMIT, TASK, BundleError, is_bundle_file
+from stencilnet.bundle.architecture import KNOWN
+from stencilnet.bundle.format import CARD, CONFIG, GRAPH, JSON_LIMIT, TASK, BundleError, is_bundle_file
 from stencilnet.bundle.schema import BundleConfig
 from stencilnet.sharing.hub import Repository, download
 
@@ -11,9 +12,10 @@ PICTURE = "sample.jpg"
 """The picture of the repository's page."""
 
 
-def is_shared(path: str) -> bool:
-    """Return whether a file of a repository is one that `push` writes and `pull` reads."""
-    return is_bundle_file(path) or path in (CARD, PICTURE)
+def is_shared(path: str, config: BundleConfig) -> bool:
+    """Return whether a file of a repository, of this config, is one that `push` writes and `pull` reads."""
+    has_graph = config.architecture not in KNOWN
+    return is_bundle_file(path) or path in (CARD, PICTURE) or (has_graph and path == GRAPH)
 
 
 def read_config(repository: Repository) -> BundleConfig:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from stencilnet.bundle import Merged, task_names, verify
-from stencilnet.bundle.format import BACKBONE, DELTA_LIMIT, JSON_LIMIT, TASK, TASKS, BundleError
+from stencilnet.bundle import Merged, task_names
+from stencilnet.bundle.format import BACKBONE, DELTA_LIMIT, GRAPH, JSON_LIMIT, TASK, TASKS, BundleError
 from stencilnet.bundle.merge import merge_tasks, tasks_of
 from stencilnet.bundle.sources import TaskSource
+from stencilnet.runtime.verifying import verify
 from stencilnet.sharing.contents import is_shared, read_config, tasks_in
 from stencilnet.sharing.hub import Repository, download, download_all, look
 from stencilnet.sharing.names import PREFIX, check_repository, read_source
@@ -48,10 +49,10 @@ def pull(repository: str, folder: str | Path, *, revision: str | None = None) ->
     target = Path(folder).absolute()
     _check_free(target)
     found = look(check_repository(repository), revision)
-    read_config(found)
-    paths = [path for path in found.sizes if is_shared(path)]
-    cached = download_all(found, paths)
+    config = read_config(found)
     whole = BACKBONE in found.sizes
+    paths = [path for path in found.sizes if is_shared(path, config) and (whole or path != GRAPH)]
+    cached = download_all(found, paths)
     target.parent.mkdir(parents=True, exist_ok=True)
     with creating(target) as temporary:
         for path in paths:

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from stencilnet.bundle import BundleError, verify
-from stencilnet.bundle.format import BACKBONE, CARD, CONFIG, TASK, TASKS, delta_name
+from stencilnet.bundle import BundleError
+from stencilnet.bundle.architecture import graph_file
+from stencilnet.bundle.format import BACKBONE, CARD, CONFIG, GRAPH, TASK, TASKS, delta_name
 from stencilnet.bundle.reading import read_config
 from stencilnet.bundle.records import read_tasks
 from stencilnet.bundle.schema import BundleConfig
 from stencilnet.bundle.sources import read_with_columns
 from stencilnet.errors import UsageError
+from stencilnet.runtime.verifying import verify
 from stencilnet.sharing import contents, hub
 from stencilnet.sharing.cards import bundle_page, task_page
 from stencilnet.sharing.names import check_repository
@@ -95,7 +97,8 @@ def _bundle_files(root: Path, config: BundleConfig) -> tuple[Contents, tuple[str
             raise BundleError(finding.file, finding.what, finding.expected, finding.got, finding.remedy)
     tasks = read_tasks(root, config.backbone)
     inner = [f"{TASKS}/{name}/{file}" for name, each in tasks.items() for file in (TASK, delta_name(each.delta))]
-    return {file: root / file for file in (CONFIG, BACKBONE, *inner)}, tuple(tasks)
+    graph = [GRAPH] if graph_file(root, config) else []
+    return {file: root / file for file in (CONFIG, BACKBONE, *graph, *inner)}, tuple(tasks)
 
 
 def _publish(name: str, files: Contents, config: BundleConfig, message: str, *, alone: bool, private: bool) -> str:
@@ -107,7 +110,7 @@ def _publish(name: str, files: Contents, config: BundleConfig, message: str, *, 
     else:
         _check_fits(before, files, config, alone=alone, private=private)
         parent = before.commit
-        removed = [file for file in before.sizes if contents.is_shared(file) and file not in files]
+        removed = [file for file in before.sizes if contents.is_shared(file, config) and file not in files]
     return hub.commit(name, files, removed, message=message, parent=parent)
 
 

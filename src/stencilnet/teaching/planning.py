@@ -39,7 +39,7 @@ _CROP = 128
 """Side of crops, if a bundle does not tell what its backbone was trained at."""
 _PATIENCE = 0.1, 30.0
 """Share of the time, and seconds, that steps may be measured for: their number is fixed by it. Slower ones are measured
-on a part of their batch, which overestimates small networks."""
+on a part of their batch: less exactly, since a step also costs what does not grow with its batch."""
 _BUSY = 0.2
 """Share of a step's time from which on loading is given processes of its own."""
 

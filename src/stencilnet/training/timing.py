@@ -3,7 +3,7 @@
 import copy
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from statistics import median
@@ -61,6 +61,7 @@ def time_steps(
     steps: int = 3,
     warmup: int = 1,
     patience: float = 2.0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> StepCost:
     """Run a few real steps of a training, with its first batch, losses, critic and optimisers.
 
@@ -74,8 +75,9 @@ def time_steps(
         resolved: Device and precision.
         penalty: The method's term of the loss, of which a copy is used; None (the default) for none.
         steps: Number of steps to measure; fewer once `patience` has passed. Default: 3.
-        warmup: Number of steps before these. Default: 1.
+        warmup: Number of steps before these, whose one-time costs do not count. Default: 1.
         patience: Time limit in seconds. Default: 2.
+        clock: Returns the time in seconds. Default: `time.perf_counter`.
 
     Raises:
         ValueError: If `steps` or `warmup` is less than 1, or the examples do not fit the task.
@@ -83,12 +85,11 @@ def time_steps(
     if steps < 1 or warmup < 1:
         raise ValueError(f"Expected `steps` and `warmup` to be at least 1, but got {steps} and {warmup}.")
     device = resolved.device
-    (batch, loading), (_, augmenting) = load_batch(job), load_batch(job)
+    (batch, loading), (_, augmenting) = load_batch(job, clock), load_batch(job, clock)
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
-    bench = _Bench(
-        learner=learner_for(backbone, trainable, job, resolved, penalty), seed=job.seed, size=job.recipe.batch
-    )
-    found = bench.short(batch, patience) or bench.whole(batch, steps, warmup, patience)
+    learner = learner_for(backbone, trainable, job, resolved, penalty)
+    bench = _Bench(learner=learner, seed=job.seed, size=job.recipe.batch, clock=clock)
+    found = bench.short(batch, steps, patience) or bench.whole(batch, steps, warmup, patience)
     return StepCost(
         seconds=found.seconds,
         images_per_second=bench.size / found.seconds,
@@ -98,19 +99,19 @@ def time_steps(
         images=found.images,
         loading=loading,
         augmenting=augmenting,
-        scoring=_scoring(bench.learner, _first(batch, found.images)),
+        scoring=bench.scoring(_first(batch, found.images)),
     )
 
 
-def load_batch(job: Job) -> tuple[dict[str, Tensor], float]:
+def load_batch(job: Job, clock: Callable[[], float] = time.perf_counter) -> tuple[dict[str, Tensor], float]:
     """Return the first batch of a training, as its loader does, on the CPU, and the median seconds per image."""
     recipe = job.recipe
     order = Order(seed=derived_seed(job.seed, 0), size=len(job.train), batch=recipe.batch, steps=recipe.steps)
     samples, times = [], []
     for key in order.keys(0):
-        started = time.perf_counter()
+        started = clock()
         samples.append(job.train[key])
-        times.append(time.perf_counter() - started)  # the first includes imports: hence the median
+        times.append(clock() - started)  # the first includes imports: hence the median
     batch: dict[str, Tensor] = default_collate(samples)
     return batch, median(times)
 
@@ -129,8 +130,9 @@ class _Bench:
     learner: Learner
     seed: int
     size: int
+    clock: Callable[[], float]
 
-    def short(self, batch: Sample, patience: float) -> _Found | None:
+    def short(self, batch: Sample, steps: int, patience: float) -> _Found | None:
         """Measure on one image and on two; return None if a whole batch takes no longer than `patience`."""
         if self.size < 3:
             return None
@@ -140,12 +142,13 @@ class _Bench:
         seconds, one = probe._kept(_first(batch, 1))
         if seconds * self.size <= patience:
             return None
-        again, two = probe._kept(_first(batch, 2))  # the first step may include one-time costs
-        seconds = again / 2 * self.size
+        _, two = probe._kept(_first(batch, 2))  # one-time costs of this size: graphs, kernels, memory
+        times = probe._times(_first(batch, 2), steps, patience)
+        seconds = median(times) / 2 * self.size
         if seconds <= patience:
             return None
         kept = one + (two - one) * (self.size // settings.accumulate - 1)
-        return _Found(seconds=seconds, peak=self._standing(batch) + kept, measured=False, steps=1, images=2)
+        return _Found(seconds=seconds, peak=self._standing(batch) + kept, measured=False, steps=len(times), images=2)
 
     def whole(self, batch: Sample, steps: int, warmup: int, patience: float) -> _Found:
         _, kept = self._kept(batch)
@@ -154,21 +157,46 @@ class _Bench:
         device = self.learner.resolved.device
         if device == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        times: list[float] = []
-        while not times or (len(times) < steps and sum(times) < patience):
-            times.append(self._step(batch))
+        times = self._times(batch, steps, patience)
         measured = device == "cuda"
         peak = torch.cuda.max_memory_allocated() if measured else self._standing(batch) + kept
         return _Found(seconds=median(times), peak=peak, measured=measured, steps=len(times), images=self.size)
 
+    @torch.no_grad()
+    def scoring(self, batch: Sample) -> float:
+        """Return the seconds to run and score one image."""
+        learner = self.learner
+        learner.backbone.eval()
+        weights, scores = learner.trainable.weights(), learner.task.scores()
+
+        def score() -> None:
+            prepared = learner.task.prepare(batch)
+            scores.update(forward(learner, weights, prepared["input"]), prepared)
+
+        return min(self._seconds(score) for _ in range(2)) / len(learner.task.prepare(batch)["input"])
+
+    def _times(self, batch: Sample, steps: int, patience: float) -> list[float]:
+        """Return the seconds of steps: as many, or fewer once `patience` has passed, but at least one."""
+        times: list[float] = []
+        while not times or (len(times) < steps and sum(times) < patience):
+            times.append(self._step(batch))
+        return times
+
     def _step(self, batch: Sample) -> float:
+        def step() -> None:
+            with forked(self.learner.resolved.device, self.seed, STEP, 0):
+                train_step(self.learner, batch, 0)
+
+        return self._seconds(step)
+
+    def _seconds(self, work: Callable[[], None]) -> float:
+        """Return the seconds of work on the device."""
         device = self.learner.resolved.device
         _wait(device)
-        started = time.perf_counter()
-        with forked(device, self.seed, STEP, 0):
-            train_step(self.learner, batch, 0)
+        started = self.clock()
+        work()
         _wait(device)
-        return time.perf_counter() - started
+        return self.clock() - started
 
     def _kept(self, batch: Sample) -> tuple[float, int]:
         """Take a step; return its seconds, and the peak bytes that it keeps for a backward pass, without parameters."""
@@ -249,21 +277,6 @@ def learner_for(
     )
     learner.backbone.train()
     return learner
-
-
-@torch.no_grad()
-def _scoring(learner: Learner, batch: Sample) -> float:
-    learner.backbone.eval()
-    weights, scores = learner.trainable.weights(), learner.task.scores()
-    times = []
-    for _ in range(2):
-        _wait(learner.resolved.device)
-        started = time.perf_counter()
-        prepared = learner.task.prepare(batch)
-        scores.update(forward(learner, weights, prepared["input"]), prepared)
-        _wait(learner.resolved.device)
-        times.append(time.perf_counter() - started)
-    return min(times) / len(prepared["input"])
 
 
 def _bytes(tensors: Iterable[Tensor]) -> int:
