@@ -23,7 +23,7 @@ from stencilnet.kinds.catalog import kinds
 from stencilnet.kinds.kind import Traits
 from stencilnet.storage import write_folder
 
-KINDS = ("segmentation", "colorization", "style", "edges2photo", "restoration", "depth", "normals")
+KINDS = ("segmentation", "colorization", "style", "edges2photo", "restoration", "depth", "normals", "classification")
 """Kinds whose inputs and answers are written in JavaScript, too (``local/kinds.js``)."""
 
 SITE, GRAPH, WORKER = "site.json", "network.onnx", "sw.js"
@@ -127,8 +127,8 @@ def _graph(graphs: BundleGraphs, task: str) -> ModelProto:
     return model
 
 
-def _words(traits: Traits) -> dict[str, str]:
-    return {"category": traits.category, "scaling": traits.scaling}
+def _words(traits: Traits) -> dict[str, object]:
+    return {"category": traits.category, "scaling": traits.scaling, "former": traits.former}
 
 
 def _task_files(path: Path, name: str, backbone: str) -> dict[str, bytes]:
