@@ -95,7 +95,7 @@ def test_weights_are_pythons_bit_for_bit_in_every_form(
 def test_every_kind_gives_the_engines_pixels_and_sends_nothing(
     site: str, every_kind: Path, wide_photo: bytes, visit: Callable[[str], Page]
 ) -> None:
-    assert {kind for kind, *_ in EVERY_KIND.values()} == set(KINDS) - {"classification"}  # test_site_labels.py
+    assert {kind for kind, *_ in EVERY_KIND.values()} == set(KINDS) - {"classification"}  # test_site_networks.py
     page = visit(site)
     asked: list[str] = []
     page.context.on("request", lambda request: asked.append(f"{request.method} {request.url}"))

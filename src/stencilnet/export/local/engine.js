@@ -5,7 +5,7 @@ import { readTasks } from "./archive.js";
 import { applied } from "./delta.js";
 import { KINDS } from "./kinds.js";
 import { readPhoto, toPng } from "./pictures.js";
-import { readTensors, restored } from "./tensors.js";
+import { readTensors, restored, typeOf } from "./tensors.js";
 
 /** Tasks whose weights are kept, the least recently used last. */
 const ACTIVE = 8;
@@ -20,7 +20,8 @@ export async function openSite(base) {
   let network = once(() => openNetwork(at, true));
   const shared = once(async () => {
     const file = await checked(await buffer(at("bundle/model.safetensors")), site.backbone);
-    return restored(readTensors(file).tensors);
+    const { tensors } = readTensors(file);
+    return site.stored === "float32" ? tensors : restored(tensors);
   });
   /** @type {Map<object, Record<string, import("./tensors.js").Tensor>>} */
   const active = new Map();
@@ -61,7 +62,7 @@ export async function openSite(base) {
     const weights = await weightsOf(name);
     const feeds = { image: new ort.Tensor("float32", input, [1, 3, height, width]) };
     for (const key of session.inputNames)
-      if (key !== "image") feeds[key] = new ort.Tensor("float32", weights[key].data, weights[key].shape);
+      if (key !== "image") feeds[key] = new ort.Tensor(typeOf(weights[key]), weights[key].data, weights[key].shape);
     try {
       return (await session.run(feeds)).output.data;
     } catch {

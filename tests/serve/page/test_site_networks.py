@@ -1,4 +1,4 @@
-"""The website's tasks that label whole pictures, over a network of another package."""
+"""The website's tasks over networks of other packages: labels of whole pictures, and weights of any type."""
 
 import json
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
 
+import numpy as np
 import pytest
 import torch
 from playwright.sync_api import Page, expect
@@ -13,13 +14,13 @@ from torch import Tensor, nn
 
 import stencilnet as sn
 from stencilnet.bundle import TaskRecord
-from stencilnet.delta import BitMask, Replace, Select, TaskDelta
+from stencilnet.delta import BitMask, Quantized, Replace, Select, TaskDelta
 from stencilnet.export.site import export_site
 from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, save
 from stencilnet.tracing import write_graph
 
-from .browsing import add, choose, downloaded, thumbnail
+from .browsing import add, choose, downloaded, near, thumbnail
 
 pytestmark = pytest.mark.slow  # a browser
 
@@ -85,3 +86,53 @@ def test_labels_and_their_probabilities_are_the_engines(
         expected = engine.label(wide_photo, task)
         assert [each["label"] for each in labels] == [label for label, _ in expected], task
         assert [each["probability"] for each in labels] == pytest.approx([p for _, p in expected], abs=NEAR), task
+
+
+class Typed(nn.Module):
+    """A convolution in half precision, and buffers of further types."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3, padding=1).half(), nn.Conv2d(4, 1, 1)
+        self.register_buffer("order", torch.tensor([3, 1, 0, 2]))
+        self.register_buffer("kept", torch.tensor([True, True, False, True]))
+        self.register_buffer("shift", torch.tensor([0, 1, 2, 3], dtype=torch.int32))
+        self.register_buffer("gain", torch.ones(4, dtype=torch.float64))
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.conv(images.half()).float()[:, self.order]
+        x = torch.where(self.kept[:, None, None], x, 0.5) + self.shift[:, None, None] / 9
+        return self.head(x * self.gain.float()[:, None, None])
+
+
+def test_weights_of_any_type_are_run(
+    tmp_path: Path, sites: tuple[Path, str], runtime: dict[str, bytes], wide_photo: bytes, visit: Callable[[str], Page]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = MultiTaskNet(Typed(), decoder=())
+    state, shape = net.state, net.state.shared["conv.weight"].shape
+    changes = {
+        "selected": {"conv.weight": Select(BitMask.pack(torch.rand(shape, generator=generator) > 0.3))},
+        "gained": {"gain": Replace(np.array([2.0, 0.5, -1.0, 1.5]))},
+        "moved": {"conv.weight": Quantized(np.ones(shape, np.int8), np.array(0.1, np.float32))},
+    }
+    for name, entries in changes.items():
+        head = {key: Replace(array_of(tensor)) for key, tensor in net.fresh_head(3, generator).items()}
+        state = state.add(name, TaskDelta({**entries, **head}))
+    record = TaskRecord(kind="style", channels=3, method="none", settings={"style": "a.jpg"})
+    bundle = tmp_path / "typed"
+    save(net.with_state(state, dict.fromkeys(changes, record)), bundle)
+    write_graph(bundle, Typed())
+
+    left_out = export_site(bundle, sites[0] / "typed", runtime=runtime)
+    assert left_out == {
+        "moved": "it computes with float16 weights (conv.weight), and browsers do that in float32 alone."
+    }
+    page = visit(f"{sites[1]}typed/")
+    add(page, ("beach.png", wide_photo))
+    with ZipFile(BytesIO(downloaded(page, page.locator("#zip-tasks").click)[1])) as archive:
+        answers = {task: archive.read(f"beach-{task}.png") for task in changes if task not in left_out}
+    engine = sn.Engine(bundle)
+    assert [task for task, answer in answers.items() if not near(answer, engine.run(wide_photo, task))] == []
