@@ -4,9 +4,11 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,15 +112,26 @@ def visit(browser: Browser) -> Iterator[Callable[[str], Page]]:
     assert faults == []
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Host(SimpleHTTPRequestHandler):
+    """A static host that redirects index.html to its folder, as some do."""
+
     def log_message(self, *_: object) -> None: ...
+
+    def send_head(self) -> Any:
+        if not self.path.endswith("/index.html"):
+            return super().send_head()
+        self.send_response(HTTPStatus.PERMANENT_REDIRECT)
+        self.send_header("Location", self.path.removesuffix("index.html"))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return None
 
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
     """A static server, as a folder and its address."""
     folder = tmp_path_factory.mktemp("sites")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Host, directory=folder))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield folder, f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()

@@ -126,6 +126,7 @@ def test_the_site_works_offline_after_the_first_visit(
     page.wait_for_function("navigator.serviceWorker.controller !== null")
     page.context.set_offline(True)
     page.reload()
+    assert page.evaluate("crossOriginIsolated")  # so that WebAssembly may use several threads
     add(page, ("beach.png", wide_photo))
     thumbnail(page, "Colour").click()
     expect(page.locator("#download")).to_be_enabled()
