@@ -61,6 +61,7 @@ def _place(folder: Path, name: str) -> Path:
 
 
 def _downloaded() -> bytes:
+    # Not by `datasets`, whose downloads resume: that is part of what learns, and this ships. 33 MB need no resuming.
     remedy = f"Pass a folder with the unpacked package: npm pack onnxruntime-web@{VERSION}, and --runtime FOLDER."
     try:
         with urllib.request.urlopen(_URL, timeout=_SECONDS) as answer:

@@ -9,13 +9,15 @@ from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from onnx import ModelProto, TensorProto, helper
+import numpy as np
+from onnx import ModelProto, helper
 
 from stencilnet.bundle import TaskRecord
 from stencilnet.bundle.disk import read_file
 from stencilnet.bundle.format import BACKBONE, TASK, TASKS, delta_name, sha256_of
 from stencilnet.bundle.records import read_task
-from stencilnet.delta import TaskDelta
+from stencilnet.delta import Replace, Select, TaskDelta
+from stencilnet.delta.spec import Array
 from stencilnet.export.filling import given_names
 from stencilnet.export.forms import CHANNELS
 from stencilnet.graphs.bundled import BundleGraphs
@@ -23,8 +25,11 @@ from stencilnet.kinds.catalog import kinds
 from stencilnet.kinds.kind import Traits
 from stencilnet.storage import write_folder
 
-KINDS = ("segmentation", "colorization", "style", "edges2photo", "restoration", "depth", "normals")
+KINDS = ("segmentation", "colorization", "style", "edges2photo", "restoration", "depth", "normals", "classification")
 """Kinds whose inputs and answers are written in JavaScript, too (``local/kinds.js``)."""
+
+DTYPES = ("float32", "float64", "float16", "int64", "int32", "int8", "uint8", "bool")
+"""Types of weights that browsers run (``local/tensors.js``)."""
 
 SITE, GRAPH, WORKER = "site.json", "network.onnx", "sw.js"
 """Names of the site's description, of its graph, and of its service worker."""
@@ -62,7 +67,7 @@ def export_site(
     bundle = graphs.bundle
     names = list(bundle.deltas) if tasks is None else list(dict.fromkeys(tasks))
     graphs.check_tasks(names)
-    problems = {name: _problem(bundle.records[name], bundle.deltas[name]) for name in names}
+    problems = {name: _problem(bundle.records[name], bundle.deltas[name], bundle.shared) for name in names}
     left_out = {name: problem for name, problem in problems.items() if problem}
     kept = [name for name in names if name not in left_out]
     if not kept or (left_out and tasks is not None):
@@ -84,6 +89,7 @@ def export_site(
                 "name": path.resolve().name,
                 "backbone": bundle.config.backbone,
                 "bytes": len(backbone),
+                "stored": bundle.config.stored,
                 "head": {key: list(spec.shape) for key, spec in bundle.config.head_tensors.items()},
                 "tasks": {name: sum(map(len, found.values())) for name, found in files_of.items()},
                 "kinds": {name: _words(kinds()[name].traits) for name in KINDS},
@@ -96,21 +102,24 @@ def export_site(
     return left_out
 
 
-def _problem(record: TaskRecord, delta: TaskDelta) -> str:
+def _problem(record: TaskRecord, delta: TaskDelta, shared: Mapping[str, Array]) -> str:
     """Return why a task does not run in browsers, or an empty text."""
     if record.kind not in KINDS:
         return f"only {', '.join(KINDS)} do, and this is {record.kind}."
     if delta.needs:
         return f"it runs through the columns of {', '.join(delta.needs)}."
+    for key, entry in delta.entries.items():
+        if not isinstance(entry, Replace | Select) and shared[key].dtype != np.float32:
+            return f"it computes with {shared[key].dtype} weights ({key}), and browsers do that in float32 alone."
     return ""
 
 
 def _graph(graphs: BundleGraphs, task: str) -> ModelProto:
     """Return a graph whose weights are inputs; the head's may have any number of output channels."""
     weights = graphs.weights(task)
-    others = sorted({array.dtype.name for array in weights.values() if array.dtype.name not in ("float32", "int64")})
+    others = sorted({array.dtype.name for array in weights.values()} - set(DTYPES))
     if others:
-        raise ValueError(f"Expected float32 weights, but got {', '.join(others)}. Browsers run no others.")
+        raise ValueError(f"Expected weights that browsers run ({', '.join(DTYPES)}), but got {', '.join(others)}.")
     model = graphs.graph(weights, any_size=True)
     heads = graphs.bundle.config.head_tensors
     given = set(given_names(model))
@@ -120,15 +129,15 @@ def _graph(graphs: BundleGraphs, task: str) -> ModelProto:
             sides: list[int | str] = list(tensor.dims)
             if tensor.name in heads:
                 sides[0] = CHANNELS
-            model.graph.input.append(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, sides))
+            model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, sides))
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_param = CHANNELS
     return model
 
 
-def _words(traits: Traits) -> dict[str, str]:
-    return {"category": traits.category, "scaling": traits.scaling}
+def _words(traits: Traits) -> dict[str, object]:
+    return {"category": traits.category, "scaling": traits.scaling, "former": traits.former}
 
 
 def _task_files(path: Path, name: str, backbone: str) -> dict[str, bytes]:

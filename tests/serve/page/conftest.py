@@ -1,9 +1,14 @@
-"""A real Chromium, one for each module, and a photo."""
+"""A real Chromium, one for each module, photos, and a static server for websites."""
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +16,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 import stencilnet as sn
+from stencilnet.export.runtime import runtime_files
 
 ARGUMENTS = [
     "--no-sandbox",
-    "--disable-gpu",
     "--disable-quic",
     "--disable-background-networking",
     "--disable-component-update",
@@ -24,11 +29,17 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def gpu() -> list[str]:
+    """Chromium's options of the GPU that it has: none."""
+    return ["--disable-gpu"]
+
+
+@pytest.fixture(scope="module")
+def browser(gpu: list[str]) -> Iterator[Browser]:
     chromium = shutil.which("chromium")
     assert chromium is not None, "STENCIL_BROWSER=required, but there is no chromium on the path"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=[*ARGUMENTS, *gpu])
         yield browser
         browser.close()
 
@@ -70,3 +81,66 @@ def photo() -> bytes:
     file = BytesIO()
     Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
     return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def wide_photo() -> bytes:
+    random = np.random.default_rng(4)
+    pixels = np.linspace(0, 180, 90 * 140 * 3).reshape(90, 140, 3) + random.integers(0, 75, (90, 140, 3))
+    file = BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Callable[[str], Page]]:
+    """Open a page; a script that fails on it fails the test."""
+    faults: list[str] = []
+    context = browser.new_context()
+    context.set_default_timeout(120_000)
+
+    def begin(url: str) -> Page:
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(url)
+        expect(page.locator("#tasks li").first).to_be_attached()
+        return page
+
+    expect.set_options(timeout=120_000)
+    yield begin
+    context.close()
+    assert faults == []
+
+
+class _Host(SimpleHTTPRequestHandler):
+    """A static host that redirects index.html to its folder, as some do."""
+
+    def log_message(self, *_: object) -> None: ...
+
+    def send_head(self) -> Any:
+        if not self.path.endswith("/index.html"):
+            return super().send_head()
+        self.send_response(HTTPStatus.PERMANENT_REDIRECT)
+        self.send_header("Location", self.path.removesuffix("index.html"))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return None
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A static server, as a folder and its address."""
+    folder = tmp_path_factory.mktemp("sites")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Host, directory=folder))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield folder, f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    try:
+        return runtime_files(None, tmp_path_factory.mktemp("cache"))
+    except OSError as error:
+        pytest.skip(f"needs onnxruntime-web: {error}")

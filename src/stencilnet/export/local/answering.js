@@ -8,8 +8,7 @@ const BAND = 2 ** 24;
 
 /** The shorter side at which a task's network sees pictures; null if it sees them at their own size. */
 export function trainedSide(scaling, record) {
-  const side = record.recipe.view?.resize;
-  return scaling !== "native" && Number.isInteger(side) && side >= 1 ? side : null;
+  return scaling === "native" ? null : lengthOf(record.recipe.view?.resize);
 }
 
 /** @returns {import("./pictures.js").Photo} The photo at the size at which the network sees it. */
@@ -18,6 +17,36 @@ export function seen(photo, side) {
   if (!side) return photo;
   const [wide, high] = [width, height].map((length) => Math.max(1, rounded((length * side) / Math.min(width, height))));
   return wide === width && high === height ? photo : resizedPicture(photo, wide, high, BILINEAR);
+}
+
+/**
+ * The photo as a network sees it that labels it, which is how its test did.
+ *
+ * @param {import("./pictures.js").Photo} photo
+ * @param {object} record The task's record.
+ * @param {string[]} former Settings of older bundles, which take the place of its view's and always mean a crop.
+ * @returns {import("./pictures.js").Photo}
+ */
+export function seenWhole(photo, { recipe, settings }, former) {
+  const own = former.filter((name) => name in settings).map((name) => [name, settings[name]]);
+  const view = { ...recipe.view, ...Object.fromEntries(own) };
+  const crop = own.length || view.test === "crop" ? lengthOf(view.crop) : null;
+  const shorter = lengthOf(view.resize) ?? Math.min(photo.width, photo.height);
+  const whole = seen(photo, Math.max(crop ?? 1, shorter));
+  return crop ? cropped(whole, crop) : whole;
+}
+
+const lengthOf = (length) => (Number.isInteger(length) && length >= 1 ? length : null);
+
+/** The middle of a photo, a square. */
+function cropped({ width, height, data }, side) {
+  const [left, top] = [width, height].map((length) => Math.floor((length - side) / 2));
+  const pixels = new Uint8Array(3 * side * side);
+  for (let y = 0; y < side; y++) {
+    const start = 3 * ((top + y) * width + left);
+    pixels.set(data.subarray(start, start + 3 * side), 3 * side * y);
+  }
+  return { width: side, height: side, data: pixels, alpha: null };
 }
 
 /** To even, as Python does. */

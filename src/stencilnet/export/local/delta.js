@@ -30,6 +30,8 @@ const APPLY = {
   },
 };
 
+/** Kinds that compute nothing, so that weights may have any type. */
+const AS_STORED = ["replace", "select"];
 const PLANES = { select: ["bits"], sign: ["bits"], affine: ["bits"], ternary: ["keep", "flip"] };
 
 const bit = ({ data }, at) => (data[at >> 3] >> (at & 7)) & 1;
@@ -67,9 +69,11 @@ export function applied(file, shared, head) {
     const wanted = key in head ? [shape[0], ...head[key]] : given?.shape;
     if (String(shape) !== String(wanted) || (!given && kind !== "replace"))
       throw new Error(`The task's ${key} does not fit the backbone.`);
+    if (!AS_STORED.includes(kind) && given.type !== "F32")
+      throw new Error(`The task's ${key} is computed in ${given.type}, which browsers do not.`);
     const data = APPLY[kind](given?.data, partsOf(tensors, key, kind, coding, shape));
     if (data.length !== sizeOf(shape)) throw new Error(`The task's ${key} does not have its shape.`);
-    weights[key] = { shape, type: kind === "replace" ? tensors[`${key}:tensor`].type : "F32", data };
+    weights[key] = { shape, type: given?.type ?? tensors[`${key}:tensor`].type, data };
   }
   const missing = Object.keys(head).filter((key) => !(key in weights));
   if (missing.length) throw new Error(`The task lacks ${missing.join(", ")}.`);

@@ -1,11 +1,11 @@
 /** A site's tasks: read, checked, and run by onnxruntime-web. */
 
-import { answered, seen, trainedSide } from "./answering.js";
+import { answered, seen, seenWhole, trainedSide } from "./answering.js";
 import { readTasks } from "./archive.js";
 import { applied } from "./delta.js";
 import { KINDS } from "./kinds.js";
 import { readPhoto, toPng } from "./pictures.js";
-import { readTensors, restored } from "./tensors.js";
+import { readTensors, restored, typeOf } from "./tensors.js";
 
 /** Tasks whose weights are kept, the least recently used last. */
 const ACTIVE = 8;
@@ -20,7 +20,8 @@ export async function openSite(base) {
   let network = once(() => openNetwork(at, true));
   const shared = once(async () => {
     const file = await checked(await buffer(at("bundle/model.safetensors")), site.backbone);
-    return restored(readTensors(file).tensors);
+    const { tensors } = readTensors(file);
+    return site.stored === "float32" ? tensors : restored(tensors);
   });
   /** @type {Map<object, Record<string, import("./tensors.js").Tensor>>} */
   const active = new Map();
@@ -61,7 +62,7 @@ export async function openSite(base) {
     const weights = await weightsOf(name);
     const feeds = { image: new ort.Tensor("float32", input, [1, 3, height, width]) };
     for (const key of session.inputNames)
-      if (key !== "image") feeds[key] = new ort.Tensor("float32", weights[key].data, weights[key].shape);
+      if (key !== "image") feeds[key] = new ort.Tensor(typeOf(weights[key]), weights[key].data, weights[key].shape);
     try {
       return (await session.run(feeds)).output.data;
     } catch {
@@ -99,15 +100,19 @@ export async function openSite(base) {
       return list();
     },
 
-    /** @returns {Promise<Blob>} A PNG file. */
+    /** @returns {Promise<Blob>} A PNG file; or the labels of the whole picture, as the service over HTTP gives them. */
     async run(blob, name, drawing) {
       const { record } = tasks.get(name);
-      const { scaling } = site.kinds[record.kind];
+      const { scaling, former } = site.kinds[record.kind];
       const photo = await readPhoto(blob);
-      const given = seen(photo, trainedSide(scaling, record));
       const kind = KINDS[record.kind];
+      const given = kind.labels ? seenWhole(photo, record, former) : seen(photo, trainedSide(scaling, record));
       const input = (drawing ? kind.drawing : kind.input)(given, record.settings);
       const output = await outputOf(name, input, given.width, given.height);
+      if (kind.labels) {
+        const labels = kind.labels(record.settings, output);
+        return new Blob([JSON.stringify({ labels })], { type: "application/json" });
+      }
       return toPng(answered(record, scaling, output, photo, given, input), photo.alpha);
     },
   };
@@ -142,8 +147,9 @@ async function opened(at, provider) {
 /** A task as `GET /v1/tasks` of a server lists it. */
 function describe(site, name, { kind, settings }, bytes) {
   const { category } = site.kinds[kind];
-  const { drawing, palette } = KINDS[kind];
+  const { drawing, palette, labels } = KINDS[kind];
   const colours = palette?.(settings);
+  const classes = labels || colours ? settings.classes : [];
   return {
     name,
     title: capitalized(name.replaceAll(/[-_]/g, " ")),
@@ -151,8 +157,8 @@ function describe(site, name, { kind, settings }, bytes) {
     bytes,
     input: drawing ? ["photo", "edges"] : ["photo"],
     answer: {
-      type: colours ? "label_map" : "picture",
-      classes: colours ? settings.classes.map((each, place) => ({ name: each, colour: colours[place] })) : [],
+      type: labels ? "labels" : colours ? "label_map" : "picture",
+      classes: classes.map((each, place) => ({ name: each, colour: colours?.[place] ?? null })),
     },
   };
 }

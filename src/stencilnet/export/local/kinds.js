@@ -1,7 +1,8 @@
 /**
  * Task kinds: a photo to the network's input, and its output to a picture, as `stencilnet.kinds` does in float32.
  *
- * `input` takes a picture and the task's settings; `drawing`, a picture that is a drawing already.
+ * `input` takes a picture and the task's settings; `drawing`, a picture that is a drawing already. `answer` makes the
+ * levels of a picture of an output, and `labels` labels of the whole.
  * Inputs and outputs are planes, `(C, H, W)`; pixels are RGB, `(H, W, 3)`. Numbers become levels by being stored in a
  * Uint8ClampedArray, which rounds to even and clamps.
  */
@@ -23,6 +24,7 @@ export const KINDS = {
   },
   depth: { input: rgb, answer: nearness },
   normals: { input: rgb, answer: orientations },
+  classification: { input: rgb, labels },
 };
 
 function rgb({ data }) {
@@ -116,4 +118,14 @@ function orientations(_, output) {
     });
   }
   return levels;
+}
+
+/** Every class with its probability, the most probable first. */
+function labels({ classes: names }, output) {
+  const largest = output.reduce((most, value) => Math.max(most, value));
+  const shares = output.map((value) => Math.exp(value - largest));
+  const sum = shares.reduce((total, share) => total + share);
+  return names
+    .map((label, at) => ({ label, probability: fround(shares[at] / sum) }))
+    .sort((one, other) => other.probability - one.probability);
 }

@@ -1,6 +1,6 @@
 /** The service of the page (`api.js`) without a server: tasks run in a worker of this browser. */
 
-import { Gone, Refused } from "../api.js";
+import { Gone, Refused, withLabels } from "../api.js";
 
 /** @returns {import("../api.js").Service} */
 export function createService(base = document.baseURI) {
@@ -21,7 +21,7 @@ export function createService(base = document.baseURI) {
       }
     },
     async run(picture, task, { drawing, signal }) {
-      return { blob: await asked({ action: "run", picture, task, drawing }, signal), labels: null };
+      return withLabels(await asked({ action: "run", picture, task, drawing }, signal));
     },
     async install(archive) {
       const request = { action: "install", archive };

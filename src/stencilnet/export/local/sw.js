@@ -1,5 +1,6 @@
 /**
- * Keeps the site's files by their hashes, so that the page works offline and a changed site costs its changed files.
+ * Keeps the site's files by their hashes, so that the page works offline, a changed site costs its changed files, and
+ * WebAssembly has several threads from the second visit on.
  *
  * `FILES`, written in front of this by the export, has the SHA-256 of each file.
  */
@@ -27,10 +28,21 @@ function pathOf({ url, method }) {
 async function answered(path, request) {
   const cache = await caches.open(CACHE);
   const kept = await cache.match(keyOf(path));
-  if (kept || !isOptional(path)) return kept ?? fetch(request);
+  if (kept || !isOptional(path)) return kept ? own(kept) : fetch(request);
   const answer = await fetched(path);
   await cache.put(keyOf(path), answer.clone());
-  return answer;
+  return own(answer);
+}
+
+/**
+ * An answer of the site itself: the page may use threads, which the host need not allow, and the answer counts as the
+ * address's own where the host has redirected it (browsers refuse other answers to a visit).
+ */
+function own({ body, headers: given }) {
+  const headers = new Headers(given);
+  headers.set("Cross-Origin-Opener-Policy", "same-origin");
+  headers.set("Cross-Origin-Embedder-Policy", "require-corp");
+  return new Response(body, { headers });
 }
 
 async function kept() {

@@ -2,16 +2,24 @@
 
 import { drawn } from "./seeded.js";
 
+/** By their names in safetensors files: the arrays, and ONNX Runtime's names. */
 const TYPES = {
-  F32: Float32Array,
-  F16: Uint16Array,
-  I64: BigInt64Array,
-  I8: Int8Array,
-  U8: Uint8Array,
+  F32: [Float32Array, "float32"],
+  F64: [Float64Array, "float64"],
+  F16: [Uint16Array, "float16"],
+  I64: [BigInt64Array, "int64"],
+  I32: [Int32Array, "int32"],
+  I8: [Int8Array, "int8"],
+  U8: [Uint8Array, "uint8"],
+  BOOL: [Uint8Array, "bool"],
 };
 
+/** @returns {string} ONNX Runtime's name of a tensor's type. */
+export const typeOf = ({ type }) => TYPES[type][1];
+
 /**
- * @typedef {{shape: number[], data: Float32Array | BigInt64Array | Int8Array | Uint8Array | Uint16Array, type: string}} Tensor
+ * @typedef {{shape: number[], data: Float32Array | Float64Array | BigInt64Array | Int32Array | Int8Array | Uint8Array
+ *   | Uint16Array, type: string}} Tensor
  *
  * @param {ArrayBuffer} buffer A safetensors file.
  * @returns {{tensors: Record<string, Tensor>, metadata: Record<string, string>}}
@@ -22,12 +30,13 @@ export function readTensors(buffer) {
   const tensors = {};
   for (const [name, { dtype, shape, data_offsets: [start, end] }] of Object.entries(header)) {
     if (!(dtype in TYPES)) throw new Error(`${name} is ${dtype}, which browsers do not run.`);
-    tensors[name] = { shape, type: dtype, data: new TYPES[dtype](buffer.slice(8 + length + start, 8 + length + end)) };
+    const data = new TYPES[dtype][0](buffer.slice(8 + length + start, 8 + length + end));
+    tensors[name] = { shape, type: dtype, data };
   }
   return { tensors, metadata };
 }
 
-/** The weights that stored tensors represent, as `stencilnet.delta.rounding.whole`. */
+/** The weights that tensors represent that are stored in fewer bytes, as `stencilnet.delta.rounding.whole`. */
 export function restored(tensors) {
   const weights = {};
   for (const [name, tensor] of Object.entries(tensors)) {

@@ -38,9 +38,7 @@ export function createService(base = document.baseURI) {
         signal,
       };
       const answer = await patiently(() => sent(url, options), signal, onWait);
-      const blob = await body(answer);
-      const labels = blob.type.startsWith("application/json") ? JSON.parse(await blob.text()).labels : null;
-      return { blob, labels };
+      return withLabels(await body(answer));
     },
     async alive() {
       try {
@@ -50,6 +48,12 @@ export function createService(base = document.baseURI) {
       }
     },
   };
+}
+
+/** An answer, and its labels if it is not a picture. */
+export async function withLabels(blob) {
+  const labels = blob.type.startsWith("application/json") ? JSON.parse(await blob.text()).labels : null;
+  return { blob, labels };
 }
 
 /** Names of this machine, as browsers and the server know them. */
