@@ -14,10 +14,10 @@ from PIL import Image
 from rich.console import Console
 
 import stencilnet as sn
-from stencilnet.bundle import TaskRecord
-from stencilnet.cli.batch import Batch, is_current
+from stencilnet.bundle import TaskRecord, replace_task
+from stencilnet.cli.batch import RECORD, Batch, counted_since, is_current
 from stencilnet.delta import Replace, TaskDelta
-from stencilnet.masks import array_of
+from stencilnet.masks import array_of, arrays_of
 
 from ..command_line import Stencil
 
@@ -77,6 +77,32 @@ def test_what_is_done_is_skipped_until_the_input_changes(planned: dict[Path, Pat
     last = batch(resume=True)
     last.run(planned)
     assert counts(last) == (1, 1, 1)
+
+
+def test_what_was_made_before_a_change_is_not_done(planned: dict[Path, Path]) -> None:
+    batch().run(planned)
+    a, _, c = planned.values()
+    os.utime(a, ns=(100, 100))
+    os.utime(c, ns=(101, 101))
+    found = batch(resume=True)
+    found.since = 101
+    found.run(planned)
+    assert counts(found) == (1, 1, 1)
+    assert a.stat().st_mtime_ns > 101
+
+
+def test_outputs_of_another_origin_do_not_count(tmp_path: Path) -> None:
+    folder, notes = tmp_path / "deep" / "out", []
+    one, other = {"task": "a", "scale": 0.5}, {"task": "a", "scale": "trained"}
+    assert counted_since(folder, one, notes.append) == 0  # what an earlier version made counts
+    assert counted_since(folder, one, notes.append) == 0
+    assert notes == []
+    changed = counted_since(folder, other, notes.append)
+    assert changed > 0
+    assert notes == [f"{folder}: what is there was made by another task or other options, and is made again"]
+    assert counted_since(folder, other, notes.append) == changed
+    assert len(notes) == 1
+    assert [file.name for file in folder.iterdir()] == [RECORD]
 
 
 def test_the_bar_has_a_rate_on_a_terminal_alone(planned: dict[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,6 +179,36 @@ def test_options_of_the_command(stencil: Stencil, bundle: Path, tmp_path: Path) 
     assert "out/a.png" not in resumed.stdout
     refused = stencil("run", bundle, "clean", "in/a.png", "-o", "out", "--watch", cwd=tmp_path)
     assert (refused.returncode, "--watch takes one folder" in refused.stderr) == (2, True)
+
+
+def test_another_task_or_option_is_noticed(stencil: Stencil, bundle: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(bundle, tmp_path / "mine")
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (33, 32), "red").save(tmp_path / "in" / f"{name}.png")
+
+    def made(*words: object, task: str = "clean") -> tuple[list[str], bool]:
+        done = stencil("run", mine, task, "in", "-o", "out", "--resume", *words, cwd=tmp_path)
+        assert done.returncode == 0
+        return done.stdout.splitlines(), "by another task or other options" in done.stderr
+
+    both = [f"out{os.sep}{name}.png" for name in ("a", "b")]
+    assert made() == (both, False)
+    assert made() == ([], False)
+    assert made("--scale", "native") == (both, True)
+    assert made("--scale", "native") == ([], False)
+    shutil.copytree(mine / "tasks" / "clean", mine / "tasks" / "same")
+    assert made("--scale", "native", task="same") == ([], False)
+    before = sn.load(mine)
+    key = "head.bias"
+    entries = {**before.deltas["clean"].entries, key: Replace(before.deltas["clean"].entries[key].tensor + 1)}
+    replace_task(mine, "clean", before.records["clean"], TaskDelta(entries), shared=arrays_of(before.state.shared))
+    assert made("--scale", "native") == (both, True)
+    (tmp_path / "out" / RECORD).unlink()
+    assert made() == ([], False)
+    alone = stencil("run", mine, "clean", "in/a.png", "-o", "alone.png", cwd=tmp_path)
+    assert alone.returncode == 0
+    assert not (tmp_path / RECORD).exists()
 
 
 def test_a_drop_folder_until_ctrl_c(bundle: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_outputs_are_no_inputs_of_a_second_run(stencil: Stencil, desk: Path) -> 
     assert (first.returncode, first.stdout, first.stderr) == (0, "photos/out/a.png\n", "")
     assert (again.returncode, again.stdout) == (0, first.stdout)
     assert again.stderr == "photos: 1 file was left out, in the output folder photos/out\n"
-    assert sorted(path.name for path in (desk / "photos" / "out").rglob("*")) == ["a.png"]
+    assert sorted(path.name for path in (desk / "photos" / "out").rglob("*")) == [".stencil-run.json", "a.png"]
 
 
 def test_damage_is_found(stencil: Stencil, desk: Path) -> None:

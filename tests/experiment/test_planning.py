@@ -13,7 +13,7 @@ from stencilnet.config.downloads import without_downloads
 from stencilnet.config.reading import ConfigError, read_config
 from stencilnet.config.schema import Experiment
 from stencilnet.experiment.forecast import Forecast, forecast
-from stencilnet.experiment.planning import as_plain, describe, mebibytes
+from stencilnet.experiment.planning import as_plain, describe
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.learning.checking import check_paths
@@ -230,11 +230,6 @@ def test_a_plan_needs_no_download(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     file = dataclasses.replace(experiment, perceptual=seen)
     with pytest.raises(ConfigError, match=r"perceptual.weights: Expected the weights of VGG16 at mine.pth"):
         check_paths("a config", file, ROOT, fetch=False)
-
-
-def test_sizes_in_words() -> None:
-    sizes = {100: "0.10 KiB", 2**20: "1.00 MiB", 59_100_000: "56.4 MiB", 5 * 2**30: "5.00 GiB"}
-    assert {size: mebibytes(size) for size in sizes} == sizes
 
 
 def test_a_warm_start_is_planned_without_training_it() -> None:

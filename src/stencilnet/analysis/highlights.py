@@ -5,7 +5,8 @@ from math import isfinite
 from stencilnet.evaluation.matrix import Comparison
 from stencilnet.evaluation.protocol import BACKBONE
 from stencilnet.evaluation.results import StageResult, TaskCard
-from stencilnet.evaluation.tables import MIB, method_title
+from stencilnet.evaluation.tables import method_title
+from stencilnet.text.sizes import mebibytes
 
 
 def highlights(comparison: Comparison, main: str) -> tuple[tuple[str, str], ...]:
@@ -70,9 +71,9 @@ def _size(stages: tuple[StageResult, ...], main: str) -> list[tuple[str, str]]:
     if not total:
         return []
     label = (
-        f"for {len(stages)} tasks in one network by {method_title(main)}; one network per task takes {_bytes(apart)}"
+        f"for {len(stages)} tasks in one network by {method_title(main)}; one network per task takes {mebibytes(apart)}"
     )
-    return [(_bytes(total), label)]
+    return [(mebibytes(total), label)]
 
 
 def _per_task(stages: tuple[StageResult, ...], main: str) -> list[tuple[str, str]]:
@@ -81,7 +82,7 @@ def _per_task(stages: tuple[StageResult, ...], main: str) -> list[tuple[str, str
     if not largest:
         return []
     share = 100 * largest / stages[-1].sizes.snapshot
-    return [(_bytes(largest), f"at most for a further task by {method_title(main)}: {share:.1f} % of a network")]
+    return [(mebibytes(largest), f"at most for a further task by {method_title(main)}: {share:.1f} % of a network")]
 
 
 def _unchanged(comparison: Comparison, main: str) -> list[tuple[str, str]]:
@@ -93,9 +94,3 @@ def _unchanged(comparison: Comparison, main: str) -> list[tuple[str, str]]:
         moved = comparison.matrix("finetune").retests()
         label += f"; fine-tune changed {moved.changed} of {moved.count}"
     return [(str(tests.changed), label)]
-
-
-def _bytes(count: int) -> str:
-    if count < MIB:
-        return f"{count / 1024:.1f} KiB"
-    return f"{count / MIB:.2f} MiB" if count < 100 * MIB else f"{count / MIB:.1f} MiB"

@@ -1,14 +1,17 @@
 """Runs over many files: a progress bar, what is done already, errors, a summary, and a folder that is watched."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stencilnet.cli.streams import say
+from stencilnet.storage import write_file
 from stencilnet.text.escaping import one_line
+from stencilnet.text.strict_json import dumps
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
 
 Planned = dict[Path, Path]
 """The output file of each input file."""
+
+RECORD = ".stencil-run.json"
+"""File in a folder of outputs that says what they were made by."""
 
 POLL = 1.0
 """Seconds between two looks at a watched folder."""
@@ -31,6 +37,7 @@ class Batch:
         screen: Where progress is shown.
         resume: Whether to skip inputs whose output exists and is not older.
         stops: Whether the first error ends the run.
+        since: Date in nanoseconds before which outputs do not count as existing (`counted_since`).
         stop: Called after each file; the run ends if it returns True.
     """
 
@@ -38,6 +45,7 @@ class Batch:
     screen: "Console"
     resume: bool = False
     stops: bool = False
+    since: int = 0
     stop: Callable[[], bool] = lambda: False
     written: int = 0
     skipped: int = 0
@@ -45,7 +53,8 @@ class Batch:
 
     def run(self, planned: Planned) -> bool:
         """Run files; a bad one is reported in one line. Return whether the run may go on."""
-        left = {source: out for source, out in planned.items() if not (self.resume and is_current(source, out))}
+        done = {source for source, out in planned.items() if self.resume and is_current(source, out, self.since)}
+        left = {source: out for source, out in planned.items() if source not in done}
         self.skipped += len(planned) - len(left)
         with progress(self.screen, len(left), "files") as advance, closing(self.process(left)) as results:
             for source, problem in results:
@@ -113,10 +122,45 @@ def watch_folder(batch: Batch, folder: str, output: Path) -> None:
         batch.watch(plan, lambda: request.wait(POLL))
 
 
-def is_current(source: Path, output: Path) -> bool:
-    """Return whether an output exists and is not older than its input."""
+def is_current(source: Path, output: Path, since: int = 0) -> bool:
+    """Return whether an output exists and is older neither than its input nor than a date in nanoseconds."""
     made, given = _stamp(output), _stamp(source)
-    return made is not None and given is not None and made[1] >= given[1]
+    return made is not None and given is not None and made[1] >= max(given[1], since)
+
+
+def origin_of(bundle: Path, task: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what outputs of a task depend on: its record, which names delta and backbone by their hashes, and options.
+
+    Raises:
+        BundleError: If the record cannot be read.
+    """
+    from stencilnet.bundle.disk import read_file
+    from stencilnet.bundle.format import TASK, TASKS, sha256_of
+
+    return {"task": sha256_of(read_file(bundle, bundle / TASKS / task / TASK)), **options}
+
+
+def counted_since(folder: Path, origin: Mapping[str, Any], note: Callable[[str], None]) -> int:
+    """Return the date, in nanoseconds, from which on outputs in a folder are of one origin, which is recorded there.
+
+    The date is that of the record, which is written when the origin changes. What lies in a folder without a record
+    counts.
+
+    Args:
+        folder: The folder of the outputs; created if it does not exist.
+        origin: What outputs depend on, beside their inputs, as JSON data.
+        note: Receives a note if outputs of another origin do not count.
+    """
+    record, data = folder / RECORD, dumps(origin, sort_keys=True).encode()
+    known = record.read_bytes() if record.exists() else None
+    if known != data:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_file(record, data)
+        if known is None:
+            os.utime(record, ns=(0, 0))
+        else:
+            note(f"{folder}: what is there was made by another task or other options, and is made again")
+    return record.stat().st_mtime_ns
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

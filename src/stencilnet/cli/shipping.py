@@ -114,7 +114,11 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     metavar="NUMBER",
     help="For a video: frames per second of the output.  [default: every frame at its own time]",
 )
-@click.option("--resume", is_flag=True, help="Skip inputs whose output exists and is not older.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Skip inputs whose output exists, is not older, and was made by the same task and options.",
+)
 @click.option(
     "--on-error",
     type=click.Choice(["skip", "stop"]),
@@ -145,12 +149,12 @@ def run(
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns, or one video."""
     from functools import partial
 
-    from stencilnet.cli.batch import Batch, watch_folder
+    from stencilnet.cli.batch import Batch, counted_since, origin_of, watch_folder
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
     from stencilnet.runtime.answering import Form
     from stencilnet.runtime.files import run_files
-    from stencilnet.runtime.planning import plan_outputs
+    from stencilnet.runtime.planning import names_file, plan_outputs
 
     screen = console()
     if watch and not (len(inputs) == 1 and Path(inputs[0]).is_dir()):
@@ -167,7 +171,8 @@ def run(
     engine = Engine(bundle, device=device, precision=precision, tile=tile, backend=backend)
     if engine.backend == "torch":
         use_all_cores()
-    engine.picture_task(task)
+    made, form = engine.picture_task(task), Form(bits=int(bits), profile=profile)
+    form.check(made)
     if video:
         engine.sizing(task, scale)  # raises before the video is opened
         run_video(video, out, partial(engine.run, task=task, drawing=kind == "edges", scale=scale), fps, screen)
@@ -179,9 +184,14 @@ def run(
         drawing=kind == "edges",
         scale=scale,
         metadata=keep_metadata,
-        form=Form(bits=int(bits), profile=profile),
+        form=form,
     )
-    batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop")
+    since = 0
+    if not names_file(out):
+        options = {"input": kind, "scale": scale, "metadata": keep_metadata, "bits": bits, "profile": profile}
+        note = partial(say, err=True) if resume else lambda _: None
+        since = counted_since(out, origin_of(bundle, task, options), note)
+    batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop", since=since)
     if watch:
         watch_folder(batch, inputs[0], out)
     else:

@@ -6,9 +6,9 @@ from typing import Any
 
 from stencilnet.evaluation.details import duration
 from stencilnet.evaluation.protocol import BACKBONE
-from stencilnet.evaluation.tables import MIB
 from stencilnet.experiment.forecast import Forecast, Training
 from stencilnet.text.columns import aligned
+from stencilnet.text.sizes import mebibytes
 from stencilnet.training.timing import StepCost
 
 
@@ -34,16 +34,6 @@ def as_plain(forecast: Forecast) -> dict[str, Any]:
     plain["stored"] = sum(training.stored for training in forecast.trainings)
     plain["seconds"] = sum(training.seconds for training in forecast.trainings)
     return plain
-
-
-def mebibytes(count: int) -> str:
-    """Format bytes in MiB (2^20 bytes, the paper's MB); small numbers in KiB, large ones in GiB."""
-    size = count / MIB
-    if size < 0.1:
-        return f"{count / 1024:.2f} KiB"
-    if size >= 1000:
-        return f"{size / 1024:,.2f} GiB"
-    return f"{size:.1f} MiB" if size >= 10 else f"{size:.2f} MiB"
 
 
 def _methods(forecast: Forecast) -> list[str]:

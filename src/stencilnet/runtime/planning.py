@@ -35,8 +35,7 @@ def plan_outputs(
             overwrite an input or lie among those of an input folder, or the output's format cannot be written, by this
             build of Pillow or at all.
     """
-    suffix = output.suffix.lower()
-    single = suffix in SUFFIXES | OTHER_SUFFIXES and not output.is_dir()
+    single = names_file(output)
     places = [_Place.of(name) for name in inputs]
     found = [pair for place in places for pair in place.files(None if single else output, note)]
     if single:
@@ -47,6 +46,11 @@ def plan_outputs(
     _check_targets(planned)
     _check_folders(planned, [place.root for place in places if place.whole], output)
     return dict(planned)
+
+
+def names_file(output: Path) -> bool:
+    """Return whether an output is a file, by its name's suffix, rather than a folder."""
+    return output.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and not output.is_dir()
 
 
 def _check_file(output: Path, inputs: int) -> None:
