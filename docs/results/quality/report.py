@@ -213,7 +213,8 @@ def another_backbone() -> list[str]:
         ]
         lines.append(f"| {arm} | {' | '.join(shown)} |")
     seeds = sorted({seed for *_, seed in both})
-    return [*lines, "", f"<sub>Seeds {', '.join(map(str, seeds))}. {measured_on([*first, *second])}.</sub>"]
+    used = [row for row in (*first, *second) if row["test"] and (row["arm"], row["task"], row["seed"]) in both]
+    return [*lines, "", f"<sub>Seeds {', '.join(map(str, seeds))}. {measured_on(used)}.</sub>"]
 
 
 def compute() -> Figure:
