@@ -66,6 +66,7 @@ class Setting:
         seed: Of the backbone.
         screened: The setting whose screen, in the file beside this script, says which rates are the best; if empty,
             this one's own in OUT.
+        overrides: Of the config: what it had when cells were first learned.
     """
 
     config: str
@@ -74,11 +75,19 @@ class Setting:
     first: int
     seed: int = 0
     screened: str = ""
+    overrides: tuple[str, ...] = ()
 
 
+DEMO = Setting(
+    "demo/small",
+    ("things", "colour"),
+    steps=450,
+    first=1400,
+    overrides=("tasks.1.recipe.batch=8", "tasks.2.recipe.batch=8"),
+)
 SETTINGS = {
-    "demo": Setting("demo/small", ("things", "colour"), steps=450, first=1400),
-    "demo-again": Setting("demo/small", ("things", "colour"), steps=450, first=1400, seed=1, screened="demo"),
+    "demo": DEMO,
+    "demo-again": replace(DEMO, seed=1, screened="demo"),
     "photos": Setting("photos", ("boundaries", "colour", "starry-night", "edges"), steps=250, first=700),
 }
 HALVED = "fine-tune, weights halved"
@@ -138,6 +147,7 @@ def experiment(setting: str, arm: str, seed: int, steps: int, rate: float) -> Ex
             f"seed={seed}",
             "methods=[{method: {kind: quantized_delta}}]",
             "backbone={" + ", ".join(f"{key}: {value}" for key, value in sized.items()) + "}",
+            *chosen.overrides,
         ],
     )
     first, *rest = (plan for plan in read.tasks if plan is read.tasks[0] or plan.name in chosen.tasks)
