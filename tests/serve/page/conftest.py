@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -113,9 +113,16 @@ def visit(browser: Browser) -> Iterator[Callable[[str], Page]]:
 
 
 class _Host(SimpleHTTPRequestHandler):
-    """A static host that redirects index.html to its folder, as some do."""
+    """A static host that redirects index.html to its folder, as some do.
 
-    def log_message(self, *_: object) -> None: ...
+    Attributes:
+        asked: The paths that it was asked for, in their order.
+    """
+
+    asked: ClassVar[list[str]] = []
+
+    def log_message(self, *_: object) -> None:
+        self.asked.append(self.path)
 
     def send_head(self) -> Any:
         if not self.path.endswith("/index.html"):
@@ -144,3 +151,14 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
         return runtime_files(None, tmp_path_factory.mktemp("cache"))
     except OSError as error:
         pytest.skip(f"needs onnxruntime-web: {error}")
+
+
+@pytest.fixture
+def runtimes() -> Callable[[str], list[str]]:
+    """Return the runtimes that the site of a name has asked for, in their order."""
+
+    def found(site: str) -> list[str]:
+        paths = [path for path in _Host.asked if path.startswith(f"/{site}/runtime/ort.")]
+        return list(dict.fromkeys(path.split(".")[1] for path in paths))
+
+    return found

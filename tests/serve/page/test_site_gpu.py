@@ -1,6 +1,7 @@
 """The website by WebGPU, on a GPU that Chromium computes in software; and by WebAssembly where WebGPU fails."""
 
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from zipfile import ZipFile
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow  # a browser
 COUNTS = 'Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { value: false });'
 """Sites do without GPUs in software, which say that they are. This one does not say it."""
 NO_DEVICE = 'GPUAdapter.prototype.requestDevice = async () => { throw new Error("no device"); };'
-Visit = Callable[[str], tuple[Page, list[str]]]
+Visit = Callable[..., tuple[Page, Callable[[], list[str]]]]
 
 
 @pytest.fixture(scope="module")
@@ -29,19 +30,22 @@ def gpu() -> list[str]:
 
 @pytest.fixture
 def visit_with(
-    sites: tuple[Path, str], golden: Path, runtime: dict[str, bytes], visit: Callable[[str], Page], tmp_path: Path
+    sites: tuple[Path, str],
+    golden: Path,
+    runtime: dict[str, bytes],
+    runtimes: Callable[[str], list[str]],
+    visit: Callable[[str], Page],
+    tmp_path: Path,
 ) -> Visit:
-    """Open a site whose worker begins with a script; the list gets the runtimes that it loads, one after the other."""
+    """Open a site whose worker begins with a script; the function returns the runtimes that it has loaded so far."""
 
-    def begin(script: str, *tasks: str) -> tuple[Page, list[str]]:
-        name, loaded = tmp_path.name, []
+    def begin(script: str, *tasks: str) -> tuple[Page, Callable[[], list[str]]]:
+        name = tmp_path.name
         export_site(golden, sites[0] / name, tasks or None, runtime=runtime)
         worker = sites[0] / name / "local" / "worker.js"
         worker.write_text(f"{script}\n{worker.read_text()}")
         (sites[0] / name / "sw.js").unlink()  # it would load runtimes, too
-        page = visit(f"{sites[1]}{name}/")
-        page.context.on("request", lambda each: "/ort." in each.url and loaded.append(each.url.split(".")[-3]))
-        return page, loaded
+        return visit(f"{sites[1]}{name}/"), partial(runtimes, name)
 
     return begin
 
@@ -66,11 +70,11 @@ def test_webgpu_gives_the_engines_pixels_and_webassembly_goes_on_when_the_gpu_cr
 ) -> None:
     page, loaded = visit_with(COUNTS)
     assert wrong_tasks(page, engine, "leaf", cropped(photo)) == []
-    assert loaded == ["webgpu"]
+    assert loaded() == ["webgpu"]
     browser.new_browser_cdp_session().send("Browser.crashGpuProcess")
     page.locator("#clear").click()
     assert wrong_tasks(page, engine, "beach", wide_photo) == []
-    assert loaded == ["webgpu", "wasm"]
+    assert loaded() == ["webgpu", "wasm"]
 
 
 @pytest.mark.parametrize(
@@ -86,4 +90,4 @@ def test_without_a_gpu_that_works_webassembly_runs_tasks(
     choose(page, "Colour")
     data = downloaded(page, page.locator("#download").click)[1]
     assert near(data, engine.run(photo, "colour"))
-    assert loaded == wanted
+    assert loaded() == wanted

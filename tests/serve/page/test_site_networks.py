@@ -9,6 +9,8 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from PIL import Image
 from playwright.sync_api import Page, expect
 from torch import Tensor, nn
 
@@ -136,3 +138,37 @@ def test_weights_of_any_type_are_run(
         answers = {task: archive.read(f"beach-{task}.png") for task in changes if task not in left_out}
     engine = sn.Engine(bundle)
     assert [task for task, answer in answers.items() if not near(answer, engine.run(wide_photo, task))] == []
+
+
+class Halving(nn.Module):
+    """A network that runs pictures of even sides alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.head = nn.Conv2d(3, 4, 2, stride=2), nn.Conv2d(7, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(torch.cat([images, F.interpolate(self.down(images), scale_factor=2.0)], dim=1))
+
+
+def test_a_size_that_a_network_does_not_run_is_told(
+    tmp_path: Path, sites: tuple[Path, str], runtime: dict[str, bytes], wide_photo: bytes, visit: Callable[[str], Page]
+) -> None:
+    net = MultiTaskNet(Halving(), decoder=())
+    head = net.fresh_head(3, torch.Generator().manual_seed(0))
+    state = net.state.add("painting", TaskDelta({key: Replace(array_of(tensor)) for key, tensor in head.items()}))
+    record = TaskRecord(kind="style", channels=3, method="none", settings={"style": "a.jpg"})
+    bundle = tmp_path / "halving"
+    save(net.with_state(state, {"painting": record}), bundle)
+    write_graph(bundle, Halving())
+    export_site(bundle, sites[0] / "halving", runtime=runtime)
+    page = visit(f"{sites[1]}halving/")
+    odd = BytesIO()
+    Image.open(BytesIO(wide_photo)).crop((0, 0, 61, 40)).save(odd, "PNG")
+    add(page, ("odd.png", odd.getvalue()))
+    thumbnail(page, "Painting").click()
+    expect(page.locator("#failure-text")).to_contain_text("61x40 pixels does not fit its layers. Crop the photo")
+    page.locator("#clear").click()
+    add(page, ("even.png", wide_photo))
+    expect(page.locator("#download")).to_be_enabled()
+    assert near(downloaded(page, page.locator("#download").click)[1], sn.Engine(bundle).run(wide_photo, "painting"))

@@ -65,12 +65,15 @@ export async function openSite(base) {
       if (key !== "image") feeds[key] = new ort.Tensor(typeOf(weights[key]), weights[key].data, weights[key].shape);
     try {
       return (await session.run(feeds)).output.data;
-    } catch {
+    } catch (cause) {
+      const picture = `The network's picture of ${width}x${height} pixels`;
+      if (/dimension|shape/i.test(cause?.message))
+        throw new Error(`${picture} does not fit its layers. Crop the photo, for example to multiples of 32.`);
       if (provider === "webgpu") {
         network = once(() => openNetwork(at, false));
         return outputOf(name, input, width, height);
       }
-      const error = new Error(`The network's picture of ${width}x${height} pixels does not fit in this browser's memory.`);
+      const error = new Error(`${picture} does not fit in this browser's memory.`);
       throw Object.assign(error, { broken: true }); // what runs out of memory cannot go on
     }
   }
@@ -85,6 +88,11 @@ export async function openSite(base) {
   return {
     weightsOf,
     list,
+
+    /** Load the network and its weights before they are needed. */
+    async load() {
+      await Promise.all([network(), shared()]);
+    },
 
     /** Install the tasks of an archive until the page is left: all of them, or none. */
     async install(blob) {

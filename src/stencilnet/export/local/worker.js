@@ -7,6 +7,7 @@ let engine = null;
 
 const ACTIONS = {
   tasks: ({ list }) => list(),
+  load: ({ load }) => load(),
   install: ({ install }, { archive }) => install(archive),
   run: ({ run }, { picture, task, drawing }) => run(picture, task, drawing),
 };
