@@ -70,7 +70,7 @@ def paint_style(name: str, size: int | tuple[int, int]) -> npt.NDArray[np.uint8]
     height, width = check_size(size)
     enlarged = max(1.0, _CANVAS / max(height, width))
     shape = round(height * enlarged), round(width * enlarged)
-    large = _paint(_PAINTINGS[name], shape) if name in _PAINTINGS else _compute(_COMPUTED[name], shape)
+    large = _paint(_PAINTINGS[name], shape) if name in _PAINTINGS else _glass(shape)
     return np.array(large.resize((width, height), Image.Resampling.BOX), dtype=np.uint8)
 
 
@@ -92,10 +92,10 @@ def _paint(painting: _Painting, shape: tuple[int, int]) -> Image.Image:
 
 
 @lru_cache(maxsize=len(STYLES))
-def _compute(picture: Callable[[Floats, Floats], Floats], shape: tuple[int, int]) -> Image.Image:
-    """Return the picture on a canvas of (height, width) pixels."""
+def _glass(shape: tuple[int, int]) -> Image.Image:
+    """Return the stained glass on a canvas of (height, width) pixels."""
     rows, columns = np.indices(shape, dtype=np.float32) / min(shape)
-    return Image.fromarray(np.clip(255 * picture(columns, rows) + 0.5, 0, 255).astype(np.uint8))
+    return Image.fromarray(np.clip(255 * glass(columns, rows) + 0.5, 0, 255).astype(np.uint8))
 
 
 def _stroke_layer(
@@ -255,5 +255,3 @@ _PAINTINGS: dict[str, _Painting] = {
         ground=(150, 60, 30),
     ),
 }
-
-_COMPUTED = {"glass": glass}
