@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 import stencilnet as sn
 
 from ..conftest import as_bytes
+from ..conftest import photo as drawn_photo
 from .browsing import TASKS, Open, add, choose, downloaded, keep, same, thumbnail
 
 pytestmark = pytest.mark.slow  # a browser
@@ -70,6 +71,26 @@ def test_escape_ends_the_work_of_a_task_on_the_server_too(open_page: Open, serve
     while hung_up() == before:
         pass
     expect(page.locator("#notices")).to_be_empty()
+
+
+def test_a_large_photo_takes_longer_than_a_request_may(open_page: Open, start, engine: sn.Engine) -> None:
+    large = as_bytes(drawn_photo(2400, 1800), "JPEG", quality=90)
+    server = start("--timeout", 2)
+    slow = server.client.post("/v1/tasks/clean", content=large, headers={"Content-Type": "image/jpeg"})
+    assert slow.status_code == 503
+    page = open_page(url=server.url)
+    add(page, ("large.jpg", large))
+    with page.expect_request(re.compile(r"/v1/jobs/[\w-]+$")) as forgotten:
+        choose(page, "Clean")
+    assert forgotten.value.method == "DELETE"
+    assert same(downloaded(page, page.locator("#download").click)[1], engine.run(large, "clean"))
+
+
+def test_a_job_that_fails_is_told(open_page: Open, start) -> None:
+    page = open_page(url=start("--max-pixels", 3_000_000).url)
+    add(page, ("large.png", as_bytes(drawn_photo(2000, 1600))))
+    thumbnail(page, "Clean").click()
+    expect(page.locator("#failure")).to_contain_text("Expected a picture of at most 3000000 pixels")
 
 
 def test_removals_are_undone(open_page: Open, photo: bytes) -> None:
