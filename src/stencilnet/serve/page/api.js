@@ -7,6 +7,7 @@
  * @property {(picture: Blob, task: string, options: Options) => Promise<{blob: Blob, labels: import("./model.js").Labels | null}>} run
  * @property {() => Promise<boolean>} alive
  * @property {(archive: Blob) => Promise<import("./model.js").Bundle>} [install] Adds the tasks of a ZIP archive, where it can.
+ * @property {ReturnType<typeof createTeaching>} [teaching] Teaches new tasks, where `tasks` says that this is offered.
  * @property {string} [gone] What the page says while it cannot be reached; by default, that of a server.
  *
  * @typedef {object} Options
@@ -17,6 +18,7 @@
  */
 
 import { Gone, Refused, events, patiently, reached, sent } from "./http.js";
+import { createTeaching } from "./teaching.js";
 
 export { Gone, Refused };
 
@@ -38,6 +40,7 @@ export function createService(base = document.baseURI) {
       const labels = blob.type.startsWith("application/json") ? JSON.parse(await blob.text()).labels : null;
       return { blob, labels };
     },
+    teaching: createTeaching(at),
     async alive() {
       try {
         return (await fetch(at("healthz"), { cache: "no-store" })).ok;
