@@ -125,7 +125,7 @@ def test_the_command_of_each_kind(tmp_path: Path, kind: LessonKind, query: dict,
         lesson.keep(folder, "any.jpg", b"")
     python, *command = lesson.command(tmp_path / "bundle")
     end = f"--out {tmp_path / 'out'} --events"
-    expected = f"-m stencilnet teach {tmp_path / 'bundle'} new {words.format(tmp_path / 'pictures')} {end}"
+    expected = f"-P -m stencilnet teach {tmp_path / 'bundle'} new {words.format(tmp_path / 'pictures')} {end}"
     assert (python, command) == (sys.executable, expected.split())
 
 

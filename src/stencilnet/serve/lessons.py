@@ -181,7 +181,7 @@ class LessonJob:
 
     def command(self, bundle: Path) -> list[str]:
         """Return the command that learns the task into a bundle."""
-        program = [sys.executable, "-m", "stencilnet", "teach", str(bundle.resolve()), self.wish.name]
+        program = [sys.executable, "-P", "-m", "stencilnet", "teach", str(bundle.resolve()), self.wish.name]
         return [*program, *self.wish.options(self.pictures), "--out", str(self.folder / "out"), "--events"]
 
     def change(self, **values: Any) -> None:

@@ -39,6 +39,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def open_panel(page: Page) -> None:
     page.get_by_role("button", name="Teach a new task").click()
     expect(page.get_by_role("dialog", name="Teach a new task")).to_be_visible()
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
 
 
 def fill(page: Page, pairs: Path, name: str, steps: int) -> None:
@@ -69,14 +70,17 @@ def test_pairs_are_taught_and_the_task_is_there_without_a_reload(
     expect(page.locator("#lesson-said")).to_contain_text(
         re.compile(r"MSE .*; the unchanged picture has .*Lower is better")
     )
+    expect(page.locator("#lesson-hide")).to_be_focused()
     keep(page, "teach-running", tmp_path)
     expect(page.locator("#lesson-status")).to_have_text("The task has been learned, and is among the others.")
     expect(page.locator("#lesson-columns")).to_have_text("inputtargetoutput")
     assert page.locator("#lesson-sheet").evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 100
     keep(page, "teach-done", tmp_path)
+    expect(page.get_by_role("button", name="Show it")).to_be_focused()
     page.get_by_role("button", name="Show it").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.locator("#task-title")).to_have_text("Invert")
+    expect(thumbnail(page, "Invert")).to_be_focused()
     expect(page.locator("#download")).to_be_enabled()
     open_panel(page)
     page.get_by_label("Name", exact=True).fill("invert")

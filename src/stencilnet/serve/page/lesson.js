@@ -34,7 +34,7 @@ export const KINDS = [
   {
     kind: "labels",
     title: "Labels",
-    about: "Label every pixel, as maps of the same names show it: one class index a pixel, or black and white.",
+    about: "Label every pixel, as maps of the same names do: by class indices, or in black and white.",
     folders: [
       { folder: "images", title: "Photos", hint: "Photos to label" },
       { folder: "labels", title: "Label maps", hint: "PNG files of the same names" },

@@ -102,6 +102,7 @@ export function mountTeach(store, service) {
     put({ lesson: null });
     store.update((state) => choosing(state, name));
     dialog.close();
+    byId("tasks").querySelector(`[data-task="${name}"]`)?.focus();
   }
 
   function again() {
@@ -121,11 +122,13 @@ export function mountTeach(store, service) {
   mountForm(panel, put);
   mountProgress(panel, teaching);
   panel.subscribe(({ lesson }) => {
-    const running = lesson && ["collecting", "running"].includes(lesson.state);
-    const text = running ? `Teaching ${percentText(shareOf(lesson))}` : "Teach a new task";
+    const running = Boolean(lesson && ["collecting", "running"].includes(lesson.state));
+    const [text, share] = running ? ["Teaching", percentText(shareOf(lesson))] : ["Teach a new task", ""];
     byId("show-teach-text").textContent = text;
-    byId("show-teach").setAttribute("aria-label", text); // small screens hide the text
-    byId("show-teach").classList.toggle("running", Boolean(running));
+    byId("show-teach-share").textContent = share;
+    byId("show-teach-share").hidden = !running;
+    byId("show-teach").setAttribute("aria-label", `${text} ${share}`.trim()); // small screens hide the text
+    keepFocus(dialog);
   });
 
   let offered = false;
@@ -139,6 +142,13 @@ export function mountTeach(store, service) {
       if (lesson?.state === "running") await follow(lesson);
     });
   });
+}
+
+/** The button that had the focus may be hidden by now; its focus goes on to what comes next. */
+function keepFocus(dialog) {
+  const { activeElement } = document;
+  if (!dialog.open || (dialog.contains(activeElement) && activeElement.checkVisibility())) return;
+  [...dialog.querySelectorAll("[autofocus]")].find((each) => each.checkVisibility())?.focus();
 }
 
 /** What the form asks for, as the service's parameters. */
@@ -251,7 +261,7 @@ function mountProgress(panel, teaching) {
       const address = teaching.samples(id, samples);
       if (byId("lesson-sheet").src !== address) byId("lesson-sheet").src = address;
     }
-    byId("lesson-notes").replaceChildren(...(done ? [] : lesson.notes).map((note) => h("li", {}, note)));
+    byId("lesson-notes").replaceChildren(...(done ? [] : lesson.notes).map((note) => h("li", {}, note.replaceAll("--", ""))));
     byId("lesson-cancel").hidden = done;
     byId("lesson-hide").hidden = done;
     byId("lesson-show").hidden = byId("lesson-again").hidden = !done;
