@@ -73,24 +73,27 @@ def test_escape_ends_the_work_of_a_task_on_the_server_too(open_page: Open, serve
     expect(page.locator("#notices")).to_be_empty()
 
 
-def test_a_large_photo_takes_longer_than_a_request_may(open_page: Open, start, engine: sn.Engine) -> None:
-    large = as_bytes(drawn_photo(2400, 1800), "JPEG", quality=90)
-    server = start("--timeout", 2)
-    slow = server.client.post("/v1/tasks/clean", content=large, headers={"Content-Type": "image/jpeg"})
-    assert slow.status_code == 503
-    page = open_page(url=server.url)
+def test_a_large_photo_runs_as_a_job(open_page: Open, engine: sn.Engine) -> None:
+    page = open_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
+    large = as_bytes(drawn_photo(1300, 900), "JPEG")
     add(page, ("large.jpg", large))
-    with page.expect_request(re.compile(r"/v1/jobs/[\w-]+$")) as forgotten:
-        choose(page, "Clean")
-    assert forgotten.value.method == "DELETE"
+    expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS))
+    asked.clear()
+    choose(page, "Clean")
     assert same(downloaded(page, page.locator("#download").click)[1], engine.run(large, "clean"))
+    (job,) = {found[0] for found in map(re.compile(r"(?<=/v1/jobs/)[\w-]{22}").search, asked) if found}
+    found = [line.replace(page.url, "").replace(job, "ID") for line in asked if "blob:" not in line]
+    expected = ["POST v1/jobs?tasks=clean", "GET v1/jobs/ID/events", "GET v1/jobs/ID/result/clean", "DELETE v1/jobs/ID"]
+    assert found == expected
 
 
 def test_a_job_that_fails_is_told(open_page: Open, start) -> None:
-    page = open_page(url=start("--max-pixels", 3_000_000).url)
-    add(page, ("large.png", as_bytes(drawn_photo(2000, 1600))))
+    page = open_page(url=start("--max-pixels", 1_100_000).url)
+    add(page, ("large.jpg", as_bytes(drawn_photo(1300, 900), "JPEG")))
     thumbnail(page, "Clean").click()
-    expect(page.locator("#failure")).to_contain_text("Expected a picture of at most 3000000 pixels")
+    expect(page.locator("#failure")).to_contain_text("Expected a picture of at most 1100000 pixels")
 
 
 def test_removals_are_undone(open_page: Open, photo: bytes) -> None:
