@@ -1,5 +1,7 @@
 """Errors that belong to no single package: mistakes of the user, and what is not installed."""
 
+from importlib.util import find_spec
+
 PACKAGES = {
     "torch": ("PyTorch", "train"),
     "torchvision": ("torchvision", "train"),
@@ -28,6 +30,21 @@ class UsageError(ValueError):
 
 class NotInstalledError(ImportError):
     """Something is needed that is not installed; the message says what it is and where to get it."""
+
+
+def check_extra(extra: str, user: str) -> None:
+    """Check that the packages of an extra are installed; nothing is imported.
+
+    Args:
+        extra: The extra.
+        user: What needs it: the subject of the message.
+
+    Raises:
+        NotInstalledError: If one is missing.
+    """
+    for package in (package for package, (_, its) in PACKAGES.items() if its == extra):
+        if find_spec(package) is None:
+            raise explained(ModuleNotFoundError(name=package), user)
 
 
 def explained(error: ImportError, user: str) -> ImportError:

@@ -96,6 +96,10 @@ def test_time_is_bounded(start: Start, large: bytes, picture: bytes) -> None:
     assert slow.json()["error"]["message"].startswith("Expected an answer within 1 seconds, but it takes longer.")
     wait_for(server, "stencil_pictures_running", 0)
     assert server.client.post("/v1/tasks/colour", content=picture, headers=PNG).status_code == 200
+    query = {"tile": 16, "scale": 6, "tasks": "colour"}
+    job = server.client.post("/v1/jobs", params=query, content=large, headers=PNG).json()["id"]
+    with server.client.stream("GET", f"/v1/jobs/{job}/events") as stream:
+        assert "event: done" in list(stream.iter_lines())
 
 
 def test_a_task_that_is_removed_while_a_request_waits_is_not_found(start: Start, large: bytes, picture: bytes) -> None:

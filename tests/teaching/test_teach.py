@@ -144,6 +144,43 @@ def test_json_is_one_object_and_masks_are_found(desk: Path, stencil: Stencil) ->
     assert re.search(r"^leaf +mIoU", measured.stdout, re.MULTILINE)
 
 
+def test_events_tell_a_program_what_happens(desk: Path, stencil: Stencil) -> None:
+    done = stencil("teach", "bundle", "new", *PAIRS, "--steps", 4, "--out", "run", "--events", cwd=desk)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [event.pop("event") for event in events]
+    order = [kind for kind, _ in itertools.groupby(kinds) if kind not in ("step", "samples")]
+    assert order == ["note", "plan", "start", "result"]
+    plan, start, result = (events[kinds.index(kind)] for kind in ("plan", "start", "result"))
+    assert (plan["steps"], plan["pictures"]) == (4, {"train": COUNT - 1, "validation": 1})
+    assert start == {
+        "step": 0, "steps": 4, "metric": "MSE", "higher_is_better": False,
+        "trivial": "the unchanged picture", "trivial_value": result["trivial_value"],
+    }  # fmt: skip
+    steps = [event for kind, event in zip(kinds, events, strict=True) if kind == "step"]
+    assert steps[-1]["step"] == 4
+    assert steps[-1]["seconds_left"] == 0
+    measured = {event["step"]: event["value"] for event in steps if "value" in event}
+    assert measured[result["selected_step"]] == pytest.approx(result["value"], rel=1e-3)
+    samples = [event for kind, event in zip(kinds, events, strict=True) if kind == "samples"]
+    assert [event["step"] for event in samples] == sorted(measured)
+    assert {((desk / event["file"]).is_file(), *event["columns"]) for event in samples} == {
+        (True, "input", "target", "output")
+    }
+    both = stencil("teach", "bundle", "other", *PAIRS, "--events", "--json", cwd=desk)
+    assert (both.returncode, "--events goes with neither" in both.stderr) == (2, True)
+
+
+def test_events_end_with_the_program_that_follows_them(
+    desk: Path, stencil: Stencil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents = itertools.count(1)
+    monkeypatch.setattr("os.getppid", lambda: next(parents))
+    done = stencil("teach", "bundle", "new", *PAIRS, "--steps", 4, "--events", cwd=desk)
+    assert (done.returncode, "Interrupted" in done.stderr) == (1, True)
+    assert task_names(desk / "bundle") == ["colour"]
+
+
 def test_a_dry_run_prints_the_config_and_writes_nothing(desk: Path, stencil: Stencil) -> None:
     before = files(desk)
     done = stencil("teach", "bundle", "new", *PAIRS, "--minutes", "9999", "--dry-run", cwd=desk)

@@ -27,14 +27,18 @@ class BundleFolder(click.Path):
         """Return the folder as a path."""
         named = str(value) == SAMPLE and not Path(SAMPLE).is_dir()
         folder = Path(os.fsdecode(super().convert(sample() if named else value, param, ctx)))
-        if self._changed and folder.resolve() == sample().resolve():
-            self.fail(
-                "the bundle `sample` is part of the installation and is not changed. Change a copy: "
-                f"cp -r '{folder}' my-sample",
-                param,
-                ctx,
-            )
+        if self._changed and (problem := unchangeable(folder)):
+            self.fail(problem, param, ctx)
         return folder
+
+
+def unchangeable(folder: Path) -> str:
+    """Return why a bundle is not changed, or an empty text."""
+    if folder.resolve() != sample().resolve():
+        return ""
+    return (
+        f"the bundle `sample` is part of the installation and is not changed. Change a copy: cp -r '{folder}' my-sample"
+    )
 
 
 backend_option = click.option(

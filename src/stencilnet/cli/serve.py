@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from stencilnet.cli.bundles import SAMPLE, BundleFolder, backend_option
+from stencilnet.cli.bundles import SAMPLE, BundleFolder, backend_option, unchangeable
 from stencilnet.cli.streams import say
 
 if TYPE_CHECKING:
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="Pixels of a picture, as it is and as the network sees it; then 413.",
 )
+@click.option(
+    "--teach",
+    is_flag=True,
+    help="Let the page teach BUNDLE new tasks, as `stencil teach` does; on an address of this machine alone.",
+)
 def serve(
     bundle: Path,
     host: str,
@@ -54,12 +59,13 @@ def serve(
     timeout: float,
     max_bytes: int,
     max_pixels: int,
+    teach: bool,
 ) -> None:
     """Serve BUNDLE's tasks over HTTP, and a page for them, until Ctrl-C or SIGTERM (docs/service.md).
 
     Without BUNDLE, the one that ships with the package.
 
-    Tasks that are added to BUNDLE or removed from it meanwhile are seen at once.
+    Tasks that are added to BUNDLE or removed from it meanwhile are seen at once. With --teach, the page can add some.
     """
     from PIL import Image
 
@@ -74,7 +80,42 @@ def serve(
             use_all_cores()
         return engine
 
+    if teach:
+        _check_teachable(bundle, host)
     console()
     Image.MAX_IMAGE_PIXELS = max(max_pixels, Image.MAX_IMAGE_PIXELS or 0)  # Pillow's own bound
     limits = Limits(workers=workers, queue=queue, timeout=timeout, max_bytes=max_bytes, max_pixels=max_pixels)
-    listen(bundle, open_engine, host=host, port=port, limits=limits, announce=lambda url: say(f"{bundle}  {url}"))
+    listen(
+        bundle,
+        open_engine,
+        host=host,
+        port=port,
+        limits=limits,
+        teach=teach,
+        announce=lambda url: say(f"{bundle}  {url}"),
+    )
+
+
+def _check_teachable(bundle: Path, host: str) -> None:
+    """Check that --teach can be offered: to this machine's users alone, on a bundle that can be written to."""
+    from stencilnet.bundle.format import TASKS
+    from stencilnet.errors import check_extra
+    from stencilnet.serve.gate import is_loopback
+    from stencilnet.storage import check_writable
+
+    if not is_loopback(host):
+        raise click.UsageError(
+            "--teach lets whoever reaches the page change the bundle and use this machine, so it needs a loopback "
+            f"address, but got --host {host}. Omit --host, or teach by the command `stencil teach`."
+        )
+    if problem := unchangeable(bundle):
+        raise click.UsageError(f"--teach changes BUNDLE, but {problem}")
+    try:
+        for folder in (bundle, bundle / TASKS):
+            check_writable(folder)
+    except OSError as error:
+        raise click.UsageError(
+            f"--teach changes BUNDLE, but {error.filename} cannot be written to: {error.strerror}. Change its "
+            "permissions, or copy the bundle."
+        ) from error
+    check_extra("train", "stencil serve --teach")

@@ -24,6 +24,11 @@ def say_json(value: Any) -> None:
     _write(dumps(value, indent=2), sys.stdout)
 
 
+def say_json_line(value: Any) -> None:
+    """Write one JSON object to stdout as one line, in ASCII."""
+    _write(dumps(value), sys.stdout)
+
+
 def is_written_whole(text: str) -> bool:
     """Return whether `say` writes a text to stdout without escapes."""
     try:

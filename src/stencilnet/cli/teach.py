@@ -1,16 +1,20 @@
 """The verb teach: a new task from folders, without a config."""
 
 import logging
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from stencilnet.cli.bundles import BundleFolder
-from stencilnet.cli.streams import is_written_whole, say, say_json
+from stencilnet.cli.streams import is_written_whole, say, say_json, say_json_line
 
 if TYPE_CHECKING:
-    from stencilnet.teaching.request import LessonForm
+    from rich.console import Console
+
+    from stencilnet.teaching.request import LessonForm, Request
 
 _folder = click.Path(path_type=Path, file_okay=False, exists=True)
 
@@ -55,6 +59,13 @@ _folder = click.Path(path_type=Path, file_okay=False, exists=True)
     help="Check everything, measure a few steps, print the config and the time it takes, and stop.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.option(
+    "--events",
+    "as_events",
+    is_flag=True,
+    help="For a program that follows the training: print what happens as JSON, one object a line, and stop when that "
+    "program has ended.",
+)
 def teach(
     bundle: Path,
     name: str,
@@ -70,6 +81,7 @@ def teach(
     out: Path | None,
     dry_run: bool,
     as_json: bool,
+    as_events: bool,
 ) -> None:
     """Teach BUNDLE the new task NAME from folders; its other tasks do not change.
 
@@ -86,12 +98,17 @@ def teach(
 
     if minutes is not None and steps is not None:
         raise click.UsageError("--minutes decides the number of steps: pass either it or --steps.")
+    if as_events and (as_json or dry_run):
+        raise click.UsageError("--events goes with neither --json nor --dry-run: pass it alone.")
     form = _form(pairs, labels, style, restore, photos, classes, threshold)
     request = Request(bundle=bundle, name=name, form=form, minutes=minutes or 5.0, steps=steps, out=out)
     screen = console()
     logging.getLogger("stencilnet").setLevel(logging.WARNING)  # what matters is said below, in plain words
     use_all_cores()
     tell = teller(screen)
+    if as_events:
+        _report(request, screen)
+        return
     lesson = prepare(request, tell)
     if dry_run and as_json:
         say_json(as_plain(lesson))
@@ -105,6 +122,22 @@ def teach(
     with training_session(screen, request.folder, lesson.root, ALONE, resume=True) as session:
         taught = carry_out(lesson, session)
     say_json(as_plain(lesson, taught)) if as_json else say(conclude(lesson, taught))
+
+
+def _report(request: "Request", screen: "Console") -> None:
+    """Carry out a request for a program that follows it; without that program, nobody wants the task."""
+    from stencilnet.cli.work import training_session
+    from stencilnet.teaching.events import Events
+    from stencilnet.teaching.planning import prepare
+    from stencilnet.teaching.teaching import teach as carry_out
+    from stencilnet.training.distributed import ALONE
+
+    events, parent = Events(say_json_line), os.getppid()
+    lesson = prepare(request, events.note)
+    events.plan(lesson)
+    with training_session(screen, request.folder, lesson.root, ALONE, resume=True) as session:
+        followed = replace(session, sinks=[events], stop=lambda: session.stop() or os.getppid() != parent)
+        events.result(carry_out(lesson, followed, events.trivial))
 
 
 def _form(

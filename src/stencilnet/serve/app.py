@@ -10,6 +10,7 @@ from stencilnet.serve.page import Page
 from stencilnet.serve.problems import add_handlers
 from stencilnet.serve.routes import routes
 from stencilnet.serve.service import Service
+from stencilnet.serve.teach_routes import teach_routes
 
 
 def make_app(service: Service, host: str) -> App:
@@ -31,5 +32,7 @@ def make_app(service: Service, host: str) -> App:
     add_handlers(app)
     app.include_router(routes(service))
     app.include_router(job_routes(service))
+    if service.teaching is not None:
+        app.include_router(teach_routes(service, service.teaching))
     app.router.default = Page()
     return gated(app, service, host)

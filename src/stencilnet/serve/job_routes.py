@@ -1,7 +1,5 @@
 """The operations on jobs."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from typing import get_args
@@ -10,6 +8,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from stencilnet.serve.answering import ERRORS, accepted, binary
+from stencilnet.serve.following import described, events_of
 from stencilnet.serve.jobs import JobInfo, JobState, PictureJob
 from stencilnet.serve.media import JSON, PICTURES
 from stencilnet.serve.problems import HttpError, documented
@@ -17,12 +16,6 @@ from stencilnet.serve.query import Asked, FormName, JobName, TaskName, TaskNames
 from stencilnet.serve.receiving import BODY, check_length, check_type, picture_of
 from stencilnet.serve.responses import ARCHIVES, packed, single
 from stencilnet.serve.service import Service
-from stencilnet.text.strict_json import dumps
-
-_EVENTS = "text/event-stream"
-
-_SILENCE = 15
-"""Seconds after which a comment is sent where nothing changes, so that no proxy gives the connection up."""
 
 _STARTED = {
     "model": JobInfo,
@@ -34,15 +27,6 @@ _STARTED = {
     },
 }
 """The answer to a new job, for OpenAPI."""
-
-_EVENT = {
-    "type": "object",
-    "required": ["event", "data"],
-    "properties": {
-        "event": {"type": "string", "enum": list(get_args(JobState))},
-        "data": {"type": "string", "contentMediaType": "application/json", "description": "The job's state."},
-    },
-}
 
 
 def job_routes(service: Service) -> APIRouter:
@@ -78,21 +62,10 @@ def job_routes(service: Service) -> APIRouter:
         """Cancel a job if it has not ended, and forget it and its answers."""
         service.jobs.drop(job)
 
-    @router.get(
-        "/{job}/events",
-        response_class=StreamingResponse,
-        responses={
-            200: {
-                "description": "Server-sent events; the schema is that of one.",
-                "content": {_EVENTS: {"schema": _EVENT}},
-            },
-            **documented(404, 421, 422, 503),
-        },
-    )
+    @router.get("/{job}/events", response_class=StreamingResponse, responses=described(get_args(JobState)))
     async def job_events(job: JobName) -> Response:
         """Send a job's state now and at each change, until it has ended; each event is called as the state."""
-        headers = {"Cache-Control": "no-store"}
-        return StreamingResponse(_events(service.jobs.get(job)), media_type=_EVENTS, headers=headers)
+        return events_of(service.jobs.get(job))
 
     @router.get(
         "/{job}/result",
@@ -141,17 +114,3 @@ def _check(job: PictureJob, *, ended: bool) -> None:
         raise job.error
     if not ended:
         raise HttpError(409, f"Expected an answer that is there, but the job is {job.state}. Wait for its events.")
-
-
-async def _events(job: PictureJob) -> AsyncIterator[str]:
-    while True:
-        change = job.next_change  # taken before the state is read, so that none is missed
-        yield f"event: {job.state}\ndata: {dumps(asdict(job.info))}\n\n"
-        if job.ended:
-            return
-        while not change.is_set():
-            try:
-                async with asyncio.timeout(_SILENCE):
-                    await change.wait()
-            except TimeoutError:
-                yield ": nothing has changed\n\n"

@@ -13,6 +13,8 @@ class Limits:
         timeout: Seconds until a request is given up, from its arrival; above 0. Jobs have no such bound.
         max_bytes: Bytes of a request's body, at least 1.
         max_pixels: Pixels of a picture, as it is and as the network sees it; at least 1.
+        lesson_pictures: Pictures that a new task is taught from, at least 1.
+        lesson_bytes: Bytes of these together, at least 1.
     """
 
     workers: int = 2
@@ -20,3 +22,5 @@ class Limits:
     timeout: float = 60.0
     max_bytes: int = 32 * 2**20
     max_pixels: int = 50_000_000
+    lesson_pictures: int = 10_000
+    lesson_bytes: int = 8 * 2**30

@@ -94,6 +94,7 @@ class TaskList:
         architecture: The backbone's architecture.
         tasks: The tasks in the order of learning.
         damaged: Tasks that cannot be read; the others run.
+        teaching: Whether the service teaches new tasks.
     """
 
     name: str
@@ -102,6 +103,7 @@ class TaskList:
     architecture: str
     tasks: list[TaskInfo]
     damaged: list[DamagedTask]
+    teaching: bool = False
 
 
 def list_tasks(path: Path) -> TaskList:

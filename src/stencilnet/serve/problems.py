@@ -44,7 +44,7 @@ CODES: Mapping[int, tuple[str, str]] = {
     404: ("not_found", "There is no such task, job or page"),
     405: ("method_not_allowed", "The method is not allowed here"),
     406: ("not_acceptable", "The answer has none of the accepted media types"),
-    409: ("not_ready", "The job is not done"),
+    409: ("not_ready", "The job is not done, or the lesson cannot start yet"),
     413: ("too_large", "The body or the picture is too large"),
     415: ("unsupported_media_type", "The body's media type is not supported"),
     421: ("misdirected", "The request names another host"),

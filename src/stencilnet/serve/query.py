@@ -6,14 +6,15 @@ from fastapi import Depends, Path, Query
 
 from stencilnet.serve.work import Options
 
-_NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+"""A task's name."""
 
-TaskName = Annotated[str, Path(pattern=f"^{_NAME}$", description="A task's name, as GET /v1/tasks lists it.")]
+TaskName = Annotated[str, Path(pattern=f"^{NAME}$", description="A task's name, as GET /v1/tasks lists it.")]
 TaskNames = Annotated[
     str,
     Query(
         alias="tasks",
-        pattern=f"^{_NAME}(,{_NAME})*$",
+        pattern=f"^{NAME}(,{NAME})*$",
         max_length=4096,
         description="Names of tasks, separated by commas.",
     ),

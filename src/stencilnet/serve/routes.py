@@ -54,7 +54,8 @@ def routes(service: Service) -> APIRouter:
     async def tasks() -> TaskList:
         """List the bundle's tasks."""
         try:
-            return await asyncio.to_thread(list_tasks, service.live.path)
+            found = await asyncio.to_thread(list_tasks, service.live.path)
+            return replace(found, teaching=service.teaching is not None)
         except BundleError as error:
             raise HttpError(500, str(error)) from error
 

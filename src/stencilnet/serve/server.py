@@ -13,6 +13,7 @@ from stencilnet.serve.app import make_app
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.live import LiveEngine
 from stencilnet.serve.service import Service
+from stencilnet.serve.teaching import Teaching
 
 
 def serve(
@@ -22,6 +23,7 @@ def serve(
     host: str,
     port: int,
     limits: Limits,
+    teach: bool = False,
     announce: Callable[[str], None],
 ) -> None:
     """Serve a bundle's tasks over HTTP until SIGTERM or Ctrl-C.
@@ -34,13 +36,14 @@ def serve(
         host: The address or name to listen on.
         port: The port; 0 for a free one.
         limits: The bounds.
+        teach: Whether new tasks may be taught; for loopback addresses.
         announce: Gets the service's address once it listens.
 
     Raises:
         BundleError: If the bundle cannot be opened.
         ValueError: If the address cannot be listened on.
     """
-    service = Service(LiveEngine(path, open_engine), limits)
+    service = Service(LiveEngine(path, open_engine), limits, Teaching(path) if teach else None)
     with _listening(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
         announce(f"http://{address}:{listener.getsockname()[1]}")
@@ -53,8 +56,10 @@ def serve(
             server_header=False,
             proxy_headers=False,
         )
-        _Server(config, service).run(sockets=[listener])
-    service.pool.close()
+        try:
+            _Server(config, service).run(sockets=[listener])
+        finally:
+            service.close()
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -82,5 +87,5 @@ class _Server(uvicorn.Server):
         """Return whether to end."""
         done = await super().on_tick(counter)
         if self._service.stopping:
-            self._service.jobs.cancel_all()
-        return done or (self._service.stopping and not self._service.open_requests)
+            self._service.cancel()
+        return done or (self._service.stopping and self._service.idle)

@@ -14,6 +14,7 @@ from stencilnet.serve.live import LiveEngine
 from stencilnet.serve.metrics import Metrics
 from stencilnet.serve.pool import Pool
 from stencilnet.serve.problems import HttpError
+from stencilnet.serve.teaching import Teaching
 from stencilnet.serve.work import Options, Plan, answers, planned
 
 R = TypeVar("R")
@@ -25,14 +26,16 @@ class Service:
     Args:
         live: The engine.
         limits: The bounds.
+        teaching: What teaches the bundle; None if nobody may.
 
     Attributes:
         stopping: Whether new requests are refused, since the service ends.
         open_requests: Number of requests without a complete answer.
     """
 
-    def __init__(self, live: LiveEngine, limits: Limits) -> None:
+    def __init__(self, live: LiveEngine, limits: Limits, teaching: Teaching | None = None) -> None:
         self.live = live
+        self.teaching = teaching
         self.limits = limits
         self.pool = Pool(limits.workers, limits.queue)
         self.metrics = Metrics()
@@ -82,6 +85,23 @@ class Service:
         loop = asyncio.get_running_loop()
         self.jobs.add(job, work, place.close)
         return job
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing runs that has to be waited for."""
+        return not self.open_requests and not (self.teaching and self.teaching.running)
+
+    def cancel(self) -> None:
+        """Begin to end what would run on without a request."""
+        self.jobs.cancel_all()
+        if self.teaching is not None:
+            self.teaching.stop()
+
+    def close(self) -> None:
+        """Drop what waits, and end what still runs."""
+        self.pool.close()
+        if self.teaching is not None:
+            self.teaching.close()
 
     def gauges(self) -> dict[str, tuple[str, int]]:
         """Return the current values for the metrics."""

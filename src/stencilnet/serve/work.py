@@ -177,13 +177,18 @@ def answers(plan: Plan, data: bytes, stop: Stop) -> Iterator[Answer]:
 
 def _decoded(plan: Plan, data: bytes) -> Photo:
     with open_checked(data) as opened:
-        _check_pixels(opened.size, plan.max_pixels, "as it is")
+        check_pixels(opened.size, plan.max_pixels, "as it is")
         for step in plan.steps:
-            _check_pixels(step.size(opened.size), plan.max_pixels, f"for the network of {step.task!r}")
+            check_pixels(step.size(opened.size), plan.max_pixels, f"for the network of {step.task!r}")
     return read_photo(data, metadata=plan.options.keep_metadata)
 
 
-def _check_pixels(size: Size, most: int, where: str) -> None:
+def check_pixels(size: Size, most: int, where: str) -> None:
+    """Check a picture's size.
+
+    Raises:
+        HttpError: If it has more than `most` pixels.
+    """
     width, height = size
     if width * height > most:
         raise HttpError(

@@ -1,6 +1,7 @@
 """Teaches a bundle a new task: learns it as planned, adds it, and compares it with the trivial answer."""
 
 import math
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -52,12 +53,13 @@ class Taught:
         return self.value > self.trivial if self.metric.higher_is_better else self.value < self.trivial
 
 
-def teach(lesson: Lesson, session: Session) -> Taught:
+def teach(lesson: Lesson, session: Session, begin: Callable[[float], None] = lambda _: None) -> Taught:
     """Learn a task and add it to its bundle; an interrupted training continues where it stopped.
 
     Args:
         lesson: The task, from `prepare`.
-        session: How to train; its folders and `resume` are set here.
+        session: How to train; its folders and `resume` are set here. Its sinks come after that of the files.
+        begin: Called before the training with the value of the trivial answer, by the headline metric.
 
     Raises:
         Interrupted: If it was stopped; the same request continues it.
@@ -68,14 +70,15 @@ def teach(lesson: Lesson, session: Session) -> Taught:
     if lesson.found is not None:
         write_text(lesson.path, as_yaml(lesson))
         write_text(folder / REQUEST, dumps(asked(request), indent=2) + "\n")
+    metric = lesson.task.metrics[0]
+    trivial = _trivial(lesson)[metric.name]
+    begin(trivial)
     session = replace(
-        session, out=folder, root=lesson.root, resume=True, sinks=(*session.sinks, _Curves(folder, Files()))
+        session, out=folder, root=lesson.root, resume=True, sinks=(_Curves(folder, Files()), *session.sinks)
     )
     record = add_opened(request.bundle, lesson.experiment, lesson.plan, lesson.data, session, lesson.task)
     if record is None:
         raise taken(request)
-    metric = lesson.task.metrics[0]
-    trivial = _trivial(lesson)[metric.name]
     (folder / REQUEST).unlink()
     with suppress(OSError):
         (folder / lesson.experiment.methods[0].name).rmdir()  # the training's own folder, unless something is in it

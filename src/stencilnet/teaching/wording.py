@@ -63,7 +63,7 @@ def conclude(lesson: Lesson, taught: Taught) -> str:
     rows = [
         ("added", f"{name}: {taught.bytes:,} bytes, {taught.share:.1%} of the backbone"),
         ("result", _result(lesson, taught)),
-        *([] if taught.samples is None else [("pictures", f"{taught.samples} ({_columns(lesson)})")]),
+        *([] if taught.samples is None else [("pictures", f"{taught.samples} ({', '.join(columns(lesson))})")]),
         ("config", f"{lesson.path}"),
         ("try it", try_command(lesson)),
         ("refine", refine_command(lesson)),
@@ -183,7 +183,7 @@ def _result(lesson: Lesson, taught: Taught) -> str:
     direction = "higher" if taught.metric.higher_is_better else "lower"
     return (
         f"{taught.metric.name} {value} on {len(lesson.data.validation)} pictures held out, {direction} is better; "
-        f"{_TRIVIAL.get(lesson.task.trivial, lesson.task.trivial)} has {trivial}"
+        f"{trivial_words(lesson)} has {trivial}"
     )
 
 
@@ -194,11 +194,14 @@ _TRIVIAL = {
 }
 
 
-def _columns(lesson: Lesson) -> str:
-    names: Sequence[str] = (
-        ("input", "output") if isinstance(lesson.request.form, Style) else ("input", "target", "output")
-    )
-    return ", ".join(names)
+def trivial_words(lesson: Lesson) -> str:
+    """Return in words what a lesson's trivial answer is."""
+    return _TRIVIAL.get(lesson.task.trivial, lesson.task.trivial)
+
+
+def columns(lesson: Lesson) -> Sequence[str]:
+    """Return what the columns of a lesson's sample pictures are."""
+    return ("input", "output") if isinstance(lesson.request.form, Style) else ("input", "target", "output")
 
 
 def _verdict(lesson: Lesson, taught: Taught) -> list[str]:
@@ -206,7 +209,7 @@ def _verdict(lesson: Lesson, taught: Taught) -> list[str]:
         return []
     request = lesson.request
     return [
-        f"This is NOT better than {_TRIVIAL.get(lesson.task.trivial, lesson.task.trivial)}: the task has learned "
+        f"This is NOT better than {trivial_words(lesson)}: the task has learned "
         "nothing useful. It was added all the same. Look at the pictures, remove it by",
         f"  {_command('remove', request.bundle, request.name)}",
         "and teach it with more pictures or more --minutes.",

@@ -25,12 +25,12 @@ def add(page: Page, *files: tuple[str, bytes]) -> None:
     )
 
 
-def drop(page: Page, *paths: Path) -> None:
+def drop(page: Page, *paths: Path, at: tuple[float, float] = (200, 200)) -> None:
     """Drop files and folders on the page, as the system's file manager does."""
     tool = page.context.new_cdp_session(page)
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
-        tool.send("Input.dispatchDragEvent", {"type": kind, "x": 200, "y": 200, "data": data})
+        tool.send("Input.dispatchDragEvent", {"type": kind, "x": at[0], "y": at[1], "data": data})
 
 
 def thumbnail(page: Page, task: str) -> Locator:

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 import stencilnet as sn
 
 from ..conftest import as_bytes
+from ..conftest import photo as drawn_photo
 from .browsing import TASKS, Open, add, choose, downloaded, keep, same, thumbnail
 
 pytestmark = pytest.mark.slow  # a browser
@@ -70,6 +71,29 @@ def test_escape_ends_the_work_of_a_task_on_the_server_too(open_page: Open, serve
     while hung_up() == before:
         pass
     expect(page.locator("#notices")).to_be_empty()
+
+
+def test_a_large_photo_runs_as_a_job(open_page: Open, engine: sn.Engine) -> None:
+    page = open_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
+    large = as_bytes(drawn_photo(1300, 900), "JPEG")
+    add(page, ("large.jpg", large))
+    expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(TASKS))
+    asked.clear()
+    choose(page, "Clean")
+    assert same(downloaded(page, page.locator("#download").click)[1], engine.run(large, "clean"))
+    (job,) = {found[0] for found in map(re.compile(r"(?<=/v1/jobs/)[\w-]{22}").search, asked) if found}
+    found = [line.replace(page.url, "").replace(job, "ID") for line in asked if "blob:" not in line]
+    expected = ["POST v1/jobs?tasks=clean", "GET v1/jobs/ID/events", "GET v1/jobs/ID/result/clean", "DELETE v1/jobs/ID"]
+    assert found == expected
+
+
+def test_a_job_that_fails_is_told(open_page: Open, start) -> None:
+    page = open_page(url=start("--max-pixels", 1_100_000).url)
+    add(page, ("large.jpg", as_bytes(drawn_photo(1300, 900), "JPEG")))
+    thumbnail(page, "Clean").click()
+    expect(page.locator("#failure")).to_contain_text("Expected a picture of at most 1100000 pixels")
 
 
 def test_removals_are_undone(open_page: Open, photo: bytes) -> None:

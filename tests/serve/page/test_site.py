@@ -105,6 +105,7 @@ def test_every_kind_gives_the_engines_pixels_and_sends_nothing(
     asked: list[str] = []
     page.context.on("request", lambda request: asked.append(f"{request.method} {request.url}"))
     expect(page.locator("#privacy")).to_have_text("No picture leaves this machine.")
+    expect(page.locator("#show-teach")).to_be_hidden()
     expect(page.locator("#tasks .title").first).to_have_text("Labels")
     add(page, ("beach.png", wide_photo))
     expect(page.locator("#tasks img:not([hidden])")).to_have_count(len(EVERY_KIND))

@@ -4,20 +4,26 @@
  * @typedef {object} Service What the page needs of whoever runs the tasks.
  * @property {boolean} local Whether pictures stay on this machine.
  * @property {() => Promise<import("./model.js").Bundle>} tasks
- * @property {(picture: Blob, task: string, options: {drawing: boolean, signal: AbortSignal, onWait: (seconds: number) => void})
- *   => Promise<{blob: Blob, labels: import("./model.js").Labels | null}>} run
+ * @property {(picture: Blob, task: string, options: Options) => Promise<{blob: Blob, labels: import("./model.js").Labels | null}>} run
  * @property {() => Promise<boolean>} alive
  * @property {(archive: Blob) => Promise<import("./model.js").Bundle>} [install] Adds the tasks of a ZIP archive, where it can.
+ * @property {ReturnType<typeof createTeaching>} [teaching] Teaches new tasks, where `tasks` says that this is offered.
  * @property {string} [gone] What the page says while it cannot be reached; by default, that of a server.
+ *
+ * @typedef {object} Options
+ * @property {number} pixels Of the picture.
+ * @property {boolean} drawing Whether the picture is a drawing already.
+ * @property {AbortSignal} signal
+ * @property {(note: string) => void} onNote Told what the run waits for; an empty text while it runs.
  */
 
-/** The service cannot be reached. */
-export class Gone extends Error {}
+import { Gone, Refused, events, patiently, reached, sent } from "./http.js";
+import { createTeaching } from "./teaching.js";
 
-/** The service has refused or failed; the message is for people. */
-export class Refused extends Error {}
+export { Gone, Refused };
 
-const SECONDS = 1000;
+/** Larger pictures run as jobs, which have no time limit. */
+const MOST_PIXELS = 2 ** 20;
 
 /**
  * @param {string} base The address that paths are relative to.
@@ -29,17 +35,11 @@ export function createService(base = document.baseURI) {
   return {
     local: isLoopback(at("").hostname),
     tasks: async () => (await sent(at("v1/tasks"), { cache: "no-store" })).json(),
-    async run(picture, task, { drawing, signal, onWait }) {
-      const url = at(`v1/tasks/${encodeURIComponent(task)}${drawing ? "?input=edges" : ""}`);
-      const options = {
-        method: "POST",
-        body: picture,
-        headers: { "Content-Type": picture.type.startsWith("image/") ? picture.type : "application/octet-stream" },
-        signal,
-      };
-      const answer = await patiently(() => sent(url, options), signal, onWait);
-      return withLabels(await body(answer));
+    async run(picture, task, options) {
+      const send = options.pixels > MOST_PIXELS ? ranAsJob : ran;
+      return withLabels(await send(at, picture, task, options));
     },
+    teaching: createTeaching(at),
     async alive() {
       try {
         return (await fetch(at("healthz"), { cache: "no-store" })).ok;
@@ -59,64 +59,41 @@ export async function withLabels(blob) {
 /** Names of this machine, as browsers and the server know them. */
 export const isLoopback = (host) => /^(localhost|.+\.localhost|127(\.\d+){3}|\[::1\])$/.test(host);
 
-class Busy extends Error {
-  constructor(seconds) {
-    super();
-    this.seconds = seconds;
-  }
+async function ran(at, picture, task, { drawing, signal, onNote }) {
+  const url = at(`v1/tasks/${encodeURIComponent(task)}${drawing ? "?input=edges" : ""}`);
+  return blobOf(await patiently(() => sent(url, { ...posted(picture), signal }), signal, onNote));
 }
 
-/** Send a request; answers other than success become errors. */
-async function sent(url, options) {
-  const answer = await reached(() => fetch(url, options));
-  if (answer.ok) return answer;
-  const wait = Number(answer.headers.get("Retry-After"));
-  const message = await messageOf(answer);
-  if (answer.status === 429) throw new Busy(wait > 0 ? wait : 1);
-  // Without a time to try again, the server is stopping; with one, this picture took too long.
-  if (answer.status === 503 && !wait) throw new Gone(message);
-  throw new Refused(message);
-}
-
-const body = (answer) => reached(() => answer.blob());
-
-/** A transfer that fails, other than by our own cancelling, means that the server is gone. */
-async function reached(transfer) {
+async function ranAsJob(at, picture, task, { drawing, signal, onNote }) {
+  const url = at(`v1/jobs?tasks=${encodeURIComponent(task)}${drawing ? "&input=edges" : ""}`);
+  // This request is not aborted: the job would run on, and nobody would know its id.
+  const { id } = await (await patiently(() => sent(url, posted(picture)), signal, onNote)).json();
+  const job = at(`v1/jobs/${id}`);
+  const forget = () => fetch(job, { method: "DELETE", keepalive: true }).catch(() => {});
+  addEventListener("pagehide", forget);
   try {
-    return await transfer();
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Gone("The server does not answer. Is `stencil serve` still running?");
+    await ended(job, signal, onNote);
+    return await blobOf(await sent(`${job}/result/${encodeURIComponent(task)}`, { signal }));
+  } finally {
+    removeEventListener("pagehide", forget);
+    forget();
   }
 }
 
-async function messageOf(answer) {
-  try {
-    return (await answer.json()).error.message;
-  } catch {
-    return `The server answered with status ${answer.status}, and no message. Try again.`;
+/** Follow a job until it is done. */
+async function ended(job, signal, onNote) {
+  for await (const { state, error } of events(`${job}/events`, signal)) {
+    if (state === "done") return;
+    if (state === "failed") throw new Refused(error.message);
+    onNote(state === "waiting" ? "Other pictures run first." : "");
   }
+  throw new Gone("The server is stopping.");
 }
 
-/** Try again while the server is busy, after the time that it names, until cancelled. */
-async function patiently(attempt, signal, onWait) {
-  for (;;) {
-    try {
-      return await attempt();
-    } catch (error) {
-      if (!(error instanceof Busy)) throw error;
-      onWait(error.seconds);
-      await pause(error.seconds * SECONDS, signal);
-    }
-  }
-}
+const blobOf = (answer) => reached(() => answer.blob());
 
-function pause(ms, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
-}
+const posted = (picture) => ({
+  method: "POST",
+  body: picture,
+  headers: { "Content-Type": picture.type.startsWith("image/") ? picture.type : "application/octet-stream" },
+});

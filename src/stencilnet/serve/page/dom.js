@@ -20,6 +20,9 @@ export function h(name, properties = {}, ...children) {
 /** @returns {HTMLElement} */
 export const byId = (id) => document.getElementById(id);
 
+/** The dialog that is open, or null: it gets what is typed, pasted and dropped. */
+export const openDialog = () => document.querySelector("dialog[open]");
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A picture of those that index.html defines; what it says is said by the label of its button. */

@@ -1,6 +1,6 @@
 /** Keys that work anywhere on the page, and the dialog that lists them. */
 
-import { byId, h } from "./dom.js";
+import { byId, h, openDialog } from "./dom.js";
 
 /**
  * @typedef {{keys: string[], text: string, run?: () => void}} Shortcut `keys` are values of `KeyboardEvent.key`; those
@@ -17,7 +17,7 @@ export function mountKeys(shortcuts) {
   byId("show-help").addEventListener("click", () => help.showModal());
 
   document.addEventListener("keydown", (event) => {
-    if (help.open || event.altKey) return;
+    if (openDialog() || event.altKey) return;
     const control = event.ctrlKey || event.metaKey;
     const name = control ? `Ctrl ${event.key.toUpperCase()}` : event.key;
     // A selected text is copied as usual.

@@ -2,7 +2,7 @@
 
 import { collectPhotos, collectTasks, copy, download, followJob } from "./deliver.js";
 import { mountDetails } from "./details.js";
-import { byId } from "./dom.js";
+import { byId, openDialog } from "./dom.js";
 import { mountGrid } from "./grid.js";
 import { droppedFiles, listed, readPhotos } from "./intake.js";
 import { mountKeys } from "./keys.js";
@@ -27,6 +27,7 @@ import { createService } from "./service.js";
 import { mountStage } from "./stage.js";
 import { createStore } from "./store.js";
 import { mountPhotos, mountTasks } from "./strips.js";
+import { mountTeach } from "./teach.js";
 import { mountTheme } from "./theme.js";
 import { boundMemory, followServer, startWork } from "./work.js";
 
@@ -41,6 +42,7 @@ mountGrid(store);
 mountDetails(store);
 mountNotices(store);
 mountTheme();
+mountTeach(store, service);
 
 let reading = new AbortController();
 let last = Promise.resolve();
@@ -140,6 +142,7 @@ for (const id of ["photo-files", "folder-files"])
   });
 
 document.addEventListener("paste", ({ clipboardData }) => {
+  if (openDialog()) return;
   if (clipboardData.files.length) read(clipboardData.files);
   else store.update((state) => informed(state, "There is no picture in the clipboard."));
 });
@@ -162,7 +165,7 @@ document.addEventListener("drop", async (event) => {
   event.preventDefault();
   entered = 0;
   showDropping();
-  read(await droppedFiles(event.dataTransfer));
+  if (!openDialog()) read(await droppedFiles(event.dataTransfer));
 });
 
 store.subscribe((state) => {

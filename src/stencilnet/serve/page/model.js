@@ -9,7 +9,7 @@
  * @property {number} bytes
  * @property {{type: "picture" | "label_map" | "labels", classes: {name: string, colour: number[] | null}[]}} answer
  *
- * @typedef {{name: string, bytes: number, tasks: Task[], damaged: {name: string, message: string}[]}} Bundle
+ * @typedef {{name: string, bytes: number, tasks: Task[], damaged: {name: string, message: string}[], teaching?: boolean}} Bundle
  *
  * @typedef {object} Photo
  * @property {number} id

@@ -23,9 +23,10 @@ export function startWork(store, service) {
     running.set(keyOf(piece), control);
     const put = (result) => control.signal.aborted || store.update((state) => withResult(state, piece, result));
     put({ status: "busy", note: "" });
-    const onWait = (seconds) => put({ status: "busy", note: `The server is busy. Trying again in ${seconds} s.` });
-    const picture = piece.size === "small" ? piece.photo.small : piece.photo.file;
-    const options = { drawing: piece.drawing, signal: control.signal, onWait };
+    const onNote = (note) => put({ status: "busy", note });
+    const { file, small, width, height } = piece.photo;
+    const [picture, pixels] = piece.size === "small" ? [small, 0] : [file, width * height];
+    const options = { pixels, drawing: piece.drawing, signal: control.signal, onNote };
     const began = performance.now();
     try {
       const answer = await service.run(picture, piece.task, options);

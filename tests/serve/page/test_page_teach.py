@@ -1,0 +1,187 @@
+"""A new task is taught on the page, by a real training of a few steps, and is there without a reload."""
+
+import re
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import ImageOps
+from playwright.sync_api import Page, expect
+
+from ..conftest import Server, as_bytes
+from ..conftest import photo as drawn_photo
+from .browsing import Open, add, choose, drop, keep, thumbnail
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a browser, and trainings
+
+SIZES = {"desktop": (1280, 800), "tablet": (820, 1100), "phone": (390, 844)}
+COUNT = 6
+
+
+@pytest.fixture(scope="module")
+def teacher(start) -> Server:
+    return start("--teach")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    for part in ("before", "after"):
+        (folder / part).mkdir()
+    for number in range(COUNT):
+        picture = drawn_photo(40, 40, seed=number)
+        picture.save(folder / "before" / f"{number}.png")
+        ImageOps.invert(picture).save(folder / "after" / f"{number}.png")
+    (folder / "before" / "notes.txt").write_text("no picture")
+    return folder
+
+
+def open_panel(page: Page) -> None:
+    page.get_by_role("button", name="Teach a new task").click()
+    expect(page.get_by_role("dialog", name="Teach a new task")).to_be_visible()
+    expect(page.get_by_label("Name", exact=True)).to_be_focused()
+
+
+def fill(page: Page, pairs: Path, name: str, steps: int) -> None:
+    """Fill the form; the number of steps is the test's, not that of some minutes."""
+    page.route("**/v1/teaching?*", lambda route: route.continue_(url=f"{route.request.url}&steps={steps}"))
+    page.get_by_label("Name", exact=True).fill(name)
+    for title in ("Before", "After"):
+        with page.expect_file_chooser() as chooser:
+            page.get_by_role("button", name=f"{title}: Choose a folder").click()
+        chooser.value.set_files(pairs / title.lower())
+        expect(page.get_by_role("group", name=title)).to_contain_text(f"{COUNT} pictures")
+
+
+def start_lesson(page: Page) -> None:
+    page.get_by_role("button", name="Start").click()
+
+
+def test_pairs_are_taught_and_the_task_is_there_without_a_reload(
+    open_page: Open, teacher: Server, pairs: Path, photo: bytes, tmp_path: Path
+) -> None:
+    page = open_page(url=teacher.url)
+    add(page, ("beach.png", photo))
+    open_panel(page)
+    fill(page, pairs, "invert", 20)
+    expect(page.locator("#lesson-problem")).to_be_hidden()
+    start_lesson(page)
+    expect(page.locator("#lesson-status")).to_contain_text("Step ")
+    expect(page.locator("#lesson-said")).to_contain_text(
+        re.compile(r"MSE .*; the unchanged picture has .*Lower is better")
+    )
+    expect(page.locator("#lesson-hide")).to_be_focused()
+    keep(page, "teach-running", tmp_path)
+    expect(page.locator("#lesson-status")).to_have_text("The task has been learned, and is among the others.")
+    expect(page.locator("#lesson-columns")).to_have_text("inputtargetoutput")
+    assert page.locator("#lesson-sheet").evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 100
+    keep(page, "teach-done", tmp_path)
+    expect(page.get_by_role("button", name="Show it")).to_be_focused()
+    page.get_by_role("button", name="Show it").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.locator("#task-title")).to_have_text("Invert")
+    expect(thumbnail(page, "Invert")).to_be_focused()
+    expect(page.locator("#download")).to_be_enabled()
+    open_panel(page)
+    page.get_by_label("Name", exact=True).fill("invert")
+    start_lesson(page)
+    expect(page.get_by_role("alert")).to_have_text("There is a task invert already. Choose another name.")
+
+
+def test_a_lesson_goes_on_behind_the_page_and_over_a_reload_until_it_is_cancelled(
+    open_page: Open, teacher: Server, pairs: Path, photo: bytes
+) -> None:
+    page = open_page(url=teacher.url)
+    open_panel(page)
+    fill(page, pairs, "endless", 100_000)
+    start_lesson(page)
+    expect(page.locator("#lesson-status")).to_contain_text("of 100000")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    add(page, ("beach.png", photo))
+    choose(page, "Colour")
+    page.reload()
+    page.get_by_role("button", name="Teaching").click()
+    expect(page.locator("#lesson-status")).to_contain_text("of 100000")
+    assert psutil.Process(teacher.process.pid).children()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#lesson")).to_be_visible()
+    expect(page.locator("#lesson-problem")).to_be_hidden()
+    assert psutil.Process(teacher.process.pid).children() == []
+    expect(page.get_by_role("button", name="Teach a new task")).to_have_count(1)
+    expect(thumbnail(page, "Endless")).to_have_count(0)
+
+
+def test_what_is_missing_and_what_fails_is_told_and_what_was_chosen_stays(
+    open_page: Open, teacher: Server, pairs: Path, tmp_path: Path
+) -> None:
+    page = open_page(url=teacher.url)
+    open_panel(page)
+    alert = page.locator("#lesson-problem")
+    for name, said in (
+        ("", "Give the task a name"),
+        ("My Task", "The name can have a-z"),
+        ("mine", "Before: choose at"),
+    ):
+        page.get_by_label("Name", exact=True).fill(name)
+        start_lesson(page)
+        expect(alert).to_contain_text(said)
+    page.get_by_text("Style", exact=True).click()
+    page.set_input_files("[data-folder=painting]", pairs / "before" / "0.png")
+    expect(page.get_by_role("group", name="Painting")).to_contain_text("0.png")
+    page.get_by_text("Labels", exact=True).click()
+    gray = [
+        {"name": f"{n}.jpg", "mimeType": "image/jpeg", "buffer": as_bytes(drawn_photo(seed=n), "JPEG")}
+        for n in range(5)
+    ]
+    for folder in ("images", "labels"):
+        page.set_input_files(f"[data-folder={folder}]", gray)
+    start_lesson(page)
+    expect(alert).to_contain_text(re.compile("labels/.*jpg"))  # what `stencil teach` says of the file
+    expect(page.get_by_role("group", name="Label maps")).to_contain_text("5 pictures")
+    broken = [*gray[:4], {"name": "5.jpg", "mimeType": "image/jpeg", "buffer": b"no picture"}]
+    page.set_input_files("[data-folder=images]", broken)
+    start_lesson(page)
+    expect(alert).to_contain_text("Cannot read the picture")
+
+
+def test_pictures_are_dropped_on_their_place_and_nowhere_else(open_page: Open, teacher: Server, pairs: Path) -> None:
+    page = open_page(url=teacher.url)
+    open_panel(page)
+    box = page.get_by_role("group", name="After").bounding_box()
+    assert box is not None
+    drop(page, pairs / "after", at=(box["x"] + 20, box["y"] + 20))
+    expect(page.get_by_role("group", name="After")).to_contain_text(f"{COUNT} pictures")
+    drop(page, pairs / "after", at=(box["x"] + 20, 4))
+    page.keyboard.press("Escape")
+    expect(page.locator("#welcome")).to_be_visible()
+    page.get_by_role("button", name="Teach a new task").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Name", exact=True).focus()
+    page.keyboard.type("g?on")  # keys of the page are letters here
+    expect(page.get_by_label("Name", exact=True)).to_have_value("g?on")
+    page.get_by_label("Pairs").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("group", name="Label maps")).to_be_visible()
+    expect(page.get_by_label("Names of the classes")).to_be_visible()
+
+
+def test_a_service_that_does_not_teach_has_no_panel(open_page: Open) -> None:
+    page = open_page()
+    expect(page.locator("#bundle-facts")).to_contain_text("tasks")
+    expect(page.locator("#show-teach")).to_be_hidden()
+    expect(page.locator("#teach")).to_be_hidden()
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_the_panel_fits_every_screen(open_page: Open, teacher: Server, name: str, tmp_path: Path) -> None:
+    width, height = SIZES[name]
+    for scheme in ("light", "dark"):
+        page = open_page((width, height), url=teacher.url, color_scheme=scheme)
+        open_panel(page)
+        keep(page, f"teach-{name}-{scheme}", tmp_path)
+        found = page.locator("#teach").evaluate(
+            "(e) => [e.scrollWidth - e.clientWidth, e.getBoundingClientRect().right]"
+        )
+        assert found[0] == 0
+        assert found[1] <= width
