@@ -22,6 +22,7 @@ from .conftest import Server, Start, as_bytes, photo
 from .test_serve_bad_input import PNG, told
 
 COUNT = 6
+TRAINING = pytest.mark.slow  # a process that imports PyTorch
 
 
 def inverted(picture: Image.Image) -> Image.Image:
@@ -73,6 +74,7 @@ def trainings(server: Server) -> list[psutil.Process]:
     return psutil.Process(server.process.pid).children(recursive=True)
 
 
+@TRAINING
 def test_pairs_are_taught_while_pictures_are_answered(teacher: Server, picture: bytes) -> None:
     assert teacher.client.get("/v1/tasks").json()["teaching"] is True
     assert teacher.client.get("/v1/teaching").json() == {"lesson": None}
@@ -129,6 +131,7 @@ def test_the_command_of_each_kind(tmp_path: Path, kind: LessonKind, query: dict,
     assert (python, command) == (sys.executable, expected.split())
 
 
+@TRAINING
 def test_a_failure_is_told_with_the_names_that_were_sent(teacher: Server) -> None:
     lesson = begin(teacher, "few")
     for name in ("a", "b"):
@@ -144,6 +147,7 @@ def test_a_failure_is_told_with_the_names_that_were_sent(teacher: Server) -> Non
     assert trainings(teacher) == []
 
 
+@TRAINING
 def test_cancelling_ends_the_process_and_one_runs_at_a_time(teacher: Server) -> None:
     lesson = begin(teacher, "cancelled", steps=100_000)
     send_pairs(teacher, lesson)
@@ -161,6 +165,7 @@ def test_cancelling_ends_the_process_and_one_runs_at_a_time(teacher: Server) -> 
     assert "cancelled" not in [task["name"] for task in teacher.client.get("/v1/tasks").json()["tasks"]]
 
 
+@TRAINING
 def test_the_service_ends_its_training(start: Start) -> None:
     server = start("--teach")
     lesson = begin(server, steps=100_000)
@@ -231,7 +236,7 @@ def test_a_page_of_another_site_cannot_teach(teacher: Server) -> None:
         assert told(answer, 403, "forbidden")
     rebound = teacher.client.post("/v1/teaching", params=query, headers={"Host": "evil.example"})
     assert told(rebound, 421, "misdirected")
-    lesson = begin(teacher)
+    lesson = begin(teacher, "good")
     for method, path in (
         ("POST", f"{lesson}/start"),
         ("DELETE", lesson),
