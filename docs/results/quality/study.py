@@ -42,14 +42,7 @@ from stencilnet.learning.opening import TaskData, open_data
 from stencilnet.learning.provenance import hardware, provenance
 from stencilnet.learning.styles import bind_tasks
 from stencilnet.masks import NetState
-from stencilnet.methods import (
-    Decoder,
-    Finetune,
-    Method,
-    Piggyback,
-    QuantizedDelta,
-    Scratch,
-)
+from stencilnet.methods import Decoder, Finetune, Method, Piggyback, QuantizedDelta, Scratch
 from stencilnet.models import load, save
 from stencilnet.tasks.task import Task
 
@@ -153,11 +146,7 @@ def experiment(setting: str, arm: str, seed: int, steps: int, rate: float) -> Ex
     first, *rest = (plan for plan in read.tasks if plan is read.tasks[0] or plan.name in chosen.tasks)
     further = (replace(plan, recipe=replace(plan.recipe, steps=steps, lr=rate)) for plan in rest)
     trainer = replace(
-        read.trainer,
-        precision="float32",
-        samples=0,
-        evaluate_every=max(1, steps // 2),
-        checkpoint_every=steps,
+        read.trainer, precision="float32", samples=0, evaluate_every=max(1, steps // 2), checkpoint_every=steps
     )
     first = replace(first, recipe=replace(first.recipe, steps=chosen.first))
     return replace(read, tasks=(first, *further), trainer=trainer)
@@ -188,21 +177,9 @@ def backbone_of(setting: str, root: Path, out: Path) -> None:
     bundle, config = out / "backbone", base(setting)
     if not bundle.exists():
         plan = config.tasks[0]
-        how = replace(
-            learning(config, plan, Session(out=out, root=root), out / "training"),
-            resume=True,
-        )
+        how = replace(learning(config, plan, Session(out=out, root=root), out / "training"), resume=True)
         empty = make_backbone(config.backbone, config.seed)
-        save(
-            learn(
-                empty,
-                plan.task,
-                data(setting, plan.name, root),
-                name=plan.name,
-                config=how,
-            ),
-            bundle,
-        )
+        save(learn(empty, plan.task, data(setting, plan.name, root), name=plan.name, config=how), bundle)
     tasks_of(setting, root, out)
 
 
@@ -218,31 +195,15 @@ def learned(cell: Cell, root: Path, out: Path) -> dict[str, Any]:
     """Learn a cell and measure it."""
     torch.set_num_threads(1)
     config = experiment(cell.setting, cell.arm, cell.seed, cell.steps, cell.rate)
-    tasks, plan, begun = (
-        tasks_of(cell.setting, root, out),
-        config.plan(cell.task),
-        time.perf_counter(),
-    )
+    tasks, plan, begun = (tasks_of(cell.setting, root, out), config.plan(cell.task), time.perf_counter())
     task = tasks[cell.task]
     folder = cell.folder(out)
     how = replace(learning(config, plan, Session(out=out, root=root), folder), resume=True)
     start = start_of(cell, config, out)
-    net = learn(
-        start,
-        task,
-        data(cell.setting, cell.task, root),
-        name=cell.task,
-        method=cell.method,
-        config=how,
-    )
+    net = learn(start, task, data(cell.setting, cell.task, root), name=cell.task, method=cell.method, config=how)
     if not (folder / "bundle").exists():  # for zeros/study.py, which looks at masks
         save(net, folder / "bundle")
-    tester = Tester(
-        experiment=config,
-        tasks=tasks,
-        data=lambda name: data(cell.setting, name, root),
-        root=root,
-    )
+    tester = Tester(experiment=config, tasks=tasks, data=lambda name: data(cell.setting, name, root), root=root)
     metric, where = task.metrics[0], provenance("cpu")
     return {
         **cell._asdict(),
@@ -291,10 +252,7 @@ def best_rate(cells: Sequence[dict[str, Any]], setting: str, arm: str, task: str
     ]
     if not found:
         raise ValueError(f"Expected a screened rate of {arm!r} on {task!r}. Run the part `screen` first.")
-    chosen: float = max(
-        found,
-        key=lambda cell: cell["validation"] * (1 if cell["higher_is_better"] else -1),
-    )["rate"]
+    chosen: float = max(found, key=lambda cell: cell["validation"] * (1 if cell["higher_is_better"] else -1))["rate"]
     return chosen
 
 
@@ -329,13 +287,7 @@ def wanted_of(given: argparse.Namespace, cells: Sequence[dict[str, Any]]) -> lis
 def plan() -> list[dict[str, Any]]:
     """Return the cells of all parts as they would be learned, each at one rate; nothing is opened or written."""
     screened = [
-        {
-            "setting": setting,
-            "arm": arm,
-            "task": task,
-            "seed": SCREEN_SEED,
-            "rate": RATES[0],
-        }
+        {"setting": setting, "arm": arm, "task": task, "seed": SCREEN_SEED, "rate": RATES[0]}
         | {"validation": 1.0, "higher_is_better": True}
         for setting, chosen in SETTINGS.items()
         for arm in ARMS
@@ -361,11 +313,7 @@ def asked() -> argparse.Namespace:
     words.add_argument("--rates", type=float, nargs="+", default=list(RATES))
     words.add_argument("--arms", nargs="+", choices=tuple(ARMS), default=[])
     words.add_argument("--tasks", nargs="+", default=[], help="of the setting's; all, if none is named")
-    words.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="print the cells that are left, and learn nothing",
-    )
+    words.add_argument("--dry-run", action="store_true", help="print the cells that are left, and learn nothing")
     return words.parse_args()
 
 
@@ -388,19 +336,7 @@ def main() -> None:
             row = found.result()
             with file.open("a") as lines:
                 lines.write(json.dumps(row, allow_nan=False) + "\n")
-            shown = (
-                row[key]
-                for key in (
-                    "arm",
-                    "task",
-                    "seed",
-                    "steps",
-                    "rate",
-                    "validation",
-                    "value",
-                    "seconds",
-                )
-            )
+            shown = (row[key] for key in ("arm", "task", "seed", "steps", "rate", "validation", "value", "seconds"))
             sys.stderr.write(f"{count}/{len(left)}: {', '.join(map(str, shown))}\n")
 
 
