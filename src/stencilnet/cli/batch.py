@@ -140,15 +140,15 @@ def origin_of(bundle: Path, task: str, options: Mapping[str, Any]) -> dict[str, 
     return {"task": sha256_of(read_file(bundle, bundle / TASKS / task / TASK)), **options}
 
 
-def counted_since(folder: Path, origin: Mapping[str, Any], note: Callable[[str], None]) -> int:
+def counted_since(folder: Path, origin: Mapping[str, Any], *, resume: bool, note: Callable[[str], None]) -> int:
     """Return the date, in nanoseconds, from which on outputs in a folder are of one origin, which is recorded there.
 
-    The date is that of the record, which is written when the origin changes. What lies in a folder without a record
-    counts.
+    The date is that of the record, which is written when the origin changes.
 
     Args:
         folder: The folder of the outputs; created if it does not exist.
         origin: What outputs depend on, beside their inputs, as JSON data.
+        resume: Whether this run skips what is done; what lies in a folder without a record counts then.
         note: Receives a note if outputs of another origin do not count.
     """
     record, data = folder / RECORD, dumps(origin, sort_keys=True).encode()
@@ -156,9 +156,9 @@ def counted_since(folder: Path, origin: Mapping[str, Any], note: Callable[[str],
     if known != data:
         folder.mkdir(parents=True, exist_ok=True)
         write_file(record, data)
-        if known is None:
+        if known is None and resume:
             os.utime(record, ns=(0, 0))
-        else:
+        elif resume:
             note(f"{folder}: what is there was made by another task or other options, and is made again")
     return record.stat().st_mtime_ns
 

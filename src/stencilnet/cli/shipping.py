@@ -189,8 +189,7 @@ def run(
     since = 0
     if not names_file(out):
         options = {"input": kind, "scale": scale, "metadata": keep_metadata, "bits": bits, "profile": profile}
-        note = partial(say, err=True) if resume else lambda _: None
-        since = counted_since(out, origin_of(bundle, task, options), note)
+        since = counted_since(out, origin_of(bundle, task, options), resume=resume, note=partial(say, err=True))
     batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop", since=since)
     if watch:
         watch_folder(batch, inputs[0], out)

@@ -76,7 +76,9 @@ def forward(
     # Not in the handler, whose error refers to all arrays of the attempt.
     with backend.layers(task) as layers:
         assert layers is not None
-        return _in_strips(_StoppableLayers(layers, stop), image, channels, tile, keep="files")
+        keep = _kept(layers, image)
+        less: Keep = "half" if keep == "all" else keep  # what was thought to be free was not
+        return _in_strips(_StoppableLayers(layers, stop), image, channels, tile, keep=less)
 
 
 def whole_bytes(channels: int, height: int, width: int) -> int:

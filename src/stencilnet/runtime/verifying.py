@@ -1,6 +1,7 @@
 """Verifies a bundle as a whole: its files, and that ONNX Runtime loads the graph that may lie beside them."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from stencilnet.bundle import verify as verify_files
 from stencilnet.bundle.architecture import graph_file
 from stencilnet.bundle.format import GRAPH
 from stencilnet.delta.spec import dtype_named
+from stencilnet.memory import within_memory
 
 
 def verify(path: str | Path, *, backbone: bool = True) -> Verification:
@@ -23,6 +25,9 @@ def verify(path: str | Path, *, backbone: bool = True) -> Verification:
 
     Returns:
         Everything found, not only the first.
+
+    Raises:
+        TooLargeError: If memory runs out.
     """
     root = Path(path)
     report = verify_files(root, backbone=backbone)
@@ -40,9 +45,12 @@ def verify(path: str | Path, *, backbone: bool = True) -> Verification:
 def _load(root: Path) -> None:
     """Make a session with a head of one channel, as the graph itself has it."""
     from stencilnet.graphs.bundled import BundleGraphs  # few bundles need ONNX and its runtime to be verified
-    from stencilnet.runtime.sessions import bundle_session
+    from stencilnet.runtime.sessions import as_memory_error, bundle_session
 
     graphs = BundleGraphs(root)
     heads = graphs.bundle.config.head_tensors.items()
     empty = {name: np.zeros((1, *tensor.shape), dtype_named(tensor.dtype)) for name, tensor in heads}
-    bundle_session(graphs, {**graphs.bundle.shared, **empty})
+    session = partial(bundle_session, graphs, {**graphs.bundle.shared, **empty})
+    within_memory(
+        partial(as_memory_error, session), f"The graph {root / GRAPH}", "Verify it where there is more memory."
+    )

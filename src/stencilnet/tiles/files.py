@@ -12,7 +12,8 @@ from stencilnet.pictures.images import Floats
 def array_in_file(shape: tuple[int, ...]) -> Floats:
     """Return an array of float32 in a temporary file, whose pages the system writes out when memory runs short.
 
-    The file has no name, or loses it when it is closed, and its room is free again with the array.
+    The file has no name, or loses it when it is closed, and its room is free again with the array. A folder of
+    temporary files that is in memory itself (tmpfs) saves none.
 
     Raises:
         TooLargeError: If the folder of temporary files has no room for it.

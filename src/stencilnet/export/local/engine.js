@@ -66,13 +66,13 @@ export async function openSite(base) {
     try {
       return (await session.run(feeds)).output.data;
     } catch (cause) {
-      const picture = `The network's picture of ${width}x${height} pixels`;
-      if (/dimension|shape/i.test(cause?.message))
-        throw new Error(`${picture} does not fit its layers. Crop the photo, for example to multiples of 32.`);
       if (provider === "webgpu") {
         network = once(() => openNetwork(at, false));
         return outputOf(name, input, width, height);
       }
+      const picture = `The network's picture of ${width}x${height} pixels`;
+      if (/dimension|shape/i.test(cause?.message))
+        throw new Error(`${picture} does not fit its layers. Crop the photo, for example to multiples of 32.`);
       const error = new Error(`${picture} does not fit in this browser's memory.`);
       throw Object.assign(error, { broken: true }); // what runs out of memory cannot go on
     }
