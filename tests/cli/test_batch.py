@@ -187,6 +187,9 @@ def test_options_of_the_command(stencil: Stencil, bundle: Path, tmp_path: Path) 
     assert "out/a.png" not in resumed.stdout
     refused = stencil("run", bundle, "clean", "in/a.png", "-o", "out", "--watch", cwd=tmp_path)
     assert (refused.returncode, "--watch takes one folder" in refused.stderr) == (2, True)
+    refused = stencil("run", bundle, "clean", "in", "-o", "in", "--watch", cwd=tmp_path)
+    assert (refused.returncode, "would be overwritten" in refused.stderr) == (1, True)
+    assert not (tmp_path / "in" / RECORD).exists()
 
 
 def test_another_task_or_option_is_noticed(stencil: Stencil, bundle: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze; and on a run: blend."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
@@ -154,7 +155,7 @@ def run(
     from stencilnet.runtime import Engine
     from stencilnet.runtime.answering import Form
     from stencilnet.runtime.files import run_files
-    from stencilnet.runtime.planning import names_file, plan_outputs
+    from stencilnet.runtime.planning import NoInputError, names_file, plan_outputs
 
     screen = console()
     if watch and not (len(inputs) == 1 and Path(inputs[0]).is_dir()):
@@ -168,6 +169,9 @@ def run(
     }
     video = the_video(inputs, out, fps, [option for option, used in for_pictures.items() if used])
     planned = {} if watch or video else plan_outputs(inputs, out)
+    if watch:
+        with suppress(NoInputError):  # pictures may come
+            plan_outputs(inputs, out, note=lambda _: None)
     engine = Engine(bundle, device=device, precision=precision, tile=tile, backend=backend)
     if engine.backend == "torch":
         use_all_cores()
