@@ -1,12 +1,13 @@
 """A new task is taught over HTTP, by a real training of a few steps in a process of the service."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGHUP, SIGTERM, Signals
 
 import httpx
 import psutil
@@ -182,6 +183,28 @@ def test_the_service_ends_its_training(start: Start) -> None:
     assert (server.process.returncode, err) == (0, "")
     assert [process.is_running() for process in processes] == [False] * len(processes)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("signal", [SIGTERM, SIGHUP])
+def test_no_pictures_are_left_behind(
+    start: Start, signal: Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    (tmp_path / f"stencil-teach-{ended.pid}-left" / "pictures").mkdir(parents=True)
+    running = tmp_path / f"stencil-teach-{os.getpid()}-kept"
+    running.mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    server = start("--teach")
+    assert list(tmp_path.glob("stencil-teach-*")) == [running]
+    lesson = begin(server)
+    send(server, lesson, "before", "a.png", as_bytes(photo())).raise_for_status()
+    (picture,) = tmp_path.rglob("picture-*.png")
+    server.process.send_signal(signal)
+    _, err = server.process.communicate(timeout=60)
+    assert (server.process.returncode, err) == (0, "")
+    assert not picture.exists()
+    assert list(tmp_path.glob("stencil-teach-*")) == [running]
 
 
 def test_pictures_are_checked_before_they_are_kept(start: Start) -> None:

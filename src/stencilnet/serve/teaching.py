@@ -1,15 +1,29 @@
 """Teaches the bundle new tasks, one at a time."""
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
+
+import psutil
 
 from stencilnet.bundle import task_names
 from stencilnet.serve.lessons import LessonJob, Wish
 from stencilnet.serve.problems import HttpError
 from stencilnet.serve.teach_process import TeachProcess
 from stencilnet.text.shortening import brief
+
+_FOLDER = "stencil-teach-"
+"""What the names of lessons' folders begin with; the service's process id follows."""
+
+
+def delete_leftovers() -> None:
+    """Delete the folders of lessons whose service has ended without deleting them, such as by SIGKILL."""
+    for folder in Path(gettempdir()).glob(f"{_FOLDER}*-*"):
+        process = folder.name.removeprefix(_FOLDER).split("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Teaching:
@@ -44,7 +58,7 @@ class Teaching:
         if wish.name in task_names(self._bundle):
             raise HttpError(422, f"Expected the name of a new task, but there is a task {wish.name!r}. Choose another.")
         self._drop()
-        self.lesson = LessonJob(wish, Path(mkdtemp(prefix="stencil-teach-")))
+        self.lesson = LessonJob(wish, Path(mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-")))
         return self.lesson
 
     def get(self, name: str) -> LessonJob:
