@@ -145,6 +145,31 @@ def test_what_is_missing_and_what_fails_is_told_and_what_was_chosen_stays(
     expect(alert).to_contain_text("Cannot read the picture")
 
 
+def test_a_lesson_whose_sending_fails_or_is_given_up_leaves_no_pictures(
+    open_page: Open, teacher: Server, pairs: Path
+) -> None:
+    page = open_page(url=teacher.url)
+    begun: list[str] = []
+    page.on("request", lambda request: begun.append(request.url) if "/v1/teaching?" in request.url else None)
+    open_panel(page)
+    fill(page, pairs, "broken", 20)
+    page.route("**/pictures/after?name=0.png", lambda route: route.continue_(post_data=b"none"))
+    page.evaluate("() => [1, 2].forEach(() => document.getElementById('lesson').requestSubmit())")  # a double click
+    expect(page.locator("#lesson-problem")).to_contain_text("image")
+    assert len(begun) == 1
+    assert teacher.client.get("/v1/teaching").json() == {"lesson": None}
+    page.unroute("**/pictures/after?name=0.png")
+    page.route("**/pictures/after?name=3.png", lambda _: None)  # never answered
+    for give_up in (lambda: page.get_by_role("button", name="Cancel").click(), page.reload):
+        with page.expect_request("**/pictures/after?name=3.png"):
+            start_lesson(page)
+        assert teacher.client.get("/v1/teaching").json()["lesson"]["pictures"] == {"before": COUNT, "after": 3}
+        give_up()
+        expect(page.locator("#show-teach-text")).to_have_text("Teach a new task")
+        while teacher.client.get("/v1/teaching").json()["lesson"]:  # the request of a closed page is not seen
+            page.wait_for_timeout(20)
+
+
 def test_pictures_are_dropped_on_their_place_and_nowhere_else(open_page: Open, teacher: Server, pairs: Path) -> None:
     page = open_page(url=teacher.url)
     open_panel(page)

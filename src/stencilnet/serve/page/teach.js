@@ -28,20 +28,33 @@ export function mountTeach(store, service) {
   const panel = createStore({ kind: "pairs", files: {}, sending: null, lesson: null, problem: "" });
   const put = (change) => panel.update((state) => ({ ...state, ...change }));
   let control = new AbortController();
+  let beginning = false;
 
   async function start() {
+    if (beginning) return; // a double click
     const wish = wishOf(panel.get().kind);
     const { kind, files } = chosen(panel.get());
     const problem = problemOf({ ...wish, kind, files, known: tasksOf(store.get()).map(({ name }) => name) });
     put({ problem });
     if (problem) return;
     control = new AbortController();
+    beginning = true;
     await told(async () => {
-      const lesson = await teaching.begin(wish);
+      const lesson = await teaching.begin(wish).finally(() => (beginning = false));
       put({ lesson });
-      await send(lesson, kind, files, control.signal);
-      await follow(await teaching.start(lesson.id));
+      await follow(await startedWith(lesson, kind, files, control.signal));
     });
+  }
+
+  /** Start a lesson with its pictures. Where that fails or is given up, none of them stays on the server. */
+  async function startedWith(lesson, kind, files, signal) {
+    try {
+      await send(lesson, kind, files, signal);
+      return await teaching.start(lesson.id);
+    } catch (error) {
+      await teaching.cancel(lesson.id).catch(() => {}); // the first error is the one to tell
+      throw error;
+    }
   }
 
   async function send(lesson, kind, files, signal) {
@@ -87,8 +100,9 @@ export function mountTeach(store, service) {
   }
 
   async function cancel() {
-    const { lesson } = panel.get();
+    const { lesson, sending } = panel.get();
     control.abort();
+    if (sending) return; // it fails now, which cancels the lesson
     await told(async () => {
       if (lesson) await teaching.cancel(lesson.id);
       refuse("");
@@ -111,6 +125,7 @@ export function mountTeach(store, service) {
     byId("lesson-name").focus();
   }
 
+  addEventListener("pagehide", () => panel.get().sending && cancel());
   byId("show-teach").addEventListener("click", () => openDialog() ?? dialog.showModal());
   const clicks = { "lesson-cancel": cancel, "lesson-show": show, "lesson-again": again };
   for (const [id, run] of Object.entries(clicks)) byId(id).addEventListener("click", run);
