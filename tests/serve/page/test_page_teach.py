@@ -91,11 +91,18 @@ def test_pairs_are_taught_and_the_task_is_there_without_a_reload(
 def test_a_lesson_goes_on_behind_the_page_and_over_a_reload_until_it_is_cancelled(
     open_page: Open, teacher: Server, pairs: Path, photo: bytes
 ) -> None:
-    page = open_page(url=teacher.url)
-    open_panel(page)
-    fill(page, pairs, "endless", 100_000)
+    page, other, third = (open_page(url=teacher.url) for _ in range(3))
+    for each, name in ((page, "endless"), (other, "second")):
+        open_panel(each)
+        fill(each, pairs, name, 100_000)
     start_lesson(page)
     expect(page.locator("#lesson-status")).to_contain_text("of 100000")
+    start_lesson(other)  # meets the lesson that is in the way
+    expect(other.locator("#teach-title")).to_have_text("endless")
+    third.get_by_role("button", name="Teach a new task").click()
+    expect(third.locator("#teach-title")).to_have_text("endless")
+    for each in (other, third):
+        each.context.close()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     add(page, ("beach.png", photo))

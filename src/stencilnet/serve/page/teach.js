@@ -44,6 +44,15 @@ export function mountTeach(store, service) {
       put({ lesson });
       await follow(await startedWith(lesson, kind, files, control.signal));
     });
+    if (panel.get().problem) await told(meet); // perhaps another page's lesson is in the way
+  }
+
+  /** Follow the lesson that runs, if one does: this page may have been reloaded, or another one has started it. */
+  async function meet() {
+    const lesson = await teaching.current();
+    if (lesson?.state !== "running" || panel.get().lesson) return;
+    control = new AbortController();
+    await follow(lesson);
   }
 
   /** Start a lesson with its pictures. Where that fails or is given up, none of them stays on the server. */
@@ -109,6 +118,12 @@ export function mountTeach(store, service) {
     });
   }
 
+  function open() {
+    if (openDialog()) return;
+    dialog.showModal();
+    if (!panel.get().lesson && !beginning) told(meet);
+  }
+
   const titleOf = (name) => tasksOf(store.get()).find((task) => task.name === name)?.title ?? name;
 
   function show() {
@@ -126,7 +141,7 @@ export function mountTeach(store, service) {
   }
 
   addEventListener("pagehide", () => panel.get().sending && cancel());
-  byId("show-teach").addEventListener("click", () => openDialog() ?? dialog.showModal());
+  byId("show-teach").addEventListener("click", open);
   const clicks = { "lesson-cancel": cancel, "lesson-show": show, "lesson-again": again };
   for (const [id, run] of Object.entries(clicks)) byId(id).addEventListener("click", run);
   for (const each of dialog.querySelectorAll(".close")) each.addEventListener("click", () => dialog.close());
@@ -151,11 +166,7 @@ export function mountTeach(store, service) {
     if (offered || !bundle?.teaching || !teaching) return;
     offered = true;
     byId("show-teach").hidden = false;
-    // A page that was reloaded meets the lesson that it has started.
-    told(async () => {
-      const lesson = await teaching.current();
-      if (lesson?.state === "running") await follow(lesson);
-    });
+    told(meet);
   });
 }
 
