@@ -1,5 +1,6 @@
 """A new task is taught over HTTP, by a real training of a few steps in a process of the service."""
 
+import errno
 import json
 import os
 import subprocess
@@ -18,8 +19,9 @@ from stencilnet.errors import NotInstalledError, check_extra
 from stencilnet.serve.lessons import FOLDERS, LessonJob, LessonKind, Wish
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.problems import HttpError
+from stencilnet.serve.teaching import Teaching
 
-from .conftest import Server, Start, as_bytes, photo
+from .conftest import GOLDEN, Server, Start, as_bytes, photo
 from .test_serve_bad_input import PNG, told
 
 COUNT = 6
@@ -295,6 +297,39 @@ def test_pictures_of_a_lesson_are_bounded(tmp_path: Path) -> None:
             lesson.check("photos", "b.png", limits)
         files = [file.name for file in lesson.pictures.rglob("*") if file.is_file()]
         assert files == ["picture-00000.png"]
+
+
+def test_a_picture_that_cannot_be_written_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson = LessonJob(wish("restore", damage="noise"), tmp_path)
+
+    def half(file: Path, data: bytes) -> int:
+        with file.open("wb") as opened:
+            opened.write(data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", half)
+        with pytest.raises(HttpError, match=r"No space left on device\. Free disk space"):
+            lesson.keep("photos", "a.png", b"12")
+    assert list((lesson.pictures / "photos").iterdir()) == []
+    lesson.keep("photos", "a.png", b"12")
+    assert lesson.info.pictures == {"photos": 1}
+
+
+def test_a_lesson_without_space_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    teaching = Teaching(GOLDEN)
+    last = teaching.begin(wish("restore", damage="noise"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(HttpError, match="No space left on device") as failure:
+        teaching.begin(wish("restore", damage="noise"))
+    assert failure.value.status == 500
+    assert teaching.lesson is last
+    assert list(tmp_path.iterdir()) == [last.folder]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import secrets
 import sys
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -240,7 +241,9 @@ class LessonJob:
         try:
             file.write_bytes(data)
         except OSError as error:
-            raise HttpError(500, f"Cannot write {file}: {error.strerror}. Free disk space, or set TMPDIR.") from error
+            with suppress(OSError):
+                file.unlink(missing_ok=True)  # a part of it
+            raise unwritable(error, file) from error
         self._kept.add((folder, key))
         self._bytes += len(data)
         self.change(pictures={**self.info.pictures, folder: self.info.pictures[folder] + 1})
@@ -270,6 +273,11 @@ class LessonJob:
         """Return what a picture is known by: pictures that belong together have the same."""
         path = PurePosixPath(unicodedata.normalize("NFC", name))
         return str(path.with_suffix("") if self.wish.kind in _MATCHED else path)
+
+
+def unwritable(error: OSError, place: object) -> HttpError:
+    """Return the error of a file or folder that cannot be written."""
+    return HttpError(500, f"Cannot write {place}: {error.strerror}. Free disk space, or set TMPDIR.")
 
 
 def _changes(info: LessonInfo, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
         """Return the lesson's state, for whoever comes back to it."""
         return CurrentLesson(lesson=None if teaching.lesson is None else teaching.lesson.info)
 
-    @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 503)})
+    @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 500, 503)})
     async def begin_lesson(wish: Annotated[Wish, Depends(_wish)]) -> Response:
         """Begin a lesson, which takes the place of the last one; then send its pictures, and start it."""
         info = teaching.begin(wish).info
