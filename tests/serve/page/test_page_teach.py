@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from shutil import copytree
 
 import psutil
 import pytest
@@ -177,13 +178,25 @@ def test_a_lesson_whose_sending_fails_or_is_given_up_leaves_no_pictures(
             page.wait_for_timeout(20)
 
 
-def test_pictures_are_dropped_on_their_place_and_nowhere_else(open_page: Open, teacher: Server, pairs: Path) -> None:
+def test_pictures_are_dropped_on_their_place_and_nowhere_else(
+    open_page: Open, teacher: Server, pairs: Path, tmp_path: Path
+) -> None:
     page = open_page(url=teacher.url)
     open_panel(page)
     box = page.get_by_role("group", name="After").bounding_box()
     assert box is not None
     drop(page, pairs / "after", at=(box["x"] + 20, box["y"] + 20))
     expect(page.get_by_role("group", name="After")).to_contain_text(f"{COUNT} pictures")
+    for inner in ("one", "two"):
+        copytree(pairs / "before", tmp_path / "before" / inner)
+    box = page.get_by_role("group", name="Before").bounding_box()
+    assert box is not None
+    drop(page, tmp_path / "before", at=(box["x"] + 20, box["y"] + 20))
+    expect(page.get_by_role("group", name="Before")).to_contain_text(f"{2 * COUNT} pictures")
+    page.get_by_label("Name", exact=True).fill("folders")
+    start_lesson(page)
+    expect(page.get_by_role("alert")).to_contain_text("Before: several pictures are called 0. Rename them")
+    page.get_by_label("Name", exact=True).fill("")
     drop(page, pairs / "after", at=(box["x"] + 20, 4))
     page.keyboard.press("Escape")
     expect(page.locator("#welcome")).to_be_visible()

@@ -88,8 +88,12 @@ export function mountTeach(store, service) {
 
   /** The new task is among the others, without a reload. */
   async function learned({ name }) {
-    const bundle = await service.tasks();
-    store.update((state) => withBundle(state, bundle));
+    try {
+      const bundle = await service.tasks();
+      store.update((state) => withBundle(state, bundle));
+    } catch (error) {
+      store.update((state) => withoutServer(state, error.message)); // the tasks are read when it is back
+    }
     if (!dialog.open) store.update((state) => informed(state, `${titleOf(name)} has been learned.`));
   }
 
@@ -136,6 +140,7 @@ export function mountTeach(store, service) {
 
   function again() {
     byId("lesson-name").value = "";
+    for (const file of Object.values(panel.get().files).flat()) releaseAddress(file);
     put({ lesson: null, files: {}, problem: "" });
     byId("lesson-name").focus();
   }
