@@ -1,5 +1,6 @@
 """A new task is taught over HTTP, by a real training of a few steps in a process of the service."""
 
+import asyncio
 import errno
 import json
 import os
@@ -19,6 +20,7 @@ from stencilnet.errors import NotInstalledError, check_extra
 from stencilnet.serve.lessons import FOLDERS, LessonJob, LessonKind, Wish
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.problems import HttpError
+from stencilnet.serve.teach_process import TeachProcess
 from stencilnet.serve.teaching import Teaching
 
 from .conftest import GOLDEN, Server, Start, as_bytes, photo
@@ -166,6 +168,23 @@ def test_cancelling_ends_the_process_and_one_runs_at_a_time(teacher: Server) -> 
     assert [state["state"] for state in events][-1] == "cancelled"
     assert teacher.client.get("/v1/teaching").json() == {"lesson": None}
     assert "cancelled" not in [task["name"] for task in teacher.client.get("/v1/tasks").json()["tasks"]]
+
+
+def test_what_a_training_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LessonJob, "command", lambda *_: ["sh", "-c", "sleep 1000 & echo begun >&2; exit 1"])
+    monkeypatch.setattr("stencilnet.serve.teach_process._PATIENCE", 0.1)
+    lesson = LessonJob(wish("restore", damage="noise"), tmp_path)
+    log = tmp_path / "errors.txt"
+
+    async def cancelled() -> None:
+        process = TeachProcess(lesson, tmp_path)
+        while not (log.exists() and log.read_text()):
+            await asyncio.sleep(0.01)
+        await process.cancel()  # waits for the end of the pipe, which `sleep` holds
+        assert process.ended
+
+    asyncio.run(cancelled())
+    assert lesson.state == "cancelled"
 
 
 @TRAINING
