@@ -318,6 +318,16 @@ def test_pictures_of_a_lesson_are_bounded(tmp_path: Path) -> None:
         assert files == ["picture-00000.png"]
 
 
+def test_a_lesson_starts_once_and_with_its_pictures(tmp_path: Path) -> None:
+    lesson = LessonJob(wish("pairs"), tmp_path)
+    with pytest.raises(HttpError, match=r"no pictures for before and after\. Send them first\."):
+        lesson.check_complete()
+    lesson.change(state="running")
+    for check in (lesson.check_complete, lambda: lesson.check("before", "a.png", Limits())):
+        with pytest.raises(HttpError, match=r"but this one is running\. Begin a new one\."):
+            check()
+
+
 def test_a_picture_that_cannot_be_written_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lesson = LessonJob(wish("restore", damage="noise"), tmp_path)
 
