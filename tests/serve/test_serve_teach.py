@@ -1,12 +1,15 @@
 """A new task is taught over HTTP, by a real training of a few steps in a process of the service."""
 
+import asyncio
+import errno
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGHUP, SIGTERM, Signals
 
 import httpx
 import psutil
@@ -17,8 +20,10 @@ from stencilnet.errors import NotInstalledError, check_extra
 from stencilnet.serve.lessons import FOLDERS, LessonJob, LessonKind, Wish
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.problems import HttpError
+from stencilnet.serve.teach_process import TeachProcess
+from stencilnet.serve.teaching import Teaching
 
-from .conftest import Server, Start, as_bytes, photo
+from .conftest import GOLDEN, Server, Start, as_bytes, photo
 from .test_serve_bad_input import PNG, told
 
 COUNT = 6
@@ -165,6 +170,23 @@ def test_cancelling_ends_the_process_and_one_runs_at_a_time(teacher: Server) -> 
     assert "cancelled" not in [task["name"] for task in teacher.client.get("/v1/tasks").json()["tasks"]]
 
 
+def test_what_a_training_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LessonJob, "command", lambda *_: ["sh", "-c", "sleep 1000 & echo begun >&2; exit 1"])
+    monkeypatch.setattr("stencilnet.serve.teach_process._PATIENCE", 0.1)
+    lesson = LessonJob(wish("restore", damage="noise"), tmp_path)
+    log = tmp_path / "errors.txt"
+
+    async def cancelled() -> None:
+        process = TeachProcess(lesson, tmp_path)
+        while not (log.exists() and log.read_text()):
+            await asyncio.sleep(0.01)
+        await process.cancel()  # waits for the end of the pipe, which `sleep` holds
+        assert process.ended
+
+    asyncio.run(cancelled())
+    assert lesson.state == "cancelled"
+
+
 @TRAINING
 def test_the_service_ends_its_training(start: Start) -> None:
     server = start("--teach")
@@ -184,19 +206,43 @@ def test_the_service_ends_its_training(start: Start) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("signal", [SIGTERM, SIGHUP])
+def test_no_pictures_are_left_behind(
+    start: Start, signal: Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    (tmp_path / f"stencil-teach-{ended.pid}-left" / "pictures").mkdir(parents=True)
+    running = tmp_path / f"stencil-teach-{os.getpid()}-kept"
+    running.mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    server = start("--teach")
+    assert list(tmp_path.glob("stencil-teach-*")) == [running]
+    lesson = begin(server)
+    send(server, lesson, "before", "a.png", as_bytes(photo())).raise_for_status()
+    (picture,) = tmp_path.rglob("picture-*.png")
+    server.process.send_signal(signal)
+    _, err = server.process.communicate(timeout=60)
+    assert (server.process.returncode, err) == (0, "")
+    assert not picture.exists()
+    assert list(tmp_path.glob("stencil-teach-*")) == [running]
+
+
 def test_pictures_are_checked_before_they_are_kept(start: Start) -> None:
     server = start("--teach", "--max-pixels", 5000, "--max-bytes", 100_000)
     lesson = begin(server, "checked")
     small = as_bytes(photo())
-    for name, data, status in (
-        ("a.png", b"hello", 422),
-        ("a.png", small[:-100], 422),
-        ("a.png", as_bytes(photo(100, 60)), 413),
-        ("a.png", bytes(100_001), 413),
-        ("a.exe", small, 422),
-        ("a", small, 422),
+    for name, data, status, said in (
+        ("in/a.png", b"hello", 422, "'in/a.png': "),
+        ("in/a.png", small[:-100], 422, "'in/a.png': "),
+        ("in/a.png", as_bytes(photo(100, 60)), 413, "'in/a.png': "),
+        ("in/a.png", as_bytes(photo(100, 60)), 413, "as it is. Make it smaller, or start the server"),
+        ("a.png", bytes(100_001), 413, "bytes"),
+        ("a.exe", small, 422, "'a.exe'"),
+        ("a", small, 422, "'a'"),
     ):
-        assert send(server, lesson, "before", name, data).status_code == status, name
+        code = {413: "too_large", 422: "invalid"}[status]
+        assert said in told(send(server, lesson, "before", name, data), status, code)
     form = server.client.post(f"{lesson}/pictures/before", params={"name": "../../a.png"}, files={"image": small})
     assert form.json()["pictures"] == {"before": 1, "after": 0}
     assert "'../../a.tif' twice" in told(send(server, lesson, "before", "../../a.tif", small), 422, "invalid")
@@ -270,6 +316,49 @@ def test_pictures_of_a_lesson_are_bounded(tmp_path: Path) -> None:
             lesson.check("photos", "b.png", limits)
         files = [file.name for file in lesson.pictures.rglob("*") if file.is_file()]
         assert files == ["picture-00000.png"]
+
+
+def test_a_lesson_starts_once_and_with_its_pictures(tmp_path: Path) -> None:
+    lesson = LessonJob(wish("pairs"), tmp_path)
+    with pytest.raises(HttpError, match=r"no pictures for before and after\. Send them first\."):
+        lesson.check_complete()
+    lesson.change(state="running")
+    for check in (lesson.check_complete, lambda: lesson.check("before", "a.png", Limits())):
+        with pytest.raises(HttpError, match=r"but this one is running\. Begin a new one\."):
+            check()
+
+
+def test_a_picture_that_cannot_be_written_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lesson = LessonJob(wish("restore", damage="noise"), tmp_path)
+
+    def half(file: Path, data: bytes) -> int:
+        with file.open("wb") as opened:
+            opened.write(data[:1])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", half)
+        with pytest.raises(HttpError, match=r"No space left on device\. Free disk space"):
+            lesson.keep("photos", "a.png", b"12")
+    assert list((lesson.pictures / "photos").iterdir()) == []
+    lesson.keep("photos", "a.png", b"12")
+    assert lesson.info.pictures == {"photos": 1}
+
+
+def test_a_lesson_without_space_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    teaching = Teaching(GOLDEN)
+    last = teaching.begin(wish("restore", damage="noise"))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(HttpError, match="No space left on device") as failure:
+        teaching.begin(wish("restore", damage="noise"))
+    assert failure.value.status == 500
+    assert teaching.lesson is last
+    assert list(tmp_path.iterdir()) == [last.folder]
 
 
 @pytest.mark.parametrize(

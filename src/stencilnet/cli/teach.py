@@ -63,8 +63,8 @@ _folder = click.Path(path_type=Path, file_okay=False, exists=True)
     "--events",
     "as_events",
     is_flag=True,
-    help="For a program that follows the training: print what happens as JSON, one object a line, and stop when that "
-    "program has ended.",
+    help="For a program that follows the training: print what happens as JSON, one object a line, and stop when the "
+    "process that started it has ended.",
 )
 def teach(
     bundle: Path,
@@ -88,6 +88,7 @@ def teach(
     Give one of --pairs, --labels, --style and --restore. Config and settings are chosen from what the folders hold,
     shown, and saved, so that `stencil add` can refine them. Interrupted by Ctrl-C, the same command continues.
     """
+    parent = os.getppid()  # before the imports, which take seconds
     from stencilnet.cli.console import console, teller, use_all_cores
     from stencilnet.cli.work import training_session
     from stencilnet.teaching.planning import as_yaml, prepare
@@ -107,7 +108,7 @@ def teach(
     use_all_cores()
     tell = teller(screen)
     if as_events:
-        _report(request, screen)
+        _report(request, screen, parent)
         return
     lesson = prepare(request, tell)
     if dry_run and as_json:
@@ -124,15 +125,15 @@ def teach(
     say_json(as_plain(lesson, taught)) if as_json else say(conclude(lesson, taught))
 
 
-def _report(request: "Request", screen: "Console") -> None:
-    """Carry out a request for a program that follows it; without that program, nobody wants the task."""
+def _report(request: "Request", screen: "Console", parent: int) -> None:
+    """Carry out a request for a program that follows it; when the process `parent` has ended, nobody wants the task."""
     from stencilnet.cli.work import training_session
     from stencilnet.teaching.events import Events
     from stencilnet.teaching.planning import prepare
     from stencilnet.teaching.teaching import teach as carry_out
     from stencilnet.training.distributed import ALONE
 
-    events, parent = Events(say_json_line), os.getppid()
+    events = Events(say_json_line)
     lesson = prepare(request, events.note)
     events.plan(lesson)
     with training_session(screen, request.folder, lesson.root, ALONE, resume=True) as session:

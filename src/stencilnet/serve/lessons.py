@@ -6,6 +6,7 @@ import secrets
 import sys
 import unicodedata
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -207,10 +208,7 @@ class LessonJob:
             HttpError: If pictures are not collected any more, there is no such folder, it has a picture of this name,
                 the name is none of a picture, or there are too many.
         """
-        if self.state != "collecting":
-            raise HttpError(
-                409, f"Expected a lesson that collects pictures, but this one is {self.state}. Start a new one."
-            )
+        self._check_collecting()
         if folder not in self.info.pictures:
             raise HttpError(404, f"Expected a folder among {', '.join(self.info.pictures)}, but got {folder!r}.")
         if PurePosixPath(name).suffix.lower() not in read_suffixes():
@@ -240,7 +238,9 @@ class LessonJob:
         try:
             file.write_bytes(data)
         except OSError as error:
-            raise HttpError(500, f"Cannot write {file}: {error.strerror}. Free disk space, or set TMPDIR.") from error
+            with suppress(OSError):
+                file.unlink(missing_ok=True)  # a part of it
+            raise unwritable(error, file) from error
         self._kept.add((folder, key))
         self._bytes += len(data)
         self.change(pictures={**self.info.pictures, folder: self.info.pictures[folder] + 1})
@@ -251,9 +251,9 @@ class LessonJob:
         Raises:
             HttpError: If it has started already, or a folder is empty.
         """
-        empty = [folder for folder, count in self.info.pictures.items() if not count]
-        if self.state != "collecting" or empty:
-            got = f"no pictures for {' and '.join(empty)}" if empty else f"a lesson that is {self.state}"
+        self._check_collecting()
+        if empty := [folder for folder, count in self.info.pictures.items() if not count]:
+            got = f"no pictures for {' and '.join(empty)}"
             raise HttpError(409, f"Expected a lesson with all of its pictures, but got {got}. Send them first.")
 
     def told(self, text: str) -> str:
@@ -266,10 +266,21 @@ class LessonJob:
 
         return re.sub(r"picture-(\d{5})(\.\w+)?", sent, text.replace(f"{self.pictures}/", ""))
 
+    def _check_collecting(self) -> None:
+        if self.state != "collecting":
+            raise HttpError(
+                409, f"Expected a lesson that collects pictures, but this one is {self.state}. Begin a new one."
+            )
+
     def _key(self, name: str) -> str:
         """Return what a picture is known by: pictures that belong together have the same."""
         path = PurePosixPath(unicodedata.normalize("NFC", name))
         return str(path.with_suffix("") if self.wish.kind in _MATCHED else path)
+
+
+def unwritable(error: OSError, place: object) -> HttpError:
+    """Return the error of a file or folder that cannot be written."""
+    return HttpError(500, f"Cannot write {place}: {error.strerror}. Free disk space, or set TMPDIR.")
 
 
 def _changes(info: LessonInfo, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """Listens, and stops gracefully."""
 
 import os
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -13,7 +15,7 @@ from stencilnet.serve.app import make_app
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.live import LiveEngine
 from stencilnet.serve.service import Service
-from stencilnet.serve.teaching import Teaching
+from stencilnet.serve.teaching import Teaching, delete_leftovers
 
 
 def serve(
@@ -26,7 +28,7 @@ def serve(
     teach: bool = False,
     announce: Callable[[str], None],
 ) -> None:
-    """Serve a bundle's tasks over HTTP until SIGTERM or Ctrl-C.
+    """Serve a bundle's tasks over HTTP until SIGTERM, Ctrl-C or the end of the terminal.
 
     The first signal lets running requests end, cancels jobs, and refuses new requests; a second one ends at once.
 
@@ -43,6 +45,8 @@ def serve(
         BundleError: If the bundle cannot be opened.
         ValueError: If the address cannot be listened on.
     """
+    if teach:
+        delete_leftovers()
     service = Service(LiveEngine(path, open_engine), limits, Teaching(path) if teach else None)
     with _listening(host, port) as listener:
         address = f"[{host}]" if ":" in host else host
@@ -77,6 +81,19 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
         self._service = service
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Handle the signal of a closed terminal, too, unless it is ignored (`nohup`)."""
+        with super().capture_signals():
+            if not hasattr(signal, "SIGHUP") or signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+                yield
+                return
+            before = signal.signal(signal.SIGHUP, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(signal.SIGHUP, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Begin to stop; at the second signal, stop."""

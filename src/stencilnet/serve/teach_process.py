@@ -55,8 +55,12 @@ class TeachProcess:
         await asyncio.wait([self._task])
 
     def kill(self) -> None:
-        """Kill the process at once, and those that it has started."""
-        if self._process is None or self._process.returncode is not None:
+        """Kill the process at once, and those that it has started, also where it has ended before them."""
+        if self._process is None:
+            return
+        if hasattr(os, "killpg"):
+            with suppress(OSError):  # all have ended
+                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a group, since it has a session of its own
             return
         with suppress(psutil.Error):
             process = psutil.Process(self._process.pid)
@@ -76,6 +80,7 @@ class TeachProcess:
             problem = internal_error(error)
         finally:
             self.kill()  # also where the service ends at once
+            self._process = None  # another one may have its id from now on
         await asyncio.to_thread(shutil.rmtree, self._lesson.pictures, ignore_errors=True)
         if problem is None:
             self._lesson.change(state="done", doing="")

@@ -17,6 +17,7 @@ from stencilnet.serve.receiving import BODY, check_length, check_type, picture_o
 from stencilnet.serve.service import Service, while_connected
 from stencilnet.serve.teaching import Teaching
 from stencilnet.serve.work import check_pixels
+from stencilnet.text.shortening import brief
 
 LessonName = Annotated[JobName, Path(description="A lesson's id.")]
 
@@ -75,7 +76,7 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
         """Return the lesson's state, for whoever comes back to it."""
         return CurrentLesson(lesson=None if teaching.lesson is None else teaching.lesson.info)
 
-    @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 503)})
+    @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 500, 503)})
     async def begin_lesson(wish: Annotated[Wish, Depends(_wish)]) -> Response:
         """Begin a lesson, which takes the place of the last one; then send its pictures, and start it."""
         info = teaching.begin(wish).info
@@ -109,7 +110,7 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
         with service.pool.place():
             async with service.bounded():
                 data = await picture_of(request, most)
-                check = partial(_check_picture, data, service.limits.max_pixels)
+                check = partial(_check_picture, name, data, service.limits.max_pixels)
                 await while_connected(request, service.pool.run(lambda _: check()))
         found.check(folder, name, service.limits)  # others may have been sent meanwhile
         found.keep(folder, name, data)
@@ -152,17 +153,19 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
     return router
 
 
-def _check_picture(data: bytes, max_pixels: int) -> None:
+def _check_picture(name: str, data: bytes, max_pixels: int) -> None:
     """Check that a picture's file can be read.
 
     Raises:
-        HttpError: If it cannot, or has too many pixels.
+        HttpError: If it cannot, or has too many pixels; it says the picture's name, since many are sent.
     """
     try:
         with open_checked(data) as opened:
-            check_pixels(opened.size, max_pixels, "as it is")
+            check_pixels(opened.size, max_pixels, "as it is", "Make it smaller")
         within_memory(partial(read_photo, data), "The picture")
+    except HttpError as problem:
+        raise HttpError(problem.status, f"{brief(name)}: {problem}") from problem
     except (TooManyPixelsError, TooLargeError) as error:
-        raise HttpError(413, str(error)) from error
+        raise HttpError(413, f"{brief(name)}: {error}") from error
     except ImageError as error:
-        raise HttpError(422, str(error)) from error
+        raise HttpError(422, f"{brief(name)}: {error}") from error

@@ -1,15 +1,29 @@
 """Teaches the bundle new tasks, one at a time."""
 
 import asyncio
+import os
 import shutil
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir, mkdtemp
+
+import psutil
 
 from stencilnet.bundle import task_names
-from stencilnet.serve.lessons import LessonJob, Wish
+from stencilnet.serve.lessons import LessonJob, Wish, unwritable
 from stencilnet.serve.problems import HttpError
 from stencilnet.serve.teach_process import TeachProcess
 from stencilnet.text.shortening import brief
+
+_FOLDER = "stencil-teach-"
+"""What the names of lessons' folders begin with; the service's process id follows."""
+
+
+def delete_leftovers() -> None:
+    """Delete the folders of lessons whose service has ended without deleting them, such as by SIGKILL."""
+    for folder in Path(gettempdir()).glob(f"{_FOLDER}*-*"):
+        process = folder.name.removeprefix(_FOLDER).split("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Teaching:
@@ -37,15 +51,17 @@ class Teaching:
         """Begin a lesson, which collects pictures. It takes the place of the one before.
 
         Raises:
-            HttpError: If that one runs, the bundle has a task of this name, or options do not fit the kind.
+            HttpError: If that one runs, the bundle has a task of this name, options do not fit the kind, or its folder
+                cannot be made.
         """
         self._check_free()
         wish.check()
         if wish.name in task_names(self._bundle):
             raise HttpError(422, f"Expected the name of a new task, but there is a task {wish.name!r}. Choose another.")
+        lesson = _made(wish)
         self._drop()
-        self.lesson = LessonJob(wish, Path(mkdtemp(prefix="stencil-teach-")))
-        return self.lesson
+        self.lesson = lesson
+        return lesson
 
     def get(self, name: str) -> LessonJob:
         """Return the lesson.
@@ -96,3 +112,19 @@ class Teaching:
             self.lesson.change(state="cancelled", doing="")
             shutil.rmtree(self.lesson.folder, ignore_errors=True)
             self.lesson = None
+
+
+def _made(wish: Wish) -> LessonJob:
+    """Return a new lesson with a folder of its own, or leave nothing behind.
+
+    Raises:
+        HttpError: If the folder cannot be made.
+    """
+    folder = None
+    try:
+        folder = Path(mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
+        return LessonJob(wish, folder)
+    except OSError as error:
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise unwritable(error, folder or "a temporary folder") from error

@@ -20,6 +20,7 @@ from stencilnet.text.shortening import brief, listed
 from stencilnet.text.strict_json import dumps
 
 _LISTED = "those of GET /v1/tasks"
+_SMALLER = "Make it smaller, choose a smaller `scale`"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,14 +178,20 @@ def answers(plan: Plan, data: bytes, stop: Stop) -> Iterator[Answer]:
 
 def _decoded(plan: Plan, data: bytes) -> Photo:
     with open_checked(data) as opened:
-        check_pixels(opened.size, plan.max_pixels, "as it is")
+        check_pixels(opened.size, plan.max_pixels, "as it is", _SMALLER)
         for step in plan.steps:
-            check_pixels(step.size(opened.size), plan.max_pixels, f"for the network of {step.task!r}")
+            check_pixels(step.size(opened.size), plan.max_pixels, f"for the network of {step.task!r}", _SMALLER)
     return read_photo(data, metadata=plan.options.keep_metadata)
 
 
-def check_pixels(size: Size, most: int, where: str) -> None:
+def check_pixels(size: Size, most: int, where: str, remedy: str) -> None:
     """Check a picture's size.
+
+    Args:
+        size: Its size.
+        most: Most pixels.
+        where: Where it has this size.
+        remedy: What makes it smaller; the begin of a sentence.
 
     Raises:
         HttpError: If it has more than `most` pixels.
@@ -194,7 +201,7 @@ def check_pixels(size: Size, most: int, where: str) -> None:
         raise HttpError(
             413,
             f"Expected a picture of at most {most} pixels, but got {width}x{height} pixels {where}. "
-            "Make it smaller, choose a smaller `scale`, or start the server with a larger --max-pixels.",
+            f"{remedy}, or start the server with a larger --max-pixels.",
         )
 
 

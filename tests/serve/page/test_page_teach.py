@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from shutil import copytree
 
 import psutil
 import pytest
@@ -91,11 +92,18 @@ def test_pairs_are_taught_and_the_task_is_there_without_a_reload(
 def test_a_lesson_goes_on_behind_the_page_and_over_a_reload_until_it_is_cancelled(
     open_page: Open, teacher: Server, pairs: Path, photo: bytes
 ) -> None:
-    page = open_page(url=teacher.url)
-    open_panel(page)
-    fill(page, pairs, "endless", 100_000)
+    page, other, third = (open_page(url=teacher.url) for _ in range(3))
+    for each, name in ((page, "endless"), (other, "second")):
+        open_panel(each)
+        fill(each, pairs, name, 100_000)
     start_lesson(page)
     expect(page.locator("#lesson-status")).to_contain_text("of 100000")
+    start_lesson(other)  # meets the lesson that is in the way
+    expect(other.locator("#teach-title")).to_have_text("endless")
+    third.get_by_role("button", name="Teach a new task").click()
+    expect(third.locator("#teach-title")).to_have_text("endless")
+    for each in (other, third):
+        each.context.close()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     add(page, ("beach.png", photo))
@@ -145,13 +153,50 @@ def test_what_is_missing_and_what_fails_is_told_and_what_was_chosen_stays(
     expect(alert).to_contain_text("Cannot read the picture")
 
 
-def test_pictures_are_dropped_on_their_place_and_nowhere_else(open_page: Open, teacher: Server, pairs: Path) -> None:
+def test_a_lesson_whose_sending_fails_or_is_given_up_leaves_no_pictures(
+    open_page: Open, teacher: Server, pairs: Path
+) -> None:
+    page = open_page(url=teacher.url)
+    begun: list[str] = []
+    page.on("request", lambda request: begun.append(request.url) if "/v1/teaching?" in request.url else None)
+    open_panel(page)
+    fill(page, pairs, "broken", 20)
+    page.route("**/pictures/after?name=0.png", lambda route: route.continue_(post_data=b"none"))
+    page.evaluate("() => [1, 2].forEach(() => document.getElementById('lesson').requestSubmit())")  # a double click
+    expect(page.locator("#lesson-problem")).to_contain_text("image")
+    assert len(begun) == 1
+    assert teacher.client.get("/v1/teaching").json() == {"lesson": None}
+    page.unroute("**/pictures/after?name=0.png")
+    page.route("**/pictures/after?name=3.png", lambda _: None)  # never answered
+    for give_up in (lambda: page.get_by_role("button", name="Cancel").click(), page.reload):
+        with page.expect_request("**/pictures/after?name=3.png"):
+            start_lesson(page)
+        assert teacher.client.get("/v1/teaching").json()["lesson"]["pictures"] == {"before": COUNT, "after": 3}
+        give_up()
+        expect(page.locator("#show-teach-text")).to_have_text("Teach a new task")
+        while teacher.client.get("/v1/teaching").json()["lesson"]:  # the request of a closed page is not seen
+            page.wait_for_timeout(20)
+
+
+def test_pictures_are_dropped_on_their_place_and_nowhere_else(
+    open_page: Open, teacher: Server, pairs: Path, tmp_path: Path
+) -> None:
     page = open_page(url=teacher.url)
     open_panel(page)
     box = page.get_by_role("group", name="After").bounding_box()
     assert box is not None
     drop(page, pairs / "after", at=(box["x"] + 20, box["y"] + 20))
     expect(page.get_by_role("group", name="After")).to_contain_text(f"{COUNT} pictures")
+    for inner in ("one", "two"):
+        copytree(pairs / "before", tmp_path / "before" / inner)
+    box = page.get_by_role("group", name="Before").bounding_box()
+    assert box is not None
+    drop(page, tmp_path / "before", at=(box["x"] + 20, box["y"] + 20))
+    expect(page.get_by_role("group", name="Before")).to_contain_text(f"{2 * COUNT} pictures")
+    page.get_by_label("Name", exact=True).fill("folders")
+    start_lesson(page)
+    expect(page.get_by_role("alert")).to_contain_text("Before: several pictures are called 0. Rename them")
+    page.get_by_label("Name", exact=True).fill("")
     drop(page, pairs / "after", at=(box["x"] + 20, 4))
     page.keyboard.press("Escape")
     expect(page.locator("#welcome")).to_be_visible()

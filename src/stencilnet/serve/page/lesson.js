@@ -59,6 +59,8 @@ export const KINDS = [
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
 const FEWEST = 4;
+/** Kinds whose pictures belong together by their names, whatever the suffix. */
+const MATCHED = ["pairs", "labels"];
 
 /**
  * What is missing to start, or an empty text.
@@ -73,9 +75,11 @@ export function problemOf({ name, minutes, kind, files, known }) {
     const { length } = files[folder] ?? [];
     if (one && length !== 1) return `${title}: choose one picture.`;
     if (!one && length < FEWEST) return `${title}: choose at least ${FEWEST} pictures. Some hundreds are better.`;
+    const twice = repeatedOf(files[folder], MATCHED.includes(kind.kind));
+    if (twice) return `${title}: several pictures are called ${twice}. Rename them, or choose their folder by the button.`;
   }
   const [first, second] = kind.folders.map(({ folder }) => files[folder].length);
-  if (["pairs", "labels"].includes(kind.kind) && first !== second)
+  if (MATCHED.includes(kind.kind) && first !== second)
     return `There are ${first} pictures on the left and ${second} on the right. Choose the same pictures on both sides.`;
   if (!(minutes > 0)) return "Minutes: give a number above 0.";
   return "";
@@ -86,6 +90,14 @@ export const picturesOf = (files) => files.filter(({ type }) => type.startsWith(
 
 /** The path of a file in the folder that was chosen, or its name. */
 export const nameIn = (file) => file.webkitRelativePath?.replace(/^[^/]*\//, "") || file.name;
+
+/** A name that more than one of the files have, as the service knows them, or an empty text. */
+function repeatedOf(files, matched) {
+  const names = files.map((file) => nameIn(file).normalize("NFC"));
+  const known = matched ? names.map((name) => name.replace(/\.[^./]*$/, "")) : names;
+  const seen = new Set();
+  return known.find((name) => seen.size === seen.add(name).size) ?? "";
+}
 
 /** What is going on, in one line. */
 export function statusOf({ state, doing, step, steps, seconds_left: left, error }) {

@@ -28,20 +28,42 @@ export function mountTeach(store, service) {
   const panel = createStore({ kind: "pairs", files: {}, sending: null, lesson: null, problem: "" });
   const put = (change) => panel.update((state) => ({ ...state, ...change }));
   let control = new AbortController();
+  let beginning = false;
 
   async function start() {
+    if (beginning) return; // a double click
     const wish = wishOf(panel.get().kind);
     const { kind, files } = chosen(panel.get());
     const problem = problemOf({ ...wish, kind, files, known: tasksOf(store.get()).map(({ name }) => name) });
     put({ problem });
     if (problem) return;
     control = new AbortController();
+    beginning = true;
     await told(async () => {
-      const lesson = await teaching.begin(wish);
+      const lesson = await teaching.begin(wish).finally(() => (beginning = false));
       put({ lesson });
-      await send(lesson, kind, files, control.signal);
-      await follow(await teaching.start(lesson.id));
+      await follow(await startedWith(lesson, kind, files, control.signal));
     });
+    if (panel.get().problem) await told(meet); // perhaps another page's lesson is in the way
+  }
+
+  /** Follow the lesson that runs, if one does: this page may have been reloaded, or another one has started it. */
+  async function meet() {
+    const lesson = await teaching.current();
+    if (lesson?.state !== "running" || panel.get().lesson) return;
+    control = new AbortController();
+    await follow(lesson);
+  }
+
+  /** Start a lesson with its pictures. Where that fails or is given up, none of them stays on the server. */
+  async function startedWith(lesson, kind, files, signal) {
+    try {
+      await send(lesson, kind, files, signal);
+      return await teaching.start(lesson.id);
+    } catch (error) {
+      await teaching.cancel(lesson.id).catch(() => {}); // the first error is the one to tell
+      throw error;
+    }
   }
 
   async function send(lesson, kind, files, signal) {
@@ -66,8 +88,12 @@ export function mountTeach(store, service) {
 
   /** The new task is among the others, without a reload. */
   async function learned({ name }) {
-    const bundle = await service.tasks();
-    store.update((state) => withBundle(state, bundle));
+    try {
+      const bundle = await service.tasks();
+      store.update((state) => withBundle(state, bundle));
+    } catch (error) {
+      store.update((state) => withoutServer(state, error.message)); // the tasks are read when it is back
+    }
     if (!dialog.open) store.update((state) => informed(state, `${titleOf(name)} has been learned.`));
   }
 
@@ -87,12 +113,19 @@ export function mountTeach(store, service) {
   }
 
   async function cancel() {
-    const { lesson } = panel.get();
+    const { lesson, sending } = panel.get();
     control.abort();
+    if (sending) return; // it fails now, which cancels the lesson
     await told(async () => {
       if (lesson) await teaching.cancel(lesson.id);
       refuse("");
     });
+  }
+
+  function open() {
+    if (openDialog()) return;
+    dialog.showModal();
+    if (!panel.get().lesson && !beginning) told(meet);
   }
 
   const titleOf = (name) => tasksOf(store.get()).find((task) => task.name === name)?.title ?? name;
@@ -107,11 +140,13 @@ export function mountTeach(store, service) {
 
   function again() {
     byId("lesson-name").value = "";
+    for (const file of Object.values(panel.get().files).flat()) releaseAddress(file);
     put({ lesson: null, files: {}, problem: "" });
     byId("lesson-name").focus();
   }
 
-  byId("show-teach").addEventListener("click", () => openDialog() ?? dialog.showModal());
+  addEventListener("pagehide", () => panel.get().sending && cancel());
+  byId("show-teach").addEventListener("click", open);
   const clicks = { "lesson-cancel": cancel, "lesson-show": show, "lesson-again": again };
   for (const [id, run] of Object.entries(clicks)) byId(id).addEventListener("click", run);
   for (const each of dialog.querySelectorAll(".close")) each.addEventListener("click", () => dialog.close());
@@ -136,11 +171,7 @@ export function mountTeach(store, service) {
     if (offered || !bundle?.teaching || !teaching) return;
     offered = true;
     byId("show-teach").hidden = false;
-    // A page that was reloaded meets the lesson that it has started.
-    told(async () => {
-      const lesson = await teaching.current();
-      if (lesson?.state === "running") await follow(lesson);
-    });
+    told(meet);
   });
 }
 

@@ -19,7 +19,7 @@ export function createTeaching(at) {
     },
     start: async (id) => (await sent(path(id, "/start"), { method: "POST" })).json(),
     follow: (id) => events(path(id, "/events")),
-    cancel: (id) => sent(path(id), { method: "DELETE" }),
+    cancel: (id) => sent(path(id), { method: "DELETE", keepalive: true }), // also from a page that is being closed
     samples: (id, step) => path(id, `/samples/${step}`).href,
   };
 }
