@@ -331,13 +331,11 @@ def test_a_lesson_starts_once_and_with_its_pictures(tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_written_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lesson = LessonJob(wish("restore", damage="noise"), tmp_path)
 
-    def half(file: Path, data: bytes) -> int:
-        with file.open("wb") as opened:
-            opened.write(data[:1])
+    def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", half)
+        patch.setattr(os, "replace", full)
         with pytest.raises(HttpError, match=r"No space left on device\. Free disk space"):
             lesson.keep("photos", "a.png", b"12")
     assert list((lesson.pictures / "photos").iterdir()) == []

@@ -6,7 +6,6 @@ import secrets
 import sys
 import unicodedata
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from stencilnet.pictures.formats import read_suffixes
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.problems import ErrorBody, HttpError
+from stencilnet.storage import write_file
 from stencilnet.text.shortening import brief
 
 LessonKind = Literal["pairs", "labels", "style", "restore"]
@@ -236,10 +236,8 @@ class LessonJob:
         number = self._numbers.setdefault(key, len(self._numbers))
         file = self.pictures / folder / f"picture-{number:05d}{PurePosixPath(name).suffix.lower()}"
         try:
-            file.write_bytes(data)
+            write_file(file, data, sync=False)
         except OSError as error:
-            with suppress(OSError):
-                file.unlink(missing_ok=True)  # a part of it
             raise unwritable(error, file) from error
         self._kept.add((folder, key))
         self._bytes += len(data)
