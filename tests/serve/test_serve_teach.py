@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from stencilnet.errors import NotInstalledError, check_extra
-from stencilnet.serve.lessons import FOLDERS, LessonJob, LessonKind, Wish
+from stencilnet.serve.lessons import FOLDERS, LessonJob, LessonKind, LessonSettings
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.problems import HttpError
 from stencilnet.serve.teach_process import TeachProcess
@@ -25,6 +26,7 @@ from stencilnet.serve.teaching import Teaching
 
 from .conftest import GOLDEN, Server, Start, as_bytes, photo
 from .test_serve_bad_input import PNG, told
+from .test_serve_load import wait_for
 
 COUNT = 6
 TRAINING = pytest.mark.slow  # a process that imports PyTorch
@@ -127,7 +129,7 @@ def test_pairs_are_taught_while_pictures_are_answered(teacher: Server, picture: 
     ],
 )
 def test_the_command_of_each_kind(tmp_path: Path, kind: LessonKind, query: dict, words: str) -> None:
-    lesson = LessonJob(wish(kind, **query), tmp_path)
+    lesson = LessonJob(settings(kind, **query), tmp_path)
     for folder in FOLDERS[kind]:
         lesson.keep(folder, "any.jpg", b"")
     python, *command = lesson.command(tmp_path / "bundle")
@@ -173,7 +175,7 @@ def test_cancelling_ends_the_process_and_one_runs_at_a_time(teacher: Server) -> 
 def test_what_a_training_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LessonJob, "command", lambda *_: ["sh", "-c", "sleep 1000 & echo begun >&2; exit 1"])
     monkeypatch.setattr("stencilnet.serve.teach_process._PATIENCE", 0.1)
-    lesson = LessonJob(wish("restore", damage="noise"), tmp_path)
+    lesson = LessonJob(settings("restore", damage="noise"), tmp_path)
     log = tmp_path / "errors.txt"
 
     async def cancelled() -> None:
@@ -253,6 +255,20 @@ def test_pictures_are_checked_before_they_are_kept(start: Start) -> None:
     assert send(server, other, "before", "b.png", small).status_code == 200
 
 
+def test_a_picture_that_is_sent_by_half_is_not_kept(teacher: Server) -> None:
+    lesson = begin(teacher, "hung-up")
+    data = as_bytes(photo())
+    head = (
+        f"POST {lesson}/pictures/before?name=a.png HTTP/1.1\r\nHost: {teacher.url[7:]}\r\nContent-Type: image/png\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", teacher.client.base_url.port or 0)) as connection:
+        connection.sendall(head.encode() + f"Content-Length: {len(data)}\r\n\r\n".encode() + data[:-1])
+        wait_for(teacher, "stencil_queue_length", 1)
+    wait_for(teacher, "stencil_queue_length", 0)
+    assert teacher.client.get("/v1/teaching").json()["lesson"]["pictures"] == {"before": 0, "after": 0}
+    assert send(teacher, lesson, "before", "a.png", data).json()["pictures"] == {"before": 1, "after": 0}
+
+
 def test_wrong_lessons_are_refused(teacher: Server) -> None:
     for query, said in (
         ({"name": "../up", "kind": "pairs"}, "`name`"),
@@ -262,16 +278,16 @@ def test_wrong_lessons_are_refused(teacher: Server) -> None:
         ({"name": "new", "kind": "pairs", "threshold": 9}, "for `labels` alone"),
         ({"name": "new", "kind": "pairs", "minutes": "inf"}, "`minutes`"),
     ):
-        assert said in told(wished(teacher, query), 422, "invalid")
+        assert said in told(asked(teacher, query), 422, "invalid")
     assert told(teacher.client.delete(f"/v1/teaching/{'0' * 22}"), 404, "not_found")
 
 
-def wish(kind: LessonKind, **options: object) -> Wish:
+def settings(kind: LessonKind, **options: object) -> LessonSettings:
     none = {"minutes": 5, "steps": None, "damage": None, "classes": None, "threshold": None}
-    return Wish(name="new", kind=kind, **none | options)  # type: ignore[arg-type]
+    return LessonSettings(name="new", kind=kind, **none | options)  # type: ignore[arg-type]
 
 
-def wished(server: Server, query: dict) -> httpx.Response:
+def asked(server: Server, query: dict) -> httpx.Response:
     return server.client.post("/v1/teaching", params=query)
 
 
@@ -294,7 +310,7 @@ def test_a_page_of_another_site_cannot_teach(teacher: Server) -> None:
 
 
 def test_a_service_that_was_not_asked_to_does_not_teach(server: Server) -> None:
-    assert wished(server, {"name": "new", "kind": "pairs"}).status_code == 405
+    assert asked(server, {"name": "new", "kind": "pairs"}).status_code == 405
     assert told(server.client.get("/v1/teaching"), 404, "not_found")
     assert "/v1/teaching" not in server.client.get("/openapi.json").json()["paths"]
     assert server.client.get("/v1/tasks").json()["teaching"] is False
@@ -309,7 +325,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pictures_of_a_lesson_are_bounded(tmp_path: Path) -> None:
     for limits in (Limits(lesson_pictures=1), Limits(lesson_bytes=1)):
-        lesson = LessonJob(wish("restore", damage="noise"), tmp_path / str(limits.lesson_bytes))
+        lesson = LessonJob(settings("restore", damage="noise"), tmp_path / str(limits.lesson_bytes))
         lesson.check("photos", "a.png", limits)
         lesson.keep("photos", "a.png", b"12")
         with pytest.raises(HttpError, match="Expected at most"):
@@ -319,7 +335,7 @@ def test_pictures_of_a_lesson_are_bounded(tmp_path: Path) -> None:
 
 
 def test_a_lesson_starts_once_and_with_its_pictures(tmp_path: Path) -> None:
-    lesson = LessonJob(wish("pairs"), tmp_path)
+    lesson = LessonJob(settings("pairs"), tmp_path)
     with pytest.raises(HttpError, match=r"no pictures for before and after\. Send them first\."):
         lesson.check_complete()
     lesson.change(state="running")
@@ -329,7 +345,7 @@ def test_a_lesson_starts_once_and_with_its_pictures(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_cannot_be_written_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lesson = LessonJob(wish("restore", damage="noise"), tmp_path)
+    lesson = LessonJob(settings("restore", damage="noise"), tmp_path)
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -346,14 +362,14 @@ def test_a_picture_that_cannot_be_written_leaves_no_part(tmp_path: Path, monkeyp
 def test_a_lesson_without_space_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     teaching = Teaching(GOLDEN)
-    last = teaching.begin(wish("restore", damage="noise"))
+    last = teaching.begin(settings("restore", damage="noise"))
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(HttpError, match="No space left on device") as failure:
-        teaching.begin(wish("restore", damage="noise"))
+        teaching.begin(settings("restore", damage="noise"))
     assert failure.value.status == 500
     assert teaching.lesson is last
     assert list(tmp_path.iterdir()) == [last.folder]

@@ -34,7 +34,7 @@ _MATCHED = ("pairs", "labels")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class LessonSettings:
     """What is to be learned; the words are those of `stencil teach`."""
 
     name: str
@@ -141,7 +141,7 @@ class LessonJob:
     """A lesson. All of it is for the event loop's thread.
 
     Args:
-        wish: What is to be learned.
+        settings: What is to be learned.
         folder: A folder of its own, which exists and is empty.
 
     Attributes:
@@ -149,20 +149,20 @@ class LessonJob:
         next_change: Set at the next change, and then replaced.
     """
 
-    def __init__(self, wish: Wish, folder: Path) -> None:
-        self.wish = wish
+    def __init__(self, settings: LessonSettings, folder: Path) -> None:
+        self.settings = settings
         self.folder = folder
         self.next_change = asyncio.Event()
         self.info = LessonInfo(
             id=secrets.token_urlsafe(16),
-            name=wish.name,
-            kind=wish.kind,
-            pictures=dict.fromkeys(FOLDERS[wish.kind], 0),
+            name=settings.name,
+            kind=settings.kind,
+            pictures=dict.fromkeys(FOLDERS[settings.kind], 0),
         )
         self._numbers: dict[str, int] = {}
         self._kept: set[tuple[str, str]] = set()
         self._bytes = 0
-        for each in FOLDERS[wish.kind]:
+        for each in FOLDERS[settings.kind]:
             (self.pictures / each).mkdir(parents=True)
 
     @property
@@ -182,8 +182,8 @@ class LessonJob:
 
     def command(self, bundle: Path) -> list[str]:
         """Return the command that learns the task into a bundle."""
-        program = [sys.executable, "-P", "-m", "stencilnet", "teach", str(bundle.resolve()), self.wish.name]
-        return [*program, *self.wish.options(self.pictures), "--out", str(self.folder / "out"), "--events"]
+        program = [sys.executable, "-P", "-m", "stencilnet", "teach", str(bundle.resolve()), self.settings.name]
+        return [*program, *self.settings.options(self.pictures), "--out", str(self.folder / "out"), "--events"]
 
     def change(self, **values: Any) -> None:
         """Change the state, and wake those who wait for it; nothing changes once the lesson has ended."""
@@ -254,13 +254,13 @@ class LessonJob:
             got = f"no pictures for {' and '.join(empty)}"
             raise HttpError(409, f"Expected a lesson with all of its pictures, but got {got}. Send them first.")
 
-    def told(self, text: str) -> str:
+    def with_sent_names(self, text: str) -> str:
         """Return a text of `stencil teach` with pictures called as they were when they were sent."""
         names = {number: name for name, number in self._numbers.items()}
 
         def sent(match: re.Match[str]) -> str:
             stem, number = PurePosixPath(names.get(int(match[1]), match[0])), match[2] or ""
-            return f"{stem if self.wish.kind in _MATCHED else stem.with_suffix('')}{number}"
+            return f"{stem if self.settings.kind in _MATCHED else stem.with_suffix('')}{number}"
 
         return re.sub(r"picture-(\d{5})(\.\w+)?", sent, text.replace(f"{self.pictures}/", ""))
 
@@ -273,7 +273,7 @@ class LessonJob:
     def _key(self, name: str) -> str:
         """Return what a picture is known by: pictures that belong together have the same."""
         path = PurePosixPath(unicodedata.normalize("NFC", name))
-        return str(path.with_suffix("") if self.wish.kind in _MATCHED else path)
+        return str(path.with_suffix("") if self.settings.kind in _MATCHED else path)
 
 
 def unwritable(error: OSError, place: object) -> HttpError:

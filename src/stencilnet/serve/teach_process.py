@@ -17,7 +17,7 @@ from stencilnet.text.shortening import shorten
 _PATIENCE = 10.0
 """Seconds until a process that was asked to end is killed."""
 _NICE = 10
-"""How far a training stands back behind the service, where the system knows this."""
+"""What is added to the niceness of a training, so that the service's own work goes first; on POSIX alone."""
 _LINE = 16 * 2**20
 """Most bytes of an event."""
 _LONGEST = 1500
@@ -110,7 +110,7 @@ class TeachProcess:
         async for line in self._process.stdout:
             self._lesson.follow(json.loads(line))
         code = await self._process.wait()
-        return None if code == 0 else HttpError(500, self._lesson.told(_reason(code, log)))
+        return None if code == 0 else HttpError(500, self._lesson.with_sent_names(_reason(code, log)))
 
 
 def _reason(code: int, log: Path) -> str:

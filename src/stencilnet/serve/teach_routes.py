@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, JSONResponse, Response, StreamingRes
 from stencilnet.memory import TooLargeError, within_memory
 from stencilnet.pictures.images import ImageError, TooManyPixelsError, open_checked, read_photo
 from stencilnet.serve.following import described, events_of
-from stencilnet.serve.lessons import Damage, FolderName, LessonInfo, LessonKind, LessonState, Wish
+from stencilnet.serve.lessons import Damage, FolderName, LessonInfo, LessonKind, LessonSettings, LessonState
 from stencilnet.serve.problems import HttpError, documented
 from stencilnet.serve.query import NAME, JobName
 from stencilnet.serve.receiving import BODY, check_length, check_type, picture_of
@@ -29,7 +29,7 @@ class CurrentLesson:
     lesson: LessonInfo | None
 
 
-def _wish(
+def _settings(
     name: Annotated[str, Query(pattern=f"^{NAME}$", description="The new task's name.")],
     kind: Annotated[
         LessonKind,
@@ -51,8 +51,10 @@ def _wish(
         int | None,
         Query(ge=1, le=255, description="For `labels`: label maps are gray, and marked from this value on."),
     ] = None,
-) -> Wish:
-    return Wish(name=name, kind=kind, minutes=minutes, steps=steps, damage=damage, classes=classes, threshold=threshold)
+) -> LessonSettings:
+    return LessonSettings(
+        name=name, kind=kind, minutes=minutes, steps=steps, damage=damage, classes=classes, threshold=threshold
+    )
 
 
 _BEGUN: dict[str, Any] = {
@@ -77,9 +79,9 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
         return CurrentLesson(lesson=None if teaching.lesson is None else teaching.lesson.info)
 
     @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 500, 503)})
-    async def begin_lesson(wish: Annotated[Wish, Depends(_wish)]) -> Response:
+    async def begin_lesson(settings: Annotated[LessonSettings, Depends(_settings)]) -> Response:
         """Begin a lesson, which takes the place of the last one; then send its pictures, and start it."""
-        info = teaching.begin(wish).info
+        info = teaching.begin(settings).info
         return JSONResponse(asdict(info), 201, {"Location": f"/v1/teaching/{info.id}"})
 
     @router.post(

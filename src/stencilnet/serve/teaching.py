@@ -9,7 +9,7 @@ from tempfile import gettempdir, mkdtemp
 import psutil
 
 from stencilnet.bundle import task_names
-from stencilnet.serve.lessons import LessonJob, Wish, unwritable
+from stencilnet.serve.lessons import LessonJob, LessonSettings, unwritable
 from stencilnet.serve.problems import HttpError
 from stencilnet.serve.teach_process import TeachProcess
 from stencilnet.text.shortening import brief
@@ -47,7 +47,7 @@ class Teaching:
         """Whether a training runs."""
         return self._process is not None and not self._process.ended
 
-    def begin(self, wish: Wish) -> LessonJob:
+    def begin(self, settings: LessonSettings) -> LessonJob:
         """Begin a lesson, which collects pictures. It takes the place of the one before.
 
         Raises:
@@ -55,10 +55,12 @@ class Teaching:
                 cannot be made.
         """
         self._check_free()
-        wish.check()
-        if wish.name in task_names(self._bundle):
-            raise HttpError(422, f"Expected the name of a new task, but there is a task {wish.name!r}. Choose another.")
-        lesson = _made(wish)
+        settings.check()
+        if settings.name in task_names(self._bundle):
+            raise HttpError(
+                422, f"Expected the name of a new task, but there is a task {settings.name!r}. Choose another."
+            )
+        lesson = _made(settings)
         self._drop()
         self.lesson = lesson
         return lesson
@@ -114,7 +116,7 @@ class Teaching:
             self.lesson = None
 
 
-def _made(wish: Wish) -> LessonJob:
+def _made(settings: LessonSettings) -> LessonJob:
     """Return a new lesson with a folder of its own, or leave nothing behind.
 
     Raises:
@@ -123,7 +125,7 @@ def _made(wish: Wish) -> LessonJob:
     folder = None
     try:
         folder = Path(mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
-        return LessonJob(wish, folder)
+        return LessonJob(settings, folder)
     except OSError as error:
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
