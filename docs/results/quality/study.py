@@ -59,7 +59,6 @@ class Setting:
         seed: Of the backbone.
         screened: The setting whose screen, in the file beside this script, says which rates are the best; if empty,
             this one's own in OUT.
-        overrides: Of the config: what it had when cells were first learned.
     """
 
     config: str
@@ -68,16 +67,9 @@ class Setting:
     first: int
     seed: int = 0
     screened: str = ""
-    overrides: tuple[str, ...] = ()
 
 
-DEMO = Setting(
-    "demo/small",
-    ("things", "colour"),
-    steps=450,
-    first=1400,
-    overrides=("tasks.1.recipe.batch=8", "tasks.2.recipe.batch=8"),
-)
+DEMO = Setting("demo/small", ("things", "colour"), steps=450, first=1400)
 SETTINGS = {
     "demo": DEMO,
     "demo-again": replace(DEMO, seed=1, screened="demo"),
@@ -140,7 +132,6 @@ def experiment(setting: str, arm: str, seed: int, steps: int, rate: float) -> Ex
             f"seed={seed}",
             "methods=[{method: {kind: quantized_delta}}]",
             "backbone={" + ", ".join(f"{key}: {value}" for key, value in sized.items()) + "}",
-            *chosen.overrides,
         ],
     )
     first, *rest = (plan for plan in read.tasks if plan is read.tasks[0] or plan.name in chosen.tasks)
