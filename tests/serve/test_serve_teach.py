@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from signal import SIGHUP, SIGTERM, Signals
+from signal import SIG_DFL, SIGHUP, SIGTERM, Signals
+from signal import signal as set_handler
 
 import httpx
 import psutil
@@ -218,7 +219,9 @@ def test_no_pictures_are_left_behind(
     running = tmp_path / f"stencil-teach-{os.getpid()}-kept"
     running.mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    before = set_handler(SIGHUP, SIG_DFL)  # a service inherits that of `nohup`, and heeds it
     server = start("--teach")
+    set_handler(SIGHUP, before)
     assert list(tmp_path.glob("stencil-teach-*")) == [running]
     lesson = begin(server)
     send(server, lesson, "before", "a.png", as_bytes(photo())).raise_for_status()
