@@ -2,8 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,21 @@ class Batch:
             say(f"{self.written} written, {self.skipped} skipped, {self.failed} failed", err=True)
 
 
+def planned_outputs(inputs: Sequence[str], output: Path, *, watch: bool) -> Planned:
+    """Return the outputs of inputs: none yet of a watched folder, whose pictures are planned as they arrive.
+
+    Raises:
+        ValueError: As for `stencilnet.runtime.planning.plan_outputs`, but a watched folder may be empty.
+    """
+    from stencilnet.runtime.planning import NoInputError, plan_outputs
+
+    if not watch:
+        return plan_outputs(inputs, output)
+    with suppress(NoInputError):
+        plan_outputs(inputs, output, note=lambda _: None)
+    return {}
+
+
 def watch_folder(batch: Batch, folder: str, output: Path) -> None:
     """Run the pictures of a folder as they arrive, until Ctrl-C or SIGTERM; the file in work is finished first."""
     from stencilnet.cli.console import stop_on_signal
@@ -140,16 +155,15 @@ def origin_of(bundle: Path, task: str, options: Mapping[str, Any]) -> dict[str, 
     return {"task": sha256_of(read_file(bundle, bundle / TASKS / task / TASK)), **options}
 
 
-def counted_since(folder: Path, origin: Mapping[str, Any], *, resume: bool, note: Callable[[str], None]) -> int:
+def counted_since(folder: Path, origin: Mapping[str, Any], *, resume: bool) -> int:
     """Return the date, in nanoseconds, from which on outputs in a folder are of one origin, which is recorded there.
 
-    The date is that of the record, which is written when the origin changes.
+    The date is that of the record, which is written when the origin changes; with `resume`, a note says so.
 
     Args:
         folder: The folder of the outputs; created if it does not exist.
         origin: What outputs depend on, beside their inputs, as JSON data.
         resume: Whether this run skips what is done; what lies in a folder without a record counts then.
-        note: Receives a note if outputs of another origin do not count.
     """
     record, data = folder / RECORD, dumps(origin, sort_keys=True).encode()
     known = record.read_bytes() if record.exists() else None
@@ -159,7 +173,7 @@ def counted_since(folder: Path, origin: Mapping[str, Any], *, resume: bool, note
         if known is None and resume:
             os.utime(record, ns=(0, 0))
         elif resume:
-            note(f"{folder}: what is there was made by another task or other options, and is made again")
+            say(f"{folder}: what is there was made by another task or other options, and is made again", err=True)
     return record.stat().st_mtime_ns
 
 

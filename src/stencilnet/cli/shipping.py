@@ -1,6 +1,5 @@
 """Verbs on a bundle: run, info, verify, remove, merge, evaluate, analyze; and on a run: blend."""
 
-from contextlib import suppress
 from dataclasses import asdict
 from math import inf
 from pathlib import Path
@@ -150,12 +149,12 @@ def run(
     """Run TASK of BUNDLE (`stencil info` names its tasks) on INPUTS: images, folders or patterns, or one video."""
     from functools import partial
 
-    from stencilnet.cli.batch import Batch, counted_since, origin_of, watch_folder
+    from stencilnet.cli.batch import Batch, counted_since, origin_of, planned_outputs, watch_folder
     from stencilnet.cli.console import console, use_all_cores
     from stencilnet.runtime import Engine
     from stencilnet.runtime.answering import Form
     from stencilnet.runtime.files import run_files
-    from stencilnet.runtime.planning import NoInputError, names_file, plan_outputs
+    from stencilnet.runtime.planning import names_file
 
     screen = console()
     if watch and not (len(inputs) == 1 and Path(inputs[0]).is_dir()):
@@ -168,10 +167,7 @@ def run(
         "--watch": watch,
     }
     video = the_video(inputs, out, fps, [option for option, used in for_pictures.items() if used])
-    planned = {} if watch or video else plan_outputs(inputs, out)
-    if watch:
-        with suppress(NoInputError):  # pictures may come
-            plan_outputs(inputs, out, note=lambda _: None)
+    planned = {} if video else planned_outputs(inputs, out, watch=watch)
     engine = Engine(bundle, device=device, precision=precision, tile=tile, backend=backend)
     if engine.backend == "torch":
         use_all_cores()
@@ -181,19 +177,9 @@ def run(
         engine.sizing(task, scale)  # raises before the video is opened
         run_video(video, out, partial(engine.run, task=task, drawing=kind == "edges", scale=scale), fps, screen)
         return
-    process = partial(
-        run_files,
-        engine,
-        task,
-        drawing=kind == "edges",
-        scale=scale,
-        metadata=keep_metadata,
-        form=form,
-    )
-    since = 0
-    if not names_file(out):
-        options = {"input": kind, "scale": scale, "metadata": keep_metadata, "bits": bits, "profile": profile}
-        since = counted_since(out, origin_of(bundle, task, options), resume=resume, note=partial(say, err=True))
+    process = partial(run_files, engine, task, drawing=kind == "edges", scale=scale, metadata=keep_metadata, form=form)
+    options = {"input": kind, "scale": scale, "metadata": keep_metadata, "bits": bits, "profile": profile}
+    since = 0 if names_file(out) else counted_since(out, origin_of(bundle, task, options), resume=resume)
     batch = Batch(process=process, screen=screen, resume=resume, stops=on_error == "stop", since=since)
     if watch:
         watch_folder(batch, inputs[0], out)
