@@ -195,7 +195,10 @@ class LessonJob:
 
     def follow(self, event: Mapping[str, Any]) -> None:
         """Take note of an event of `stencil teach --events`."""
-        self.change(**_changes(self.info, event))
+        changes = _changes(self.info, event)
+        if "notes" in changes:
+            changes["notes"] = [self.translated(note) for note in changes["notes"]]
+        self.change(**changes)
 
     def samples(self, step: int) -> Path:
         """Return the file of a step's sample pictures, which may not be there."""
@@ -254,15 +257,16 @@ class LessonJob:
             got = f"no pictures for {' and '.join(empty)}"
             raise HttpError(409, f"Expected a lesson with all of its pictures, but got {got}. Send them first.")
 
-    def with_sent_names(self, text: str) -> str:
-        """Return a text of `stencil teach` with pictures called as they were when they were sent."""
+    def translated(self, text: str) -> str:
+        """Return a text of `stencil teach` with the names that pictures were sent by, and parameters for options."""
         names = {number: name for name, number in self._numbers.items()}
 
         def sent(match: re.Match[str]) -> str:
             stem, number = PurePosixPath(names.get(int(match[1]), match[0])), match[2] or ""
             return f"{stem if self.settings.kind in _MATCHED else stem.with_suffix('')}{number}"
 
-        return re.sub(r"picture-(\d{5})(\.\w+)?", sent, text.replace(f"{self.pictures}/", ""))
+        named = re.sub(r"picture-(\d{5})(\.\w+)?", sent, text.replace(f"{self.pictures}/", ""))
+        return re.sub(r"--(minutes|steps|classes|threshold)\b", r"\1", named)
 
     def _check_collecting(self) -> None:
         if self.state != "collecting":

@@ -110,7 +110,7 @@ class TeachProcess:
         async for line in self._process.stdout:
             self._lesson.follow(json.loads(line))
         code = await self._process.wait()
-        return None if code == 0 else HttpError(500, self._lesson.with_sent_names(_reason(code, log)))
+        return None if code == 0 else HttpError(500, self._lesson.translated(_reason(code, log)))
 
 
 def _reason(code: int, log: Path) -> str:

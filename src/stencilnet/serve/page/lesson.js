@@ -65,7 +65,7 @@ const MATCHED = ["pairs", "labels"];
 /**
  * What is missing to start, or an empty text.
  *
- * @param {{name: string, minutes: number, kind: Kind, files: Record<string, File[]>, known: string[]}} wish
+ * @param {{name: string, minutes: number, kind: Kind, files: Record<string, File[]>, known: string[]}} settings
  */
 export function problemOf({ name, minutes, kind, files, known }) {
   if (!name) return "Give the task a name, such as retouch.";
@@ -120,6 +120,9 @@ export const shareOf = ({ step, steps }) => (steps ? step / steps : 0);
 /** A value of a metric, short. */
 export const valueText = (value) => (value === null ? "–" : String(Number(value.toPrecision(4))));
 
+/** What is said of a task that is no better than the trivial answer. */
+export const USELESS = "It has learned nothing useful. Teach it with more pictures, or for more minutes.";
+
 /** How good the task is, in one sentence; empty before it has been measured. */
 export function verdictOf({ measure, better }) {
   if (!measure || measure.value === null) return "";
@@ -127,5 +130,5 @@ export function verdictOf({ measure, better }) {
   const direction = `${higher ? "Higher" : "Lower"} is better.`;
   if (base === null) return `${metric} ${valueText(value)}. ${direction}`;
   const beside = `${metric} ${valueText(value)}; ${trivial} has ${valueText(base)}. ${direction}`;
-  return better === false ? `${beside} It has learned nothing useful: teach it with more pictures or minutes.` : beside;
+  return better === false ? `${beside} ${USELESS}` : beside;
 }

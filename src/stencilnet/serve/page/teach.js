@@ -3,7 +3,7 @@
 import { Gone } from "./http.js";
 import { addressOf, byId, h, icon, openDialog, percentText, releaseAddress } from "./dom.js";
 import { droppedFiles, listed } from "./intake.js";
-import { KINDS, nameIn, picturesOf, problemOf, shareOf, statusOf, valueText, verdictOf } from "./lesson.js";
+import { KINDS, USELESS, nameIn, picturesOf, problemOf, shareOf, statusOf, valueText, verdictOf } from "./lesson.js";
 import { choosing, failed, informed, tasksOf, withBundle, withoutServer } from "./model.js";
 import { createStore } from "./store.js";
 
@@ -32,23 +32,23 @@ export function mountTeach(store, service) {
 
   async function start() {
     if (beginning) return; // a double click
-    const wish = wishOf(panel.get().kind);
+    const settings = settingsOf(panel.get().kind);
     const { kind, files } = chosen(panel.get());
-    const problem = problemOf({ ...wish, kind, files, known: tasksOf(store.get()).map(({ name }) => name) });
+    const problem = problemOf({ ...settings, kind, files, known: tasksOf(store.get()).map(({ name }) => name) });
     put({ problem });
     if (problem) return;
     control = new AbortController();
     beginning = true;
-    await told(async () => {
-      const lesson = await teaching.begin(wish).finally(() => (beginning = false));
+    await attempt(async () => {
+      const lesson = await teaching.begin(settings).finally(() => (beginning = false));
       put({ lesson });
       await follow(await startedWith(lesson, kind, files, control.signal));
     });
-    if (panel.get().problem) await told(meet); // perhaps another page's lesson is in the way
+    if (panel.get().problem) await attempt(followRunning); // perhaps another page's lesson is in the way
   }
 
   /** Follow the lesson that runs, if one does: this page may have been reloaded, or another one has started it. */
-  async function meet() {
+  async function followRunning() {
     const lesson = await teaching.current();
     if (lesson?.state !== "running" || panel.get().lesson) return;
     control = new AbortController();
@@ -103,7 +103,7 @@ export function mountTeach(store, service) {
     if (problem && !dialog.open) store.update((state) => failed(state, problem));
   }
 
-  async function told(work) {
+  async function attempt(work) {
     try {
       await work();
     } catch (error) {
@@ -116,7 +116,7 @@ export function mountTeach(store, service) {
     const { lesson, sending } = panel.get();
     control.abort();
     if (sending) return; // it fails now, which cancels the lesson
-    await told(async () => {
+    await attempt(async () => {
       if (lesson) await teaching.cancel(lesson.id);
       refuse("");
     });
@@ -125,7 +125,7 @@ export function mountTeach(store, service) {
   function open() {
     if (openDialog()) return;
     dialog.showModal();
-    if (!panel.get().lesson && !beginning) told(meet);
+    if (!panel.get().lesson && !beginning) attempt(followRunning);
   }
 
   const titleOf = (name) => tasksOf(store.get()).find((task) => task.name === name)?.title ?? name;
@@ -171,7 +171,7 @@ export function mountTeach(store, service) {
     if (offered || !bundle?.teaching || !teaching) return;
     offered = true;
     byId("show-teach").hidden = false;
-    told(meet);
+    attempt(followRunning);
   });
 }
 
@@ -183,7 +183,7 @@ function keepFocus(dialog) {
 }
 
 /** What the form asks for, as the service's parameters. */
-function wishOf(kind) {
+function settingsOf(kind) {
   const fields = [["name", true], ["minutes", true], ["damage", kind === "restore"], ["classes", kind === "labels"]];
   const given = fields.filter(([, fits]) => fits).map(([field]) => [field, byId(`lesson-${field}`).value.trim()]);
   if (kind === "labels" && byId("lesson-gray").checked) given.push(["threshold", "128"]);
@@ -292,7 +292,7 @@ function mountProgress(panel, teaching) {
       const address = teaching.samples(id, samples);
       if (byId("lesson-sheet").src !== address) byId("lesson-sheet").src = address;
     }
-    byId("lesson-notes").replaceChildren(...(done ? [] : lesson.notes).map((note) => h("li", {}, note.replaceAll("--", ""))));
+    byId("lesson-notes").replaceChildren(...(done ? [] : lesson.notes).map((note) => h("li", {}, note)));
     byId("lesson-cancel").hidden = done;
     byId("lesson-hide").hidden = done;
     byId("lesson-show").hidden = byId("lesson-again").hidden = !done;
@@ -311,6 +311,5 @@ function showScore({ measure, better }) {
   byId("score-trivial-name").textContent = `${trivial[0].toUpperCase()}${trivial.slice(1)}`;
   const ahead = value !== null && base !== null && (higher ? value > base : value < base);
   byId("score-value").classList.toggle("ahead", ahead);
-  byId("lesson-verdict").textContent =
-    better === false ? "It has learned nothing useful. Teach it with more pictures, or for more minutes." : "";
+  byId("lesson-verdict").textContent = better === false ? USELESS : "";
 }

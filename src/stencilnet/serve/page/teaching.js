@@ -9,8 +9,8 @@ export function createTeaching(at) {
   return {
     /** @returns {Promise<import("./lesson.js").Lesson | null>} */
     current: async () => (await (await sent(at("v1/teaching"), { cache: "no-store" })).json()).lesson,
-    /** @param {Record<string, string>} wish */
-    begin: async (wish) => (await sent(at(`v1/teaching?${new URLSearchParams(wish)}`), { method: "POST" })).json(),
+    /** @param {Record<string, string>} settings */
+    begin: async (settings) => (await sent(at(`v1/teaching?${new URLSearchParams(settings)}`), { method: "POST" })).json(),
     async send(id, folder, name, file, signal, onNote) {
       const url = path(id, `/pictures/${folder}?${new URLSearchParams({ name })}`);
       const body = new FormData();
