@@ -168,7 +168,7 @@ def test_events_tell_a_program_what_happens(desk: Path, stencil: Stencil) -> Non
         (True, "input", "target", "output")
     }
     both = stencil("teach", "bundle", "other", *PAIRS, "--events", "--json", cwd=desk)
-    assert (both.returncode, "--events goes with neither" in both.stderr) == (2, True)
+    assert (both.returncode, "--events cannot be combined with" in both.stderr) == (2, True)
 
 
 def test_events_end_with_the_program_that_follows_them(
@@ -276,8 +276,8 @@ LABELS = ("--labels", "photos", "labels")
         ("", ("new",), "Pass one of --pairs, --labels, --style, --restore, but got none of them"),
         ("", ("new", *PAIRS, *NOISE), "but got --pairs and --restore"),
         ("", ("new", "--restore", "blur"), "--restore needs --photos FOLDER"),
-        ("", ("new", *PAIRS, "--photos", "photos"), "--photos goes with --style and --restore, not with --pairs"),
-        ("", ("new", *PAIRS, "--classes", "a,b"), "--classes and --threshold go with --labels"),
+        ("", ("new", *PAIRS, "--photos", "photos"), "--photos is for --style and --restore only, but got --pairs"),
+        ("", ("new", *PAIRS, "--classes", "a,b"), "--classes and --threshold are for --labels only"),
         ("", ("new", *LABELS, "--classes", "a,b"), "a name for each of the 3 classes"),
         ("", ("new", "--labels", "photos", "photos"), "got a picture of mode RGB"),
         ("", ("new", "--pairs", "before", "nowhere"), "nowhere"),

@@ -128,7 +128,7 @@ def test_the_command(tmp_path: Path) -> None:
         (("clean", "-o", "taken/file/task.onnx"), 1, "taken/file"),
         (("-o", "taken/file/folder"), 1, "taken/file"),
         (("--web", "--runtime", "taken", "-o", "site"), 1, "Expected taken to be the npm package onnxruntime-web"),
-        (("--runtime", "taken", "-o", "site"), 2, "--runtime goes with --web."),
+        (("--runtime", "taken", "-o", "site"), 2, "--runtime is for --web only."),
     ],
 )
 def test_what_cannot_be_written_is_one_error(tmp_path: Path, words: tuple[str, ...], code: int, said: str) -> None:

@@ -46,7 +46,7 @@ def export(
     --web -o FOLDER: the page of `stencil serve` as files for any web server; no picture leaves the browser.
     """
     if runtime is not None and not web:
-        raise click.UsageError("--runtime goes with --web.")
+        raise click.UsageError("--runtime is for --web only. Omit it, or add --web.")
     if graph is not None:
         if tasks or out is not None or web:
             raise click.UsageError("--graph takes neither TASK nor --out nor --web: the graph is a file of BUNDLE.")

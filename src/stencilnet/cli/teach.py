@@ -100,7 +100,7 @@ def teach(
     if minutes is not None and steps is not None:
         raise click.UsageError("--minutes decides the number of steps: pass either it or --steps.")
     if as_events and (as_json or dry_run):
-        raise click.UsageError("--events goes with neither --json nor --dry-run: pass it alone.")
+        raise click.UsageError("--events cannot be combined with --json or --dry-run. Omit one of them.")
     form = _form(pairs, labels, style, restore, photos, classes, threshold)
     request = Request(bundle=bundle, name=name, form=form, minutes=minutes or 5.0, steps=steps, out=out)
     screen = console()
@@ -160,12 +160,12 @@ def _form(
         raise click.UsageError(f"Pass one of {', '.join(given)}, but {got}.")
     if (photos is not None) != (style is not None or restore is not None):
         raise click.UsageError(
-            f"--photos goes with --style and --restore, not with {forms[0]}."
+            f"--photos is for --style and --restore only, but got {forms[0]}. Omit --photos."
             if photos
             else f"{forms[0]} needs --photos FOLDER."
         )
     if labels is None and (classes is not None or threshold is not None):
-        raise click.UsageError("--classes and --threshold go with --labels.")
+        raise click.UsageError("--classes and --threshold are for --labels only. Omit them, or use --labels.")
     if pairs is not None:
         return Pairs(before=pairs[0], after=pairs[1])
     if labels is not None:
