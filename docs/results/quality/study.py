@@ -93,6 +93,12 @@ ARMS: dict[str, Callable[[float], Method]] = {
     "quantised delta, 1/4 bit": lambda _: QuantizedDelta(target=0.23),
     "1 bit, all layers alike": lambda _: QuantizedDelta(target=0.98, sensitivity=0.0),
     "1/2 bit, over a seed": lambda _: QuantizedDelta(target=0.48, base="seed", base_seed=1),
+    **{
+        f"1/2 bit, over seed {number}": lambda _, number=number: QuantizedDelta(
+            target=0.48, base="seed", base_seed=number
+        )
+        for number in (2, 3, 4)
+    },
     "1 bit, over a seed": lambda _: QuantizedDelta(target=0.98, base="seed", base_seed=1),
 }
 RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
