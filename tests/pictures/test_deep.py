@@ -144,6 +144,14 @@ def test_damaged_files_are_refused(data: bytes) -> None:
         read_photo(data[: len(data) // 2], deep=True)
 
 
+def test_planes_that_pillow_misreads_are_refused() -> None:
+    planes = np.moveaxis(RGB, -1, 0)
+    with pytest.raises(ImageError, match="Pillow misreads uncompressed planes of 16 bits"):
+        read_photo(tiff(planes, photometric="rgb", planarconfig="separate"))
+    found = read_photo(tiff(planes, photometric="rgb", planarconfig="separate", compression="zlib"))
+    np.testing.assert_array_equal(np.asarray(found.rgb), RGB >> 8)
+
+
 @pytest.mark.parametrize("pixels", [RGB, np.dstack([RGB, GRAY])], ids=["rgb", "rgba"])
 def test_other_programs_read_what_is_written(pixels: Deep, tmp_path: Path) -> None:
     exif = Image.Exif()
