@@ -224,19 +224,6 @@ def test_gray_maps_have_16_bits_on_request(engines: tuple[Engine, Engine], tmp_p
             assert np.abs(levels(written) - exact).max() <= 0.51
 
 
-def test_16_bits_are_refused_where_there_are_none(learned: Engine, tmp_path: Path) -> None:
-    refused = r"Expected 8 bits for style tasks, but got 16\. Only gray maps \(depth\) have answers of 16 bits\."
-    with pytest.raises(ValueError, match=refused):
-        learned.run(photo(), "style", bits=16)
-    with pytest.raises(ValueError, match=refused):
-        next(run_files(learned, "style", {}, drawing=False, form=Form(bits=16)))
-    with pytest.raises(ValueError, match="Expected `bits` to be 8 or 16, but got 12"):
-        learned.run(photo(), "far", bits=12)
-    planned = {tmp_path / "none.png": tmp_path / "out.jpg"}
-    with pytest.raises(ValueError, match=r"Cannot write .*out\.jpg with 16 bits\. Choose \.png, \.tif"):
-        next(run_files(learned, "far", planned, drawing=False, form=Form(bits=16)))
-
-
 def test_opacity_is_kept(learned: Engine) -> None:
     given = photo(mode="RGBA")
     for task in RECORDS:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 from stencilnet.kinds.catalog import kind_from_record, kinds, traits_of
-from stencilnet.kinds.kind import DrawingKind, LabelKind, PictureKind
+from stencilnet.kinds.kind import DrawingKind, LabelKind, MapKind, PictureKind, RgbInput, RgbKind
 from stencilnet.perceptual.network import Description, PerceptualNetwork
 from stencilnet.pictures.labels import VOID
 from stencilnet.tasks import colorization, edges2photo, normals
@@ -463,6 +463,19 @@ def test_inputs_are_those_of_training(row: Row, height: int, width: int) -> None
     wanted = row.task.prepare(row.task.sample(example))["input"].numpy()
     assert (given.dtype, given.shape, given.flags.c_contiguous) == (np.float32, wanted.shape, True)
     assert np.array_equal(given, wanted)
+
+
+@rows
+def test_all_that_is_computed_as_values_can_have_16_bits(row: Row) -> None:
+    assert isinstance(row.task, RgbKind | MapKind) == (not traits_of(row.task.kind).logits)
+
+
+@rows
+def test_inputs_of_floats_are_those_of_pictures(row: Row) -> None:
+    shown = photo(37, 53, 1)
+    if isinstance(row.task, RgbInput):
+        given = row.task.rgb_to_input(np.divide(shown.numpy(), 255, dtype=np.float32))
+        assert np.array_equal(given, row.task.to_input(Image.fromarray(shown.permute(1, 2, 0).numpy())))
 
 
 @rows

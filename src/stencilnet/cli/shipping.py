@@ -99,7 +99,7 @@ def _tile(_context: click.Context, _option: click.Parameter, word: str) -> "Tile
     type=click.Choice(["8", "16"]),
     default="8",
     show_default=True,
-    help="Bits per channel of outputs; 16 for gray maps (depth) as PNG, TIFF, JPEG 2000 or PGM.",
+    help="Bits per channel of outputs; 16 for RGB as PNG or TIFF, and for gray maps (depth) also as JPEG 2000 or PGM.",
 )
 @click.option(
     "--profile",

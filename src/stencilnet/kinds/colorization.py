@@ -40,8 +40,16 @@ class ColorizationKind:
 
     def to_input(self, image: Image.Image) -> Floats:
         """Return the photo's luma as three equal channels, ``(3, H, W)`` in [0, 1]."""
-        return thrice(luma(unit_image(image)))
+        return self.rgb_to_input(unit_image(image))
+
+    def rgb_to_input(self, photo: Floats) -> Floats:
+        """Return the luma of a photo ``(3, H, W)`` as three equal channels, both in [0, 1]."""
+        return thrice(luma(photo))
+
+    def to_rgb(self, output: Floats, image: Floats) -> Floats:
+        """Combine predicted chroma ``(2, H, W)`` with the input's luma, not clamped."""
+        return np.asarray(ycbcr_to_rgb(np.concatenate([255 * image[:1], 128 + 128 * output])) / 255, np.float32)
 
     def to_image(self, output: Floats, image: Floats) -> Image.Image:
         """Combine predicted chroma ``(2, H, W)`` with the input's luma."""
-        return to_picture(ycbcr_to_rgb(np.concatenate([255 * image[:1], 128 + 128 * output])) / 255)
+        return to_picture(self.to_rgb(output, image))

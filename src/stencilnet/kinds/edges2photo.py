@@ -74,6 +74,10 @@ class Edges2PhotoKind:
         lines = find_edges(luma(photo)[0], sigma=self.edge_sigma, low=self.edge_low, high=self.edge_high)
         return (~lines[None]).astype(np.float32)
 
-    def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
+    def to_rgb(self, output: Floats, image: Floats) -> Floats:  # noqa: ARG002
         """Return the generated photo."""
-        return to_picture((np.tanh(output) + 1) / 2)
+        return np.asarray((np.tanh(output) + 1) / 2, np.float32)
+
+    def to_image(self, output: Floats, image: Floats) -> Image.Image:
+        """Return the generated photo."""
+        return to_picture(self.to_rgb(output, image))

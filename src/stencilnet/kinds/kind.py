@@ -95,11 +95,29 @@ class PictureKind(Kind, Protocol):
 
 
 @runtime_checkable
+class RgbKind(PictureKind, Protocol):
+    """A kind whose answer is RGB computed as floats, which can be given with 16 bits. Check with ``isinstance``."""
+
+    def to_rgb(self, output: Floats, image: Floats) -> Floats:
+        """Return the answer as RGB ``(3, H, W)``; `to_image` clamps it to [0, 1] and rounds it to 8 bits."""
+        ...
+
+
+@runtime_checkable
 class MapKind(PictureKind, Protocol):
     """A kind whose answer is a gray map, which can be given with 16 bits. Check with ``isinstance``."""
 
     def to_map(self, output: Floats, image: Floats) -> Floats:
         """Convert one raw output ``(C, H, W)`` and its input ``(3, H, W)`` to the map ``(H, W)``, in [0, 1]."""
+        ...
+
+
+@runtime_checkable
+class RgbInput(Kind, Protocol):
+    """A kind whose input keeps a photo's depth. Check with ``isinstance``."""
+
+    def rgb_to_input(self, photo: Floats) -> Floats:
+        """Convert a photo ``(3, H, W)`` in [0, 1] to the network's input, as `to_input` does with its picture."""
         ...
 
 
@@ -146,6 +164,10 @@ class PhotoInput:
     def to_input(self, image: Image.Image) -> Floats:
         """Return the photo, ``(3, H, W)`` in [0, 1]."""
         return unit_image(image)
+
+    def rgb_to_input(self, photo: Floats) -> Floats:
+        """Return the photo, ``(3, H, W)`` in [0, 1]."""
+        return photo
 
 
 def class_rules(classes: Sequence[str], most: int | None = None) -> list[Rule]:

@@ -37,8 +37,12 @@ class NormalsKind(PhotoInput):
         """Return no settings."""
         return {}
 
-    def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
+    def to_rgb(self, output: Floats, image: Floats) -> Floats:  # noqa: ARG002
         """Return the normals as colours; gray where the output vector is too short."""
         length = np.linalg.norm(output, axis=0, keepdims=True)
         vectors = np.where(length >= SHORTEST, output / np.maximum(length, SHORTEST), 0)
-        return to_picture((vectors + 1) / 2)
+        return np.asarray((vectors + 1) / 2, np.float32)
+
+    def to_image(self, output: Floats, image: Floats) -> Image.Image:
+        """Return the normals as colours; gray where the output vector is too short."""
+        return to_picture(self.to_rgb(output, image))

@@ -46,6 +46,10 @@ class RestorationKind(PhotoInput):
         """Whether outputs are residuals; inputs and outputs do not depend on the loss."""
         return {"residual": True} if self.residual else {}
 
+    def to_rgb(self, output: Floats, image: Floats) -> Floats:
+        """Return the restored picture, not clamped."""
+        return image + TENTH * output if self.residual else output
+
     def to_image(self, output: Floats, image: Floats) -> Image.Image:
         """Return the restored picture, clamped to [0, 1]."""
-        return to_picture(image + TENTH * output if self.residual else output)
+        return to_picture(self.to_rgb(output, image))

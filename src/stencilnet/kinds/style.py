@@ -72,6 +72,11 @@ class StyleKind(PhotoInput):
             "smoothness": self.smoothness,
         }
 
-    def to_image(self, output: Floats, image: Floats) -> Image.Image:  # noqa: ARG002
+    def to_rgb(self, output: Floats, image: Floats) -> Floats:  # noqa: ARG002
         """Return the repainted photo."""
-        return to_picture((np.tanh(output / 2) + 1) / 2)  # the sigmoid, which overflows as 1 / (1 + exp(-x))
+        sigmoid = (np.tanh(output / 2) + 1) / 2  # 1 / (1 + exp(-x)) would overflow
+        return np.asarray(sigmoid, np.float32)
+
+    def to_image(self, output: Floats, image: Floats) -> Image.Image:
+        """Return the repainted photo."""
+        return to_picture(self.to_rgb(output, image))

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import BinaryIO
 
 from PIL import Image, ImageFile, features
-from PIL.TiffImagePlugin import TiffImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PLANAR_CONFIGURATION, TiffImageFile
 
 FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -196,6 +196,9 @@ def misread(opened: ImageFile.ImageFile, file: Path | bytes) -> str | None:
         tags = opened.tag_v2
         if _DNG_VERSION in tags or int(tags.get(_SUBFILE_TYPE, 0)) & 1:
             return "it is a camera's raw file, and only its small preview can be read. Save it as PNG or JPEG."
+        planes = tags.get(PLANAR_CONFIGURATION) == 2 and opened.tile[0].codec_name == "raw"
+        if planes and set(tags.get(BITSPERSAMPLE, ())) == {16}:
+            return "Pillow misreads uncompressed planes of 16 bits. Save it with interleaved channels, or as PNG."
     if opened.format == "BMP" and opened.tile[0].codec_name == "raw":
         header = head_of(file)
         old = int.from_bytes(header[14:18], "little") == 12  # OS/2's header: sides of 2 bytes, not 4

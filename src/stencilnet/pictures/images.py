@@ -1,23 +1,25 @@
 """Reading pictures and making them: every stored form becomes upright sRGB, or raises one clear error.
 
-Only the first frame of an animation or multi-page file is read. Pixels have 8 bits per channel: 16-bit gray is rounded
-to them, and Pillow reads the upper 8 bits of 16-bit RGB.
+Only the first frame of an animation or multi-page file is read. Pillow's pictures have 8 bits per channel: 16-bit gray
+is rounded to them, and of 16-bit RGB they are the upper 8. `read_photo` reads all 16 bits, too, where it is asked to.
 """
 
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
-from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from stencilnet.pictures.colours import in_srgb
+from stencilnet.pictures.deep import TOP, Deep, deep_file, read_deep
 from stencilnet.pictures.formats import FORMATS, head_of, misread, open_image, unread
+from stencilnet.pictures.gray import WIDE_MODES, Gray, gray_of, shades
 from stencilnet.pictures.metadata import kept_exif
 
 R = TypeVar("R")
@@ -25,8 +27,6 @@ R = TypeVar("R")
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Floats: TypeAlias = npt.NDArray[np.float32]
 
-WIDE_MODES = frozenset({"I;16", "I;16L", "I;16B", "I;16N", "I"})
-"""Pillow's modes of 16-bit gray; for some formats (PGM) Pillow uses 32-bit "I"."""
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV"})
 """Modes without transparency that Pillow converts to RGB by a fixed formula."""
 
@@ -48,8 +48,8 @@ class Readable(Protocol):
         ...
 
 
-Source: TypeAlias = Image.Image | str | os.PathLike[str] | bytes | Readable | Bytes
-"""A picture: Pillow's, a file's path, a file's bytes, an open file, or an RGB array ``(H, W, 3)`` uint8."""
+Source: TypeAlias = Image.Image | str | os.PathLike[str] | bytes | Readable | Bytes | Deep
+"""A picture: Pillow's, a file's path, a file's bytes, an open file, or an RGB array ``(H, W, 3)``, uint8 or uint16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,15 +61,20 @@ class Photo:
         alpha: Its opacity, of mode L; None if it is opaque everywhere.
         profile: The colour profile (ICC) that `rgb` was converted from; empty if the picture has none.
         exif: The metadata that may be kept (`stencilnet.pictures.metadata`), as EXIF; empty if not asked for.
+        deep: The same pixels as `rgb` with 16 bits per channel, ``(H, W, 3)``, not to be written to; None if the
+            picture does not have them, they cannot be read, or were not asked for.
+        shallow: Why a picture of 16 bits was read with 8, as a clause; empty if it was not.
     """
 
     rgb: Image.Image
     alpha: Image.Image | None = None
     profile: bytes = b""
     exif: bytes = b""
+    deep: Deep | None = None
+    shallow: str = ""
 
 
-def read_photo(source: Source, *, metadata: bool = False) -> Photo:
+def read_photo(source: Source, *, metadata: bool = False, deep: bool = False) -> Photo:
     """Read a picture.
 
     The EXIF orientation is applied; transparency is composited over white; palette, gray, CMYK (without a profile:
@@ -77,10 +82,15 @@ def read_photo(source: Source, *, metadata: bool = False) -> Photo:
     sRGB. A Pillow picture without an orientation, for example after ``ImageOps.exif_transpose``, counts as upright. The
     size limit is Pillow's own, ``PIL.Image.MAX_IMAGE_PIXELS``.
 
+    A picture has 16 bits if it is gray of 16 bits, a file of RGB with 16 bits (PNG or TIFF, by PyAV), or an array of
+    uint16. Those that are transparent, or whose colours are converted from a profile, are read with 8, and so is RGB
+    where PyAV is missing or cannot read it.
+
     Args:
         source: The picture. A Pillow picture is not changed, except that its pixels are loaded from its file if they
             were not yet; an open file is read from its position to its end, and left open.
         metadata: Whether to read `Photo.exif`. Default False.
+        deep: Whether to read `Photo.deep`. Default False.
 
     Returns:
         The picture. Of a Pillow picture from which nothing has to change, `Photo.rgb` is that picture.
@@ -92,12 +102,12 @@ def read_photo(source: Source, *, metadata: bool = False) -> Photo:
         ValueError: If an array has another shape.
     """
     if isinstance(source, np.ndarray):
-        return Photo(rgb=_from_array(source))
+        return _from_array(source, deep)
     if isinstance(source, Image.Image):
-        return _photo(source, _checked(source), None, metadata)
+        return _photo(source, _checked(source), None, metadata, deep)
     file = _file(source)
     with open_checked(file) as opened:
-        return _photo(opened, _named(file), file, metadata)
+        return _photo(opened, _named(file), file, metadata, deep)
 
 
 def name_of(source: Source) -> str:
@@ -120,7 +130,7 @@ def read_stored(path: Path) -> Image.Image:
     """
     with open_checked(path) as opened:
         guarded(str(path), opened.load, path)
-        return _parts(opened, str(path), _gray_of(opened))[0]
+        return _parts(opened, str(path), gray_of(opened))[0]
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -177,23 +187,17 @@ def to_picture(array: npt.NDArray[np.floating]) -> Image.Image:
             f"Expected argument `array` to be one RGB image (3, H, W), but got shape {array.shape}. "
             "Pass the images of a batch one by one."
         )
-    values = _finite(array.astype(np.float32, copy=False))
+    values = finite(array.astype(np.float32, copy=False))
     pixels = np.rint(values.clip(0, 1) * 255).astype(np.uint8)
     return Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
 
-def to_deep_gray(array: Floats) -> Image.Image:
-    """Convert a map ``(H, W)``, floats in [0, 1], to a gray picture of 16 bits (mode ``I;16``).
-
-    Values outside [0, 1] are clamped.
+def finite(array: Floats) -> Floats:
+    """Return an array itself.
 
     Raises:
         ValueError: If a value is not finite.
     """
-    return Image.fromarray(np.rint(_finite(array).clip(0, 1) * 65535).astype(np.uint16))
-
-
-def _finite(array: Floats) -> Floats:
     if not np.isfinite(array).all():
         raise ValueError("Expected argument `array` to be finite, but got NaN or infinity. Check the network's output.")
     return array
@@ -268,41 +272,44 @@ def turned(image: Image.Image) -> Image.Image:
     return image if upright else ImageOps.exif_transpose(image)
 
 
-class _Gray(NamedTuple):
-    """How gray of more than 8 bits is stored: its largest value, and whether 0 is white."""
-
-    largest: int = 65535
-    white_is_zero: bool = False
-
-
-def _gray_of(image: Image.Image) -> _Gray:
-    """Return what a TIFF's tags say about its gray and Pillow ignores: a depth of 12 bits, and whether 0 is white."""
-    if not isinstance(image, TiffImageFile):
-        return _Gray()
-    twelve = image.tag_v2.get(BITSPERSAMPLE) == (12,)
-    return _Gray(4095 if twelve else 65535, image.tag_v2.get(PHOTOMETRIC_INTERPRETATION, 0) == 0)
-
-
-def _photo(image: Image.Image, what: str, file: Path | bytes | None, metadata: bool) -> Photo:
+def _photo(image: Image.Image, what: str, file: Path | bytes | None, metadata: bool, deep: bool) -> Photo:
+    stored = guarded(what, lambda: deep_file(image, file), file) if deep and file is not None else None
     upright = guarded(what, lambda: turned(image), file)
-    rgb, alpha = _parts(upright, what, _gray_of(image))
-    exif = guarded(what, lambda: kept_exif(image), file) if metadata else b""
-    return Photo(rgb=rgb, alpha=alpha, profile=bytes(image.info.get("icc_profile") or b""), exif=exif)
+    gray = gray_of(image)
+    rgb, alpha, converted = _parts(upright, what, gray)
+    pixels: Deep | str | None = None
+    if stored is not None or (deep and upright.mode in WIDE_MODES):
+        if alpha is not None or converted:
+            pixels = "it is transparent" if alpha is not None else "its colours are converted from their profile"
+        elif stored is None:
+            pixels = _deep_gray(upright, gray)
+        else:
+            pixels = guarded(what, partial(read_deep, stored, rgb), file)
+    return Photo(
+        rgb=rgb,
+        alpha=alpha,
+        profile=bytes(image.info.get("icc_profile") or b""),
+        exif=guarded(what, lambda: kept_exif(image), file) if metadata else b"",
+        deep=None if isinstance(pixels, str) else pixels,
+        shallow=pixels if isinstance(pixels, str) else "",
+    )
 
 
-def _parts(image: Image.Image, what: str, gray: _Gray) -> tuple[Image.Image, Image.Image | None]:
-    """Return a picture over white in sRGB, and its opacity; None if it is opaque everywhere."""
+def _parts(image: Image.Image, what: str, gray: Gray) -> tuple[Image.Image, Image.Image | None, bool]:
+    """Return a picture over white in sRGB, its opacity (None if it is opaque), and whether a profile changed it."""
     alpha = _alpha(image)
-    plain = in_srgb(_narrow(image, what, gray) if image.mode in WIDE_MODES else _plain(image, what), what)
+    stored = _narrow(image, what, gray) if image.mode in WIDE_MODES else _plain(image, what)
+    plain = in_srgb(stored, what)
+    converted = plain is not stored
     if plain is not image or plain.mode != "RGB":
         plain = plain.convert("RGB")
         plain.info.pop("icc_profile", None)
     if alpha is None:
-        return plain, None
+        return plain, None, converted
     canvas = Image.new("RGBA", image.size, "white")
     plain.putalpha(alpha)
     canvas.alpha_composite(plain)
-    return canvas.convert("RGB"), alpha
+    return canvas.convert("RGB"), alpha, converted
 
 
 def _alpha(image: Image.Image) -> Image.Image | None:
@@ -331,27 +338,33 @@ def _plain(image: Image.Image, what: str) -> Image.Image:
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
-def _narrow(image: Image.Image, what: str, gray: _Gray) -> Image.Image:
+def _narrow(image: Image.Image, what: str, gray: Gray) -> Image.Image:
     """Round gray of more than 8 bits to 8 bits."""
-    values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > gray.largest:
-        raise ImageError(
-            f"Cannot read {what}: expected gray of at most 16 bits, but got values from {values.min()} to "
-            f"{values.max()}, so the range is unknown. Save it as 8- or 16-bit gray."
-        )
-    shades = (values * 255 + gray.largest // 2) // gray.largest
-    narrow = Image.fromarray((255 - shades if gray.white_is_zero else shades).astype(np.uint8))
+    try:
+        narrow = Image.fromarray(shades(image, gray, 255).astype(np.uint8))
+    except ValueError as error:
+        raise ImageError(f"Cannot read {what}: {error}") from error
     narrow.info["icc_profile"] = image.info.get("icc_profile")
     return narrow
 
 
-def _from_array(array: npt.NDArray[np.generic]) -> Image.Image:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+def _deep_gray(image: Image.Image, gray: Gray) -> Deep:
+    """Return gray of more than 8 bits as RGB of 16; the three channels are one in memory."""
+    levels = shades(image, gray, TOP).astype(np.uint16)
+    return np.broadcast_to(levels[..., None], (*levels.shape, 3))
+
+
+def _from_array(array: npt.NDArray[np.generic], deep: bool) -> Photo:
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ValueError(
-            f"Expected an array to be an RGB picture (H, W, 3) of uint8, but got {array.dtype} of shape {array.shape}. "
-            "Convert it, or pass the file."
+            "Expected an array to be an RGB picture (H, W, 3) of uint8 or uint16, but got "
+            f"{array.dtype} of shape {array.shape}. Convert it, or pass the file."
         )
-    return Image.fromarray(np.ascontiguousarray(array))
+    if array.dtype == np.uint8:
+        return Photo(rgb=Image.fromarray(np.ascontiguousarray(array)))
+    levels = array.astype(np.uint16)  # a copy
+    rounded = np.rint(levels / np.float32(257)).astype(np.uint8)
+    return Photo(rgb=Image.fromarray(rounded), deep=levels if deep else None)
 
 
 def _file(source: object) -> Path | bytes:

@@ -10,7 +10,8 @@ import numpy as np
 from PIL import ImageFile
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
-from stencilnet.pictures.images import WIDE_MODES, Bytes, ImageError, guarded, open_checked, turned
+from stencilnet.pictures.gray import WIDE_MODES
+from stencilnet.pictures.images import Bytes, ImageError, guarded, open_checked, turned
 
 VOID = 255
 """Label value of pixels that count neither in a loss nor in a metric."""

@@ -1,8 +1,9 @@
 """From a picture to a task's input, and from the raw output to the answer: sizes, opacity, colour profile."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import isfinite
 from typing import Any, Literal, TypeAlias
 
@@ -11,10 +12,14 @@ from PIL import Image
 
 from stencilnet.bundle import TaskRecord
 from stencilnet.kinds.catalog import traits_of
-from stencilnet.kinds.kind import DrawingKind, Kind, MapKind, PictureKind
+from stencilnet.kinds.kind import DrawingKind, Kind, MapKind, PictureKind, RgbInput, RgbKind
 from stencilnet.memory import TooLargeError
 from stencilnet.pictures.colours import in_profile
-from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo, to_deep_gray
+from stencilnet.pictures.deep import TOP, Deep
+from stencilnet.pictures.deep_output import resized_deep, to_deep, to_deep_gray, with_opacity
+from stencilnet.pictures.images import Floats, Photo, Source, name_of, read_photo
+
+logger = logging.getLogger(__name__)
 
 Scale: TypeAlias = Literal["trained", "native"] | float
 """Size at which a network sees a picture: the one its task was learned at, the picture's own, or a multiple of that."""
@@ -25,7 +30,10 @@ Profile: TypeAlias = Literal["srgb", "original"]
 Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
 
-Pictured: TypeAlias = Callable[[Floats, Floats], Image.Image]
+Made: TypeAlias = Image.Image | Deep
+"""An answer: a picture of Pillow's, or RGB of 16 bits, which Pillow has no mode for."""
+
+Pictured: TypeAlias = Callable[[Floats, Floats], Made]
 """Makes a picture of a raw output ``(C, H, W)`` and its input ``(3, H, W)``."""
 
 _BAND = 1 << 24
@@ -52,9 +60,9 @@ class Form:
     """The form in which an answer is given.
 
     Attributes:
-        bits: Bits per channel, 8 or 16; 16 for tasks whose answer is a gray map (`MapKind`).
+        bits: Bits per channel, 8 or 16; 16 for tasks whose answer is RGB (`RgbKind`) or a gray map (`MapKind`).
         profile: Colour profile of pictures in RGB: ``srgb``, or ``original``, the one that the photo had if that is of
-            RGB.
+            RGB; with 8 bits.
 
     Raises:
         ValueError: If a value is none of these.
@@ -75,9 +83,14 @@ class Form:
         Raises:
             ValueError: If not.
         """
-        if self.bits == 16 and not isinstance(task, MapKind):
+        if self.bits == 16 and not isinstance(task, RgbKind | MapKind):
             raise ValueError(
-                f"Expected 8 bits for {task.kind} tasks, but got 16. Only gray maps (depth) have answers of 16 bits."
+                f"Expected 8 bits for {task.kind} tasks, but got 16. Only pictures in RGB and gray maps have 16 bits, "
+                "label maps do not."
+            )
+        if self.bits == 16 and self.profile == "original" and not isinstance(task, MapKind):
+            raise ValueError(
+                "Expected the profile srgb with 16 bits, but got original. Colours are converted with 8 bits alone."
             )
 
 
@@ -159,7 +172,7 @@ def prepare(
     """
     if drawing:
         check_drawing(task)
-    photo = read_photo(source, metadata=metadata)
+    photo = read_photo(source, metadata=metadata, deep=True)
     return given_of(task, photo, size, crop=crop, drawing=drawing, name=name_of(source))
 
 
@@ -183,6 +196,8 @@ def given_of(
     name: str = "the picture",
 ) -> Given:
     """Make a task's input of a picture that is read already; several tasks may share it.
+
+    The network sees all bits of a picture at its own size, and 8 of a picture that is resized for it.
 
     Args:
         task: The task.
@@ -208,16 +223,27 @@ def given_of(
     if crop is not None:
         left, top = ((side - crop) // 2 for side in wanted)
         seen = seen.crop((left, top, left + crop, top + crop))
-    given = task.drawing_to_input(seen) if drawing and isinstance(task, DrawingKind) else task.to_input(seen)
+    if drawing and isinstance(task, DrawingKind):
+        given = task.drawing_to_input(seen)
+    else:
+        given = _own_input(task, photo) if seen is photo.rgb else task.to_input(seen)
     return Given(photo=photo, input=given, resized=resized)
 
 
-def answer(
-    task: PictureKind, output: Floats, given: Given, form: Form = PLAIN, what: str = "the picture"
-) -> Image.Image:
+def _own_input(task: Kind, photo: Photo, rows: slice | None = None) -> Floats:
+    """Return a task's input for a photo at its own size, or for some of its rows, of all bits that were read."""
+    if photo.deep is not None and isinstance(task, RgbInput):
+        levels = photo.deep if rows is None else photo.deep[rows]
+        return task.rgb_to_input(np.divide(levels.transpose(2, 0, 1), TOP, dtype=np.float32, order="C"))
+    whole = photo.rgb
+    return task.to_input(whole if rows is None else whole.crop((0, rows.start, whole.width, rows.stop)))
+
+
+def answer(task: PictureKind, output: Floats, given: Given, form: Form = PLAIN, what: str = "the picture") -> Made:
     """Return a task's answer at the picture's size.
 
-    It is RGB with a colour profile and the picture's opacity; indexed; or 16-bit gray (mode ``I;16``).
+    It is RGB with a colour profile and the picture's opacity; indexed; 16-bit gray (mode ``I;16``); or an array of RGB
+    with 16 bits, in sRGB and with the picture's opacity.
 
     Args:
         task: The task.
@@ -226,49 +252,63 @@ def answer(
         form: The answer's form, which the task has (`Form.check`). Default: `PLAIN`.
         what: Name of the picture for messages.
     """
-    picture = _at_size(task, output, given, _pictured(task, form))
+    if form.bits == 16 and given.photo.shallow:
+        _warn(what, given.photo.shallow)
+    picture, alpha = _at_size(task, output, given, _pictured(task, form)), given.photo.alpha
+    if isinstance(picture, np.ndarray):
+        return picture if alpha is None else with_opacity(picture, alpha)
     if picture.mode == "RGB":
         picture = in_profile(picture, given.photo.profile if form.profile == "original" else b"", what)
-        alpha = given.photo.alpha
         if alpha is not None and alpha.size == picture.size:
             picture.putalpha(alpha)
     return picture
 
 
+@lru_cache(maxsize=1024)
+def _warn(what: str, reason: str) -> None:
+    """Warn, once for each picture's name, that less than asked for is in an answer of 16 bits."""
+    logger.warning("%s: its pixels of 16 bits are read with 8 bits, since %s.", what, reason)
+
+
 def _pictured(task: PictureKind, form: Form) -> Pictured:
     """Return the function that makes a task's picture of its raw output and its input."""
     if form.bits == 16 and isinstance(task, MapKind):
-        deep = task
-        return lambda output, image: to_deep_gray(deep.to_map(output, image))
+        gray = task.to_map
+        return lambda output, image: to_deep_gray(gray(output, image))
+    if form.bits == 16 and isinstance(task, RgbKind):
+        rgb = task.to_rgb
+        return lambda output, image: to_deep(rgb(output, image))
     return task.to_image
 
 
-def _at_size(task: PictureKind, output: Floats, given: Given, pictured: Pictured) -> Image.Image:
+def _at_size(task: PictureKind, output: Floats, given: Given, pictured: Pictured) -> Made:
     if given.resized and traits_of(task.kind).scaling == "output":
-        return _decided(task, output, given.photo.rgb, pictured)
+        return _decided(task, output, given.photo, pictured)
     height, width = output.shape[1:]
     picture = _in_bands((width, height), len(output), lambda rows: pictured(output[:, rows], given.input[:, rows]))
     if not given.resized:
         return picture
+    if isinstance(picture, np.ndarray):
+        return resized_deep(picture, given.photo.rgb.size)
     how = Image.Resampling.BICUBIC if picture.mode == "RGB" else Image.Resampling.NEAREST
     return picture.resize(given.photo.rgb.size, how)
 
 
-def _decided(task: PictureKind, output: Floats, photo: Image.Image, pictured: Pictured) -> Image.Image:
+def _decided(task: PictureKind, output: Floats, photo: Photo, pictured: Pictured) -> Made:
     """Resize a raw output to a photo's size and decide every pixel there."""
-    (width, height), (channels, low, across) = photo.size, output.shape
+    (width, height), (channels, low, across) = photo.rgb.size, output.shape
     planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in output]
 
-    def band(rows: slice) -> Image.Image:
+    def band(rows: slice) -> Made:
         box = (0, rows.start * low / height, across, rows.stop * low / height)
         size = (width, rows.stop - rows.start)
-        resized = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box=box)) for plane in planes]
-        return pictured(np.stack(resized), task.to_input(photo.crop((0, rows.start, width, rows.stop))))
+        values = [np.asarray(plane.resize(size, Image.Resampling.BILINEAR, box=box)) for plane in planes]
+        return pictured(np.stack(values), _own_input(task, photo, rows))
 
-    return _in_bands(photo.size, channels, band)
+    return _in_bands(photo.rgb.size, channels, band)
 
 
-def _in_bands(size: Size, channels: int, band: Callable[[slice], Image.Image]) -> Image.Image:
+def _in_bands(size: Size, channels: int, band: Callable[[slice], Made]) -> Made:
     """Return a picture that is made in bands of rows, so that only one band's arrays are in memory at once.
 
     Args:
@@ -277,14 +317,19 @@ def _in_bands(size: Size, channels: int, band: Callable[[slice], Image.Image]) -
         band: Makes the band of some rows.
     """
     width, height = size
-    rows = max(1, _BAND // (channels * width))
-    first = band(slice(0, min(rows, height)))
-    if rows >= height:
+    most = max(1, _BAND // (channels * width))
+    first = band(slice(0, min(most, height)))
+    if most >= height:
         return first
+    further = [slice(top, min(top + most, height)) for top in range(most, height, most)]
+    if isinstance(first, np.ndarray):
+        return np.concatenate([first, *(np.asarray(band(rows)) for rows in further)])
     whole = first.resize(size, Image.Resampling.NEAREST)  # its mode and palette
     whole.paste(first, (0, 0))
-    for top in range(rows, height, rows):
-        whole.paste(band(slice(top, min(top + rows, height))), (0, top))
+    for rows in further:
+        part = band(rows)
+        assert isinstance(part, Image.Image)  # like the first
+        whole.paste(part, (0, rows.start))
     return whole
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, overload
 
 import numpy as np
 from PIL import Image
@@ -21,6 +21,8 @@ from stencilnet.text.shortening import listed
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from stencilnet.pictures.deep import Deep
 
 
 class Engine:
@@ -104,6 +106,30 @@ class Engine:
             raise ValueError(f"Expected `task` to be one of {listed(self.tasks) or 'none'}, but got {task!r}.")
         return self._backend.records[task]
 
+    @overload
+    def run(
+        self,
+        image: Source,
+        task: str,
+        *,
+        drawing: bool = False,
+        scale: Scale = "trained",
+        bits: Literal[8] = 8,
+        profile: Profile = "srgb",
+    ) -> Image.Image: ...
+
+    @overload
+    def run(
+        self,
+        image: Source,
+        task: str,
+        *,
+        drawing: bool = False,
+        scale: Scale = "trained",
+        bits: int,
+        profile: Profile = "srgb",
+    ) -> "Image.Image | Deep": ...
+
     def run(
         self,
         image: Source,
@@ -113,24 +139,27 @@ class Engine:
         scale: Scale = "trained",
         bits: int = 8,
         profile: Profile = "srgb",
-    ) -> Image.Image:
+    ) -> "Image.Image | Deep":
         """Run a task on one picture of any size.
 
         Args:
             image: A picture's path, its bytes, a file that is open in binary mode, a Pillow picture, or an RGB array
-                ``(H, W, 3)`` uint8. All give the same (`stencilnet.pictures.images.read_photo`).
+                ``(H, W, 3)`` uint8 or uint16. All give the same (`stencilnet.pictures.images.read_photo`), except that
+                Pillow has no RGB of 16 bits.
             task: Name of the task.
             drawing: Whether the picture is already an edge drawing, for tasks that otherwise make one from a photo.
             scale: The size at which the network sees the picture: by default ``trained``, the size that the task was
                 learned at (its `view.resize`, if it had one and its kind allows it; else the picture's own);
                 ``native``, the picture's own size; or a factor of it.
-            bits: Bits per channel of the answer: 8, the default, or 16 for tasks whose answer is a gray map (depth).
-            profile: The answer's colour profile: ``srgb``, the default, or ``original``, that of `image` if it has one
-                of RGB.
+            bits: Bits per channel of the answer: 8, the default, or 16 for tasks whose answer is RGB or a gray map
+                (depth).
+            profile: The answer's colour profile: ``srgb``, the default, or, with 8 bits, ``original``, that of `image`
+                if it has one of RGB.
 
         Returns:
             A picture of the same size: RGB with its colour profile, and with the opacity of `image` if that is
-            transparent somewhere (RGBA); indexed; or, with 16 bits, gray (``I;16``: 65535 for 1).
+            transparent somewhere (RGBA); or indexed. With 16 bits, 65535 for 1: a gray map has mode ``I;16``; RGB is an
+            array, since Pillow has no mode for it: ``(H, W, 3)`` uint16 in sRGB, or ``(H, W, 4)`` with the opacity.
 
         Raises:
             BundleError: If the task's files are damaged.

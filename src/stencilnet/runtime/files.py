@@ -1,24 +1,24 @@
 """Runs tasks from files to files: other threads read and write files while the network runs."""
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
-from PIL import Image
-
-from stencilnet.kinds.kind import PictureKind
+from stencilnet.kinds.kind import MapKind, PictureKind
 from stencilnet.memory import within_memory
+from stencilnet.pictures.deep_output import WRITERS
 from stencilnet.pictures.formats import format_of
 from stencilnet.pictures.images import Floats
-from stencilnet.runtime.answering import PLAIN, Form, Given, Scale, Size, answer, prepare
+from stencilnet.runtime.answering import PLAIN, Form, Given, Made, Scale, answer, prepare
 from stencilnet.runtime.engine import Engine
 from stencilnet.runtime.saving import write_picture
 from stencilnet.storage import replacing
 
-_DEEP = frozenset({"PNG", "TIFF", "JPEG2000", "PPM"})
-"""Formats that support gray of 16 bits."""
+_DEEP_GRAY = frozenset({"PNG", "TIFF", "JPEG2000", "PPM"})
+"""Formats that are written in gray of 16 bits."""
 
 _THREADS = 3
 """Threads that read and write files, beside the one that computes."""
@@ -59,16 +59,20 @@ def run_files(
     """
     made, size = engine.picture_task(task), engine.sizing(task, scale)
     form.check(made)
-    if form.bits == 16 and (shallow := [target for target in planned.values() if format_of(target) not in _DEEP]):
-        raise ValueError(f"Cannot write {shallow[0]} with 16 bits. Choose .png, .tif, .jp2 or .pgm for -o.")
+    if form.bits == 16:
+        _check_deep(planned.values(), gray=isinstance(made, MapKind))
     sources = iter(planned.items())
     reading: deque[tuple[Path, Path, Future[Given]]] = deque()
     writing: deque[tuple[Path, Future[str | None]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stencil-files")
 
+    def prepared(source: Path) -> Given:
+        work = partial(prepare, made, source, size, drawing=drawing, metadata=metadata)
+        return within_memory(work, "The picture")
+
     def read_ahead(count: int) -> None:
         for source, target in islice(sources, count):
-            reading.append((source, target, pool.submit(_read, made, source, size, drawing, metadata)))
+            reading.append((source, target, pool.submit(prepared, source)))
 
     try:
         read_ahead(_AHEAD)
@@ -90,8 +94,11 @@ def run_files(
         pool.shutdown(cancel_futures=True)  # waits for files being written
 
 
-def _read(task: PictureKind, source: Path, size: Callable[[Size], Size], drawing: bool, metadata: bool) -> Given:
-    return within_memory(lambda: prepare(task, source, size, drawing=drawing, metadata=metadata), "The picture")
+def _check_deep(targets: Iterable[Path], *, gray: bool) -> None:
+    """Check that files can have 16 bits per channel, in gray or in RGB."""
+    formats, choice = (_DEEP_GRAY, ".png, .tif, .jp2 or .pgm") if gray else (WRITERS.keys(), ".png or .tif")
+    if shallow := [target for target in targets if format_of(target) not in formats]:
+        raise ValueError(f"Cannot write {shallow[0]} with 16 bits. Choose {choice} for -o.")
 
 
 def _result(writing: deque[tuple[Path, Future[str | None]]]) -> tuple[Path, str | None]:
@@ -115,12 +122,12 @@ def _write(task: PictureKind, output: Floats, given: Given, form: Form, source: 
     return None
 
 
-def _save(image: Image.Image, target: Path, exif: bytes) -> None:
+def _save(picture: Made, target: Path, exif: bytes) -> None:
     """Write a picture, atomically."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target, sync=False) as file:
-            write_picture(image, file, format_of(target), exif)
+            write_picture(picture, file, format_of(target), exif)
     except OSError as error:
         raise ValueError(
             f"Cannot write {target}: {error.strerror or error}. Check the folder's permissions and disk, "

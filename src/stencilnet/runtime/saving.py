@@ -3,7 +3,11 @@
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
 from PIL import Image
+
+from stencilnet.pictures.deep import Deep
+from stencilnet.pictures.deep_output import write_deep
 
 _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
 """Formats that support a palette; in others, pictures are written with the palette's colours."""
@@ -12,18 +16,23 @@ _ALPHA = frozenset({"PNG", "TIFF", "WEBP", "AVIF", "JPEG2000"})
 """Formats that support transparency; in others, pictures are composited over white."""
 
 
-def write_picture(image: Image.Image, file: Path | BinaryIO, name: str | None, exif: bytes = b"") -> None:
+def write_picture(image: Image.Image | Deep, file: Path | BinaryIO, name: str | None, exif: bytes = b"") -> None:
     """Write a task's answer as a picture.
 
     Args:
-        image: The answer: RGB, RGBA or indexed.
+        image: The answer: RGB, RGBA, indexed or 16-bit gray; or an array of RGB with 16 bits.
         file: The file's path, or a file that is open in binary mode.
-        name: The format, one of `stencilnet.pictures.formats.FORMATS`; None for the one of the path's suffix.
+        name: The format, one of `stencilnet.pictures.formats.FORMATS`, or for an array one of `WRITERS` of
+            `stencilnet.pictures.deep_output`; None, if it is no array, for the one of the path's suffix.
         exif: Metadata to write; none by default.
 
     Raises:
         OSError, ValueError: If Pillow cannot write it.
     """
+    if isinstance(image, np.ndarray):
+        assert name is not None  # an array is written where its format was checked
+        write_deep(image, file, name, exif)
+        return
     options: dict[str, Any] = {"icc_profile": image.info.get("icc_profile")} | ({"exif": exif} if exif else {})
     if name == "GIF":
         options["optimize"] = False  # optimising would renumber the indices

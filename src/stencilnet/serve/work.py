@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from PIL import Image
+
 from stencilnet.bundle import BundleError
 from stencilnet.bundle.format import RemovedError
 from stencilnet.kinds.kind import Kind, LabelKind, PictureKind
@@ -181,7 +183,7 @@ def _decoded(plan: Plan, data: bytes) -> Photo:
         check_pixels(opened.size, plan.max_pixels, "as it is", _SMALLER)
         for step in plan.steps:
             check_pixels(step.size(opened.size), plan.max_pixels, f"for the network of {step.task!r}", _SMALLER)
-    return read_photo(data, metadata=plan.options.keep_metadata)
+    return read_photo(data, metadata=plan.options.keep_metadata, deep=True)
 
 
 def check_pixels(size: Size, most: int, where: str, remedy: str) -> None:
@@ -218,5 +220,7 @@ def _answer(plan: Plan, step: PlannedTask, photo: Photo, stop: Stop) -> Answer:
     else:
         assert isinstance(kind, PictureKind)  # a kind is one of the two
         media, suffix = PICTURES[options.form], options.form
-        body = encoded(answer(kind, output, given), options.form, photo.exif)
+        made = answer(kind, output, given)
+        assert isinstance(made, Image.Image)  # of 8 bits
+        body = encoded(made, options.form, photo.exif)
     return Answer(task=step.task, media=media, suffix=suffix, body=body, seconds=time.monotonic() - began)
