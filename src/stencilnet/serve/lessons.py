@@ -282,7 +282,8 @@ class LessonJob:
 
 def unwritable(error: OSError, place: object) -> HttpError:
     """Return the error of a file or folder that cannot be written."""
-    return HttpError(500, f"Cannot write {place}: {error.strerror}. Free disk space, or set TMPDIR.")
+    remedy = "Free disk space, or set TMPDIR to another folder and start the server again."
+    return HttpError(507, f"Cannot write {place}: {error.strerror}. {remedy}")
 
 
 def _changes(info: LessonInfo, event: Mapping[str, Any]) -> dict[str, Any]:

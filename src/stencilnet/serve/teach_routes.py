@@ -78,7 +78,7 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
         """Return the lesson's state, for whoever comes back to it."""
         return CurrentLesson(lesson=None if teaching.lesson is None else teaching.lesson.info)
 
-    @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 500, 503)})
+    @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 500, 503, 507)})
     async def begin_lesson(settings: Annotated[LessonSettings, Depends(_settings)]) -> Response:
         """Begin a lesson, which takes the place of the last one; then send its pictures, and start it."""
         info = teaching.begin(settings).info
@@ -87,7 +87,7 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
     @router.post(
         "/{lesson}/pictures/{folder}",
         openapi_extra={"requestBody": BODY},
-        responses=documented(403, 404, 409, 413, 415, 421, 422, 429, 500, 503),
+        responses=documented(403, 404, 409, 413, 415, 421, 422, 429, 500, 503, 507),
     )
     async def add_picture(
         request: Request,
