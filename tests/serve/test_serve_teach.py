@@ -14,6 +14,7 @@ from signal import signal as set_handler
 import httpx
 import psutil
 import pytest
+import yaml
 from PIL import Image, ImageOps
 
 from stencilnet.errors import NotInstalledError, check_extra
@@ -104,6 +105,11 @@ def test_pairs_are_taught_while_pictures_are_answered(teacher: Server, picture: 
     assert last["columns"] == ["input", "target", "output"]
     assert Image.open(BytesIO(sheet.content)).width % 3 == 1  # three pictures and two gaps of two pixels
     assert told(teacher.client.get(f"{lesson}/samples/999"), 404, "not_found")
+
+    config = teacher.client.get(f"{lesson}/config")
+    assert Path(last["config"]["file"]).read_bytes() == config.content
+    (told_again,) = yaml.safe_load(config.text)["tasks"]
+    assert told_again["data"]["train"] == {"kind": "pairs", "inputs": "before", "targets": "after"}
 
     assert "invert" in [task["name"] for task in teacher.client.get("/v1/tasks").json()["tasks"]]
     answer = teacher.client.post("/v1/tasks/invert", content=picture, headers=PNG)

@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 from stencilnet.serve.child_process import ChildProcess
+from stencilnet.serve.lesson_config import keep_config
 from stencilnet.serve.lessons import LessonJob
 from stencilnet.serve.problems import TRAINING_FAILED, ErrorBody, internal_error
 from stencilnet.text.shortening import shorten
@@ -34,6 +35,7 @@ class TeachProcess:
 
     def __init__(self, lesson: LessonJob, bundle: Path) -> None:
         self._lesson = lesson
+        self._bundle = bundle
         self._command = lesson.command(bundle)
         self._process: ChildProcess | None = None
         self._cancelled = False
@@ -72,11 +74,20 @@ class TeachProcess:
                 self._process = None
         await asyncio.to_thread(shutil.rmtree, self._lesson.pictures, ignore_errors=True)
         if error is None:
+            await self._keep_config()
             self._lesson.change(state="done", doing="")
         elif self._cancelled:
             self._lesson.change(state="cancelled", doing="")
         else:
             self._lesson.change(state="failed", doing="", error=error)
+
+    async def _keep_config(self) -> None:
+        try:
+            kept = await asyncio.to_thread(keep_config, self._lesson, self._bundle)
+        except OSError:  # deleted meanwhile, with other temporary files; the task has been learned all the same
+            return
+        self._lesson.config = kept.text
+        self._lesson.change(config=kept.info)
 
     async def _error(self) -> ErrorBody | None:
         """Run the process, and return why it failed, if it did."""
