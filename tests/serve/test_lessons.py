@@ -10,7 +10,7 @@ import pytest
 from stencilnet.serve.lessons import FOLDERS, LessonJob, LessonKind, LessonSettings
 from stencilnet.serve.limits import Limits
 from stencilnet.serve.problems import HttpError
-from stencilnet.serve.teaching import Teaching
+from stencilnet.serve.teaching import Teaching, delete_leftovers
 
 from .conftest import GOLDEN
 
@@ -96,6 +96,18 @@ def test_a_lesson_without_space_leaves_the_last_one(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(Path, "mkdir", full)
     with pytest.raises(HttpError, match="No space left on device") as failure:
         teaching.begin(settings("restore", damage="noise"))
-    assert failure.value.status == 500
+    assert failure.value.status == 507
     assert teaching.lesson is last
     assert list(tmp_path.iterdir()) == [last.folder]
+
+
+def test_a_service_starts_though_no_temporary_folder_can_be_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("tempfile._get_default_tempdir", none)
+    delete_leftovers()
+    with pytest.raises(HttpError, match=r"Cannot write a temporary folder: No usable .*\. Free disk space") as failure:
+        Teaching(GOLDEN).begin(settings("restore", damage="noise"))
+    assert failure.value.status == 507

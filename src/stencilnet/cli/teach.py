@@ -126,19 +126,33 @@ def teach(
 
 
 def _report(request: "Request", screen: "Console", parent: int) -> None:
-    """Carry out a request for a program that follows it; when the process `parent` has ended, nobody wants the task."""
-    from stencilnet.cli.work import training_session
+    """Carry out a request for a program that follows it; when the process `parent` has ended, nobody wants the task.
+
+    Raises:
+        ValueError: If the training is interrupted or the disk is full. It names no command that continues, as a person
+            is told.
+    """
+    from stencilnet.cli.work import FULL, training_session
     from stencilnet.teaching.events import Events
     from stencilnet.teaching.planning import prepare
     from stencilnet.teaching.teaching import teach as carry_out
     from stencilnet.training.distributed import ALONE
+    from stencilnet.training.fit import Interrupted
 
     events = Events(say_json_line)
     lesson = prepare(request, events.note)
     events.plan(lesson)
     with training_session(screen, request.folder, lesson.root, ALONE, resume=True) as session:
         followed = replace(session, sinks=[events], stop=lambda: session.stop() or os.getppid() != parent)
-        events.result(carry_out(lesson, followed, events.trivial))
+        try:
+            events.result(carry_out(lesson, followed, events.trivial))
+        except Interrupted as error:
+            raise ValueError("The training was ended from outside. Teach again.") from error
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            place = error.filename or "a file"
+            raise ValueError(f"Cannot write {place}: {error.strerror}. Free disk space, and teach again.") from error
 
 
 def _form(

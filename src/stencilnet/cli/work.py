@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stencilnet.training.distributed import Group
     from stencilnet.training.sinks import Sink
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a full disk, a used-up quota, and a file larger than the system or the shell allows."""
 
 
@@ -173,7 +173,7 @@ def training_session(
                 group=group,
             )
         except (Interrupted, KeyboardInterrupt, OSError) as reason:
-            if isinstance(reason, OSError) and reason.errno not in _FULL:
+            if isinstance(reason, OSError) and reason.errno not in FULL:
                 raise
             words = [word for word in sys.argv[1:] if word != "--resume"]
             by_hand = group.size > 1 and not any(word.startswith("--devices") for word in words)

@@ -99,6 +99,24 @@ class Measure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LessonConfig:
+    """How to refine a task that was taught, by its config.
+
+    Attributes:
+        file: The config's file on the service's machine; None if it could not be kept.
+        problem: Why not; empty if it is kept.
+        holds: The folders, and the painting's file, that FOLDER of `commands` has to hold: the pictures, as they were
+            sent.
+        commands: The commands that learn the task again; CONFIG and FOLDER stand for paths of the user's own.
+    """
+
+    file: str | None
+    problem: str
+    holds: list[str]
+    commands: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LessonInfo:
     """A lesson's state.
 
@@ -117,6 +135,7 @@ class LessonInfo:
         samples: The step of the latest sample pictures; None if there are none.
         columns: What the sample pictures show, from left to right.
         better: Whether it is better than the trivial answer; None until it is done.
+        config: Its config, once it is done.
         error: Why it failed, if it did.
     """
 
@@ -134,7 +153,21 @@ class LessonInfo:
     samples: int | None = None
     columns: list[str] = field(default_factory=list)
     better: bool | None = None
+    config: LessonConfig | None = None
     error: ErrorBody | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painting:
+    """The file of a style's painting.
+
+    Attributes:
+        sent: Its name as it was sent, without folders.
+        kept: The service's own name.
+    """
+
+    sent: str
+    kept: str
 
 
 class LessonJob:
@@ -146,12 +179,16 @@ class LessonJob:
 
     Attributes:
         info: Its state as plain data.
+        painting: The painting of a style; None until it is kept.
+        config: The text of its config; None until it is done.
         next_change: Set at the next change, and then replaced.
     """
 
     def __init__(self, settings: LessonSettings, folder: Path) -> None:
         self.settings = settings
         self.folder = folder
+        self.painting: Painting | None = None
+        self.config: str | None = None
         self.next_change = asyncio.Event()
         self.info = LessonInfo(
             id=secrets.token_urlsafe(16),
@@ -242,6 +279,8 @@ class LessonJob:
             write_file(file, data, sync=False)
         except OSError as error:
             raise unwritable(error, file) from error
+        if folder == "painting":
+            self.painting = Painting(sent=PurePosixPath(name).name, kept=file.name)
         self._kept.add((folder, key))
         self._bytes += len(data)
         self.change(pictures={**self.info.pictures, folder: self.info.pictures[folder] + 1})
@@ -282,7 +321,8 @@ class LessonJob:
 
 def unwritable(error: OSError, place: object) -> HttpError:
     """Return the error of a file or folder that cannot be written."""
-    return HttpError(500, f"Cannot write {place}: {error.strerror}. Free disk space, or set TMPDIR.")
+    remedy = "Free disk space, or set TMPDIR to another folder and start the server again."
+    return HttpError(507, f"Cannot write {place}: {error.strerror}. {remedy}")
 
 
 def _changes(info: LessonInfo, event: Mapping[str, Any]) -> dict[str, Any]:

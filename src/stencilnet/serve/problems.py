@@ -53,8 +53,13 @@ CODES: Mapping[int, tuple[str, str]] = {
     499: ("hung_up", "The client has hung up"),
     500: ("internal", "The server or the bundle is at fault"),
     503: ("unavailable", "The request took too long, or the server is stopping"),
+    507: ("unwritable", "A lesson's files cannot be written"),
 }
 """The code and the meaning of every status of an error; 499 is seen in the metrics alone."""
+
+TRAINING_FAILED = "training_failed"
+"""The code of a lesson's training that has failed, though neither its settings nor its pictures are known to be at
+fault. No answer has it, but the lesson's state."""
 
 
 class HttpError(Exception):

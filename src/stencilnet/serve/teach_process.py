@@ -2,26 +2,27 @@
 
 import asyncio
 import json
-import os
+import logging
 import shutil
 import signal
-from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
+from stencilnet.serve.child_process import ChildProcess
+from stencilnet.serve.lesson_config import keep_config
 from stencilnet.serve.lessons import LessonJob
-from stencilnet.serve.problems import HttpError, internal_error
+from stencilnet.serve.problems import TRAINING_FAILED, ErrorBody, internal_error
 from stencilnet.text.shortening import shorten
+
+logger = logging.getLogger(__name__)
 
 _PATIENCE = 10.0
 """Seconds until a process that was asked to end is killed."""
-_NICE = 10
-"""What is added to the niceness of a training, so that the service's own work goes first; on POSIX alone."""
-_LINE = 16 * 2**20
-"""Most bytes of an event."""
+_DRAINING = 2.0
+"""Seconds that the last output of a process that has ended is waited for, where others hold its pipe open."""
 _LONGEST = 1500
 """Most characters of an error."""
+_USAGE = 2
+"""Exit code of `stencil teach` where settings or pictures are at fault."""
 
 
 class TeachProcess:
@@ -34,8 +35,9 @@ class TeachProcess:
 
     def __init__(self, lesson: LessonJob, bundle: Path) -> None:
         self._lesson = lesson
+        self._bundle = bundle
         self._command = lesson.command(bundle)
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: ChildProcess | None = None
         self._cancelled = False
         lesson.change(state="running", doing="starting")
         self._task = asyncio.create_task(self._run())
@@ -49,76 +51,81 @@ class TeachProcess:
         """End the process, and return when it has ended."""
         self._cancelled = True
         self._lesson.change(doing="cancelling")
-        self._terminate()
+        if self._process is not None:
+            self._process.terminate()
         await asyncio.wait([self._task], timeout=_PATIENCE)
         self.kill()
         await asyncio.wait([self._task])
 
     def kill(self) -> None:
-        """Kill the process at once, and those that it has started, also where it has ended before them."""
-        if self._process is None:
-            return
-        if hasattr(os, "killpg"):
-            with suppress(OSError):  # all have ended
-                os.killpg(self._process.pid, signal.SIGKILL)  # it leads a group, since it has a session of its own
-            return
-        with suppress(psutil.Error):
-            process = psutil.Process(self._process.pid)
-            for each in (*process.children(recursive=True), process):
-                with suppress(psutil.Error):
-                    each.kill()
-
-    def _terminate(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.terminate()
+        """Kill the process at once, and those that it has started."""
+        if self._process is not None:
+            self._process.kill()
 
     async def _run(self) -> None:
         try:
-            problem = await self._followed()
-        except Exception as error:
-            problem = internal_error(error)
+            error = await self._error()
+        except Exception as failure:
+            error = internal_error(failure).body
         finally:
-            self.kill()  # also where the service ends at once
-            self._process = None  # another one may have its id from now on
+            if self._process is not None:  # also where the service ends at once
+                self._process.kill()
+                self._process.close()
+                self._process = None
         await asyncio.to_thread(shutil.rmtree, self._lesson.pictures, ignore_errors=True)
-        if problem is None:
+        if error is None:
+            await self._keep_config()
             self._lesson.change(state="done", doing="")
         elif self._cancelled:
             self._lesson.change(state="cancelled", doing="")
         else:
-            self._lesson.change(state="failed", doing="", error=problem.body)
+            self._lesson.change(state="failed", doing="", error=error)
 
-    async def _followed(self) -> HttpError | None:
+    async def _keep_config(self) -> None:
+        try:
+            kept = await asyncio.to_thread(keep_config, self._lesson, self._bundle)
+        except OSError:  # deleted meanwhile, with other temporary files; the task has been learned all the same
+            return
+        self._lesson.config = kept.text
+        self._lesson.change(config=kept.info)
+
+    async def _error(self) -> ErrorBody | None:
         """Run the process, and return why it failed, if it did."""
-        log = self._lesson.folder / "errors.txt"
-        with log.open("wb") as errors:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=errors,
-                limit=_LINE,
-                start_new_session=True,  # Ctrl-C in the service's terminal is for the service
-            )
-        if os.name == "posix":
-            with suppress(OSError):
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICE)
+        try:
+            self._process = await ChildProcess.start(self._command, draining=_DRAINING)
+        except OSError as failure:
+            message = f"The training cannot be started: {failure.strerror}. End other programs, and try again."
+            return ErrorBody(code=TRAINING_FAILED, message=message)
         if self._cancelled:
-            self._terminate()
-        assert self._process.stdout is not None, "it is a pipe"
-        async for line in self._process.stdout:
+            self._process.terminate()
+        async for line in self._process.lines():
             self._lesson.follow(json.loads(line))
-        code = await self._process.wait()
-        return None if code == 0 else HttpError(500, self._lesson.translated(_reason(code, log)))
+        code = await self._process.code()
+        if code == 0:
+            return None
+        error = _reason(code, self._process.errors.decode(errors="replace").strip())
+        return ErrorBody(code=error.code, message=self._lesson.translated(error.message))
 
 
-def _reason(code: int, log: Path) -> str:
-    """Return what a process that failed has printed."""
-    text = log.read_text(encoding="utf-8", errors="replace").strip()
-    if "stencil: " in text:
-        text = text[text.rindex("stencil: ") + len("stencil: ") :]
+def _reason(code: int, text: str) -> ErrorBody:
+    """Return why a process failed.
+
+    Args:
+        code: Its exit code; below 0, the signal that has ended it.
+        text: What it has printed on stderr.
+    """
+    _, said, told = text.rpartition("stencil: ")
+    if said and code > 0:
+        return ErrorBody(code="invalid" if code == _USAGE else TRAINING_FAILED, message=shorten(told, _LONGEST))
+    if code > 0 and "Traceback (most recent call last)" in text:
+        logger.error("the training failed:\n%s", text)
+        last = shorten(text.splitlines()[-1], _LONGEST).rstrip(".")
+        message = f"The training failed, which is a bug in it: {last}. The server's log has the details."
+        return ErrorBody(code="internal", message=message)
     if code < 0:
         name = signal.Signals(-code).name
-        return f"The training was ended from outside ({name}). If memory was short, teach with smaller pictures. {text}"
-    return shorten(text, _LONGEST) or f"The training ended with exit code {code}, and no message. Try again."
+        remedy = "If memory was short, teach with smaller pictures."
+        message = f"The training was ended from outside ({name}). {remedy} {shorten(text, _LONGEST)}".rstrip()
+    else:
+        message = shorten(text, _LONGEST) or f"The training ended with exit code {code}, and no message. Try again."
+    return ErrorBody(code=TRAINING_FAILED, message=message)

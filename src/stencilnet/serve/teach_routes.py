@@ -19,6 +19,8 @@ from stencilnet.serve.teaching import Teaching
 from stencilnet.serve.work import check_pixels
 from stencilnet.text.shortening import brief
 
+CONFIG_TYPE = "application/yaml"
+
 LessonName = Annotated[JobName, Path(description="A lesson's id.")]
 
 
@@ -63,7 +65,7 @@ _BEGUN: dict[str, Any] = {
     "headers": {"Location": {"description": "The lesson's path.", "schema": {"type": "string"}}},
     "links": {
         name: {"operationId": name, "parameters": {"lesson": "$response.body#/id"}}
-        for name in ("add_picture", "start_lesson", "lesson_events", "lesson_samples", "cancel_lesson")
+        for name in ("add_picture", "start_lesson", "lesson_events", "lesson_samples", "lesson_config", "cancel_lesson")
     },
 }
 """The answer to a new lesson, for OpenAPI."""
@@ -78,7 +80,7 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
         """Return the lesson's state, for whoever comes back to it."""
         return CurrentLesson(lesson=None if teaching.lesson is None else teaching.lesson.info)
 
-    @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 500, 503)})
+    @router.post("", status_code=201, responses={201: _BEGUN, **documented(403, 409, 421, 422, 500, 503, 507)})
     async def begin_lesson(settings: Annotated[LessonSettings, Depends(_settings)]) -> Response:
         """Begin a lesson, which takes the place of the last one; then send its pictures, and start it."""
         info = teaching.begin(settings).info
@@ -87,7 +89,7 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
     @router.post(
         "/{lesson}/pictures/{folder}",
         openapi_extra={"requestBody": BODY},
-        responses=documented(403, 404, 409, 413, 415, 421, 422, 429, 500, 503),
+        responses=documented(403, 404, 409, 413, 415, 421, 422, 429, 500, 503, 507),
     )
     async def add_picture(
         request: Request,
@@ -146,6 +148,22 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
         if not file.is_file():
             raise HttpError(404, f"Expected a step with sample pictures, but got {step}. Wait for one.")
         return FileResponse(file, media_type="image/png")
+
+    @router.get(
+        "/{lesson}/config",
+        response_class=Response,
+        responses={
+            200: {"content": {CONFIG_TYPE: {"schema": {"type": "string"}}}},
+            **documented(404, 409, 421, 422, 503),
+        },
+    )
+    async def lesson_config(lesson: LessonName) -> Response:
+        """Return the config of a task that has been learned, by which `stencil add` learns it again."""
+        found = teaching.get(lesson)
+        if found.config is None:
+            raise HttpError(409, f"Expected a lesson that is done, but this one is {found.state}. Wait for it.")
+        name = {"Content-Disposition": f'attachment; filename="{found.settings.name}.yaml"'}
+        return Response(found.config, media_type=CONFIG_TYPE, headers=name)
 
     @router.delete("/{lesson}", status_code=204, responses=documented(403, 404, 421, 422, 503))
     async def cancel_lesson(lesson: LessonName) -> None:

@@ -20,7 +20,11 @@ _FOLDER = "stencil-teach-"
 
 def delete_leftovers() -> None:
     """Delete the folders of lessons whose service has ended without deleting them, such as by SIGKILL."""
-    for folder in Path(gettempdir()).glob(f"{_FOLDER}*-*"):
+    try:
+        place = Path(gettempdir())
+    except OSError:  # no temporary folder can be written to, which whoever begins a lesson is told
+        return
+    for folder in place.glob(f"{_FOLDER}*-*"):
         process = folder.name.removeprefix(_FOLDER).split("-")[0]
         if process.isdecimal() and not psutil.pid_exists(int(process)):
             shutil.rmtree(folder, ignore_errors=True)

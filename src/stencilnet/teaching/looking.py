@@ -11,11 +11,11 @@ from statistics import median
 import numpy as np
 
 from stencilnet.cores import cores
-from stencilnet.data.folders import Examples, LabelForm, images, labelled, pairs
+from stencilnet.data.folders import Examples, FolderError, LabelForm, images, labelled, pairs
 from stencilnet.data.sources import spread
 from stencilnet.learning.counting import LIMIT, DataError
 from stencilnet.learning.headers import header_problems
-from stencilnet.pictures.images import open_checked
+from stencilnet.pictures.images import ImageError, open_checked
 from stencilnet.tasks.colorization import GRAY_SPREAD
 from stencilnet.tasks.task import Example
 from stencilnet.tasks.ycbcr import luma
@@ -59,11 +59,17 @@ def look(form: LessonForm) -> FolderFacts:
     """Look into the folders of a request.
 
     Raises:
-        FolderError: If a folder is missing or empty, or names do not match.
-        DataError: If a picture cannot be read, or the two pictures of a pair differ in size.
+        DataError: If a folder is missing or empty, names do not match, a file cannot be read or is no label map, or the
+            two pictures of a pair differ in size.
         TeachError: If there are too few pictures.
-        ImageError: If a label file is no label map.
     """
+    try:
+        return _look(form)
+    except (FolderError, ImageError) as error:
+        raise DataError([str(error)]) from error
+
+
+def _look(form: LessonForm) -> FolderFacts:
     examples = _open(form)
     if len(examples) < LEAST:
         what = "pairs" if isinstance(form, Pairs | Labels) else "pictures"

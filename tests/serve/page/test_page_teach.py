@@ -6,12 +6,12 @@ from shutil import copytree
 
 import psutil
 import pytest
-from PIL import ImageOps
+from PIL import Image, ImageOps
 from playwright.sync_api import Page, expect
 
 from ..conftest import Server, as_bytes
 from ..conftest import photo as drawn_photo
-from .browsing import Open, add, choose, drop, keep, thumbnail
+from .browsing import Open, add, choose, downloaded, drop, keep, thumbnail
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a browser, and trainings
 
@@ -78,6 +78,17 @@ def test_pairs_are_taught_and_the_task_is_there_without_a_reload(
     assert page.locator("#lesson-sheet").evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 100
     keep(page, "teach-done", tmp_path)
     expect(page.get_by_role("button", name="Show it")).to_be_focused()
+    page.get_by_text("Refine it").click()
+    expect(page.locator("#refine-text")).to_contain_text("into one folder again, as “before” and “after”.")
+    expect(page.locator("#refine-commands")).to_contain_text(f"stencil add {teacher.bundle} CONFIG --root FOLDER")
+    kept = teacher.bundle.with_name("bundle.teaching") / "invert" / "teach.yaml"
+    expect(page.locator("#refine-kept")).to_have_text(f"The config is kept as {kept}.")
+    config = downloaded(page, page.get_by_role("link", name="Download the config").click)
+    assert config == ("invert.yaml", kept.read_bytes())
+    page.set_viewport_size({"width": SIZES["phone"][0], "height": SIZES["phone"][1]})
+    assert page.locator("#teach").evaluate("(e) => e.scrollWidth - e.clientWidth") == 0
+    keep(page, "teach-refine", tmp_path)
+    page.set_viewport_size({"width": 1440, "height": 900})
     page.get_by_role("button", name="Show it").click()
     expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.locator("#task-title")).to_have_text("Invert")
@@ -209,6 +220,24 @@ def test_pictures_are_dropped_on_their_place_and_nowhere_else(
     page.keyboard.press("ArrowRight")
     expect(page.get_by_role("group", name="Label maps")).to_be_visible()
     expect(page.get_by_label("Names of the classes")).to_be_visible()
+
+
+def test_label_maps_can_be_seen(open_page: Open, teacher: Server) -> None:
+    page = open_page(url=teacher.url)
+    open_panel(page)
+    page.get_by_text("Labels", exact=True).click()
+    dark, mask = Image.new("L", (30, 30)), Image.new("L", (30, 30))
+    for value, x in ((1, 10), (2, 20), (255, 29)):  # class indices, and void
+        dark.paste(value, (x, 0, 30, 30))
+    mask.paste(255, (10, 0, 30, 30))
+    maps = [
+        {"name": f"{name}.png", "mimeType": "image/png", "buffer": as_bytes(image)}
+        for name, image in (("dark", dark), ("mask", mask))
+    ]
+    page.set_input_files("[data-folder=labels]", maps)
+    thumbnails = page.get_by_role("group", name="Label maps").locator("img")
+    for number, factor in enumerate(("127.5", "1")):
+        expect(thumbnails.nth(number)).to_have_css("filter", f"brightness({factor})")
 
 
 def test_a_service_that_does_not_teach_has_no_panel(open_page: Open) -> None:

@@ -14,7 +14,10 @@
  * @property {number | null} samples
  * @property {string[]} columns
  * @property {boolean | null} better
+ * @property {Config | null} config
  * @property {{message: string} | null} error
+ *
+ * @typedef {{file: string | null, problem: string, holds: string[], commands: string[]}} Config
  *
  * @typedef {{folder: string, title: string, hint: string, one?: boolean}} Folder
  * @typedef {{kind: string, title: string, about: string, folders: Folder[]}} Kind
@@ -117,6 +120,9 @@ export function leftText(seconds) {
 
 export const shareOf = ({ step, steps }) => (steps ? step / steps : 0);
 
+/** A metric's name as people read it. */
+export const metricText = (metric) => metric.replaceAll("_", " ");
+
 /** A value of a metric, short. */
 export const valueText = (value) => (value === null ? "–" : String(Number(value.toPrecision(4))));
 
@@ -128,7 +134,14 @@ export function verdictOf({ measure, better }) {
   if (!measure || measure.value === null) return "";
   const { metric, higher_is_better: higher, trivial, trivial_value: base, value } = measure;
   const direction = `${higher ? "Higher" : "Lower"} is better.`;
-  if (base === null) return `${metric} ${valueText(value)}. ${direction}`;
-  const beside = `${metric} ${valueText(value)}; ${trivial} has ${valueText(base)}. ${direction}`;
+  if (base === null) return `${metricText(metric)} ${valueText(value)}. ${direction}`;
+  const beside = `${metricText(metric)} ${valueText(value)}; ${trivial} has ${valueText(base)}. ${direction}`;
   return better === false ? `${beside} ${USELESS}` : beside;
 }
+
+/** How to learn a task again by its config, in two sentences before the commands. */
+export const refineText = ({ holds }) =>
+  `Change the config, and put the pictures into one folder again, as ${holds.map((name) => `“${name}”`).join(" and ")}. Remove the task or change its name, and run, with your paths for CONFIG and FOLDER:`;
+
+/** Where the config is. */
+export const keptText = ({ file, problem }) => (file ? `The config is kept as ${file}.` : `The config is not kept on the server: ${problem}. Download it.`);

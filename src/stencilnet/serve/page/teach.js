@@ -1,10 +1,12 @@
 /** The panel that teaches a new task, where the service can. */
 
+import { contrastOf } from "./contrast.js";
+import { addressOf, byId, h, openDialog, percentText, releaseAddress } from "./dom.js";
 import { Gone } from "./http.js";
-import { addressOf, byId, h, icon, openDialog, percentText, releaseAddress } from "./dom.js";
 import { droppedFiles, listed } from "./intake.js";
-import { KINDS, USELESS, nameIn, picturesOf, problemOf, shareOf, statusOf, valueText, verdictOf } from "./lesson.js";
+import { KINDS, USELESS, metricText, nameIn, picturesOf, problemOf, shareOf, statusOf, valueText, verdictOf } from "./lesson.js";
 import { choosing, failed, informed, tasksOf, withBundle, withoutServer } from "./model.js";
+import { mountRefine } from "./refine.js";
 import { createStore } from "./store.js";
 
 const MOST_THUMBNAILS = 5;
@@ -156,6 +158,7 @@ export function mountTeach(store, service) {
   });
   mountForm(panel, put);
   mountProgress(panel, teaching);
+  mountRefine(panel, teaching);
   panel.subscribe(({ lesson }) => {
     const running = Boolean(lesson && ["collecting", "running"].includes(lesson.state));
     const [text, share] = running ? ["Teaching", percentText(shareOf(lesson))] : ["Teach a new task", ""];
@@ -260,11 +263,15 @@ function makePlace({ kind }, { folder, title, hint, one }, take) {
     shown = list;
     element.classList.toggle("filled", list.length > 0);
     count.textContent = list.length ? (list.length === 1 ? list[0].name : `${list.length} pictures`) : hint;
-    thumbnails.replaceChildren(
-      ...list.slice(0, MOST_THUMBNAILS).map((file) => h("img", { src: addressOf(file), alt: "", decoding: "async" })),
-    );
+    thumbnails.replaceChildren(...list.slice(0, MOST_THUMBNAILS).map((file) => thumbnailOf(file, folder)));
   }
   return { element, show };
+}
+
+function thumbnailOf(file, folder) {
+  const image = h("img", { src: addressOf(file), alt: "", decoding: "async" });
+  if (folder === "labels") contrastOf(file).then((factor) => (image.style.filter = `brightness(${factor})`));
+  return image;
 }
 
 /** How far the lesson is, how good the task is, and its sample pictures. */
@@ -305,7 +312,7 @@ function showScore({ measure, better }) {
   byId("lesson-score").hidden = !measure;
   if (!measure) return;
   const { metric, higher_is_better: higher, trivial, trivial_value: base, value } = measure;
-  byId("score-metric").textContent = `${metric} on pictures held out, ${higher ? "higher" : "lower"} is better`;
+  byId("score-metric").textContent = `${metricText(metric)} on pictures held out, ${higher ? "higher" : "lower"} is better`;
   byId("score-value").textContent = valueText(value);
   byId("score-trivial").textContent = valueText(base);
   byId("score-trivial-name").textContent = `${trivial[0].toUpperCase()}${trivial.slice(1)}`;

@@ -20,6 +20,7 @@ export function createTeaching(at) {
     start: async (id) => (await sent(path(id, "/start"), { method: "POST" })).json(),
     follow: (id) => events(path(id, "/events")),
     cancel: (id) => sent(path(id), { method: "DELETE", keepalive: true }), // also from a page that is being closed
+    config: (id) => path(id, "/config").href,
     samples: (id, step) => path(id, `/samples/${step}`).href,
   };
 }
