@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from stencilnet.bundle import BundleError
 from stencilnet.kinds.kind import PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.formats import format_of
@@ -54,6 +55,7 @@ def run_files(
         Each input in the order of `planned`, with the error of it or its output, or None.
 
     Raises:
+        BundleError: If the task's files are damaged.
         ValueError: If there is no such task, it does not output pictures, or they or their files cannot have the form;
             before any file is read.
     """
@@ -78,6 +80,8 @@ def run_files(
             try:
                 given = read.result()
                 output = engine.forward(given.input, task)
+            except BundleError:  # it is the same for every file
+                raise
             except (ValueError, OSError) as error:
                 writing.append((source, _settled(str(error))))
             else:
