@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 import stencilnet
-from stencilnet.storage import NEW, discard_unfinished, replacing, write_file, write_text
+from stencilnet.storage import (
+    NEW,
+    check_writable,
+    discard_unfinished,
+    remove_folder,
+    replacing,
+    write_file,
+    write_folder,
+    write_text,
+)
 
 SOURCE = Path(stencilnet.__file__).parent
 OTHERS = {
@@ -137,3 +146,18 @@ def test_a_failing_write_names_the_file(tmp_path: Path) -> None:
         raise OSError(28, "No space left on device")
     assert caught.value.filename == str(tmp_path / "a.txt")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_errors_name_what_was_to_be_written_and_no_hidden_name(tmp_path: Path) -> None:
+    missing = tmp_path / "none" / "a"
+    for act in (lambda: write_file(missing, b""), lambda: write_folder(missing, {}), lambda: remove_folder(missing)):
+        with pytest.raises(FileNotFoundError) as caught:
+            act()
+        assert (caught.value.filename, caught.value.filename2) == (str(missing), None)
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError) as taken:
+        write_file(tmp_path / "taken", b"")
+    assert (taken.value.filename, taken.value.filename2) == (str(tmp_path / "taken"), None)
+    with pytest.raises(FileNotFoundError) as caught:
+        check_writable(missing)
+    assert caught.value.filename == str(missing)

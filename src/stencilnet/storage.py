@@ -36,12 +36,13 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """
     temporary = path.with_name(f"{NEW}{secrets.token_hex(8)}{path.suffix}")
     try:
-        with naming(path), temporary.open("x+b") as file:  # readable, since Pillow reads back parts of a TIFF
-            yield file
-            if sync:
-                file.flush()
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with naming(path):
+            with temporary.open("x+b") as file:  # readable, since Pillow reads back parts of a TIFF
+                yield file
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -51,13 +52,18 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Give a file's name to an error of the block that lacks one, as that of a write to a full disk does."""
+    """Give a file's name to an error of the block that lacks one, as on a full disk, or that has a hidden name."""
     try:
         yield
     except OSError as error:
-        if error.errno is not None and error.filename is None:
-            error.filename = str(path)
+        if error.errno is not None and _is_unnamed(error):
+            error.filename, error.filename2 = str(path), None
         raise
+
+
+def _is_unnamed(error: OSError) -> bool:
+    names = (error.filename, error.filename2)
+    return error.filename is None or any(Path(os.fsdecode(name)).name.startswith((NEW, GONE)) for name in names if name)
 
 
 def write_file(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -100,7 +106,8 @@ def creating(folder: Path) -> Iterator[Path]:
         OSError: With `errno.EEXIST` or `errno.ENOTEMPTY` if the path is taken.
     """
     temporary = folder.parent / f"{NEW}{folder.name}-{secrets.token_hex(8)}"
-    temporary.mkdir()
+    with naming(folder):
+        temporary.mkdir()
     try:
         yield temporary
         for written in (temporary, *temporary.rglob("*/")):
@@ -124,7 +131,8 @@ def write_through(file: Path, data: bytes) -> None:
 def remove_folder(folder: Path) -> None:
     """Remove a folder, atomically: rename it, then delete it."""
     gone = folder.parent / f"{GONE}{folder.name}-{secrets.token_hex(8)}"
-    os.rename(folder, gone)
+    with naming(folder):
+        os.rename(folder, gone)
     sync_folder(folder.parent)
     shutil.rmtree(gone)
 

@@ -113,7 +113,8 @@ def test_one_bad_photo_does_not_stop_the_others(stencil: Stencil, desk: Path) ->
     ran = stencil("run", "bundle", "things", "photos", "-o", "out", cwd=desk)
     assert ran.returncode == 1
     assert ran.stdout == "out/a.png\n"
-    assert "broken.jpg" in ran.stderr
+    assert ran.stderr.startswith("stencil: Cannot read photos/broken.jpg: ")
+    assert ran.stderr.count("broken.jpg") == 1
 
 
 def test_photos_that_are_left_out_are_counted_on_stderr(stencil: Stencil, desk: Path) -> None:
@@ -180,6 +181,13 @@ def test_damage_is_found(stencil: Stencil, desk: Path) -> None:
         (("demo", "--size", "huge"), 2, "'huge' is not one of"),
         (("analyze", "bundle", "-o", "out", "--ceiling", "things"), 2, "expected two tasks, TASK,TASK"),
         (("blend", "photos", "a", "b", "-o", "out"), 2, "Expected a run folder, but photos has no config.json"),
+        (
+            ("pack", "bundle", "things", "-o", "none/t.zip"),
+            1,
+            "Cannot access none/t.zip: No such file or directory. Check the path, its permissions and",
+        ),
+        (("blend", "bundle", "a", "b", "-o", "out"), 2, "Expected a run folder, but bundle is a bundle."),
+        (("train", "bundle"), 2, "cannot be read: Is a directory"),
         (("frobnicate",), 2, "No such command"),
     ],
 )

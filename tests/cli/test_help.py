@@ -58,6 +58,13 @@ def test_clusters_are_asked_by_names_that_help_gives(verb: str) -> None:
     assert "[here|processes|ray|slurm]" in text
 
 
+@pytest.mark.parametrize("group", ["", "data", "config"])
+def test_a_group_shows_whole_sentences(group: str) -> None:
+    verbs = CliRunner().invoke(stencil, [*group.split(), "--help"], terminal_width=80).output.partition("Commands:")[2]
+    assert verbs
+    assert "..." not in verbs
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_says_what_it_is(verb: str) -> None:
     command: Any = stencil

@@ -38,10 +38,10 @@ def desk(tmp_path: Path) -> Path:
 
 def test_bundles_and_task_folders_are_merged(stencil: Stencil, desk: Path) -> None:
     done = stencil("merge", "base", "two/tasks/two", "one", cwd=desk)
-    assert (done.returncode, done.stdout) == (0, "added   one\nadded   two\nthere   first\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "added   one\nadded   two\npresent first\n"), done.stderr
     assert sn.load(desk / "base").tasks == ("first", "one", "two")
     again = stencil("merge", "base", "two", cwd=desk)
-    assert (again.returncode, again.stdout) == (0, "there   first\nthere   two\n")
+    assert (again.returncode, again.stdout) == (0, "present first\npresent two\n")
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,7 @@ def test_measurements_are_printed_whatever_the_terminal_can_show(stencil: Stenci
     assert done.returncode == 0, done.stderr
     arrow = "↑" if encoding == "utf-8" else r"\u2191"
     assert f"PSNR {arrow}" in done.stdout
+    assert "\n  MSE: RGB, 0-255, mean over pixels" in done.stdout
 
 
 def test_a_shown_config_can_be_read_again(stencil: Stencil, desk: Path, tmp_path: Path) -> None:

@@ -62,8 +62,8 @@ def test_every_frame_is_run_and_label_maps_have_their_colours(stencil: Stencil, 
         (("{clip}", "{clip}", "-o", "{here}/out.mp4"), "Expected one video as INPUTS, but got 2 files. Run it alone."),
         (("{clip}", "-o", "{here}/out.mp4", "--bits", "16", "--resume"), "--bits 16 and --resume: for pictures alone"),
         (("{clip}", "-o", "{here}/out.mp4", "--fps", "0"), "expected a number above 0 and at most 1000, but got '0'"),
-        (("{here}/a.png", "-o", "{here}/out.png", "--fps", "9"), "--fps is for videos, but INPUTS are none."),
-        (("{here}/a.png", "-o", "{here}/out.mp4"), "out.mp4 is for videos, but INPUTS are none."),
+        (("{here}/a.png", "-o", "{here}/out.png", "--fps", "9"), "--fps is for videos, but INPUTS hold none."),
+        (("{here}/a.png", "-o", "{here}/out.mp4"), "out.mp4 is for videos, but INPUTS hold none."),
     ],
 )
 def test_what_does_not_go_with_a_video_is_a_usage_error(

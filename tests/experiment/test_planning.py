@@ -11,13 +11,13 @@ import torch
 from stencilnet.bundle.tensors import decode_delta, encode_delta
 from stencilnet.config.downloads import without_downloads
 from stencilnet.config.reading import ConfigError, read_config
-from stencilnet.config.schema import Experiment
+from stencilnet.config.schema import Experiment, MethodPlan
 from stencilnet.experiment.forecast import Forecast, forecast
 from stencilnet.experiment.planning import as_plain, describe
 from stencilnet.experiment.run import Run
 from stencilnet.experiment.session import Session
 from stencilnet.learning.checking import check_paths
-from stencilnet.methods import Piggyback
+from stencilnet.methods import Piggyback, QuantizedDelta
 
 from ..command_line import Stencil
 
@@ -78,6 +78,16 @@ def test_sizes_are_those_of_what_a_run_writes(tmp_path: Path, three: Forecast) -
     assert first.stored == model.stat().st_size + deltas["scenes"]
     assert second.stored == first.stored + deltas["things"]
     assert third.stored == deltas["colour"]
+
+
+def test_a_quantised_delta_is_expected_at_its_target() -> None:
+    methods = tuple(MethodPlan(name=method.name, method=method) for method in (Piggyback(), QuantizedDelta()))
+    experiment = dataclasses.replace(tiny("scenes", "things"), methods=methods)
+    plan = forecast(experiment, ROOT, methods=[each.name for each in methods], say=lambda _: None)
+    first, masks, codes = plan.trainings
+    weights = 8 * (masks.sizes.delta - first.sizes.delta)  # a mask takes one bit a weight
+    assert 8 * (codes.sizes.delta - first.sizes.delta) == pytest.approx(QuantizedDelta().target * weights, rel=0.2)
+    assert codes.stored > codes.sizes.delta
 
 
 def test_a_part_of_the_tasks_is_a_part_of_the_plan(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, features
 
-from stencilnet.bundle import TaskRecord
+from stencilnet.bundle import BundleError, TaskRecord
 from stencilnet.delta import Replace, TaskDelta
 from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet, save
@@ -154,6 +154,7 @@ def test_patterns(tmp_path: Path) -> None:
         (["a.jpg", "a.png"], "out", r"a\.jpg and .*a\.png would both be written to .*a\.png"),
         (["a.png"], ".", r"The input .*a\.png would be overwritten by the output of .*a\.png\. Choose another -o"),
         (["sub/c.jpg", "c.png"], ".", r"The input .*c\.png would be overwritten by the output of .*sub.c\.jpg"),
+        (["*.gif"], "out", r"a pattern of files, but nothing matches it\. Correct it"),
         (["sub*"], "out", r"a pattern of files, but it matches folders only\. Correct it"),
     ],
 )
@@ -163,6 +164,15 @@ def test_refusals(inputs: list[str], out: str, message: str, tmp_path: Path) -> 
         picture(tmp_path / name)
     with pytest.raises(ValueError, match=message):
         plan_outputs([str(tmp_path / name) for name in inputs], tmp_path / out)
+
+
+def test_a_folder_that_cannot_be_read_is_not_called_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    with pytest.raises(ValueError, match=r"Cannot read the folder .*: Permission denied\. Check its permissions"):
+        plan_outputs([str(tmp_path)], tmp_path / "out")
 
 
 def test_an_input_under_another_name_is_not_overwritten(tmp_path: Path) -> None:
@@ -235,3 +245,11 @@ def test_a_wrong_task_is_said_once(engine: Engine, tmp_path: Path) -> None:
     planned = {picture(tmp_path / name): tmp_path / "out" / name for name in ("a.png", "b.png")}
     with pytest.raises(ValueError, match="Expected `task` to be one of shapes, but got 'gogh'"):
         next(run_files(engine, "gogh", planned, drawing=False))
+
+
+def test_damaged_files_of_a_task_are_said_once(engine: Engine, tmp_path: Path) -> None:
+    (delta,) = (tmp_path / "bundle" / "tasks" / "shapes").glob("*.safetensors")
+    delta.write_bytes(delta.read_bytes()[:-1] + b"?")
+    planned = {picture(tmp_path / name): tmp_path / "out" / name for name in ("a.png", "b.png")}
+    with pytest.raises(BundleError, match="changed since it was written"):
+        list(run_files(engine, "shapes", planned, drawing=False))

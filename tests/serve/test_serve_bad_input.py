@@ -126,6 +126,11 @@ def test_all_wrong_parameters_are_told_at_once(server: Server, picture: bytes) -
     wrong = server.client.post("/v1/tasks/colour?scale=large&tile=3&keep_metadata=maybe", content=picture, headers=PNG)
     message = told(wrong, 422, "invalid")
     assert all(word in message for word in ("'large'", "'3'", "`keep_metadata`", "'maybe'"))
+    scale = told(server.client.post("/v1/tasks/colour?scale=0", content=picture, headers=PNG), 422, "invalid")
+    assert scale == (
+        "Expected valid parameters, but found `scale`: Input should be 'trained' or 'native', or greater than 0, "
+        "got '0'. Correct them."
+    )
     drawing = server.client.post("/v1/tasks/colour?input=edges", content=picture, headers=PNG)
     assert "a task that takes drawings (edges2photo), but got a colorization task" in told(drawing, 422, "invalid")
     restored = server.client.post("/v1/tasks/clean?scale=0.5", content=picture, headers=PNG)

@@ -216,6 +216,8 @@ def test_a_task_that_is_worse_than_the_trivial_answer_says_so(desk: Path, stenci
     assert done.returncode == 0, done.stderr
     assert "This is NOT better than the unchanged picture" in done.stdout
     assert "\n  stencil remove bundle same\n" in done.stdout
+    assert " are few: expect a rough result. Pass more --steps.\n" in done.stderr
+    assert done.stdout.endswith("with more pictures or more --steps.\n")
 
 
 def test_an_interrupted_training_is_not_mixed_with_another_request(desk: Path, stencil: Stencil) -> None:

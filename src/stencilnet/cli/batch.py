@@ -64,7 +64,8 @@ class Batch:
                     say(planned[source])
                 else:
                     self.failed += 1
-                    say(f"stencil: {one_line(str(source))}: {problem}", err=True)
+                    named = str(source) in problem  # most errors name the file themselves
+                    say(f"stencil: {one_line(problem if named else f'{source}: {problem}')}", err=True)
                 if self.stop() or (self.stops and problem is not None):
                     return False
         return True

@@ -10,7 +10,11 @@ from stencilnet.cli.streams import is_written_whole, say, say_json
 from stencilnet.cli.verbs import Verbs
 from stencilnet.config.shipped import shipped
 
-_out = click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Run folder.")
+_out = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Run folder.  [default: runs/NAME, the last part of CONFIG's name]",
+)
 _root = click.option(
     "--root",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
@@ -61,19 +65,28 @@ _json = click.option("--json", "as_json", is_flag=True, help="With --dry-run: pr
 
 
 @click.command()
-@_out
-@click.option("--size", type=click.Choice(["tiny", "small"]), default="small", show_default=True)
-def demo(out: Path | None, size: str) -> None:
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs/demo"),
+    show_default=True,
+    help="Run folder.",
+)
+@click.option(
+    "--size",
+    type=click.Choice(["tiny", "small"]),
+    default="small",
+    show_default=True,
+    help="tiny: to see that everything works; its networks learn next to nothing.",
+)
+def demo(out: Path, size: str) -> None:
     """Train the demo on embedded data: six tasks, five methods, a bundle and a report."""
     from stencilnet.cli.devices import on_devices
     from stencilnet.cli.work import carry_out
     from stencilnet.cores import cores
 
-    folder = out or Path("runs/demo")
     engine = "processes" if cores() > 1 else "here"
-    on_devices(
-        1, lambda group: carry_out(f"demo/{size}", folder, group=group, compare=True, resume=True, engine=engine)
-    )
+    on_devices(1, lambda group: carry_out(f"demo/{size}", out, group=group, compare=True, resume=True, engine=engine))
 
 
 @click.command(epilog=configs())

@@ -1,6 +1,7 @@
 """Entry point: the group of verbs, and the conversion of failures to messages and exit codes."""
 
 import io
+import os
 
 import click
 
@@ -16,6 +17,7 @@ from stencilnet.cli.streams import prepare_streams, say
 from stencilnet.cli.teach import teach
 from stencilnet.cli.verbs import Verbs
 from stencilnet.errors import NotInstalledError, UsageError
+from stencilnet.text.escaping import one_line
 from stencilnet.text.shortening import shorten
 
 _LONGEST = 100_000
@@ -76,5 +78,13 @@ def _run() -> int:
         say(error, err=True)
         return 1
     except (ValueError, OSError) as error:  # user errors; anything else is a bug, and shows its traceback
-        say(f"stencil: {shorten(str(error), _LONGEST)}", err=True)
+        say(f"stencil: {shorten(_explained(error), _LONGEST)}", err=True)
         return 2 if isinstance(error, UsageError) else 1
+
+
+def _explained(error: ValueError | OSError) -> str:
+    """Return an error's text; a system's own gets a remedy."""
+    if not isinstance(error, OSError) or error.filename is None or error.strerror is None:
+        return str(error)
+    name = one_line(os.fsdecode(error.filename))
+    return f"Cannot access {name}: {error.strerror}. Check the path, its permissions and the free space on its disk."

@@ -266,7 +266,7 @@ def merge(bundle: Path, sources: tuple[str, ...]) -> None:
     for name in merged.added:
         say(f"added   {name}")
     for name in merged.present:
-        say(f"there   {name}")
+        say(f"present {name}")
 
 
 @click.command(epilog=configs())

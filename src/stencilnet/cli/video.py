@@ -53,7 +53,9 @@ def the_video(inputs: Sequence[str], out: Path, fps: Fraction | None, others: Se
 
     if not any(Path(name).suffix.lower() in VIDEO_SUFFIXES for name in inputs):
         if fps is not None or out.suffix.lower() in VIDEO_SUFFIXES:
-            raise click.UsageError(f"{'--fps' if fps is not None else f'-o {out}'} is for videos, but INPUTS are none.")
+            raise click.UsageError(
+                f"{'--fps' if fps is not None else f'-o {out}'} is for videos, but INPUTS hold none."
+            )
         return None
     if len(inputs) != 1:
         raise click.UsageError(f"Expected one video as INPUTS, but got {len(inputs)} files. Run it alone.")

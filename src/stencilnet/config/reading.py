@@ -124,7 +124,8 @@ def _read_yaml(source: str) -> dict[str, Any]:
         hint = f"Did you mean {close[0]!r}?" if close else f"Shipped configs: {', '.join(names)}."
         raise ConfigError(source, [f"expected a file or a shipped config, but none has this name. {hint}"]) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(source, [f"cannot be read: {error}"]) from None
+        why = (error.strerror or error) if isinstance(error, OSError) else f"it is not UTF-8 text: {error}"
+        raise ConfigError(source, [f"cannot be read: {why}"]) from None
     form, parse = ("JSON", loads) if path.suffix == ".json" else ("YAML", _parsed)
     try:
         raw = parse(text)

@@ -135,7 +135,7 @@ def _own_rows(
             values = [matrix.learned(column) for matrix in matrices]
             *cells, last = number_cells([*values, trivial], like=values)
             if trivial is not None and _is_beaten(values, trivial, metric):
-                beaten.append(f"Task {card.number} {metric.name}")
+                beaten.append(f"Task {card.number} {metric.name.replace('_', ' ')}")
             label = words(task_title(card), footnotes.mark(metric))
             rows.append((*label, *_mark_best(cells, higher_is_better=metric.higher_is_better), last))
     return rows, beaten

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stencilnet.analysis.drawing import to_svg
 from stencilnet.analysis.sharing import blend_figure, blend_names
+from stencilnet.bundle.format import BACKBONE
 from stencilnet.config.reading import read_config
 from stencilnet.data.sources import spread
 from stencilnet.delta import TaskDelta
@@ -66,6 +67,10 @@ def open_run(folder: Path, session: Session) -> Run:
     config = folder / "config.json"
     if not config.exists():
         raise RunError(f"Expected a run folder, but {folder} has no config.json. `stencil train` creates run folders.")
+    if (folder / BACKBONE).exists():
+        raise RunError(
+            f"Expected a run folder, but {folder} is a bundle. Give the folder that `stencil train` wrote it in."
+        )
     return Run(read_config(str(config)), replace(session, out=folder, resume=True))
 
 

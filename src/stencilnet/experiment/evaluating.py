@@ -81,7 +81,10 @@ def as_text(measured: dict[str, dict[str, Any]]) -> str:
     text = [next(lines)]
     for found in measured.values():
         text += islice(lines, len(found["metrics"]))
-        text += [f"  {note}" for note in dict.fromkeys(metric["note"] for metric in found["metrics"]) if note]
+        notes = dict.fromkeys(metric["note"] for metric in found["metrics"] if metric["note"])
+        for note in notes:
+            named = [metric["name"] for metric in found["metrics"] if metric["note"] == note]
+            text.append(f"  {', '.join(named)}: {note}")
     return "\n".join(text)
 
 

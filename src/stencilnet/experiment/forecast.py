@@ -63,7 +63,8 @@ class Training:
         steps: Number of optimiser steps, in total if the method trains several times.
         batch: Examples per step.
         crop: Side of the training crop, in pixels.
-        sizes: Bytes of the delta, the shared weights and a whole network, as in results.
+        sizes: Bytes of the delta, the shared weights and a whole network, as in results; of a quantised delta, those
+            at its target entropy.
         stored: Upper bound of the bytes added to the run's bundles: the delta's file, with masks at one bit per weight
             (entropy coding makes them smaller), and the shared weights if they are stored again.
         cost: Measured cost of a step.
@@ -317,7 +318,7 @@ class _Forecaster:
         return learning(self.experiment, self.experiment.plan(name), Session(out=Path(), root=self.root), Path())
 
     def _row(self, stage: Stage, state: NetState, fit: Measuring, *, stored_whole: bool) -> Training:
-        name, cost = stage.task, fit.found[-1].cost
+        name, cost, growth = stage.task, fit.found[-1].cost, fit.found[-1].growth
         trained = [(found.cost, replace(fit.job.recipe, steps=found.steps)) for found in fit.found]
         self.scoring[name] = cost.scoring
         stored = len(encode_delta(state.deltas[name], raw=True))
@@ -325,13 +326,14 @@ class _Forecaster:
             stored = len(encode_backbone(arrays_of(state.shared), state.stored)) + sum(
                 len(encode_delta(delta, raw=True)) for delta in state.deltas.values()
             )
+        sizes = measure_sizes(self.net.with_state(state, {}), name)
         return Training(
             stage=stage,
             steps=sum(recipe.steps for _, recipe in trained),
             batch=fit.job.recipe.batch * self.devices,
             crop=self.experiment.plan(name).view.crop,
-            sizes=measure_sizes(self.net.with_state(state, {}), name),
-            stored=stored,
+            sizes=replace(sizes, delta=sizes.delta + growth),
+            stored=stored + growth,
             cost=cost,
             training=sum(self._training(name, *each) for each in trained),
             checking=sum(self._validating(name, *each) for each in trained) + self._testing(stage, state, cost),

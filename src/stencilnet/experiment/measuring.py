@@ -27,10 +27,12 @@ class MeasuredTraining:
     Attributes:
         cost: Cost of one step.
         steps: Number of steps that the training would take.
+        growth: Bytes by which the trained delta would exceed the untrained one (`Trainable.expected_growth`).
     """
 
     cost: StepCost
     steps: int
+    growth: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,7 +69,7 @@ class Measuring:
                 self.net.backbone, trainable, self.job, self.resolved, penalty=penalty, patience=self.patience
             )
         steps = scaled(self.job, share, lr_scale).recipe.steps
-        self.found.append(MeasuredTraining(cost=self.costs[key], steps=steps))
+        self.found.append(MeasuredTraining(cost=self.costs[key], steps=steps, growth=trainable.expected_growth))
         return trainable
 
 

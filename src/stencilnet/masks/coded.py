@@ -1,7 +1,7 @@
 """Training a quantised delta: real changes of the shared weights, rounded in the forward pass (ours)."""
 
 from collections.abc import Iterable, Mapping
-from math import exp, log2
+from math import ceil, exp, log2
 from typing import Any
 
 import torch
@@ -18,6 +18,9 @@ CONTROL_EVERY = 5
 
 _GAIN = 0.5
 """Gain of the correction: step sizes grow by a factor of ``exp(_GAIN * (bits - target))``."""
+
+_CODED = 1.02
+"""Bits that stored codes take for each bit of their entropy, at most."""
 
 _HALVINGS = 24
 """Halvings of the interval in which the initial step sizes are searched for, down to a ten-millionth of it."""
@@ -119,6 +122,11 @@ class Codes(Trainable):
     def selectable(self) -> bool:
         """Whether weights are rounded; before that there are no codes."""
         return bool(self.steps.any())
+
+    @property
+    def expected_growth(self) -> int:
+        """Bytes of codes at the target's entropy; codes that are all zero take next to none."""
+        return ceil(_CODED * self._target * self.numel / 8)
 
     def status(self) -> dict[str, float]:
         """Return the codes' entropy in bits per weight (``code/bits``) and their share of zeros (``code/zeros``)."""

@@ -85,6 +85,11 @@ class Trainable(nn.Module, ABC):
         """Whether its current state is a complete task, so that an evaluation may select it."""
         return True
 
+    @property
+    def expected_growth(self) -> int:
+        """Bytes by which the delta at the end of a training is expected to exceed that of an untrained state."""
+        return 0
+
     def status(self) -> dict[str, float]:
         """Return values that training curves show beside losses, by name."""
         return {}

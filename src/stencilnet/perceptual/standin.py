@@ -131,7 +131,8 @@ def standin(
             logger.info("Not usable as a stand-in: %s", error)
             problems.append(str(error))
         else:
-            logger.info("A style's palette costs %.2f with %s.", cost, network.name)
+            text = "With %s, photos that take a style's palette have a loss of %.2f times that of the unchanged photos."
+            logger.info(text, network.name, cost)
             passed.append((cost, network))
     if not passed:
         raise PerceptualError(f"No stand-in passes the check. Use VGG, or other style images. {' '.join(problems)}")

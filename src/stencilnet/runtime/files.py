@@ -7,6 +7,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from stencilnet.bundle import BundleError
 from stencilnet.kinds.kind import MapKind, PictureKind
 from stencilnet.memory import within_memory
 from stencilnet.pictures.deep_output import WRITERS
@@ -54,6 +55,7 @@ def run_files(
         Each input in the order of `planned`, with the error of it or its output, or None.
 
     Raises:
+        BundleError: If the task's files are damaged.
         ValueError: If there is no such task, it does not output pictures, or they or their files cannot have the form;
             before any file is read.
     """
@@ -82,6 +84,8 @@ def run_files(
             try:
                 given = read.result()
                 output = engine.forward(given.input, task)
+            except BundleError:  # it is the same for every file
+                raise
             except (ValueError, OSError) as error:
                 writing.append((source, _settled(str(error))))
             else:

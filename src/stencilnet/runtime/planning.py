@@ -3,6 +3,7 @@
 import glob
 import itertools
 import logging
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,6 +150,10 @@ class _Place:
         return [(file, file.relative_to(self.root) if self.whole else Path(file.name)) for file in sorted(pictures)]
 
     def _in_folder(self) -> list[Path]:
+        try:
+            os.scandir(self.root).close()  # `rglob` passes over what it may not read
+        except OSError as error:
+            raise ValueError(f"Cannot read the folder {self.root}: {error.strerror}. Check its permissions.") from error
         shown = (file for file in self.root.rglob("*") if not _hidden(file.relative_to(self.root)))
         return [file for file in shown if file.is_file()]
 
@@ -156,7 +161,8 @@ class _Place:
         matches = [Path(match) for match in glob.glob(self.name, recursive=True)]
         files = [match for match in matches if match.is_file()]
         if not files:
-            found = "it matches folders only" if matches else "it does not exist"
+            nothing = "nothing matches it" if glob.has_magic(self.name) else "it does not exist"
+            found = "it matches folders only" if matches else nothing
             raise ValueError(
                 f"Expected the input {self.name} to be a file, a folder or a pattern of files, but {found}. Correct it."
             )

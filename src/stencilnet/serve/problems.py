@@ -122,12 +122,24 @@ def add_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _(_request: Request, error: RequestValidationError) -> JSONResponse:
-        told = [f"`{each['loc'][-1]}`: {each['msg']}, got {brief(each['input'])}" for each in error.errors()]
-        return HttpError(422, f"Expected valid parameters, but found {'; '.join(told)}. Correct them.").answer()
+        found = "; ".join(_parameters(error))
+        return HttpError(422, f"Expected valid parameters, but found {found}. Correct them.").answer()
 
     @app.exception_handler(Exception)
     async def _(_request: Request, error: Exception) -> JSONResponse:
         return internal_error(error).answer()
+
+
+def _parameters(error: RequestValidationError) -> list[str]:
+    """Return what is wrong with each parameter; one of several types has an error for each of them."""
+    expected: dict[str, list[str]] = {}
+    got: dict[str, str] = {}
+    for each in error.errors():
+        name = str(each["loc"][:2][-1])  # the place, the parameter, and the type that was tried
+        told = expected.setdefault(name, [])
+        told.append(each["msg"].removeprefix("Input should be ") if told else each["msg"])
+        got[name] = brief(each["input"])
+    return [f"`{name}`: {', or '.join(told)}, got {got[name]}" for name, told in expected.items()]
 
 
 def _methods(app: FastAPI, path: str) -> str:

@@ -174,8 +174,12 @@ def _warnings(lesson: Lesson) -> list[str]:
     if pictures < _FEW:
         lines.append(f"{pictures} pictures to learn from are few: expect a rough result. Some hundreds are better.")
     if steps < _SHORT:
-        lines.append(f"{steps} steps are few: expect a rough result. More --minutes give more steps.")
+        lines.append(f"{steps} steps are few: expect a rough result. {_more_steps(lesson)}")
     return lines
+
+
+def _more_steps(lesson: Lesson) -> str:
+    return "More --minutes give more steps." if lesson.request.steps is None else "Pass more --steps."
 
 
 def _result(lesson: Lesson, taught: Taught) -> str:
@@ -212,5 +216,5 @@ def _verdict(lesson: Lesson, taught: Taught) -> list[str]:
         f"This is NOT better than {trivial_words(lesson)}: the task has learned "
         "nothing useful. It was added all the same. Look at the pictures, remove it by",
         f"  {_command('remove', request.bundle, request.name)}",
-        "and teach it with more pictures or more --minutes.",
+        f"and teach it with more pictures or more --{'minutes' if request.steps is None else 'steps'}.",
     ]
