@@ -31,9 +31,11 @@ SHOWN = ("demo", "photos")
 """Settings with tables and a panel of their own."""
 WHOLE = ("fine-tune", "scratch")
 """What takes a whole network a task; the better of them on a task is what arms are measured against."""
-OVER = ("quantised delta, 1/2 bit", "1/2 bit, over a seed")
+OVER = ("quantised delta, 1/2 bit", *(arm for arm in ARMS if arm.startswith("1/2 bit, over ")))
 CHOSEN = "1/2 bit, base chosen"
-"""For each task the one of `OVER` that the screen, which is of validation data, found better."""
+"""For each task the one of `OVER` that the screen, which is of validation data, found best."""
+APART = ("edges",)
+"""Tasks whose results vary too much between seeds for any claim; they have a table of their own."""
 SHOWN_ARMS = (*ARMS, CHOSEN)
 IN_README = ("fine-tune", "scratch", "paper's masks", CHOSEN)
 
@@ -44,13 +46,13 @@ def cells(setting: str) -> list[Row]:
 
 
 def shown_cells(setting: str) -> list[Row]:
-    """Return the cells of a setting, and those of `CHOSEN` on the tasks that both bases were screened on."""
+    """Return the cells of a setting, and those of `CHOSEN` on the tasks that several bases were screened on."""
     rows = cells(setting)
     screened = [row for row in rows if row["seed"] == SCREEN_SEED and row["arm"] in OVER]
     chosen = []
     for task in SETTINGS[setting].tasks:
         own = [row for row in screened if row["task"] == task]
-        if {row["arm"] for row in own} == set(OVER):
+        if len({row["arm"] for row in own}) > 1:
             best = max(own, key=lambda row: sign_of(rows, task) * row["validation"])["arm"]
             tests = [row for row in rows if (row["arm"], row["task"]) == (best, task) and row["test"]]
             chosen += [row | {"arm": CHOSEN} for row in tests]
@@ -63,8 +65,9 @@ def tested(rows: Sequence[Row]) -> dict[tuple[str, str, int], float]:
 
 
 def tasks_of(setting: str, rows: Sequence[Row]) -> list[str]:
-    """Return the tasks of a setting that were measured on test data, in its order."""
-    return [task for task in SETTINGS[setting].tasks if any(row["task"] == task and row["test"] for row in rows)]
+    """Return the tasks of a setting that were measured on test data, in its order, but for those of `APART`."""
+    named = {row["task"] for row in rows if row["test"]}.difference(APART)
+    return [task for task in SETTINGS[setting].tasks if task in named]
 
 
 def means(rows: Sequence[Row], arm: str, task: str) -> float | None:
@@ -141,7 +144,7 @@ def final(setting: str) -> list[str]:
         ]
         overall = gain_text(list(samples.values())) if len(samples) == len(tasks) else "-"
         lines.append(f"| {arm} | {bits(rows, arm)} | {_seeds(rows, arm)} | {' | '.join(shown)} | {overall} |")
-    return [*lines, "", origin(setting, [row for row in cells(setting) if row["test"]])]
+    return [*lines, "", origin(setting, [row for row in cells(setting) if row["test"] and row["task"] in tasks])]
 
 
 def _seeds(rows: Sequence[Row], arm: str) -> str:
@@ -151,6 +154,21 @@ def _seeds(rows: Sequence[Row], arm: str) -> str:
     ]
     least, most = min(filter(None, seeds)), max(seeds)
     return f"{least}" if least == most else f"{least} to {most}"
+
+
+def apart() -> list[str]:
+    """Return test data of the tasks of `APART`: the mean of the seeds, and the least and most of them."""
+    rows = [row for row in cells("photos") if row["task"] in APART and row["test"]]
+    if not rows:
+        return ["Not run."]
+    tasks = [task for task in APART if any(row["task"] == task for row in rows)]
+    heads = " | ".join(f"{task}, {metric_of(rows, task)} | least to most" for task in tasks)
+    lines = [f"| arm | seeds | {heads} |", "| :--- | ---: |" + " ---: | ---: |" * len(tasks)]
+    for arm in [arm for arm in ARMS if any(row["arm"] == arm for row in rows)]:
+        own = {task: [row["value"] for row in rows if (row["arm"], row["task"]) == (arm, task)] for task in tasks}
+        shown = [f"{mean(values):.4g} | {min(values):.4g} to {max(values):.4g}" for values in own.values()]
+        lines.append(f"| {arm} | {max(map(len, own.values()))} | {' | '.join(shown)} |")
+    return [*lines, "", origin("photos", rows)]
 
 
 def screen(setting: str) -> list[str]:
@@ -271,13 +289,13 @@ def beside() -> list[str]:
     ]
     found = {setting: shown_cells(setting) for setting in SHOWN}
     for setting, rows in found.items():
-        for task in SETTINGS[setting].tasks:
+        for task in tasks_of(setting, rows):
             if any(means(rows, arm, task) is not None for arm in IN_README):
                 shown = [_beside(rows, arm, task) for arm in IN_README]
                 lines.append(f"| {task} ({setting}) | {metric_of(rows, task)} | {' | '.join(shown)} |")
     rows = [row for own in found.values() for row in own]
     sizes = " | ".join(bits(rows, arm) for arm in IN_README)
-    notes = [origin(setting, [r for r in cells(setting) if r["test"]]) for setting in SHOWN]
+    notes = [origin(s, [row for row in cells(s) if row["test"] and row["task"] not in APART]) for s in SHOWN]
     return [*lines, f"| bits a weight, head included | ↓ | {sizes} |", "", *notes]
 
 
@@ -330,6 +348,7 @@ def made() -> dict[Path, str]:
     for setting in SHOWN:
         page = put(page, f"{setting} final", final(setting))
         page = put(page, f"{setting} screen", screen(setting))
+    page = put(page, "edges", apart())
     page = put(page, "demo steps", by_steps("demo"))
     page = put(page, "another backbone", another_backbone())
     return {
