@@ -212,7 +212,10 @@ def test_a_dry_run_prints_the_config_and_writes_nothing(desk: Path, stencil: Ste
 
 
 def test_a_task_that_is_worse_than_the_trivial_answer_says_so(desk: Path, stencil: Stencil) -> None:
-    done = stencil("teach", "bundle", "same", "--pairs", "photos", "photos", "--steps", "1", cwd=desk)
+    (desk / "nearly").mkdir()
+    for file in (desk / "photos").iterdir():
+        Image.open(file).point(lambda level: min(level + 1, 255)).save(desk / "nearly" / file.name)
+    done = stencil("teach", "bundle", "same", "--pairs", "photos", "nearly", "--steps", "1", cwd=desk)
     assert done.returncode == 0, done.stderr
     assert "This is NOT better than the unchanged picture" in done.stdout
     assert "\n  stencil remove bundle same\n" in done.stdout
@@ -297,6 +300,7 @@ LABELS = ("--labels", "photos", "labels")
         ("", ("new", *LABELS, "--classes", "a,b"), "a name for each of the 3 classes"),
         ("", ("new", "--labels", "photos", "photos"), "got a picture of mode RGB"),
         ("", ("new", "--pairs", "before", "nowhere"), "nowhere"),
+        ("", ("new", "--pairs", "photos", "photos"), f"but got the same pixels in each of {COUNT} pairs"),
         ("", ("new", "--restore", "blur", "--photos", "."), "Pass --out with a folder elsewhere"),
     ],
 )

@@ -61,7 +61,7 @@ def look(form: LessonForm) -> FolderFacts:
     Raises:
         DataError: If a folder is missing or empty, names do not match, a file cannot be read or is no label map, or the
             two pictures of a pair differ in size.
-        TeachError: If there are too few pictures.
+        TeachError: If there are too few pictures, or pairs do not differ.
     """
     try:
         return _look(form)
@@ -89,7 +89,7 @@ def _look(form: LessonForm) -> FolderFacts:
     sizes.sort(key=min)
     found = FolderFacts(count=len(examples), shorter=round(median(map(min, sizes))), size=sizes[len(sizes) // 2])
     if isinstance(form, Pairs):
-        return _compared(found, examples)
+        return _compared(found, examples, form)
     return _counted(found, examples) if isinstance(form, Labels) else found
 
 
@@ -101,8 +101,13 @@ def _open(form: LessonForm) -> Examples:
     return images(form.photos)
 
 
-def _compared(found: FolderFacts, examples: Examples) -> FolderFacts:
+def _compared(found: FolderFacts, examples: Examples, form: Pairs) -> FolderFacts:
     seen = [_compare(examples[index]) for index in spread(_PAIRS, len(examples))]
+    if not any(difference for difference, _, _ in seen):
+        raise TeachError(
+            f"Expected pictures in {form.after} that differ from those in {form.before}, but got the same pixels in "
+            f"each of {len(seen)} pairs. There is nothing to learn: pass the folders before and after the change."
+        )
     return replace(
         found,
         difference=float(np.mean([difference for difference, _, _ in seen])),
