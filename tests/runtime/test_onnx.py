@@ -86,7 +86,7 @@ def test_every_kind(tmp_path: Path, norm: str) -> None:
     names = tuple(name for name in kinds() if name != "classification")  # a classifier's network is no U-Net
     for parity in compare(bundle_of_kinds(tmp_path / "bundle", names, norm)):
         assert parity.ok, parity
-        assert (parity.pixels is None) != (parity.labels is None), parity  # labels have no levels, and pictures no labels
+        assert (parity.pixels is None) != (parity.labels is None), parity  # an answer has either
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 90), (37, 50), (64, 48)])
