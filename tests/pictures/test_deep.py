@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms
 from stencilnet.pictures import deep as deep_files
 from stencilnet.pictures.colours import srgb_profile
 from stencilnet.pictures.deep import Deep
-from stencilnet.pictures.deep_output import resized_deep, to_deep, with_opacity, write_deep
+from stencilnet.pictures.deep_output import encode_deep, resized_deep, to_deep, with_opacity
 from stencilnet.pictures.images import ImageError, Photo, read_photo
 
 RGB: Deep = np.random.default_rng(0).integers(0, 65536, (6, 9, 3), dtype=np.uint16)
@@ -41,10 +41,9 @@ def tiff(pixels: np.ndarray, **options: object) -> bytes:
 
 
 def with_exif(name: str, orientation: int) -> bytes:
-    exif, file = Image.Exif(), BytesIO()
+    exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    write_deep(RGB, file, name, exif.tobytes())
-    return file.getvalue()
+    return encode_deep(RGB, name, exif.tobytes())
 
 
 def opaque(pixels: Deep) -> Deep:
@@ -158,7 +157,7 @@ def test_other_programs_read_what_is_written(pixels: Deep, tmp_path: Path) -> No
     exif[ExifTags.Base.Artist] = "A. Nonymous"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ISOSpeedRatings] = 200
     for name in ("PNG", "TIFF"):
-        write_deep(pixels, tmp_path / name, name, exif.tobytes())
+        (tmp_path / name).write_bytes(encode_deep(pixels, name, exif.tobytes()))
         with Image.open(tmp_path / name) as written:
             np.testing.assert_array_equal(np.asarray(written), pixels >> 8)
             assert written.info["icc_profile"] == srgb_profile()

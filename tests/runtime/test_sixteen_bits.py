@@ -14,7 +14,7 @@ from stencilnet.delta import Replace, TaskDelta
 from stencilnet.masks import array_of
 from stencilnet.models import MultiTaskNet, UNet, save
 from stencilnet.pictures.deep import Deep
-from stencilnet.pictures.deep_output import write_deep
+from stencilnet.pictures.deep_output import encode_deep
 from stencilnet.runtime import Engine, answering
 from stencilnet.runtime.answering import Form
 from stencilnet.runtime.files import run_files
@@ -64,7 +64,7 @@ def engine(bundle: Path, request: pytest.FixtureRequest) -> Engine:
 def written(folder: Path) -> Iterator[tuple[Path, Deep]]:
     """Files of 16 bits, and their pixels."""
     for name, suffix in (("PNG", "png"), ("TIFF", "tif")):
-        write_deep(PHOTO, folder / f"rgb.{suffix}", name)
+        (folder / f"rgb.{suffix}").write_bytes(encode_deep(PHOTO, name))
         yield folder / f"rgb.{suffix}", PHOTO
         Image.fromarray(RAMP).save(folder / f"gray.{suffix}")
         yield folder / f"gray.{suffix}", np.dstack([RAMP] * 3)

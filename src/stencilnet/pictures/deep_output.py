@@ -6,9 +6,7 @@ Pillow writes no RGB of 16 bits, but the chunks and tags around the pixels.
 import struct
 import zlib
 from io import BytesIO
-from pathlib import Path
 from types import MappingProxyType
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, TiffImagePlugin, TiffTags
@@ -58,20 +56,15 @@ def with_opacity(picture: Deep, alpha: Image.Image) -> Deep:
     return np.dstack([picture, np.asarray(alpha) * np.uint16(TOP // 255)])
 
 
-def write_deep(picture: Deep, file: Path | BinaryIO, name: str, exif: bytes = b"") -> None:
-    """Write a picture of 16 bits per channel, with the profile of sRGB.
+def encode_deep(picture: Deep, name: str, exif: bytes = b"") -> bytes:
+    """Return a picture of 16 bits per channel as a file's bytes, with the profile of sRGB.
 
     Args:
         picture: RGB, with opacity or without.
-        file: The file's path, or a file that is open in binary mode.
-        name: The format, one of `WRITERS`.
+        name: The format, one of `DEEP_FORMATS`.
         exif: Metadata to write; none by default.
-
-    Raises:
-        OSError: If the file cannot be written.
     """
-    data = WRITERS[name](picture, exif)
-    file.write_bytes(data) if isinstance(file, Path) else file.write(data)
+    return _ENCODERS[name](picture, exif)
 
 
 def _png(picture: Deep, exif: bytes) -> bytes:
@@ -114,5 +107,7 @@ def _tiff(picture: Deep, exif: bytes) -> bytes:
     return file.getvalue() + pixels
 
 
-WRITERS = MappingProxyType({"PNG": _png, "TIFF": _tiff})
-"""The formats that are written, by Pillow's names, and the function from picture and metadata to a file's bytes."""
+_ENCODERS = MappingProxyType({"PNG": _png, "TIFF": _tiff})
+
+DEEP_FORMATS = frozenset(_ENCODERS)
+"""The formats that RGB of 16 bits is written in, by Pillow's names."""

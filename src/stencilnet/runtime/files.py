@@ -10,7 +10,7 @@ from pathlib import Path
 from stencilnet.bundle import BundleError
 from stencilnet.kinds.kind import MapKind, PictureKind
 from stencilnet.memory import within_memory
-from stencilnet.pictures.deep_output import WRITERS
+from stencilnet.pictures.deep_output import DEEP_FORMATS
 from stencilnet.pictures.formats import format_of
 from stencilnet.pictures.images import Floats
 from stencilnet.runtime.answering import PLAIN, Form, Given, Made, Scale, answer, prepare
@@ -100,7 +100,7 @@ def run_files(
 
 def _check_deep(targets: Iterable[Path], *, gray: bool) -> None:
     """Check that files can have 16 bits per channel, in gray or in RGB."""
-    formats, choice = (_DEEP_GRAY, ".png, .tif, .jp2 or .pgm") if gray else (WRITERS.keys(), ".png or .tif")
+    formats, choice = (_DEEP_GRAY, ".png, .tif, .jp2 or .pgm") if gray else (DEEP_FORMATS, ".png or .tif")
     if shallow := [target for target in targets if format_of(target) not in formats]:
         raise ValueError(f"Cannot write {shallow[0]} with 16 bits. Choose {choice} for -o.")
 

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from stencilnet.pictures.deep import Deep
-from stencilnet.pictures.deep_output import write_deep
+from stencilnet.pictures.deep_output import encode_deep
+from stencilnet.storage import write_file
 
 _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
 """Formats that support a palette; in others, pictures are written with the palette's colours."""
@@ -22,7 +23,7 @@ def write_picture(image: Image.Image | Deep, file: Path | BinaryIO, name: str | 
     Args:
         image: The answer: RGB, RGBA, indexed or 16-bit gray; or an array of RGB with 16 bits.
         file: The file's path, or a file that is open in binary mode.
-        name: The format, one of `stencilnet.pictures.formats.FORMATS`, or for an array one of `WRITERS` of
+        name: The format, one of `stencilnet.pictures.formats.FORMATS`, or for an array one of `DEEP_FORMATS` of
             `stencilnet.pictures.deep_output`; None, if it is no array, for the one of the path's suffix.
         exif: Metadata to write; none by default.
 
@@ -31,7 +32,8 @@ def write_picture(image: Image.Image | Deep, file: Path | BinaryIO, name: str | 
     """
     if isinstance(image, np.ndarray):
         assert name is not None  # an array is written where its format was checked
-        write_deep(image, file, name, exif)
+        data = encode_deep(image, name, exif)
+        write_file(file, data) if isinstance(file, Path) else file.write(data)
         return
     options: dict[str, Any] = {"icc_profile": image.info.get("icc_profile")} | ({"exif": exif} if exif else {})
     if name == "GIF":

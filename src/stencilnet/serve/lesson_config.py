@@ -1,6 +1,5 @@
 """The config that a lesson stands for: it stays when the pictures are deleted, so that the task can be refined."""
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 from stencilnet.serve.lessons import FOLDERS, LessonConfig, LessonJob
 from stencilnet.storage import write_text
 from stencilnet.text.escaping import one_line
+from stencilnet.text.strict_json import dumps
 
 _CONFIG, _UNFINISHED = "teach.yaml", "unfinished.json"
 """Names of `stencil teach`: of the config, and of what it needs beside it to continue an interrupted training."""
@@ -66,7 +66,7 @@ def _relative(text: str, lesson: LessonJob) -> str:
     text = text.replace(f"{lesson.pictures}/", "")
     if lesson.painting is None:
         return text
-    quoted = json.dumps(_sent(lesson), ensure_ascii=False)  # a YAML string, whatever it holds
+    quoted = dumps(_sent(lesson), ensure_ascii=False)  # a YAML string, whatever it holds
     return text.replace(f"style: {lesson.painting.kept}\n", f"style: {quoted}\n")
 
 
