@@ -132,6 +132,7 @@ def test_a_failure_is_told_with_the_names_that_were_sent(teacher: Server) -> Non
     assert "picture-" not in message
     assert "/tmp" not in message
     assert trainings(teacher) == []
+    assert "this one is failed. Begin a new one." in told(teacher.client.get(f"{lesson}/config"), 409, "not_ready")
 
 
 @TRAINING

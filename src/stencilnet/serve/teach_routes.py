@@ -161,7 +161,8 @@ def teach_routes(service: Service, teaching: Teaching) -> APIRouter:
         """Return the config of a task that has been learned, by which `stencil add` learns it again."""
         found = teaching.get(lesson)
         if found.config is None:
-            raise HttpError(409, f"Expected a lesson that is done, but this one is {found.state}. Wait for it.")
+            remedy = "Begin a new one." if found.ended else "Wait for it."
+            raise HttpError(409, f"Expected a lesson with a config, but this one is {found.state}. {remedy}")
         name = {"Content-Disposition": f'attachment; filename="{found.settings.name}.yaml"'}
         return Response(found.config, media_type=CONFIG_TYPE, headers=name)
 
