@@ -95,7 +95,7 @@ def test_cancelling_ends_the_process_and_what_it_has_started(tmp_path: Path, mon
     [
         ("echo 'a\nstencil: Expected 4. Pass --minutes 3.' >&2; exit 2", "invalid", "Expected 4. Pass minutes 3."),
         ("echo 'stencil: The loss is not finite.' >&2; exit 1", "training_failed", "The loss is not finite."),
-        ("kill -9 $$", "training_failed", "The training was ended from outside (SIGKILL). If memory was short, "),
+        ("echo 'step 3' >&2; kill -9 $$", "training_failed", "ended from outside (SIGKILL). If memory was short, "),
         ("exit 1", "training_failed", "The training ended with exit code 1, and no message. Try again."),
         ("echo 'Traceback (most recent call last):\nKeyError: 3' >&2; exit 1", "internal", "a bug in it: KeyError: 3."),
         ("echo 'no JSON'", "internal", "which is a bug in it. Its log has the details."),
@@ -107,6 +107,7 @@ def test_a_failure_has_a_code_that_says_whose_it_is(learned: Learned, script: st
     assert lesson.info.error is not None
     assert lesson.info.error.code == code
     assert message in lesson.info.error.message
+    assert "step 3" not in lesson.info.error.message
 
 
 def test_a_training_needs_no_space_for_its_messages(learned: Learned, tmp_path: Path) -> None:

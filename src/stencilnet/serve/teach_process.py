@@ -124,8 +124,9 @@ def _reason(code: int, text: str) -> ErrorBody:
         return ErrorBody(code="internal", message=message)
     if code < 0:
         name = signal.Signals(-code).name
-        remedy = "If memory was short, teach with smaller pictures."
-        message = f"The training was ended from outside ({name}). {remedy} {shorten(text, _LONGEST)}".rstrip()
+        if text:  # its progress, or what a crash has printed
+            logger.error("the training was ended by %s:\n%s", name, text)
+        message = f"The training was ended from outside ({name}). If memory was short, teach with smaller pictures."
     else:
         message = shorten(text, _LONGEST) or f"The training ended with exit code {code}, and no message. Try again."
     return ErrorBody(code=TRAINING_FAILED, message=message)
