@@ -66,7 +66,8 @@ class Training:
         sizes: Bytes of the delta, the shared weights and a whole network, as in results; of a quantised delta, those
             at its target entropy.
         stored: Upper bound of the bytes added to the run's bundles: the delta's file, with masks at one bit per weight
-            (entropy coding makes them smaller), and the shared weights if they are stored again.
+            (entropy coding makes them smaller), and the shared weights if they are stored again; of a quantised delta
+            an estimate, as in `sizes`.
         cost: Measured cost of a step.
         training: Seconds of all steps, of loading that does not overlap with them, and of the method's measurements.
         checking: Seconds of all evaluations on validation data, and of the test at the end.
