@@ -68,6 +68,16 @@ def test_an_answer_is_the_engines(server, engine: sn.Engine, picture: bytes, tas
     assert float(answer.headers["server-timing"].removeprefix("task;dur=")) > 0
 
 
+def test_networks_see_all_16_bits(server, engine: sn.Engine) -> None:
+    levels = np.random.default_rng(0).integers(0, 65536, (24, 40), dtype=np.uint16)
+    file = BytesIO()
+    Image.fromarray(levels).save(file, "PNG")
+    answer = opened(server.client.post("/v1/tasks/clean", content=file.getvalue(), headers=PNG))
+    assert same(answer, engine.run(file.getvalue(), "clean"))
+    rounded = np.rint(levels / 257).astype(np.uint8)
+    assert not same(answer, engine.run(Image.fromarray(rounded), "clean"))
+
+
 def test_a_form_gives_the_same_answer(server, picture: bytes) -> None:
     raw = server.client.post("/v1/tasks/colour", content=picture, headers=PNG)
     form = server.client.post("/v1/tasks/colour", files={"image": ("photo.png", picture, "image/png")})
