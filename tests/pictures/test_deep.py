@@ -91,8 +91,9 @@ def test_rgb_is_upright(name: str, orientation: int) -> None:
     np.testing.assert_array_equal(found.deep, UPRIGHT[orientation])
 
 
-def test_arrays_keep_all_bits_and_are_not_shared() -> None:
-    given = RGB.copy()
+@pytest.mark.parametrize("order", ["<", ">"])  # as libraries return them, by the file's byte order
+def test_arrays_keep_all_bits_and_are_not_shared(order: str) -> None:
+    given = RGB.astype(f"{order}u2")
     found = read_photo(given, deep=True)
     given[:] = 0
     np.testing.assert_array_equal(found.deep, RGB)

@@ -355,14 +355,15 @@ def _deep_gray(image: Image.Image, gray: Gray) -> Deep:
 
 
 def _from_array(array: npt.NDArray[np.generic], deep: bool) -> Photo:
-    if array.dtype not in (np.uint8, np.uint16) or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+    known = array.dtype.newbyteorder("=") in (np.uint8, np.uint16)
+    if not known or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
         raise ValueError(
             "Expected an array to be an RGB picture (H, W, 3) of uint8 or uint16, but got "
             f"{array.dtype} of shape {array.shape}. Convert it, or pass the file."
         )
     if array.dtype == np.uint8:
         return Photo(rgb=Image.fromarray(np.ascontiguousarray(array)))
-    levels = array.astype(np.uint16)  # a copy
+    levels = array.astype(np.uint16)  # a copy, in this machine's byte order
     rounded = np.rint(levels / np.float32(257)).astype(np.uint8)
     return Photo(rgb=Image.fromarray(rounded), deep=levels if deep else None)
 
