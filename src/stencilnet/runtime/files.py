@@ -128,10 +128,12 @@ def _write(task: PictureKind, output: Floats, given: Given, form: Form, source: 
 
 def _save(picture: Made, target: Path, exif: bytes) -> None:
     """Write a picture, atomically."""
+    form = format_of(target)
+    assert form is not None, "plans name files of known formats"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target, sync=False) as file:
-            write_picture(picture, file, format_of(target), exif)
+            write_picture(picture, file, form, exif)
     except OSError as error:
         raise ValueError(
             f"Cannot write {target}: {error.strerror or error}. Check the folder's permissions and disk, "

@@ -1,6 +1,5 @@
 """Writes answers as picture files: what each format holds of palette, transparency, colour profile and metadata."""
 
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -8,7 +7,6 @@ from PIL import Image
 
 from stencilnet.pictures.deep import Deep
 from stencilnet.pictures.deep_output import encode_deep
-from stencilnet.storage import write_file
 
 _INDEXED = frozenset({"PNG", "BMP", "TIFF", "GIF"})
 """Formats that support a palette; in others, pictures are written with the palette's colours."""
@@ -17,23 +15,21 @@ _ALPHA = frozenset({"PNG", "TIFF", "WEBP", "AVIF", "JPEG2000"})
 """Formats that support transparency; in others, pictures are composited over white."""
 
 
-def write_picture(image: Image.Image | Deep, file: Path | BinaryIO, name: str | None, exif: bytes = b"") -> None:
+def write_picture(image: Image.Image | Deep, file: BinaryIO, name: str, exif: bytes = b"") -> None:
     """Write a task's answer as a picture.
 
     Args:
         image: The answer: RGB, RGBA, indexed or 16-bit gray; or an array of RGB with 16 bits.
-        file: The file's path, or a file that is open in binary mode.
+        file: A file that is open in binary mode.
         name: The format, one of `stencilnet.pictures.formats.FORMATS`, or for an array one of `DEEP_FORMATS` of
-            `stencilnet.pictures.deep_output`; None, if it is no array, for the one of the path's suffix.
+            `stencilnet.pictures.deep_output`.
         exif: Metadata to write; none by default.
 
     Raises:
         OSError, ValueError: If Pillow cannot write it.
     """
     if isinstance(image, np.ndarray):
-        assert name is not None  # an array is written where its format was checked
-        data = encode_deep(image, name, exif)
-        write_file(file, data) if isinstance(file, Path) else file.write(data)
+        file.write(encode_deep(image, name, exif))
         return
     options: dict[str, Any] = {"icc_profile": image.info.get("icc_profile")} | ({"exif": exif} if exif else {})
     if name == "GIF":

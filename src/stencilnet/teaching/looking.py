@@ -103,10 +103,11 @@ def _open(form: LessonForm) -> Examples:
 
 def _compared(found: FolderFacts, examples: Examples, form: Pairs) -> FolderFacts:
     seen = [_compare(examples[index]) for index in spread(_PAIRS, len(examples))]
-    if not any(difference for difference, _, _ in seen):
+    some = any(difference for difference, _, _ in seen)
+    if not some and not any(_compare(examples[index])[0] for index in range(len(examples))):
         raise TeachError(
             f"Expected pictures in {form.after} that differ from those in {form.before}, but got the same pixels in "
-            f"each of {len(seen)} pairs. There is nothing to learn: pass the folders before and after the change."
+            f"each of {len(examples)} pairs. There is nothing to learn: pass the folders before and after the change."
         )
     return replace(
         found,
