@@ -119,7 +119,8 @@ def gain_text(samples: Sequence[npt.NDArray[np.float64]]) -> str:
 
 def bits(rows: Sequence[Row], arm: str) -> str:
     """Return bits on disk a weight of the backbone, head and header included."""
-    found = [8 * row["bytes"] / row["weights"] for row in rows if row["arm"] == arm and row["test"]]
+    shown = [row for row in rows if row["arm"] == arm and row["test"] and row["task"] not in APART]
+    found = [8 * row["bytes"] / row["weights"] for row in shown]
     return f"{mean(found):.2f}" if found else "-"
 
 
