@@ -137,7 +137,7 @@ def test_tasks_are_merged_and_removed(tmp_path: Path) -> None:
     bundle = tmp_path / "bundle"
     shutil.copytree(GOLDEN / "v1", bundle)
     merged = stencil("merge", bundle, GOLDEN / "v1-entropy", GOLDEN / "v1").stdout
-    assert merged.splitlines() == ["added   uneven", "there   clean", "there   colour", "there   shapes"]
+    assert merged.splitlines() == ["added   uneven", "present clean", "present colour", "present shapes"]
     assert stencil("remove", bundle, "colour").returncode == 0
     assert stencil("verify", bundle).returncode == 0
     left = open_bundle(bundle)
