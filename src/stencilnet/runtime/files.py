@@ -1,7 +1,7 @@
 """Runs tasks from files to files: other threads read and write files while the network runs."""
 
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -63,8 +63,6 @@ def run_files(
     form.check(made)
     if form.bits == 16:
         _check_deep(planned.values(), gray=isinstance(made, MapKind))
-    sources = iter(planned.items())
-    reading: deque[tuple[Path, Path, Future[Given]]] = deque()
     writing: deque[tuple[Path, Future[str | None]]] = deque()
     pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="stencil-files")
 
@@ -72,15 +70,8 @@ def run_files(
         work = partial(prepare, made, source, size, drawing=drawing, metadata=metadata)
         return within_memory(work, "The picture")
 
-    def read_ahead(count: int) -> None:
-        for source, target in islice(sources, count):
-            reading.append((source, target, pool.submit(prepared, source)))
-
     try:
-        read_ahead(_AHEAD)
-        while reading:
-            source, target, read = reading.popleft()
-            read_ahead(1)
+        for source, target, read in _read_ahead(planned, lambda source: pool.submit(prepared, source)):
             try:
                 given = read.result()
                 output = engine.forward(given.input, task)
@@ -96,6 +87,18 @@ def run_files(
             yield _result(writing)
     finally:
         pool.shutdown(cancel_futures=True)  # waits for files being written
+
+
+def _read_ahead(
+    planned: dict[Path, Path], read: Callable[[Path], Future[Given]]
+) -> Iterator[tuple[Path, Path, Future[Given]]]:
+    """Yield each input with its output file and its picture, while the next ones are being read."""
+    files = ((source, target, read(source)) for source, target in planned.items())
+    reading = deque(islice(files, _AHEAD))
+    while reading:
+        first = reading.popleft()
+        reading.extend(islice(files, 1))
+        yield first
 
 
 def _check_deep(targets: Iterable[Path], *, gray: bool) -> None:
